@@ -183,6 +183,16 @@ test("every tool that reads answers, small and marked as data", async () => {
   expect(foundTrace).toBe(traceId);
   const span = await ask("span", { session: sessionId, trace: traceId, span: spanId });
   expect(span.text).toContain("| gen_ai.tool.name=bash");
+  // Ids by their beginning, with or without `ses_` and `msg_`.
+  const short = { session: sessionId.slice(4, 16), trace: traceId.slice(0, 16), span: spanId };
+  expect((await ask("span", short)).text).toBe(span.text);
+  for (const message of [messageId.slice(0, 16), messageId.slice(4, 16)]) {
+    expect((await ask("messages", { session: short.session, message })).text).toContain(messageId);
+    const why = await ask("why", { session: sessionId, message: messageId });
+    expect((await ask("why", { message })).text).toBe(why.text);
+    expect((await ask("why", { session: short.session, message })).text).toBe(why.text);
+    expect((await ask("diff", { session: short.session, from: message })).text).toContain(messageId);
+  }
   const part = await ask("trace", { session: sessionId, trace: traceId, span: spanId });
   expect(part.text).toContain("execute_tool bash");
   expect((await ask("search_spans", { session: sessionId, text: "no such thing" })).text).toContain("No span has");
@@ -195,8 +205,13 @@ test("an error says what to do: a bad id, an unknown session, span or tool, wron
     expect(isError).toBe(true);
     return text;
   };
-  expect(await errorOf("now", { session: "Greeter" })).toBe(
-    "The arguments of `now` are wrong. It takes: session.\nsession: not a session id",
+  expect(await errorOf("now", { session: "the greeter" })).toBe(
+    "The arguments of `now` are wrong. It takes: session.\nsession: an id, or its beginning",
+  );
+  expect(await errorOf("now", { session: "Greeter" })).toContain("No session has an id that begins with Greeter.");
+  expect(await errorOf("now", { session: "ses_" })).toMatch(/^\d sessions have ids that begin with ses_/);
+  expect(await errorOf("trace", { session: sessionId, trace: "x" })).toContain(
+    "No trace has an id that begins with x.",
   );
   expect(await errorOf("now", { session: "ses_00000000000000000000000000" })).toMatch(/sessions/);
   expect(await errorOf("why")).toContain("Give `session`, `message`, or both.");

@@ -26,7 +26,7 @@ describe("valet up", () => {
       ["status", "nope"],
       ["diff", "nope"],
     ]) {
-      const stderr = "valet: No such session. See `valet sessions`.\n";
+      const stderr = "valet: No session has an id that begins with nope. See `valet sessions`.\n";
       expect([args, await run(["--state", state, ...args])]).toMatchObject([args, { code: 2, stderr }]);
     }
 

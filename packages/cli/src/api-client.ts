@@ -1,6 +1,7 @@
 /** The client of the HTTP API that the commands use: typed answers, and errors that say what to do. */
 
 import { type DiffQuery, DiffView } from "@valet/shared/protocol/changes";
+import { FoundIds } from "@valet/shared/protocol/found-ids";
 import { type AttentionItem, AttentionList, NowView } from "@valet/shared/protocol/now";
 import {
   type AcceptedMessage,
@@ -85,6 +86,12 @@ export class ApiClient {
   /** Lists the sessions whose spans have not reached the backend for over a minute, as they last reported. */
   sessionsWithExportProblem(): Promise<SessionView[]> {
     return this.#http.pages("/api/sessions?exportProblem=true", SessionList, ({ sessions }) => sessions);
+  }
+
+  /** Finds ids that begin with a text: of sessions, or of what the session of this id has. */
+  findIds(prefix: string, sessionId?: string): Promise<FoundIds> {
+    const place = sessionId === undefined ? "" : `/sessions/${encodeURIComponent(sessionId)}`;
+    return this.#http.call("GET", `/api${place}/ids?prefix=${encodeURIComponent(prefix)}`, FoundIds);
   }
 
   /** Returns what a session does now. */

@@ -7,6 +7,15 @@ export interface Candidate {
   readonly note?: string | undefined;
 }
 
+/** What is looked for, in words for the error. */
+export interface Sought {
+  readonly one: string;
+  readonly many: string;
+  /** Where there is none: the error's type, and what to do. */
+  readonly type: string;
+  readonly remedy: string;
+}
+
 /** How many candidates an error names. */
 const MAX_NAMED = 10;
 /** What ids of a kind begin with; people may leave it out. */
@@ -14,23 +23,29 @@ const PREFIX = /^[a-z]{2,3}_/;
 
 /**
  * Returns the id that is the text, or else the only one that begins with it, with or without the prefix of its kind.
- * @param what the kind of thing, for the error
- * @param remedy what to do where there is none
+ * @param hasMore whether there are more candidates, which are not known
  * @throws UserError if none, or several, begin with it; then it names them
  */
-export function matchId(what: string, text: string, candidates: readonly Candidate[], remedy: string): string {
+export function matchId(text: string, candidates: readonly Candidate[], sought: Sought, hasMore = false): string {
   if (candidates.some(({ id }) => id === text)) return text;
   const found = candidates.filter(
-    ({ id }) => id.startsWith(text) || (text !== "" && id.replace(PREFIX, "").startsWith(text)),
+    ({ id }) => text !== "" && (id.startsWith(text) || id.replace(PREFIX, "").startsWith(text)),
   );
   const ids = new Set(found.map(({ id }) => id));
   const [first] = ids;
-  if (first === undefined)
-    throw new UserError(`No ${what} begins with ${text}. ${remedy}`, { type: `${what}-not-found` });
-  if (ids.size === 1) return first;
+  if (first === undefined) {
+    const what =
+      text === "" ? `An empty text names no ${sought.one}.` : `No ${sought.one} has an id that begins with ${text}.`;
+    throw new UserError(`${what} ${sought.remedy}`, { type: sought.type });
+  }
+  if (ids.size === 1 && !hasMore) return first;
+  throw new UserError(ambiguousText(text, found, sought, hasMore), { type: "ambiguous-id" });
+}
+
+function ambiguousText(text: string, found: readonly Candidate[], { many }: Sought, hasMore: boolean): string {
   const named = found.slice(0, MAX_NAMED).map(({ id, note }) => `\n  ${id}${note === undefined ? "" : `  ${note}`}`);
-  const more = found.length > MAX_NAMED ? `\n  and ${found.length - MAX_NAMED} more` : "";
-  throw new UserError(`${found.length} ${what}s begin with ${text}: give more of the id.${named.join("")}${more}`, {
-    type: "ambiguous-id",
-  });
+  const unnamed = found.length - named.length;
+  const more = hasMore ? "\n  and more" : unnamed > 0 ? `\n  and ${unnamed} more` : "";
+  const count = hasMore ? `More than ${found.length}` : found.length;
+  return `${count} ${many} have ids that begin with ${text}: give more of the id.${named.join("")}${more}`;
 }

@@ -5,6 +5,7 @@ import type { ApiClient } from "../api-client.ts";
 import { helpOfChange, type Told, tell } from "../change-session.ts";
 import { connect, type GlobalOptions } from "../context.ts";
 import { counted } from "../counted.ts";
+import { findSessionId } from "../find-id.ts";
 
 /** How long the command waits until the work has stopped, and how often it looks, in ms. */
 const WAIT_MS = 20_000;
@@ -15,9 +16,10 @@ export function addAbort(program: Command): void {
     .command("abort <session>")
     .description("stop what runs in a session now; what waits in its queue stays and runs next")
     .addHelpText("after", helpOfChange("abort", "the session is terminated"))
-    .action(async (sessionId: string, _options, command: Command) => {
+    .action(async (session: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
+      const sessionId = await findSessionId(api, session);
       const before = await api.now(sessionId);
       await api.change(sessionId, "abort");
       const ids = before.running.map(({ id }) => id);

@@ -8,6 +8,7 @@ import { ApiError } from "../api-transport.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { counted } from "../counted.ts";
 import { ExitCode } from "../errors.ts";
+import { findSessionId } from "../find-id.ts";
 
 interface DeleteOptions extends GlobalOptions {
   readonly yes?: boolean;
@@ -33,9 +34,10 @@ Exit codes: 0 it is deleted, or was before, or its deletion goes on; 1 you did n
 
 Example: valet delete ses_01… --yes`,
     )
-    .action(async (sessionId: string, _options, command: Command) => {
+    .action(async (session: string, _options, command: Command) => {
       const options = command.optsWithGlobals<DeleteOptions>();
       const api = connect(options);
+      const sessionId = await findSessionId(api, session);
       const family = await unlessGone(api.family(sessionId));
       if (family === undefined) return show(options, sessionId, "deleted", "It had been deleted before.");
       if (!options.yes && !(await isAgreed(lossText(family), `Delete ${sessionId}?`, insteadOf(sessionId)))) {

@@ -1,8 +1,10 @@
 import type { DiffQuery } from "@valet/shared/protocol/changes";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { colouredPatch, missingLines, statLines } from "../diff-text.ts";
 import { ExitCode } from "../errors.ts";
+import { askAboutTurns, findSessionId } from "../find-id.ts";
 import { visibleText } from "../visible-text.ts";
 
 interface Options extends GlobalOptions {
@@ -28,14 +30,18 @@ Examples:
   valet diff ses_1 msg_7 msg_7         what the turn of one message changed
   valet diff ses_1 first | git apply   all changes, in another clone`,
     )
-    .action(async (sessionId: string, from: string | undefined, to: string | undefined, _options, command: Command) => {
-      await showDiff(sessionId, { from, to }, command.optsWithGlobals<Options>());
+    .action(async (session: string, from: string | undefined, to: string | undefined, _options, command: Command) => {
+      await showDiff(session, { from, to }, command.optsWithGlobals<Options>());
     });
 }
 
-async function showDiff(sessionId: string, query: DiffQuery, options: Options): Promise<void> {
+async function showDiff(session: string, range: DiffQuery, options: Options): Promise<void> {
   const api = connect(options);
-  const diff = await api.diff(sessionId, query);
+  const sessionId = await findSessionId(api, session);
+  const { diff, query } = await askAboutTurns(api, sessionId, range, async (asked) => {
+    const query = withoutUndefined(asked);
+    return { diff: await api.diff(sessionId, query), query };
+  });
   const { turns, unknown_turns, omitted_turns } = diff;
   if (turns.length > 0 && unknown_turns === turns.length) process.exitCode = ExitCode.FAILED;
   if (options.json) {

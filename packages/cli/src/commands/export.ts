@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { counted } from "../counted.ts";
 import { type ExportManifest, exportSession } from "../export/session-export.ts";
+import { findSessionId } from "../find-id.ts";
 
 /** How long an export takes before it says how far it is, and how often it does, in ms. */
 const PROGRESS_MS = 2000;
@@ -22,10 +23,12 @@ complete.
 
 Example: valet export ses_01… backup/ses_01 && valet delete ses_01…`,
     )
-    .action(async (sessionId: string, folder: string | undefined, _options, command: Command) => {
+    .action(async (session: string, folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
+      const api = connect(options);
+      const sessionId = await findSessionId(api, session);
       const { manifest, path } = await exportSession({
-        api: connect(options),
+        api,
         sessionId,
         folder: folder ?? sessionId,
         version: program.version() ?? "",

@@ -4,15 +4,17 @@ import { ApiError } from "../api-transport.ts";
 import { helpOfChange, tell, waitForChange } from "../change-session.ts";
 import { connect, type GlobalOptions } from "../context.ts";
 import { UserError } from "../errors.ts";
+import { findSessionId } from "../find-id.ts";
 
 export function addHibernate(program: Command): void {
   program
     .command("hibernate <session>")
     .description("put a session to sleep: its files are kept, its sandbox ends; the next message wakes it")
     .addHelpText("after", helpOfChange("hibernate", "work runs, or the session's state does not allow it"))
-    .action(async (sessionId: string, _options, command: Command) => {
+    .action(async (wanted: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
+      const sessionId = await findSessionId(api, wanted);
       await api.change(sessionId, "hibernate").catch((error: unknown) => {
         if (!(error instanceof ApiError) || error.type !== "session-busy") throw error;
         const { type, exitCode } = error;

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { findSessionId } from "../find-id.ts";
 import { messageLines } from "../messages-text.ts";
 import { parseLimit } from "./arguments.ts";
 
@@ -15,9 +16,10 @@ export function addMessages(program: Command): void {
     .option("--limit <n>", "how many messages", parseLimit, 20)
     .option("--full", "show their whole text")
     .addHelpText("after", "\nExample:\n  valet messages ses_01j8z3k5m7n9p1q3r5s7t9v1w3 --limit 5 --full")
-    .action(async (sessionId: string, _options, command: Command) => {
+    .action(async (session: string, _options, command: Command) => {
       const options = command.optsWithGlobals<MessagesOptions>();
-      const messages = await connect(options).lastMessages(sessionId, options.limit);
+      const api = connect(options);
+      const messages = await api.lastMessages(await findSessionId(api, session), options.limit);
       if (options.json) printJson({ messages });
       else if (messages.length === 0) print("No messages yet.");
       else for (const message of messages) for (const line of messageLines(message, options.full ?? false)) print(line);

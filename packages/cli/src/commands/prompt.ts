@@ -3,6 +3,7 @@ import { QUEUE_MODES, type QueueMode } from "@valet/shared/spans";
 import { type Command, Option } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
+import { findSessionId } from "../find-id.ts";
 import { whileItGoesOn } from "../goes-on.ts";
 import { answerText, outcomeLines, waitForMessage } from "../wait.ts";
 import { timeoutOption } from "./arguments.ts";
@@ -41,7 +42,10 @@ export function addPrompt(program: Command): void {
     .action(async (content: string, _options, command: Command) => {
       const options = command.optsWithGlobals<PromptOptions>();
       const api = connect(options);
-      const sessionId = options.session ?? (await api.createSession(newSession(options))).id;
+      const sessionId =
+        options.session === undefined
+          ? (await api.createSession(newSession(options))).id
+          : await findSessionId(api, options.session);
       if (options.session === undefined) report(`Session ${sessionId}`);
       const sent = await api.sendMessage(sessionId, {
         content,

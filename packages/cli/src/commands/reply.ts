@@ -4,6 +4,8 @@ import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { UserError } from "../errors.ts";
+import { findSessionId } from "../find-id.ts";
+import { matchId } from "../match-id.ts";
 
 interface ReplyOptions extends GlobalOptions {
   readonly decline?: boolean;
@@ -16,10 +18,12 @@ export function addReply(program: Command): void {
       "answer a request of a session's agent: once, always or reject for a permission; an answer to each question, in order",
     )
     .option("--decline", "decline to answer the agent's questions")
-    .action(async (sessionId: string, requestId: string, answers: string[], _options, command: Command) => {
+    .action(async (session: string, requestId: string, answers: string[], _options, command: Command) => {
       const options = command.optsWithGlobals<ReplyOptions>();
-      const session = await sendReply(connect(options), sessionId, requestId, answers, options.decline);
-      if (options.json) printJson({ session });
+      const api = connect(options);
+      const sessionId = await findSessionId(api, session);
+      const changed = await sendReply(api, sessionId, requestId, answers, options.decline);
+      if (options.json) printJson({ session: changed });
       else print("Answer sent.");
     });
 }
@@ -28,11 +32,17 @@ export function addReply(program: Command): void {
 export async function sendReply(
   api: ApiClient,
   sessionId: string,
-  requestId: string,
+  request: string,
   answers: readonly string[],
   decline = false,
 ): Promise<SessionView> {
   const { permissions, questions } = await api.session(sessionId);
+  const requestId = matchId(request, [...permissions, ...questions], {
+    one: `open request of ${sessionId}`,
+    many: `open requests of ${sessionId}`,
+    type: "request-not-found",
+    remedy: `See \`valet status ${sessionId}\`.`,
+  });
   if (permissions.some(({ id }) => id === requestId)) {
     return api.replyPermission(sessionId, requestId, leaveIn(answers, decline));
   }

@@ -4,6 +4,7 @@ import type { ApiClient } from "../api-client.ts";
 import { ApiError } from "../api-transport.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
+import { findSessionId } from "../find-id.ts";
 
 interface ResendOptions extends GlobalOptions {
   readonly all?: boolean;
@@ -18,11 +19,14 @@ export function addResend(program: Command): void {
     .command("resend [session]")
     .description("send a session's waiting spans to the backend now, also after the session stopped retrying")
     .option("--all", "every session whose spans have not reached the backend for over a minute")
-    .action(async (sessionId: string | undefined, _options, command: Command) => {
+    .action(async (session: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<ResendOptions>();
-      if ((sessionId === undefined) !== (options.all === true)) throw new UserError("Name a session, or give --all.");
+      if ((session === undefined) !== (options.all === true)) throw new UserError("Name a session, or give --all.");
       const api = connect(options);
-      const ids = sessionId === undefined ? (await api.sessionsWithExportProblem()).map(({ id }) => id) : [sessionId];
+      const ids =
+        session === undefined
+          ? (await api.sessionsWithExportProblem()).map(({ id }) => id)
+          : [await findSessionId(api, session)];
       const resent: Resent[] = [];
       // One session after the other, so as not to overload a backend that has just come back.
       for (const id of ids) resent.push({ sessionId: id, ...(await resend(api, id, options.all === true)) });

@@ -7,6 +7,7 @@ import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { counted } from "../counted.ts";
+import { findSessionId } from "../find-id.ts";
 import { placeText } from "../queue-text.ts";
 import { placeSessions, type TreeSession } from "../session-tree.ts";
 
@@ -14,11 +15,11 @@ export function addSessions(program: Command): void {
   program
     .command("sessions [session]")
     .description("list the sessions, newest first, or one session with its descendants and their costs")
-    .action(async (sessionId: string | undefined, _options, command: Command) => {
+    .action(async (session: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
-      if (sessionId === undefined) await listSessions(api, options);
-      else await showFamily(api, sessionId, options);
+      if (session === undefined) await listSessions(api, options);
+      else await showFamily(api, await findSessionId(api, session), options);
     });
 }
 

@@ -3,6 +3,7 @@ import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { findSessionId } from "../find-id.ts";
 import { nowLines } from "../now-text.ts";
 import { statusLines } from "../status-list.ts";
 
@@ -14,11 +15,11 @@ export function addStatus(program: Command): void {
     .command("status [session]")
     .description("show what a session does or waits for now, since when and what to do; or a line for each session")
     .addHelpText("after", "\nExample:\n  valet status ses_01j8z3k5m7n9p1q3r5s7t9v1w3")
-    .action(async (sessionId: string | undefined, _options, command: Command) => {
+    .action(async (session: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
-      if (sessionId !== undefined) {
-        const now = await api.now(sessionId);
+      if (session !== undefined) {
+        const now = await api.now(await findSessionId(api, session));
         if (options.json) printJson(now);
         else for (const line of nowLines(now)) print(line);
         return;

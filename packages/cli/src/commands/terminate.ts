@@ -3,6 +3,7 @@ import { isAgreed } from "../agree.ts";
 import { helpOfChange, tell, waitForChange } from "../change-session.ts";
 import { connect, type GlobalOptions, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
+import { findSessionId } from "../find-id.ts";
 
 interface TerminateOptions extends GlobalOptions {
   readonly yes?: boolean;
@@ -14,9 +15,10 @@ export function addTerminate(program: Command): void {
     .description("end a session for good: its work stops and its files are lost; conversation and traces stay")
     .option("--yes", "do not ask; needed where there is no terminal")
     .addHelpText("after", `${helpOfChange("terminate", "you did not agree")} --yes`)
-    .action(async (sessionId: string, _options, command: Command) => {
+    .action(async (wanted: string, _options, command: Command) => {
       const options = command.optsWithGlobals<TerminateOptions>();
       const api = connect(options);
+      const sessionId = await findSessionId(api, wanted);
       const before = await api.session(sessionId);
       if (before.status === "terminated") {
         tell(options, before, { text: `It had been terminated before. ${next(sessionId)}` });

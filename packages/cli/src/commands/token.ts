@@ -78,6 +78,8 @@ const OWN =
   "This is the token that you use: without another one you cannot reach this Valet any more; a local one makes a new token " +
   "when `valet up` starts again.";
 
+const TOKENS = { one: "token", many: "tokens", type: "token-not-found", remedy: "See `valet token list`." };
+
 /** Returns the token of this id, beginning of an id, or name. @throws UserError if there is none, or are several */
 export function tokenIn(tokens: readonly TokenView[], wanted: string): TokenView {
   const named = tokens.filter(({ name }) => name === wanted);
@@ -90,7 +92,7 @@ export function tokenIn(tokens: readonly TokenView[], wanted: string): TokenView
     });
   }
   const candidates = tokens.map(({ id, name }) => ({ id, note: name }));
-  const id = matchId("token", wanted, candidates, "See `valet token list`.");
+  const id = matchId(wanted, candidates, TOKENS);
   return tokens.find((each) => each.id === id) as TokenView;
 }
 

@@ -5,17 +5,19 @@ import { ApiError } from "../api-transport.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { counted } from "../counted.ts";
 import { UserError } from "../errors.ts";
+import { findSessionId, findTraceId } from "../find-id.ts";
 import { buildTrees, formatMillis, readSpans, renderTrees } from "../trace-tree.ts";
 
 export function addTrace(program: Command): void {
   program
     .command("trace <session> [trace]")
     .description("show one trace of a session as a tree with times, or list the session's traces")
-    .action(async (sessionId: string, traceId: string | undefined, _options, command: Command) => {
+    .action(async (session: string, trace: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
-      if (traceId === undefined) await listTraces(api, sessionId, options);
-      else await showTrace(api, sessionId, traceId, options);
+      const sessionId = await findSessionId(api, session);
+      if (trace === undefined) await listTraces(api, sessionId, options);
+      else await showTrace(api, sessionId, await findTraceId(api, sessionId, trace), options);
     });
 }
 

@@ -1,9 +1,9 @@
-import { SessionId } from "@valet/shared/protocol/session-api";
 import { STATS_KEYS, TURN_SORTS } from "@valet/shared/protocol/turn-stats";
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { timeOf } from "../duration-arguments.ts";
+import { findSessionId } from "../find-id.ts";
 import { statsLines } from "../turns-plots.ts";
 import { sortedNotes, turnLines } from "../turns-table.ts";
 import { parseLimit } from "./arguments.ts";
@@ -62,12 +62,12 @@ export function addTurns(program: Command): void {
     .option("--by <keys>", `the same, grouped by one or two keys, and by day: ${STATS_KEYS.join(", ")}`)
     .option("--exact", "percentiles of the turns themselves: at most 31 days and 10,000 turns")
     .addHelpText("after", EXAMPLES)
-    .action(async (sessionId: string | undefined, _options, self: Command) => {
+    .action(async (session: string | undefined, _options, self: Command) => {
       const options = self.optsWithGlobals<TurnsOptions>();
       const api = connect(options);
-      const query = queryOf(sessionId, options, Date.now());
-      // The filter would refuse what is no id; a session's own address says in one sentence that there is no such session.
-      if (sessionId !== undefined && !SessionId.safeParse(sessionId).success) await api.session(sessionId);
+      const sessionId = session === undefined ? undefined : await findSessionId(api, session);
+      const parent = options.parent === undefined ? undefined : await findSessionId(api, options.parent);
+      const query = queryOf(sessionId, { ...options, ...(parent !== undefined && { parent }) }, Date.now());
       if (options.stats || options.by !== undefined) await showStats(api, query, options);
       else await showTurns(api, query, sessionId, options);
     });

@@ -2,6 +2,7 @@ import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
 import { helpOfChange, tell, waitForChange } from "../change-session.ts";
 import { connect, type GlobalOptions } from "../context.ts";
+import { findSessionId } from "../find-id.ts";
 import { placeText } from "../queue-text.ts";
 
 export function addWake(program: Command): void {
@@ -9,9 +10,10 @@ export function addWake(program: Command): void {
     .command("wake <session>")
     .description("start the sandbox of a session that sleeps, with the files that it had")
     .addHelpText("after", helpOfChange("wake", "the session is being terminated"))
-    .action(async (sessionId: string, _options, command: Command) => {
+    .action(async (wanted: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
+      const sessionId = await findSessionId(api, wanted);
       await api.change(sessionId, "wake");
       const session = await waitForChange(api, sessionId, ({ status }) => !MOVING.has(status));
       tell(options, session, { text: wakeText(session) });

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { findSessionId } from "../find-id.ts";
 import { goesOnText } from "../goes-on.ts";
 import { exitSoon } from "../output.ts";
 import { watchFrame } from "../watch/watch-frame.ts";
@@ -23,8 +24,10 @@ export function addWatch(program: Command): void {
       "\nOn a terminal the picture is redrawn; elsewhere lines are appended. With --json, a line of JSON for each change.\n" +
         "\nExample:\n  valet watch ses_01j8z3k5m7n9p1q3r5s7t9v1w3",
     )
-    .action(async (sessionId: string, _options, command: Command) => {
+    .action(async (session: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
+      const api = connect(options);
+      const sessionId = await findSessionId(api, session);
       const stopping = new AbortController();
       const stop = () => stopping.abort();
       process.once("SIGINT", stop);
@@ -34,7 +37,7 @@ export function addWatch(program: Command): void {
       process.stdout.once("error", stop);
       const screen = options.json === true ? jsonLines() : process.stdout.isTTY ? new Screen() : appended();
       try {
-        await watchSession(connect(options), sessionId, screen, stopping.signal);
+        await watchSession(api, sessionId, screen, stopping.signal);
       } finally {
         if (screen instanceof Screen) screen.end();
         process.off("SIGINT", stop);

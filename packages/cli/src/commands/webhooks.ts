@@ -8,8 +8,10 @@ import {
 } from "@valet/shared/protocol/webhooks";
 import { type Command, Option } from "commander";
 import { z } from "zod";
+import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
+import { matchId } from "../match-id.ts";
 import { testedLine, webhookLines } from "../webhooks-text.ts";
 
 interface AddOptions extends GlobalOptions {
@@ -72,9 +74,10 @@ function addRemove(webhooks: Command): void {
     .command("remove <webhook>")
     .description("remove an endpoint, with what waits for it")
     .addHelpText("after", "\nExample:\n  valet webhooks remove wh_01…")
-    .action(async (id: string, _options, command: Command) => {
+    .action(async (webhook: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      await connect(options).ask("DELETE", pathOf(id), z.undefined());
+      const { api, id } = await find(options, webhook);
+      await api.ask("DELETE", pathOf(id), z.undefined());
       if (options.json) printJson({ id, removed: true });
       else print(`${id} is removed.`);
     });
@@ -85,9 +88,10 @@ function addEnable(webhooks: Command): void {
     .command("enable <webhook>")
     .description("enable an endpoint that was disabled because it failed or was gone")
     .addHelpText("after", "\nExample:\n  valet webhooks enable wh_01…")
-    .action(async (id: string, _options, command: Command) => {
+    .action(async (webhook: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const view = await connect(options).ask("POST", pathOf(id, "/enable"), WebhookView);
+      const { api, id } = await find(options, webhook);
+      const view = await api.ask("POST", pathOf(id, "/enable"), WebhookView);
       if (options.json) printJson(view);
       else print(`${id} is enabled.`);
     });
@@ -98,9 +102,10 @@ function addRotate(webhooks: Command): void {
     .command("rotate <webhook>")
     .description("give an endpoint a new secret; deliveries are signed with the old one, too, for a day")
     .addHelpText("after", "\nExample:\n  valet webhooks rotate wh_01…")
-    .action(async (id: string, _options, command: Command) => {
+    .action(async (webhook: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      showSecret(options, await connect(options).ask("POST", pathOf(id, "/rotate"), WebhookWithSecret));
+      const { api, id } = await find(options, webhook);
+      showSecret(options, await api.ask("POST", pathOf(id, "/rotate"), WebhookWithSecret));
     });
 }
 
@@ -112,13 +117,32 @@ function addTest(webhooks: Command): void {
       "after",
       "\nExit codes: 0 delivered; 1 not delivered; 2 usage.\n\nExample:\n  valet webhooks test wh_01…",
     )
-    .action(async (id: string, _options, command: Command) => {
+    .action(async (webhook: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const tested = await connect(options).ask("POST", pathOf(id, "/test"), TestedWebhook);
+      const { api, id } = await find(options, webhook);
+      const tested = await api.ask("POST", pathOf(id, "/test"), TestedWebhook);
       if (options.json) printJson(tested);
       else print(testedLine(id, tested));
       if (!tested.delivered) process.exitCode = ExitCode.FAILED;
     });
+}
+
+/** An endpoint's id, whole: nothing is left to find. */
+const WHOLE = /^wh_[0-9a-z]{26}$/;
+const WEBHOOKS = {
+  one: "endpoint",
+  many: "endpoints",
+  type: "webhook-not-found",
+  remedy: "See `valet webhooks list`.",
+};
+
+/** Returns the client, and the id of the endpoint that is named by it, or by its beginning. @throws UserError */
+async function find(options: GlobalOptions, text: string): Promise<{ readonly api: ApiClient; readonly id: string }> {
+  const api = connect(options);
+  if (WHOLE.test(text)) return { api, id: text };
+  const { webhooks } = await api.ask("GET", "/api/webhooks", WebhookList);
+  const candidates = webhooks.map(({ id, url }) => ({ id, note: url }));
+  return { api, id: matchId(text, candidates, WEBHOOKS) };
 }
 
 /** Prints the secret alone on standard output, so that a script can store it. */

@@ -3,6 +3,7 @@ import { text } from "node:stream/consumers";
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
+import { findSessionId } from "../find-id.ts";
 import { whileItGoesOn } from "../goes-on.ts";
 import { outcomeLines, waitForWorkflow } from "../wait.ts";
 import { createProgress } from "../workflow-progress.ts";
@@ -27,10 +28,12 @@ The file (or standard input, for -) holds the JSON that the API takes:
     )
     .option("--no-wait", "do not wait for the workflow to end")
     .addOption(timeoutOption("how long to wait", 3_600_000))
-    .action(async (sessionId: string, file: string, _options, command: Command) => {
+    .action(async (session: string, file: string, _options, command: Command) => {
       const options = command.optsWithGlobals<WorkflowOptions>();
+      const request = await readWorkflow(file);
       const api = connect(options);
-      const started = await api.startWorkflow(sessionId, await readWorkflow(file));
+      const sessionId = await findSessionId(api, session);
+      const started = await api.startWorkflow(sessionId, request);
       const { executionId } = started;
       if (!options.wait) {
         if (options.json) printJson({ sessionId, ...started });

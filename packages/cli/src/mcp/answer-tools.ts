@@ -7,6 +7,7 @@ import { withoutUndefined } from "@valet/shared/without-undefined";
 import { z } from "zod";
 import { statLines } from "../diff-text.ts";
 import { UserError } from "../errors.ts";
+import { askAboutTurns } from "../find-id.ts";
 import { findWhy } from "../find-why.ts";
 import { attentionLines, nowLines } from "../now-text.ts";
 import * as args from "./arguments.ts";
@@ -107,7 +108,7 @@ const diff = defineTool({
   input: z.strictObject({ session: args.session, ...DiffQuery.shape }),
   effects: READS,
   run: async (api, { session, ...range }) => {
-    const found = await api.diff(session, withoutUndefined(range));
+    const found = await askAboutTurns(api, session, range, (asked) => api.diff(session, withoutUndefined(asked)));
     return {
       lines: [...statLines(found), ...(found.patch === "" ? [] : ["patch:", ...quoted(found.patch)])],
       more: `Ask for fewer turns with \`from\` and \`to\`; \`valet diff ${session}\` prints the whole patch.`,

@@ -1,5 +1,4 @@
 /** The tools that list: sessions, messages, turns across sessions and their statistics. */
-import { SessionId } from "@valet/shared/protocol/session-api";
 import type { MessageView } from "@valet/shared/protocol/session-view";
 import { STATS_KEYS, TURN_SORTS, TurnsQuery } from "@valet/shared/protocol/turn-stats";
 import { cutEnd } from "@valet/shared/text";
@@ -7,6 +6,7 @@ import { withoutUndefined } from "@valet/shared/without-undefined";
 import { z } from "zod";
 import { sessionLines } from "../commands/sessions.ts";
 import { queryOf } from "../commands/turns.ts";
+import { findMessageId } from "../find-id.ts";
 import { queueText } from "../queue-text.ts";
 import { statsLines } from "../turns-plots.ts";
 import { sortedNotes, turnLines } from "../turns-table.ts";
@@ -62,9 +62,10 @@ const messages = defineTool({
       const lines = last.flatMap((each) => messageLines(each, MAX_SHOWN));
       return { lines: lines.length === 0 ? ["No messages yet."] : lines, more };
     }
-    const found = await api.message(session, id);
+    const messageId = await findMessageId(api, session, id);
+    const found = await api.message(session, messageId);
     return found === undefined
-      ? { lines: [`Session ${session} has no message ${id}.`] }
+      ? { lines: [`Session ${session} has no message ${messageId}.`] }
       : { lines: messageLines(found, MAX_WHOLE) };
   },
 });
@@ -98,7 +99,7 @@ const filters = {
   // A name of the API's list, which is too long for every model's context.
   error: z.string().max(100).optional().describe("Only turns with this error type, such as `git_clone_failed`"),
   channel,
-  parent: SessionId.optional().describe("Only turns of the children of this session"),
+  parent: args.parent.optional(),
   from: age.optional().describe("Only turns that ended since: an ISO time, or an age such as 30m, 24h, 7d"),
   to: age.optional().describe("Only turns that ended before: as for `from`"),
 };

@@ -1,6 +1,7 @@
 /** What a tool of `valet mcp` is. */
 import type { z } from "zod";
 import type { ApiClient } from "../api-client.ts";
+import { withWholeIds } from "./whole-ids.ts";
 
 /** What a tool found, before it is made to fit. */
 export interface Answer {
@@ -38,9 +39,12 @@ interface ToolOf<I extends z.ZodObject> extends Omit<Tool, "input" | "run"> {
   readonly run: (api: ApiClient, input: z.output<I>) => Promise<Answer>;
 }
 
-/** Returns a tool that validates its arguments before it runs. */
+/** Returns a tool that validates its arguments and finds whole ids for them before it runs. */
 export function defineTool<I extends z.ZodObject>({ run, ...tool }: ToolOf<I>): Tool {
-  return { ...tool, run: async (api, input) => run(api, tool.input.parse(input)) };
+  return {
+    ...tool,
+    run: async (api, input) => run(api, tool.input.parse(await withWholeIds(api, tool.input.parse(input)))),
+  };
 }
 
 export const READS: Effects = {

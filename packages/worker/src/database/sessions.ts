@@ -1,5 +1,7 @@
+import { type FoundId, ID_PREFIXES } from "@valet/shared/protocol/found-ids";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { SessionView } from "@valet/shared/protocol/session-view";
+import { idRange } from "../durable-objects/core/id-range.ts";
 
 export interface ProjectedSession {
   readonly ownerId: string;
@@ -34,6 +36,25 @@ export function upsertSession(db: D1Database, { ownerId, version, view }: Projec
 export async function ownsSession(db: D1Database, id: string, ownerId: string): Promise<boolean> {
   const query = db.prepare("SELECT 1 FROM sessions WHERE id = ? AND owner_id = ?").bind(id, ownerId);
   return (await query.first()) !== null;
+}
+
+/** Returns the owner's sessions whose ids begin with a text, with or without `ses_`, in the order of the ids. */
+export async function findSessionIds(
+  db: D1Database,
+  ownerId: string,
+  prefix: string,
+  limit: number,
+): Promise<FoundId[]> {
+  const { session } = ID_PREFIXES;
+  const { from, to } = idRange(prefix.startsWith(session) ? prefix : session + prefix);
+  const { results } = await db
+    .prepare(
+      `SELECT id, created_at AS at, json_extract(view, '$.title') AS title FROM sessions
+       WHERE owner_id = ? AND id >= ? AND id < ? ORDER BY id LIMIT ?`,
+    )
+    .bind(ownerId, from, to, limit)
+    .all<Omit<FoundId, "kind">>();
+  return results.map((found) => ({ kind: "session", ...found }));
 }
 
 export interface SessionFilter {

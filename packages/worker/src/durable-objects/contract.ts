@@ -2,6 +2,7 @@
 
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
 import type { DiffQuery, TurnChangesView } from "@valet/shared/protocol/changes";
+import type { FoundIds } from "@valet/shared/protocol/found-ids";
 import type { NowView } from "@valet/shared/protocol/now";
 import type {
   AcceptedMessage,
@@ -96,6 +97,8 @@ export interface SessionCalls extends CapacityHolder {
   readDiff(query: DiffQuery): Answer<DiffAnswer>;
   /** Says where the time and the money of a message or a workflow went, and why it failed. */
   why(kind: "message" | "workflow", id: string): Answer<WhyView>;
+  /** Returns the messages, workflows, turns and traces whose ids begin with a text. */
+  findIds(prefix: string): Answer<FoundIds>;
   traces(cursor?: string): Answer<TraceList>;
   /** Returns OTLP/JSON text. It is not named `trace`, since the platform reserves that name and never delivers such a call. */
   readTrace(traceId: string, cursor?: string): Answer<ReadableStream<Uint8Array>>;

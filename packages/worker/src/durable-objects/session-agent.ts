@@ -2,6 +2,7 @@
 import { DurableObject } from "cloudflare:workers";
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
 import type { DiffQuery } from "@valet/shared/protocol/changes";
+import type { FoundIds } from "@valet/shared/protocol/found-ids";
 import type { NowView } from "@valet/shared/protocol/now";
 import {
   type AcceptedMessage,
@@ -24,6 +25,7 @@ import { exportHint, extractFromHeaders } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../bindings.ts";
 import { whenDeleted } from "../database/deleted-sessions.ts";
+import { findIds } from "./answers/found-ids.ts";
 import { askerOf, callerOf, originOf, userOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { composeSession, reportFailure, type SessionParts } from "./compose.ts";
@@ -213,6 +215,12 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   async readDiff(query: DiffQuery): Promise<Result<DiffAnswer>> {
     return this.#read(({ diff }) => diff.read(query));
+  }
+
+  async findIds(prefix: string): Promise<Result<FoundIds>> {
+    return this.#read(({ queue, records, traces }) =>
+      ok(findIds({ jobs: queue.jobs, records, traces: traces.reader }, prefix)),
+    );
   }
 
   async traces(cursor?: string): Promise<Result<z.infer<typeof TraceList>>> {

@@ -14,6 +14,7 @@ import { agentRequests } from "./routes/agent-requests.ts";
 import { deletion } from "./routes/deletion.ts";
 import { diff } from "./routes/diff.ts";
 import { health } from "./routes/health.ts";
+import { ids } from "./routes/ids.ts";
 import { lifecycle } from "./routes/lifecycle.ts";
 import { messages } from "./routes/messages.ts";
 import { now } from "./routes/now.ts";
@@ -90,6 +91,7 @@ export function createApp() {
     turns,
     ownerTurns,
     now,
+    ids,
     diff,
     why,
     webhooks,

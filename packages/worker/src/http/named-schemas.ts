@@ -6,6 +6,7 @@ import { AgentQuestion } from "@valet/shared/protocol/agent-question";
 import { ChangeFacts, CommitView, DiffView, FileChange, TurnChangesView } from "@valet/shared/protocol/changes";
 import { ClientEvent } from "@valet/shared/protocol/client-socket";
 import { FailureView } from "@valet/shared/protocol/failure";
+import { FoundId, FoundIds } from "@valet/shared/protocol/found-ids";
 import { MessagePart } from "@valet/shared/protocol/message-part";
 import { AttentionItem, AttentionList, NowView, QueuedNow, RunNow, StepNow } from "@valet/shared/protocol/now";
 import { PartDelta } from "@valet/shared/protocol/part-delta";
@@ -92,6 +93,8 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   FamilyMember,
   FamilyView,
   FileChange,
+  FoundId,
+  FoundIds,
   FoundSpans,
   Health,
   MessageList,

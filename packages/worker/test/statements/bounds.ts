@@ -90,6 +90,12 @@ const IN_DATABASE: readonly BoundedStatement[] = [
     steps: ["SCAN wanted VIRTUAL TABLE INDEX 1:", "SEARCH found USING PRIMARY KEY (owner_id=? AND kind=? AND name=?)"],
     because: "reads one row for each tool or model that the caller names",
   },
+  {
+    statement:
+      "SELECT id, created_at AS at, … FROM sessions WHERE owner_id = ? AND id >= ? AND id < ? ORDER BY id LIMIT ?",
+    steps: ["SEARCH sessions USING INDEX sessions_by_owner_and_id (owner_id=? AND id>? AND id<?)"],
+    because: PAGE,
+  },
   listed("owner_id = ?", "sessions_by_owner (owner_id=?)"),
   {
     statement: "DELETE FROM tickets WHERE session_id = ?",
@@ -189,6 +195,11 @@ const OF_THE_QUEUE: readonly BoundedStatement[] = [
     because: PAGE,
   },
   {
+    statement: "SELECT id, kind, acceptedMs FROM jobs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+    steps: ["SEARCH jobs USING INDEX sqlite_autoindex_jobs_1 (id>? AND id<?)"],
+    because: PAGE,
+  },
+  {
     statement: "SELECT * FROM jobs WHERE channel = ? AND status = 'done' ORDER BY seq DESC LIMIT ?",
     steps: ["SEARCH jobs USING INDEX jobs_done (channel=?)"],
     because: PAGE,
@@ -222,6 +233,12 @@ const OF_THE_SESSION: readonly BoundedStatement[] = [
     statement:
       "SELECT seq, record, counts FROM turns LEFT JOIN turn_changes USING (attempt_id) WHERE seq > ? ORDER BY seq LIMIT ?",
     steps: ["SEARCH turns USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: PAGE,
+  },
+  {
+    statement:
+      "SELECT attempt_id AS id FROM turns WHERE attempt_id >= ? AND attempt_id < ? ORDER BY attempt_id LIMIT ?",
+    steps: ["SEARCH turns USING COVERING INDEX sqlite_autoindex_turns_1 (attempt_id>? AND attempt_id<?)"],
     because: PAGE,
   },
   {
@@ -272,6 +289,11 @@ const OF_TRACES: readonly BoundedStatement[] = [
     statement: "SELECT segment_id, total FROM trace_index WHERE trace_id = ? ORDER BY segment_id DESC LIMIT 1",
     steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=?)"],
     because: LAST,
+  },
+  {
+    statement: "SELECT trace_id AS id FROM trace_index WHERE trace_id >= ? ORDER BY trace_id LIMIT 1",
+    steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id>?)"],
+    because: NEXT,
   },
   {
     statement: "SELECT trace_id FROM trace_starts WHERE (start_us, trace_id) < (?, ?) AND trace_id NOT IN … LIMIT ?",

@@ -11,6 +11,7 @@ import {
   type StoredChanges,
   unknownChanges,
 } from "../changes/change-columns.ts";
+import type { IdRange } from "../core/id-range.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { originOfSession, type SessionRecord } from "../core/session-state.ts";
 import { isTraced } from "../core/session-tracer.ts";
@@ -167,6 +168,17 @@ export class TurnRecords {
   seqOf(attemptId: string): number | undefined {
     const [row] = this.#sql.exec("SELECT seq FROM turns WHERE attempt_id = ?", attemptId).toArray();
     return row?.seq as number | undefined;
+  }
+
+  /** Returns the attempts that have ended and whose ids are in a range, in the order of their ids. */
+  idsIn({ from, to }: IdRange, limit: number): string[] {
+    const rows = this.#sql.exec<{ id: string }>(
+      "SELECT attempt_id AS id FROM turns WHERE attempt_id >= ? AND attempt_id < ? ORDER BY attempt_id LIMIT ?",
+      from,
+      to,
+      limit,
+    );
+    return rows.toArray().map(({ id }) => id);
   }
 
   /** Returns the place of the session's first or last turn. */

@@ -6,6 +6,7 @@ import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { WorkflowStep } from "@valet/shared/protocol/workflow";
 import type { ErrorType, FailurePolicy, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
+import type { IdRange } from "../core/id-range.ts";
 import type { WaitingJob } from "./queue-rules.ts";
 
 /** What a message holds for the agent, and where its answer goes. */
@@ -219,6 +220,18 @@ export class JobStore {
   /** Returns jobs before `seq`, newest first. */
   jobsBefore(kind: JobKind, seq: number, limit: number): JobRow[] {
     return this.#select("jobs", JOB, "WHERE kind = ? AND seq < ? ORDER BY seq DESC LIMIT ?", kind, seq, limit);
+  }
+
+  /** Returns jobs whose ids are in a range, in the order of their ids. */
+  jobsIn({ from, to }: IdRange, limit: number): Pick<JobRow, "id" | "kind" | "acceptedMs">[] {
+    return this.#sql
+      .exec<{ id: string; kind: JobKind; acceptedMs: number }>(
+        "SELECT id, kind, acceptedMs FROM jobs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?",
+        from,
+        to,
+        limit,
+      )
+      .toArray();
   }
 
   /** Returns the last jobs of a channel that are done, newest first. */

@@ -67,6 +67,11 @@ test("whatever is added and removed, each trace is listed once, with its first s
           return { traceId, startUs, spans, errors };
         });
         expect(listed).toEqual(expected.sort(compareTraces));
+        const byId: (string | undefined)[] = [];
+        for (let next = index.firstFrom(""); next !== undefined; next = index.firstFrom(`${next.traceId} `)) {
+          byId.push(next.traceId);
+        }
+        expect(byId).toEqual(expected.map(({ traceId }) => traceId).sort());
         for (const { traceId } of expected) {
           const held = added.map((traces) => traces.filter((trace) => trace.traceId === traceId));
           const holding = held.flatMap((rows, id) => {

@@ -106,6 +106,17 @@ export class TraceIndex {
     return this.#newest(traceId)?.total;
   }
 
+  /** Returns the first trace whose id is not before `from`; `undefined` if there is none. */
+  firstFrom(from: string): TraceSummary | undefined {
+    const [row] = this.#sql
+      .exec<{ id: string }>(
+        "SELECT trace_id AS id FROM trace_index WHERE trace_id >= ? ORDER BY trace_id LIMIT 1",
+        from,
+      )
+      .toArray();
+    return row === undefined ? undefined : this.summary(row.id);
+  }
+
   #newest(traceId: string): NewestRow | undefined {
     const [row] = this.#sql
       .exec<{ segment_id: number; total: string }>(

@@ -92,6 +92,21 @@ export class TraceReader {
       .map((summary) => ({ ...summary, openSpans: open.get(summary.traceId)?.length ?? 0 }));
   }
 
+  /** Lists the traces whose ids begin with a text, in the order of their ids. */
+  startingWith(prefix: string, limit: number): TraceSummary[] {
+    const begun = this.#open.all().map(summaryOfOpen);
+    const recent = mergeSummaries([this.#segments.tailSummaries(), begun]);
+    const found = new Map(recent.flatMap((each) => (each.traceId.startsWith(prefix) ? [[each.traceId, each]] : [])));
+    const { index } = this.#segments;
+    let next = index.firstFrom(prefix);
+    for (let count = 0; count < limit && next?.traceId.startsWith(prefix); count++) {
+      found.set(next.traceId, next);
+      // No id is between a trace's and this text: a space is before every digit.
+      next = index.firstFrom(`${next.traceId} `);
+    }
+    return [...found.values()].sort((a, b) => (a.traceId < b.traceId ? -1 : 1)).slice(0, limit);
+  }
+
   /**
    * Returns one trace as OTLP/JSON, streamed one segment at a time, since the largest traces exceed what an object can
    * hold or return at once. Open spans have no `endTimeUnixNano`; those of a runner have its last sign of life.
