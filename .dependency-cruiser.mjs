@@ -10,6 +10,8 @@ const PACKAGES = {
   runner: ["shared"],
   sandbox: ["shared"],
   "opencode-plugin": ["shared"],
+  /** Runs in browsers. */
+  web: ["shared"],
   "scripted-model": [],
   /** It composes: it alone starts the others. */
   cli: ["shared", "worker", "runner", "sandbox", "scripted-model"],
@@ -80,7 +82,7 @@ const RUNNER_ROOMS = {
   tools: ["secrets"],
 };
 
-const TEST = "\\.test\\.ts$";
+const TEST = "\\.test\\.tsx?$";
 const WORKER = "packages/worker/src";
 const inObject = Object.keys(ROOMS).flatMap((room) =>
   room.startsWith(`${OBJECT}/`) ? room.slice(OBJECT.length + 1) : [],
@@ -190,6 +192,20 @@ export default {
       to: { path: "^packages/cli/src/mcp/|/@modelcontextprotocol/", dynamic: false },
     },
     {
+      name: "page-alone",
+      comment: "A page of the explorer knows no other page: what two pages need belongs into another folder of `web`.",
+      severity: "error",
+      from: { path: "^packages/web/src/pages/([^/]+)/" },
+      to: { path: "^packages/web/src/pages/", pathNot: "^packages/web/src/pages/$1/" },
+    },
+    {
+      name: "parts-below-pages",
+      comment: "What all pages of the explorer use knows none of them, nor the app around them.",
+      severity: "error",
+      from: { path: "^packages/web/src/(api|ui|format)/" },
+      to: { path: "^packages/web/src/(app|pages)/" },
+    },
+    {
       name: "no-circle",
       comment: "What imports each other is one thing in two files, types included.",
       severity: "error",
@@ -222,12 +238,12 @@ export default {
     // TypeScript 7 has no API to read imports with.
     parser: "swc",
     doNotFollow: { path: "node_modules" },
-    // It imports what its test generates.
-    exclude: { path: "^tests/generated-client" },
+    // The first imports what its test generates; the second is generated.
+    exclude: { path: "^tests/generated-client|^packages/web/dist/" },
     enhancedResolveOptions: {
       exportsFields: ["exports"],
       conditionNames: ["import", "node", "default"],
-      extensions: [".ts"],
+      extensions: [".ts", ".tsx", ".d.ts"],
     },
   },
 };

@@ -1,0 +1,42 @@
+/** The session of this browser: a cookie that scripts cannot read. */
+import { accessHeaders, setToken } from "./access.ts";
+import { api, ok } from "./client.ts";
+import { noteAnswer, noteSilence } from "./connection.ts";
+import { answerError, unreachable } from "./problem.ts";
+
+const PATH = "/api/page-sessions";
+
+/** Uses up a one-time ticket for the cookie. @throws ApiError if the ticket is unknown, used or expired */
+export function signInWithTicket(ticket: string): Promise<void> {
+  return send("POST", PATH, { ticket });
+}
+
+/**
+ * Uses a pasted token, for as long as this page is open.
+ * @throws ApiError if the token is not valid; then it is forgotten
+ */
+export async function signInWithToken(token: string): Promise<void> {
+  setToken(token);
+  try {
+    await ok(api.GET("/api/sessions", { params: { query: { limit: 1 } } }));
+  } catch (error) {
+    setToken(undefined);
+    throw error;
+  }
+}
+
+/** Ends this browser's session, and forgets a pasted token. */
+export async function signOut(): Promise<void> {
+  await send("DELETE", `${PATH}/current`).finally(() => setToken(undefined));
+}
+
+async function send(method: string, path: string, body?: object): Promise<void> {
+  const headers = { ...accessHeaders(), ...(body !== undefined && { "content-type": "application/json" }) };
+  const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) };
+  const response = await fetch(path, init).catch(() => {
+    noteSilence();
+    throw unreachable();
+  });
+  noteAnswer();
+  if (!response.ok) throw answerError(response.status, await response.json().catch(() => undefined));
+}

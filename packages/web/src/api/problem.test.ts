@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import { answerError, errorSentence, isPassing, isSignedOut, unreachable } from "./problem.ts";
+
+const problem = (status: number, more: object) =>
+  answerError(status, { type: "urn:valet:problem:invalid-input", title: "The input is invalid", status, ...more });
+
+test("a problem becomes a sentence, whatever its detail looks like", () => {
+  expect(problem(400, {}).message).toBe("The input is invalid.");
+  expect(problem(400, { detail: "Use a new id." }).message).toBe("The input is invalid. Use a new id.");
+  expect(problem(400, { detail: "the token expired" }).message).toBe("The input is invalid: the token expired.");
+});
+
+test("errors of the input are found by their field, the first of each", () => {
+  const errors = [
+    { path: "branch", message: "does not exist" },
+    { path: "branch", message: "is too long" },
+    { path: "model", message: "has no key here" },
+  ];
+  const { fields, message, problem: name } = problem(400, { errors });
+  expect([...fields]).toEqual([
+    ["branch", "does not exist"],
+    ["model", "has no key here"],
+  ]);
+  expect(message).toBe("The input is invalid: branch does not exist.");
+  expect(name).toBe("invalid-input");
+});
+
+test("an answer that is no problem is named by its status", () => {
+  for (const body of [undefined, null, "<html>", { type: 7 }, []]) {
+    expect(answerError(502, body).message).toBe("The server answered 502, without a reason.");
+  }
+});
+
+test("who is signed out, and what passes by itself", () => {
+  expect(isSignedOut(problem(401, {}))).toBe(true);
+  expect(isSignedOut(new Error("401"))).toBe(false);
+  expect([unreachable(), problem(503, {}), problem(429, {}), problem(404, {}), new Error("x")].map(isPassing)).toEqual([
+    true,
+    true,
+    true,
+    false,
+    false,
+  ]);
+  expect(errorSentence("thrown text")).toBe("Something failed without a reason.");
+});

@@ -1,0 +1,159 @@
+/**
+ * The live events of a session, over its WebSocket. All parts of the page that listen to one session share one socket.
+ *
+ * After a break it connects again, with growing pauses, and at once when the browser is online again. What happened in between is
+ * not repeated by the server: each `opened` tells its listeners to read again what they show.
+ */
+import { pauseMs } from "./backoff.ts";
+import { api, ok, type Schemas } from "./client.ts";
+import { noteAnswer, noteSilence } from "./connection.ts";
+import { ApiError } from "./problem.ts";
+
+export type SessionEvent =
+  | Schemas["ClientEvent"]
+  /** The socket is open. After a break, whatever was read before may be out of date. */
+  | { readonly type: "opened"; readonly isAgain: boolean }
+  /** The socket is down; it is being opened again. */
+  | { readonly type: "down" }
+  /** The session is not there (any more), or not the caller's: no further events come. */
+  | { readonly type: "gone"; readonly error: ApiError };
+type Listener = (event: SessionEvent) => void;
+
+const PING_EVERY_MS = 20_000;
+/** A socket that has not answered a ping by the next one is dead, even if the browser has not noticed. */
+const PONG = "pong";
+
+/** A new listener first gets the last of these: the state of the socket and of the session. */
+const REPLAYED = ["opened", "down", "gone", "session"];
+
+class SessionSocket {
+  readonly #id: string;
+  readonly #listeners = new Set<Listener>();
+  readonly #last = new Map<string, SessionEvent>();
+  #socket: WebSocket | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #failures = 0;
+  #hasOpened = false;
+  #isStopped = false;
+  #isHeard = true;
+
+  constructor(id: string) {
+    this.#id = id;
+    addEventListener("online", this.#reconnectNow);
+    void this.#connect();
+  }
+
+  add(listener: Listener): void {
+    this.#listeners.add(listener);
+    for (const event of this.#last.values()) listener(event);
+  }
+
+  /** Returns whether nobody listens any more; then the socket is closed. */
+  remove(listener: Listener): boolean {
+    this.#listeners.delete(listener);
+    if (this.#listeners.size > 0) return false;
+    this.#stop();
+    return true;
+  }
+
+  #stop(): void {
+    this.#isStopped = true;
+    removeEventListener("online", this.#reconnectNow);
+    clearTimeout(this.#timer);
+    this.#socket?.close();
+  }
+
+  #emit(event: SessionEvent): void {
+    if (REPLAYED.includes(event.type)) {
+      if (event.type !== "session") for (const type of ["opened", "down", "gone"]) this.#last.delete(type);
+      this.#last.set(event.type, event);
+    }
+    for (const listener of [...this.#listeners]) listener(event);
+  }
+
+  async #connect(): Promise<void> {
+    try {
+      const { ticket } = await ok(api.POST("/api/tickets", { body: { sessionId: this.#id } }));
+      if (!this.#isStopped) this.#open(ticket);
+    } catch (error) {
+      if (this.#isStopped) return;
+      if (!(error instanceof ApiError) || error.status === 401 || error.status === 404 || error.status === 410) {
+        this.#emit({ type: "gone", error: error instanceof ApiError ? error : new ApiError(String(error), null) });
+        this.#stop();
+      } else this.#retry();
+    }
+  }
+
+  #open(ticket: string): void {
+    const url = new URL(`/api/sessions/${this.#id}/ws`, location.href);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.searchParams.set("ticket", ticket);
+    const socket = new WebSocket(url);
+    this.#socket = socket;
+    socket.onopen = () => {
+      this.#failures = 0;
+      this.#isHeard = true;
+      noteAnswer();
+      this.#emit({ type: "opened", isAgain: this.#hasOpened });
+      this.#hasOpened = true;
+      this.#ping(socket);
+    };
+    socket.onmessage = ({ data }: MessageEvent<string>) => this.#receive(socket, data);
+    socket.onclose = () => {
+      if (this.#socket !== socket || this.#isStopped) return;
+      this.#emit({ type: "down" });
+      this.#retry();
+    };
+  }
+
+  #receive(socket: WebSocket, data: string): void {
+    this.#isHeard = true;
+    if (data === PONG) return;
+    const event = JSON.parse(data) as Schemas["ClientEvent"];
+    if (event.type === "sync") socket.send(JSON.stringify({ type: "synced", read: event.read }));
+    else this.#emit(event);
+  }
+
+  #ping(socket: WebSocket): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      if (!this.#isHeard) {
+        noteSilence();
+        // The closing handshake of a dead socket takes long: do not wait for it.
+        socket.onclose = null;
+        socket.close();
+        this.#emit({ type: "down" });
+        this.#retry();
+        return;
+      }
+      this.#isHeard = false;
+      socket.send("ping");
+      this.#ping(socket);
+    }, PING_EVERY_MS);
+  }
+
+  #retry(): void {
+    this.#socket = undefined;
+    this.#failures += 1;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#connect(), pauseMs(this.#failures, Math.random()));
+  }
+
+  readonly #reconnectNow = (): void => {
+    if (this.#socket !== undefined || this.#isStopped || this.#failures === 0) return;
+    clearTimeout(this.#timer);
+    void this.#connect();
+  };
+}
+
+const sockets = new Map<string, SessionSocket>();
+
+/** Listens to a session. @returns a function that stops; the last listener's closes the socket */
+export function listenToSession(sessionId: string, listener: Listener): () => void {
+  const socket = sockets.get(sessionId) ?? new SessionSocket(sessionId);
+  sockets.set(sessionId, socket);
+  socket.add(listener);
+  return () => {
+    if (socket.remove(listener) && sockets.get(sessionId) === socket) sockets.delete(sessionId);
+  };
+}

@@ -1,0 +1,35 @@
+/** Sessions: their list, and each one's state. */
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { api, ok } from "./client.ts";
+
+const PAGE = 100;
+/** How often one page of the list is read, ms: with several pages, each comes by that much more rarely. */
+const EVERY_MS = 5_000;
+
+export const sessionsQuery = infiniteQueryOptions({
+  queryKey: ["sessions", "list"],
+  queryFn: ({ pageParam, signal }) => {
+    const query = { limit: PAGE, ...(pageParam !== "" && { cursor: pageParam }) };
+    return ok(api.GET("/api/sessions", { params: { query }, signal }));
+  },
+  initialPageParam: "",
+  getNextPageParam: ({ nextCursor }) => nextCursor,
+  refetchInterval: ({ state }) => EVERY_MS * Math.max(1, state.data?.pages.length ?? 1),
+});
+
+/** What a session does now, with the verdict on it. @param everyMs how often to read it; `false` where its events tell more */
+export function nowQuery(sessionId: string, everyMs: number | false = 5_000) {
+  return queryOptions({
+    queryKey: ["sessions", sessionId, "now"],
+    queryFn: ({ signal }) => ok(api.GET("/api/sessions/{id}/now", { params: { path: { id: sessionId } }, signal })),
+    refetchInterval: everyMs,
+  });
+}
+
+/** A session as its object sees it. */
+export function sessionQuery(sessionId: string) {
+  return queryOptions({
+    queryKey: ["sessions", sessionId, "view"],
+    queryFn: ({ signal }) => ok(api.GET("/api/sessions/{id}", { params: { path: { id: sessionId } }, signal })),
+  });
+}

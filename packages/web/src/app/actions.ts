@@ -1,0 +1,103 @@
+/**
+ * What a person can do on the page now: the keys, the list of keys and the command palette show the same actions. A page registers
+ * its own while it is shown ({@link useActions}); of two with the same key, the one that was registered last runs.
+ */
+import { useEffect, useRef } from "react";
+import { announce } from "./announce.ts";
+import { isCharacterKey, keyOf, parseKeys } from "./keys.ts";
+import { areSingleKeysOn } from "./preferences.ts";
+
+export interface Action {
+  /** What it does, as a verb: "Write an answer". */
+  readonly label: string;
+  /** The heading in the list of keys and in the palette: "Inbox". */
+  readonly group: string;
+  /** For example `j`, `Shift+N`, `Ctrl+K`, `ArrowDown`; several are separated by a space. Without any, only the palette has it. */
+  readonly keys?: string;
+  /** It ends or deletes something: its key has to be pressed twice. */
+  readonly asksTwice?: boolean;
+  /** The palette does not list it, for example moves of the selection. */
+  readonly isKeyOnly?: boolean;
+  /** Returns `false` if it does not apply now: then the key goes on to the browser. */
+  readonly run: () => unknown;
+}
+
+const SECOND_PRESS_MS = 3_000;
+
+interface Registered {
+  readonly action: Action;
+  readonly keys: readonly string[];
+}
+
+let registered: readonly Registered[] = [];
+let awaiting: { readonly keys: string; readonly untilMs: number } | undefined;
+const listeners = new Set<() => void>();
+
+function replace(next: readonly Registered[]): void {
+  registered = next;
+  for (const listener of listeners) listener();
+}
+
+/** Registers actions. @returns a function that removes them */
+export function registerActions(actions: readonly Action[]): () => void {
+  const mine = actions.map((action) => ({ action, keys: parseKeys(action.keys) }));
+  replace([...registered, ...mine]);
+  return () => replace(registered.filter((one) => !mine.includes(one)));
+}
+
+/** For `useSyncExternalStore`: all actions of now. */
+export const allActions = {
+  subscribe(listener: () => void): () => void {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  },
+  read: (): readonly Registered[] => registered,
+};
+
+/** Registers a component's actions while it is shown. Their `run` is that of the last render. */
+export function useActions(actions: readonly Action[]): void {
+  const latest = useRef(actions);
+  latest.current = actions;
+  const shape = JSON.stringify(actions.map(({ run, ...rest }) => rest));
+  useEffect(() => {
+    const shown = JSON.parse(shape) as Omit<Action, "run">[];
+    return registerActions(shown.map((one, index) => ({ ...one, run: () => latest.current[index]?.run() })));
+  }, [shape]);
+}
+
+/** Runs the action of a key. To be called for each `keydown` of the document. */
+export function handleKey(event: KeyboardEvent): void {
+  if (event.defaultPrevented || event.isComposing) return;
+  const pressed = keyOf(event);
+  const isCharacter = isCharacterKey(pressed);
+  if (isCharacter && (!areSingleKeysOn() || takesText(event.target))) return;
+  // What lies above the page has keys of its own.
+  if (!pressed.startsWith("Ctrl+") && document.querySelector('[role="dialog"], [role="menu"]') !== null) return;
+  for (const { action, keys } of registered.toReversed()) {
+    if (!keys.includes(pressed)) continue;
+    if (takesText(event.target) && !pressed.startsWith("Ctrl+")) continue;
+    if (action.asksTwice === true && !isSecondPress(pressed)) {
+      awaiting = { keys: pressed, untilMs: Date.now() + SECOND_PRESS_MS };
+      announce(`Press ${pressed.toUpperCase()} again: ${action.label}.`, { isShown: true });
+      event.preventDefault();
+      return;
+    }
+    awaiting = undefined;
+    if (action.run() === false) continue;
+    event.preventDefault();
+    return;
+  }
+}
+
+function isSecondPress(keys: string): boolean {
+  return awaiting?.keys === keys && Date.now() < awaiting.untilMs;
+}
+
+function takesText(target: EventTarget | null): boolean {
+  if (!(target instanceof HTMLElement)) return false;
+  if (target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement)
+    return true;
+  return (
+    target instanceof HTMLInputElement && !["checkbox", "radio", "button", "submit", "range"].includes(target.type)
+  );
+}

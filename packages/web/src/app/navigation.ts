@@ -1,0 +1,2 @@
+/** The pages in the header. A page is added here when it works. */
+export const NAVIGATION = [{ to: "/", text: "Inbox" }] as const;

@@ -1,0 +1,29 @@
+/** All pages. A page that does not work yet is not here. */
+import type { QueryClient } from "@tanstack/react-query";
+import { createRouter } from "@tanstack/react-router";
+import { inboxRoute } from "../pages/inbox/route.ts";
+import { sessionIndexRoute, sessionRoute } from "../pages/session/route.ts";
+import { signInRoute } from "../pages/sign-in/route.ts";
+import { PageError, PageLoading } from "./page-states.tsx";
+import { rootRoute } from "./root-route.ts";
+
+const routeTree = rootRoute.addChildren([inboxRoute, signInRoute, sessionRoute.addChildren([sessionIndexRoute])]);
+
+export function createAppRouter(queryClient: QueryClient) {
+  return createRouter({
+    routeTree,
+    context: { queryClient },
+    defaultErrorComponent: PageError,
+    defaultPendingComponent: PageLoading,
+    defaultPendingMs: 150,
+    // A page's code is loaded when a pointer or the focus reaches a link to it.
+    defaultPreload: "intent",
+    scrollRestoration: true,
+  });
+}
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: ReturnType<typeof createAppRouter>;
+  }
+}

@@ -1,0 +1,134 @@
+/** The frame of every page: header, state of the connection, the page itself, announcements. */
+import { useQuery } from "@tanstack/react-query";
+import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
+import { lazy, type RefObject, Suspense, useEffect, useRef, useState } from "react";
+import { attentionQuery } from "../api/attention.ts";
+import { Button } from "../ui/button.tsx";
+import { Icon } from "../ui/icons.tsx";
+import { Kbd } from "../ui/kbd.tsx";
+import { handleKey, useActions } from "./actions.ts";
+import { Announcer } from "./announcer.tsx";
+import { ConnectionBanner, ConnectionMark } from "./connection-mark.tsx";
+import { NAVIGATION } from "./navigation.ts";
+import { ThemeButton } from "./theme-button.tsx";
+
+// Both are opened by a person, so they are loaded then.
+const Palette = lazy(() => import("./palette.tsx"));
+const KeyList = lazy(() => import("./key-list.tsx"));
+
+type Overlay = "palette" | "keys" | undefined;
+
+export function Shell() {
+  const [overlay, setOverlay] = useState<Overlay>();
+  const main = useRef<HTMLElement>(null);
+  const navigate = useNavigate();
+  useFocusOnNavigation(main);
+  useEffect(() => {
+    document.addEventListener("keydown", handleKey);
+    return () => document.removeEventListener("keydown", handleKey);
+  }, []);
+  useActions([
+    {
+      label: "Search or jump to…",
+      group: "Everywhere",
+      keys: "Ctrl+K",
+      isKeyOnly: true,
+      run: () => setOverlay("palette"),
+    },
+    { label: "Show the keys", group: "Everywhere", keys: "?", run: () => setOverlay("keys") },
+    { label: "Go to the inbox", group: "Everywhere", keys: "Shift+I", run: () => void navigate({ to: "/" }) },
+  ]);
+  const isSigningIn = useLocation({ select: ({ pathname }) => pathname === "/sign-in" });
+  const close = () => setOverlay(undefined);
+  return (
+    <div className="shell">
+      <div>
+        <a className="btn skip" href="#main">
+          Skip to the content
+        </a>
+        <header className="top">
+          <Link className="brand" to="/" aria-label="Valet: to the inbox">
+            <svg
+              viewBox="0 0 18 18"
+              aria-hidden="true"
+              fill="none"
+              stroke="currentColor"
+              strokeWidth="2"
+              strokeLinecap="square"
+            >
+              <path d="M2 4h9M5 9h11M8 14h5" />
+            </svg>
+            <span>Valet</span>
+          </Link>
+          {isSigningIn ? null : <Navigation />}
+          <span className="grow" />
+          {!isSigningIn && (
+            <>
+              <Button
+                className="jump"
+                onClick={() => setOverlay("palette")}
+                aria-label="Search or jump to…"
+                aria-keyshortcuts="Control+K"
+              >
+                <Icon name="search" />
+                <span>Search or jump to…</span>
+                <Kbd keys="Ctrl K" />
+              </Button>
+              <ConnectionMark />
+            </>
+          )}
+          <Button
+            look="quiet"
+            className="sq keys"
+            aria-label="Keys"
+            aria-keyshortcuts="?"
+            onClick={() => setOverlay("keys")}
+          >
+            <Kbd keys="?" />
+          </Button>
+          <ThemeButton />
+        </header>
+      </div>
+      <ConnectionBanner />
+      <main id="main" ref={main} tabIndex={-1}>
+        <Outlet />
+      </main>
+      <Announcer />
+      <Suspense fallback={null}>
+        {overlay === "palette" && <Palette onClose={close} />}
+        {overlay === "keys" && <KeyList onClose={close} />}
+      </Suspense>
+    </div>
+  );
+}
+
+function Navigation() {
+  const { data } = useQuery(attentionQuery);
+  const waiting = data?.items.length ?? 0;
+  return (
+    <nav aria-label="Main">
+      {NAVIGATION.map(({ to, text }) => (
+        <Link key={to} to={to} activeOptions={{ exact: true, includeSearch: false }}>
+          {text}
+          {to === "/" && waiting > 0 && (
+            <b>
+              {data?.nextCursor === undefined ? waiting : `${waiting}+`}
+              <span className="sr"> need you</span>
+            </b>
+          )}
+        </Link>
+      ))}
+    </nav>
+  );
+}
+
+/** Moves the focus to a new page, so that keyboard and screen reader start there. Changes of filters are no new page. */
+function useFocusOnNavigation(main: RefObject<HTMLElement | null>): void {
+  const pathname = useLocation({ select: (location) => location.pathname });
+  const last = useRef(pathname);
+  useEffect(() => {
+    if (last.current === pathname) return;
+    last.current = pathname;
+    main.current?.focus({ preventScroll: true });
+  }, [pathname, main]);
+}

@@ -1,0 +1,75 @@
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi, Link, Outlet } from "@tanstack/react-router";
+import { nowQuery, sessionQuery } from "../../api/sessions.ts";
+import { useTitle } from "../../app/use-title.ts";
+import { repositoryName, sessionTitle } from "../../format/session-names.ts";
+import { Age } from "../../ui/age.tsx";
+import { Money } from "../../ui/figure.tsx";
+import { Icon } from "../../ui/icons.tsx";
+import { ErrorNote, Loading } from "../../ui/notes.tsx";
+import { OutsideText, Sentence } from "../../ui/outside-text.tsx";
+import { StateMark } from "../../ui/state.tsx";
+import { TABS } from "./tabs.ts";
+
+const route = getRouteApi("/sessions/$sessionId");
+
+/** The head of a session, above each of its pages: what it is, what it does now, its cost, the ways to its pages. */
+export default function SessionFrame() {
+  const { sessionId } = route.useParams();
+  const session = useQuery(sessionQuery(sessionId));
+  const now = useQuery(nowQuery(sessionId));
+  const title = sessionTitle({ id: sessionId, title: session.data?.title });
+  useTitle(title);
+  if (session.isError && session.data === undefined) {
+    return (
+      <div className="page">
+        <h1 className="sr">Session</h1>
+        <ErrorNote what="The session could not be read." error={session.error} onRetry={() => void session.refetch()} />
+      </div>
+    );
+  }
+  const repository = repositoryName(session.data?.repoUrl);
+  return (
+    <>
+      <div className="head">
+        <div className="line">
+          <h1 className="min-w-0">
+            <OutsideText text={title} className="block cut" max={300} />
+          </h1>
+          {repository !== undefined && (
+            <span className="tag min-w-0">
+              <Icon name="branch" />
+              <OutsideText text={repository} className="cut" max={200} />
+              <OutsideText text={session.data?.branch ?? ""} className="mono cut" max={200} />
+            </span>
+          )}
+          <span className="grow" />
+          {now.data !== undefined && (
+            <span className="small">
+              <Money usd={now.data.cost_usd} isPartial={now.data.isCostPartial} />
+            </span>
+          )}
+        </div>
+        {now.data === undefined ? (
+          <Loading what="the session" rows={1} height={1.25} />
+        ) : (
+          <p className="mt-1 flex flex-wrap items-baseline gap-x-2">
+            <StateMark state={now.data.verdict.state} />
+            <span className="m2 small">
+              since <Age since={now.data.verdict.since} />
+            </span>
+            <Sentence text={now.data.verdict.why} />
+          </p>
+        )}
+        <nav className="tabs" aria-label="Session">
+          {TABS.map(({ to, text }) => (
+            <Link key={to} to={to} params={{ sessionId }} activeOptions={{ exact: true, includeSearch: false }}>
+              {text}
+            </Link>
+          ))}
+        </nav>
+      </div>
+      <Outlet />
+    </>
+  );
+}

@@ -1,0 +1,2 @@
+/** The pages of a session, as tabs. A page is added here when it works. */
+export const TABS = [{ to: "/sessions/$sessionId", text: "Session" }] as const;
