@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
@@ -35,6 +36,9 @@ const variables = {
   VALET_MODEL_API_KEY: "key-canary",
 };
 
+/** A page for the Worker to serve, whether or not the real one is built. */
+const assets = { directory: fileURLToPath(new URL("test/page", import.meta.url)), binding: "ASSETS" };
+
 /** With them, sessions may ask for models of these providers. */
 const providerKeys = { ANTHROPIC_API_KEY: "key-canary", OPENAI_API_KEY: "key-canary" };
 
@@ -66,6 +70,7 @@ export default defineConfig({
           cloudflareTest({
             wrangler: { configPath: "./wrangler.jsonc" },
             miniflare: {
+              assets,
               bindings: { ...variables, ...providerKeys, MIGRATIONS: readMigrations() },
               // The broker never answers; repositories' hosts and the model's endpoint are away.
               outboundService: ({ url }) =>
@@ -88,6 +93,7 @@ export default defineConfig({
           cloudflareTest(({ inject }) => ({
             wrangler: { configPath: "./wrangler.jsonc" },
             miniflare: {
+              assets,
               bindings: { ...variables, SANDBOX_BROKER_URL: inject<string>("broker"), MIGRATIONS: readMigrations() },
             },
           })),
@@ -106,6 +112,7 @@ export default defineConfig({
           cloudflareTest(({ inject }) => ({
             wrangler: { configPath: "./wrangler.jsonc" },
             miniflare: {
+              assets,
               bindings: {
                 ...variables,
                 SANDBOX_BROKER_URL: inject<string>("broker"),

@@ -12,6 +12,10 @@ export interface Env {
   readonly DB: D1Database;
   /** Counts each owner's changes; nothing is limited where it is not bound. */
   readonly CHANGES_LIMIT?: RateLimit;
+  /** Counts each address's attempts to sign in; nothing is limited where it is not bound. */
+  readonly SIGN_INS_LIMIT?: RateLimit;
+  /** The files of the page; without it the Worker serves the API alone. */
+  readonly ASSETS?: Fetcher;
   /** Sends webhooks for the Worker, where its own requests could reach a private network (protocol/webhook-egress.ts). */
   readonly WEBHOOK_EGRESS?: Fetcher;
   readonly [variable: string]: unknown;

@@ -7,6 +7,7 @@ const API_PROBLEMS = {
   "malformed-json": [400, "The body is not JSON"],
   unauthorized: [401, "A valid bearer token is needed"],
   "may-not-speak-for-others": [403, "The token may not name a user"],
+  "cross-origin-request": [403, "The request does not come from Valet's own page"],
   "token-exceeds-its-maker": [403, "The token may not make one with more rights"],
   "not-found": [404, "Not found"],
   "session-not-found": [404, "No such session"],

@@ -1,6 +1,7 @@
 /** Bearer tokens of the API. Only a hash is stored, so the database does not reveal tokens. */
 import { type KnownSession, selectKnown, toKnown } from "../database/deleted-sessions.ts";
 import { hashToken, isTokenOf } from "../durable-objects/core/ids.ts";
+import { selectByPageSession } from "./page-sessions.ts";
 
 /** Returns the token of an `authorization` header (RFC 6750, section 2.1); the scheme is case-insensitive. */
 export function bearerToken(header: string | null | undefined): string | undefined {
@@ -26,15 +27,29 @@ export interface Access {
   readonly session: KnownSession | undefined;
 }
 
-/** Reads what a token and the session of a path say, in one round trip. */
-export async function readAccess(db: D1Database, token: string, sessionId: string | undefined): Promise<Access> {
-  const ofToken = db
-    .prepare("SELECT hash, owner_id, speaks_for_others, expires_at, last_used_at FROM tokens WHERE hash = ?")
-    .bind(hashToken(token));
-  if (sessionId === undefined) return { ...accessOf(token, await ofToken.first<TokenRow>()), session: undefined };
+/** What a request authenticates itself with. */
+export interface Credential {
+  readonly kind: "token" | "page-session";
+  readonly secret: string;
+}
+
+/** Reads what a credential and the session of a path say, in one round trip. A page session has the rights of its token. */
+export async function readAccess(
+  db: D1Database,
+  credential: Credential,
+  sessionId: string | undefined,
+): Promise<Access> {
+  const { kind, secret } = credential;
+  const ofToken =
+    kind === "page-session"
+      ? selectByPageSession(db, secret, Date.now())
+      : db
+          .prepare("SELECT hash, owner_id, speaks_for_others, expires_at, last_used_at FROM tokens WHERE hash = ?")
+          .bind(hashToken(secret));
+  if (sessionId === undefined) return { ...accessOf(credential, await ofToken.first<TokenRow>()), session: undefined };
   const [tokens, sessions] = await db.batch<unknown>([ofToken, selectKnown(db, sessionId)]);
   return {
-    ...accessOf(token, (tokens?.results[0] as TokenRow | undefined) ?? null),
+    ...accessOf(credential, (tokens?.results[0] as TokenRow | undefined) ?? null),
     session: toKnown(sessions?.results[0]),
   };
 }
@@ -47,8 +62,8 @@ interface TokenRow {
   readonly last_used_at: string | null;
 }
 
-function accessOf(token: string, row: TokenRow | null): Omit<Access, "session"> {
-  if (row === null || !isTokenOf(token, row.hash)) {
+function accessOf({ kind, secret }: Credential, row: TokenRow | null): Omit<Access, "session"> {
+  if (row === null || (kind === "token" && !isTokenOf(secret, row.hash))) {
     return { ownerId: undefined, token: undefined, speaksForOthers: false };
   }
   const { hash, expires_at: expiresAt, last_used_at: lastUsedAt } = row;

@@ -137,7 +137,7 @@ test("a session and a turn are written, and tokens, tickets and sessions found, 
         .prepare(statement.sql)
         .bind(...statement.params)
         .run();
-      expect((await readAccess(db, token, idOf(owner, 1))).ownerId).toBe(owner);
+      expect((await readAccess(db, { kind: "token", secret: token }, idOf(owner, 1))).ownerId).toBe(owner);
     },
     ticket: async (owner) => {
       const { ticket } = await issueTicket(db, idOf(owner, 0), owner);

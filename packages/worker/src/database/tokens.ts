@@ -83,14 +83,16 @@ export async function addToken(
   return inserted?.meta.changes === 1;
 }
 
-/** Removes an owner's token, which is refused from then on. @returns whether there was one */
+/** Removes an owner's token, which is refused from then on, and what browsers signed in with it. @returns whether there was one */
 export async function removeToken(db: D1Database, ownerId: string, id: string): Promise<boolean> {
   const first = id.slice("tok_".length);
-  const { meta } = await db
-    .prepare("DELETE FROM tokens WHERE hash >= ? AND hash < ? AND owner_id = ?")
-    .bind(first, `${first}g`, ownerId)
-    .run();
-  return meta.changes > 0;
+  const range = [first, `${first}g`, ownerId];
+  const [removed] = await db.batch([
+    db.prepare("DELETE FROM tokens WHERE hash >= ? AND hash < ? AND owner_id = ?").bind(...range),
+    db.prepare("DELETE FROM page_tickets WHERE token_hash >= ? AND token_hash < ? AND owner_id = ?").bind(...range),
+    db.prepare("DELETE FROM page_sessions WHERE token_hash >= ? AND token_hash < ? AND owner_id = ?").bind(...range),
+  ]);
+  return (removed?.meta.changes ?? 0) > 0;
 }
 
 /** How old the time of the last use may become before it is written again: a request costs no write. */

@@ -6,8 +6,9 @@ import packageJson from "../../package.json" with { type: "json" };
 import { logFailure } from "../log-failure.ts";
 import { createRoutes } from "./context.ts";
 import { documentWebhooks } from "./document-webhooks.ts";
-import { limitChanges, requireSession, requireTicket, requireToken } from "./middleware.ts";
+import { limitChanges, protectAnswers, requireSession, requireTicket, requireToken } from "./middleware.ts";
 import { nameSchemas, schemaObject } from "./named-schemas.ts";
+import { servePage } from "./page.ts";
 import { problem, toApiError, toResponse } from "./problem.ts";
 import { BODY_TIMEOUT_MS, readBody } from "./request-body.ts";
 import { agentRequests } from "./routes/agent-requests.ts";
@@ -19,6 +20,7 @@ import { lifecycle } from "./routes/lifecycle.ts";
 import { messages } from "./routes/messages.ts";
 import { now } from "./routes/now.ts";
 import { ownerTurns } from "./routes/owner-turns.ts";
+import { pageSessions, pageTickets } from "./routes/page-sessions.ts";
 import { resend } from "./routes/resend.ts";
 import { sessions } from "./routes/sessions.ts";
 import { clientSocket, runnerSocket } from "./routes/sockets.ts";
@@ -47,7 +49,8 @@ export function createApp() {
     if (known.problem.status >= 500) logFailure(WHAT_FAILED[known.problem.status] ?? "a request failed", error);
     return toResponse(known);
   });
-  app.notFound(() => toResponse(problem("not-found")));
+  app.notFound(servePage);
+  app.use("/api/*", protectAnswers);
 
   nameSchemas();
   // The frames that a client sends on the WebSocket: no route has them as its body.
@@ -63,12 +66,19 @@ export function createApp() {
         openapi: "3.1.0",
         info: { title: "Valet", version: packageJson.version, description: DESCRIPTION },
         servers: [{ url: new URL(c.req.url).origin }],
-        security: [{ token: [] }],
+        security: [{ token: [] }, { pageSession: [] }],
       }),
     ),
   );
   app.openAPIRegistry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
+  app.openAPIRegistry.registerComponent("securitySchemes", "pageSession", {
+    type: "apiKey",
+    in: "cookie",
+    name: "__Host-valet",
+    description: "Set by createPageSession; over http its name is `valet-` with the port",
+  });
   app.route("/", runnerSocket);
+  app.route("/", pageSessions);
 
   app.get("/api/sessions/:id/ws", requireTicket);
   app.use("/api/*", requireToken);
@@ -98,6 +108,7 @@ export function createApp() {
     resend,
     tickets,
     tokens,
+    pageTickets,
     clientSocket,
   ]) {
     app.route("/", routes);

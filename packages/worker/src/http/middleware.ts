@@ -1,15 +1,18 @@
 /** The middleware of every API request. */
+import { CSRF_HEADER } from "@valet/shared/protocol/page-sessions";
 import { SessionId } from "@valet/shared/protocol/session-api";
 import { wallClock } from "@valet/shared/tracing";
 import { matchedRoutes } from "hono/route";
 import { redeemTicket } from "../auth/tickets.ts";
-import { bearerToken, readAccess } from "../auth/tokens.ts";
+import { bearerToken, type Credential, readAccess } from "../auth/tokens.ts";
 import { stubOf } from "../bindings.ts";
 import { findSession, type KnownSession } from "../database/deleted-sessions.ts";
 import { isExpired, isUseStale, recordUse } from "../database/tokens.ts";
 import { logFailure } from "../log-failure.ts";
 import { workerTracing } from "../worker-tracing.ts";
 import type { AppContext, AppMiddleware } from "./context.ts";
+import { readPageCookie } from "./page-cookie.ts";
+import { isFromPage } from "./page-origin.ts";
 import { problem } from "./problem.ts";
 import { RequestTrace } from "./request-trace.ts";
 
@@ -19,8 +22,18 @@ const READING = ["GET", "HEAD", "OPTIONS"];
 const MOVING_SPANS = /^\/api\/sessions\/[^/]+\/resend$/;
 /** The session that a path names. */
 const SESSION = /^\/api\/sessions\/([^/]+)/;
-/** The period of the rate limit in wrangler.jsonc. */
+/** The period of the rate limits in wrangler.jsonc. */
 const LIMIT_PERIOD_S = 60;
+
+/** Keeps the API's answers out of caches and of other origins' pages. */
+export const protectAnswers: AppMiddleware = async (c, next) => {
+  await next();
+  // The headers of an accepted WebSocket cannot be changed, and no page reads its answer.
+  if (c.res.status === 101) return;
+  c.header("cache-control", "no-store");
+  c.header("x-content-type-options", "nosniff");
+  c.header("cross-origin-resource-policy", "same-origin");
+};
 
 /** Authenticates a request by a ticket for the session's WebSocket; without a ticket, by its token. */
 export const requireTicket: AppMiddleware = async (c, next) => {
@@ -36,22 +49,53 @@ export const requireTicket: AppMiddleware = async (c, next) => {
   await next();
 };
 
+/** Refuses requests that do not come from Valet's own page. */
+export const requirePage: AppMiddleware = async (c, next) => {
+  refuseForeign(c);
+  await next();
+};
+
+function refuseForeign(c: AppContext): void {
+  if (isFromPage(c.req.raw)) return;
+  throw problem("cross-origin-request", {
+    detail: `With the cookie of a browser, send \`${CSRF_HEADER}\` with every change, from Valet's own origin.`,
+  });
+}
+
 /**
- * Authenticates a request by its token, and traces requests that change something. Only authenticated requests are
+ * Returns what the request authenticates itself with: its token, or else the cookie of a page session.
+ * @throws ApiError (401) if it has neither; (403) if a page of another origin uses the cookie
+ */
+function credentialOf(c: AppContext): Credential {
+  const header = c.req.header("authorization");
+  const token = bearerToken(header);
+  if (token !== undefined) return { kind: "token", secret: token };
+  const cookie = header === undefined ? readPageCookie(c) : undefined;
+  if (cookie === undefined) throw unauthorized("send `authorization: Bearer` with a token");
+  refuseForeign(c);
+  return { kind: "page-session", secret: cookie };
+}
+
+const UNKNOWN: Readonly<Record<Credential["kind"], string>> = {
+  token: "the token is unknown, or was revoked",
+  "page-session": "the browser is not signed in any more: its session or the token behind it has ended",
+};
+
+/**
+ * Authenticates a request by its token or its cookie, and traces requests that change something. Only authenticated requests are
  * traced: otherwise anyone could have spans sent to the backend, in a trace of their choice.
  */
 export const requireToken: AppMiddleware = async (c, next) => {
   if (c.var.ownerId !== undefined) return next();
   const startTime = wallClock();
-  const token = bearerToken(c.req.header("authorization"));
-  if (token === undefined) throw unauthorized("send `authorization: Bearer` with a token");
+  const credential = credentialOf(c);
   const {
     ownerId,
     token: known,
     speaksForOthers,
     session,
-  } = await readAccess(c.env.DB, token, SESSION.exec(c.req.path)?.[1]);
-  if (ownerId === undefined || known === undefined) throw unauthorized("the token is unknown, or was revoked");
+  } = await readAccess(c.env.DB, credential, SESSION.exec(c.req.path)?.[1]);
+  if (ownerId === undefined || known === undefined) throw unauthorized(UNKNOWN[credential.kind]);
   if (isExpired(known.expiresAt, Date.now())) throw unauthorized(`the token expired at ${known.expiresAt}`);
   if (isUseStale(known.lastUsedAt, Date.now())) c.executionCtx.waitUntil(noteUse(c, known.hash));
   c.set("token", known);
@@ -84,6 +128,15 @@ function noteUse(c: AppContext, hash: string): Promise<void> {
 export const limitChanges: AppMiddleware = async (c, next) => {
   if (!READING.includes(c.req.method) && c.env.CHANGES_LIMIT !== undefined) {
     const { success } = await c.env.CHANGES_LIMIT.limit({ key: c.var.ownerId });
+    if (!success) throw problem("too-many-requests", {}, { "retry-after": `${LIMIT_PERIOD_S}` });
+  }
+  await next();
+};
+
+/** Limits the attempts to sign in from one address, on platforms with a rate limiter. */
+export const limitSignIns: AppMiddleware = async (c, next) => {
+  if (c.req.method === "POST" && c.env.SIGN_INS_LIMIT !== undefined) {
+    const { success } = await c.env.SIGN_INS_LIMIT.limit({ key: c.req.header("cf-connecting-ip") ?? "unknown" });
     if (!success) throw problem("too-many-requests", {}, { "retry-after": `${LIMIT_PERIOD_S}` });
   }
   await next();

@@ -9,6 +9,7 @@ import { FailureView } from "@valet/shared/protocol/failure";
 import { FoundId, FoundIds } from "@valet/shared/protocol/found-ids";
 import { MessagePart } from "@valet/shared/protocol/message-part";
 import { AttentionItem, AttentionList, NowView, QueuedNow, RunNow, StepNow } from "@valet/shared/protocol/now";
+import { CreatePageSession, PageSession, PageTicket } from "@valet/shared/protocol/page-sessions";
 import { PartDelta } from "@valet/shared/protocol/part-delta";
 import * as api from "@valet/shared/protocol/session-api";
 import * as views from "@valet/shared/protocol/session-view";
@@ -83,6 +84,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   ClearedQueue,
   ClientEvent,
   CommitView,
+  CreatePageSession,
   CreateSession,
   CreateTicket,
   DiffView,
@@ -104,6 +106,8 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   Money,
   NowView,
   OwnerTurns,
+  PageSession,
+  PageTicket,
   Part,
   PartDelta,
   PermissionView,

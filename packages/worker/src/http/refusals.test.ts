@@ -147,7 +147,7 @@ describe("bodies", () => {
 });
 
 describe("addresses", () => {
-  test.each(["/", "/api", "/api/nothing", "/api/sessions/", "//", "/api/sessions/%ff"])(
+  test.each(["/api", "/api/nothing", "/api/sessions/", "/runner", "/assets/nothing.js", "/api/sessions/%ff"])(
     "%s is not found",
     async (path) => {
       expect((await problemOf("GET", path)).status).toBe(404);

@@ -377,6 +377,7 @@ function ofOwner(index: string, covering: boolean, because: string, ...statement
 }
 
 const FEW_TOKENS = "an owner has at most 100 tokens, and those of `valet up`";
+const FEW_PAGES = "an owner has at most 20 tickets and 50 page sessions (page-sessions.ts)";
 const FEW_WEBHOOKS = "an owner has at most MAX_WEBHOOKS endpoints";
 
 const OF_OWNERS: readonly BoundedStatement[] = [
@@ -394,6 +395,35 @@ const OF_OWNERS: readonly BoundedStatement[] = [
     FEW_TOKENS,
     "INSERT INTO tokens … WHERE (SELECT COUNT(*) FROM tokens WHERE owner_id = ?) < ?",
   ),
+  ...ofOwner(
+    "page_tickets_by_owner",
+    false,
+    FEW_PAGES,
+    "DELETE FROM page_tickets WHERE token_hash >= ? AND token_hash < ? AND owner_id = ?",
+  ),
+  ...ofOwner(
+    "page_tickets_by_owner",
+    true,
+    FEW_PAGES,
+    "DELETE FROM page_tickets WHERE hash IN (SELECT hash FROM page_tickets WHERE owner_id = ? ORDER BY expires_at DESC …)",
+  ),
+  ...ofOwner(
+    "page_sessions_by_owner",
+    false,
+    FEW_PAGES,
+    "DELETE FROM page_sessions WHERE token_hash >= ? AND token_hash < ? AND owner_id = ?",
+  ),
+  ...ofOwner(
+    "page_sessions_by_owner",
+    true,
+    FEW_PAGES,
+    "DELETE FROM page_sessions WHERE hash IN (SELECT hash FROM page_sessions WHERE owner_id = … ORDER BY expires_at DESC …)",
+  ),
+  ...["page_tickets", "page_sessions"].map((table) => ({
+    statement: `DELETE FROM ${table} WHERE owner_id = ? AND expires_at <= ?`,
+    steps: [`SEARCH ${table} USING INDEX ${table}_by_owner (owner_id=? AND expires_at<?)`],
+    because: "reads the expired rows, which it deletes",
+  })),
   ...ofOwner(
     "webhooks_by_owner",
     false,
