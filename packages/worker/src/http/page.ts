@@ -48,7 +48,7 @@ export async function servePage(c: AppContext): Promise<Response> {
   const { ASSETS } = c.env;
   const { method, path } = c.req;
   const isFile = HASHED.test(path) || FILE.test(path);
-  const isRead = method === "GET" || method === "HEAD";
+  const isRead = (method === "GET" || method === "HEAD") && c.req.header("upgrade") === undefined;
   if (ASSETS === undefined || !isRead || (!isFile && NOT_THE_PAGE.test(path))) return toResponse(problem("not-found"));
   const url = new URL(isFile ? path : "/index.html", c.req.url);
   const found = await ASSETS.fetch(new Request(url, { method }));
