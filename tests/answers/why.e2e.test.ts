@@ -223,6 +223,11 @@ describe("a message of which it is known why it took long", () => {
       const report = async () => (await system.api.messages(shared)).find(({ source }) => source === "system");
       const found = await waitFor("its report", report, (message) => message?.status === "done", TIMEOUT_MS);
       expectSound(await whyOf(found?.id as string));
+      const told = await whyOf(parentMessage);
+      expect(told.sessions).toMatchObject([
+        { sessionId: childId, reading: "read", work: [{ role: "work", outcome: "ok" }] },
+      ]);
+      expect(told.money.children).toMatchObject([{ sessionId: childId, known: true }]);
       const [task] = await system.api.messages(childId);
       const own = await whyOf(task?.id as string, childId);
       expectSound(own);

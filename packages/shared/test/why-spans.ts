@@ -42,7 +42,8 @@ export class Story {
   #traces = 0;
 
   span(name: string, spec: SpanSpec): WhySpan {
-    const { parent, at, to, error, attributes = {}, links = [], session = SESSION } = spec;
+    const { parent, at, to, error, attributes = {}, links = [] } = spec;
+    const session = spec.session ?? parent?.sessionId ?? SESSION;
     const outcome = to === undefined ? null : (spec.outcome ?? (error === undefined ? "ok" : "error"));
     const isFailure = outcome === "error" || outcome === "lost";
     const known = Object.entries({
@@ -76,7 +77,9 @@ export class Story {
 
   /** An attempt of a message: its dispatch, turn and run of the agent. */
   attempt(message: WhySpan, spec: SpanSpec & { readonly model?: string }): { turn: WhySpan; run: WhySpan } {
-    const dispatch = this.span("valet.prompt.dispatch", { at: spec.at, to: spec.at + 1, parent: message });
+    const { "valet.message.id": id } = message.attributes;
+    const attributes = { "valet.message.id": id };
+    const dispatch = this.span("valet.prompt.dispatch", { at: spec.at, to: spec.at + 1, parent: message, attributes });
     const turn = this.span("valet.turn", { ...spec, parent: dispatch });
     return { turn, run: this.run(turn, spec) };
   }

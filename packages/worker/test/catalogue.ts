@@ -19,9 +19,16 @@ export function uncatalogued(sessionId: string, spans: readonly SeenSpan[]): str
     // A parent that is not among them is the test's.
     const parent = span.parentSpanId === undefined ? "root" : names.get(span.parentSpanId);
     const wrong = [...wrongIn(span, definition, sessionId), ...(span.isOpen ? [] : missingAtEnd(span, definition))];
-    if (parent !== undefined && !definition.parents.includes(parent)) wrong.push(`below ${parent}`);
+    if (parent !== undefined && !definition.parents.some((each) => isNamed(each, parent)))
+      wrong.push(`below ${parent}`);
     return wrong.map((what) => `${span.name}: ${what}`);
   });
+}
+
+/** @param pattern a name of the catalogue, such as `execute_tool {tool}` */
+function isNamed(pattern: string, name: string): boolean {
+  const [fixed = "", variable] = pattern.split("{");
+  return variable === undefined ? name === pattern : name.startsWith(fixed);
 }
 
 function wrongIn({ name, attributes, ...span }: SeenSpan, definition: SpanDefinition, sessionId: string): string[] {

@@ -59,8 +59,15 @@ export const PART_NAMES = [
   "agent",
   /** A sub-agent. `detail` is the agent, and the nested parts are what it did. */
   "sub_agent",
-  /** A child session was created. */
+  /** A child session was created. `detail` is its id. */
   "child_session",
+  /**
+   * A command of the message or workflow gave work to another session of the family, and that work was waited for. `detail` is that
+   * session's id, and the nested parts are those of its work.
+   */
+  "child_session.work",
+  /** A command sent another message or workflow to the session itself, and waited. `detail` is its id, and its parts are nested. */
+  "sent_job",
   /** Within a turn, OpenCode started (again), or the turn waited for its start. */
   "agent_start",
   /** OpenCode did not respond. */
@@ -163,11 +170,22 @@ export const Avoidable = z.object({
 });
 export type Avoidable = z.infer<typeof Avoidable>;
 
+/** What the work that was given to another session cost. */
+export const SessionMoney = z.object({
+  sessionId: z.string(),
+  cost_usd: usd.describe("The known cost of the work that this job gave to it; null if none is known"),
+  known: z.boolean().describe("Whether the cost of every call is known"),
+});
+export type SessionMoney = z.infer<typeof SessionMoney>;
+
 export const Money = z.object({
   cost_usd: usd.describe("The known cost; null if none is known"),
   known: z.boolean().describe("Whether the cost of every call is known"),
   by: z.array(ModelMoney).describe("By model and agent, the most expensive first"),
   avoidable: z.array(Avoidable).describe("The most expensive first"),
+  children: z
+    .array(SessionMoney)
+    .describe("What child sessions cost for their work for this job; not a part of `cost_usd`"),
   sentence: z.string(),
 });
 export type Money = z.infer<typeof Money>;
@@ -197,6 +215,57 @@ export const WhyFailure = z.object({
 });
 export type WhyFailure = z.infer<typeof WhyFailure>;
 
+/** How the store of another session could be read. */
+export const SESSION_READINGS = [
+  /** It answered. */
+  "read",
+  /** It was deleted, and its spans with it. */
+  "deleted",
+  /** There is no such session of this owner. */
+  "gone",
+  /** It did not answer in time. */
+  "slow",
+  /** It runs an older version of Valet, which cannot answer. */
+  "older",
+  /** It failed to answer. */
+  "failed",
+  /** More sessions belong to the answer than it asks. */
+  "left_out",
+] as const;
+export const SessionReading = z.enum(SESSION_READINGS);
+export type SessionReading = z.infer<typeof SessionReading>;
+
+/** A message or a workflow of another session that belongs to the answer. */
+export const OtherWork = z.object({
+  messageId: z.string().describe("Of the message, or of the workflow's execution"),
+  kind: z.enum(["message", "workflow"]),
+  role: z
+    .enum(["work", "cause"])
+    .describe(
+      "`work`: this job, or one that it caused, gave the other session this work. `cause`: this job reports about it",
+    ),
+  traceId: z.string().nullable(),
+  state: z.enum(["queued", "running", "ended"]),
+  outcome: z.enum(OUTCOMES).nullable(),
+  sentence: z.string(),
+  time: z
+    .object({ wall_ms: wholeMs, parts: z.array(Part) })
+    .describe("Its own wall time, much of it beside this job's"),
+  cost_usd: usd,
+  known: z.boolean().describe("Whether the cost of every call is known"),
+  failure: WhyFailure.nullable(),
+});
+export type OtherWork = z.infer<typeof OtherWork>;
+
+/** Another session of the family, and what of its work belongs to the answer. */
+export const OtherSession = z.object({
+  sessionId: z.string(),
+  reading: SessionReading,
+  sentence: z.string().describe("What it did for this job, or why it could not be read"),
+  work: z.array(OtherWork).describe("Oldest first"),
+});
+export type OtherSession = z.infer<typeof OtherSession>;
+
 export const WhyView = z.object({
   sessionId: z.string(),
   messageId: z.string().describe("Of the message, or of the workflow's execution"),
@@ -214,5 +283,8 @@ export const WhyView = z.object({
   failure: WhyFailure.nullable().describe(
     "null unless it ended with another outcome than `ok`, or something failed that is being retried",
   ),
+  sessions: z
+    .array(OtherSession)
+    .describe("Other sessions of the family that worked for this job, or that it reports about"),
 });
 export type WhyView = z.infer<typeof WhyView>;

@@ -236,11 +236,18 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     return looked && viewNow({ state, queue, requests, records }, looked.facts, looked.verdict, now());
   };
 
+  const callPeer = peersOf(env.DB, (id) => stubOf(env, id));
   const whyAnswer = new WhyAnswer({
     sessionId,
     jobs,
     records,
     spansOf: (traceId, most) => traces.reader.plainSpans(traceId, most, (instanceId) => link.lastSeenMs(instanceId)),
+    endContext: () => state.record.endContext,
+    family: {
+      parentId: () => state.record.parentSessionId,
+      children: () => children.ids(),
+      ask: (id, request) => callPeer(id, (peer) => peer.familySpans(request, { ownerId: state.record.ownerId })),
+    },
     now,
   });
 
@@ -280,7 +287,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     keys: new CredentialKeys(credentialKeys, brokerConfig.secret),
     why: (jobId) => {
       const job = jobs.job(jobId);
-      return job && whyAnswer.of(job).sentence;
+      return job && whyAnswer.sentence(job);
     },
     post: (posting) => post(env, posting),
   });
@@ -370,7 +377,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
 
   // The family.
-  const family = { ...durable, state, tracer, callPeer: peersOf(env.DB, (id) => stubOf(env, id)) };
+  const family = { ...durable, state, tracer, callPeer };
   const children = new ChildSessions({
     ...family,
     db: env.DB,

@@ -21,6 +21,7 @@ import type {
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { WhyView } from "@valet/shared/protocol/why";
 import type { TerminateReason } from "@valet/shared/spans";
+import type { FamilySpans, FamilySpansRequest } from "./answers/family-spans.ts";
 import type { CapacityHolder } from "./capacity/capacity-calls.ts";
 import type { Result } from "./core/result.ts";
 import type { ChildOrigin, ChildReport, ParentMessage } from "./family/family.ts";
@@ -131,6 +132,8 @@ export interface SessionCalls extends CapacityHolder {
   releaseChild(childId: string, ctx: CallContext): Answer<void>;
   takeChildReport(report: ChildReport, ctx: CallContext): Answer<void>;
   takeParentMessage(message: ParentMessage, ctx: CallContext): Answer<void>;
+  /** Tells what the session's store has of work that an answer `why` of another session is about. Changes nothing. */
+  familySpans(request: FamilySpansRequest, ctx: CallContext): Answer<FamilySpans>;
   /** Terminates the session for its parent; if it does not exist yet, it can never be created. */
   endAsChild(parentSessionId: string, reason: TerminateReason, ctx: CallContext): Answer<void>;
   /**

@@ -25,6 +25,7 @@ import { exportHint, extractFromHeaders } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../bindings.ts";
 import { whenDeleted } from "../database/deleted-sessions.ts";
+import type { FamilySpans, FamilySpansRequest } from "./answers/family-spans.ts";
 import { findIds } from "./answers/found-ids.ts";
 import { askerOf, callerOf, originOf, userOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
@@ -203,10 +204,16 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async why(kind: "message" | "workflow", id: string): Promise<Result<WhyView>> {
-    return this.#read(({ intake, whyAnswer }) => {
-      const row = intake.find(kind, id);
-      return row.ok ? ok(whyAnswer.of(row.value)) : row;
-    });
+    const parts = this.#existing;
+    if (parts === undefined) return this.#refusal;
+    const row = parts.intake.find(kind, id);
+    return row.ok ? ok(await parts.whyAnswer.of(row.value)) : row;
+  }
+
+  async familySpans(request: FamilySpansRequest, { ownerId }: CallContext): Promise<Result<FamilySpans>> {
+    return this.#read(({ state, whyAnswer }) =>
+      state.record.ownerId === ownerId ? ok(whyAnswer.forFamily(request)) : NOT_FOUND,
+    );
   }
 
   async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {

@@ -38,13 +38,31 @@ function nextCause(index: SpanIndex, span: WhySpan, type: string): WhySpan | und
   if (isStart(span)) return failedStep(index, span, type) ?? lostBefore(index, span);
   if (isDispatch(span)) return index.children(span).find((child) => reasonOf(child) === type);
   const below = stepOf(index, span, type);
-  if (below !== undefined || !hasFailed(span)) return below;
-  return causeOverLink(index, span);
+  if (below !== undefined) return below;
+  if (isSessionEnd(span)) return endOfParent(index, span);
+  return hasFailed(span) ? (sentJob(index, span) ?? causeOverLink(index, span)) : undefined;
 }
 
 const TASKS: ReadonlySet<string> = new Set(["valet.turn", "valet.workflow.execute"]);
 const isStart = ({ name }: WhySpan) => name === "valet.sandbox.spawn" || name === "valet.sandbox.restore";
 const isDispatch = ({ name }: WhySpan) => name === "valet.prompt.dispatch" || name === "valet.workflow.dispatch";
+
+export const isSessionEnd = ({ name }: WhySpan) => name === "valet.session.terminate";
+
+/** Returns the end of the parent session with which a child session ends. */
+function endOfParent(index: SpanIndex, span: WhySpan): WhySpan | undefined {
+  return span.links
+    .flatMap((link) => (link.type === "caused_by" ? (index.find(link) ?? []) : []))
+    .find((cause) => isSessionEnd(cause) && cause.sessionId !== span.sessionId);
+}
+
+/** Returns the job, of this or of another session, that a command sent, and whose failure it was the first to see. */
+function sentJob(index: SpanIndex, span: WhySpan): WhySpan | undefined {
+  if (!isTool(span) && !isWorkflowStep(span)) return undefined;
+  const jobs = index.below([span], (child) => !isTool(child)).filter(isJobSpan);
+  const untilMs = span.endMs ?? Number.POSITIVE_INFINITY;
+  return firstEnded(jobs.filter((job) => hasFailed(job) && (job.endMs ?? Number.POSITIVE_INFINITY) <= untilMs));
+}
 
 /** Returns the first attempt of a job that ended as the job did, or the dispatch that did. */
 function attemptOf(index: SpanIndex, job: WhySpan, type: string): WhySpan | undefined {
@@ -128,6 +146,7 @@ function stepOf(index: SpanIndex, span: WhySpan, type: string): WhySpan | undefi
   return firstEnded(same) ?? (isOfStart(span) ? failedStep(index, span, type) : undefined);
 }
 
+const isTool = ({ name }: WhySpan) => name.startsWith("execute_tool ");
 const isRun = ({ name }: WhySpan) => name.startsWith("invoke_agent ");
 const isWorkflowStep = ({ name }: WhySpan) => name.startsWith("valet.workflow.step ");
 /** Steps of a start, and the broker's: whatever fails in them makes them fail. */

@@ -3,7 +3,7 @@
  */
 import type { Evidence, WhyFailure } from "../../protocol/why.ts";
 import { type ErrorType, knownErrorType, type Outcome } from "../../spans.ts";
-import { causeChain, cuts, hasFailed, reasonOf } from "./cause-chain.ts";
+import { causeChain, cuts, hasFailed, isSessionEnd, reasonOf } from "./cause-chain.ts";
 import { type Cause, clauseOf, ENDED, happened, noteOf, remedyOf } from "./failure-text.ts";
 import { jobSpans, SpanIndex } from "./span-index.ts";
 import type { WhyInput, WhyJob, WhySpan } from "./spans.ts";
@@ -41,7 +41,8 @@ function ended(
   if (first === undefined) {
     const known = failure?.cause;
     const of = failure?.of === undefined ? "" : ` \`${failure.of}\`:`;
-    const why = known === undefined ? happened(type) : `${happened(type)};${of} ${happened(known)}`;
+    const why =
+      known === undefined ? `${happened(type)}${endedWith(job, chain)}` : `${happened(type)};${of} ${happened(known)}`;
     const cause = known === undefined ? null : { type: known, sentence: `${capitalized(happened(known))}.` };
     return {
       type,
@@ -52,7 +53,7 @@ function ended(
       remedy: remedyOf(known ?? type, chain, failure),
     };
   }
-  const clause = clauseOf(first);
+  const clause = `${clauseOf(first)}${whereText(job, chain, first)}`;
   const isItself = first.type === type;
   const because = `${isItself && cuts(type) ? ":" : " because"} ${clause}${isItself ? "" : `; it ended with \`${type}\``}`;
   return {
@@ -63,6 +64,18 @@ function ended(
     evidence,
     remedy: remedyOf(first.type, chain, failure),
   };
+}
+
+/** Returns with which parent session the session ended, if it did. */
+function endedWith({ sessionId }: WhyJob, chain: readonly WhySpan[]): string {
+  const parent = chain.at(-1);
+  if (parent === undefined || !isSessionEnd(parent) || parent.sessionId === sessionId) return "";
+  return `, since its parent session \`${parent.sessionId}\` was terminated`;
+}
+
+/** Returns in which other session the cause is, if it is in one. */
+function whereText(job: WhyJob, chain: readonly WhySpan[], { span }: Cause): string {
+  return span.sessionId === job.sessionId ? endedWith(job, chain) : `, in the session \`${span.sessionId}\``;
 }
 
 /**

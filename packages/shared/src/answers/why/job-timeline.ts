@@ -5,7 +5,7 @@ import type { SpanId } from "./span-map.ts";
 import type { WhyJob, WhySpan } from "./spans.ts";
 import { isSandboxOperation, operationSegments, operationStep } from "./start-parts.ts";
 import { reasonOf, type Step, stepOf, textOf } from "./step.ts";
-import { turnSegments } from "./turn-parts.ts";
+import { type JobSegments, turnSegments } from "./turn-parts.ts";
 
 const WAIT = "valet.queue.wait";
 const REASON = "valet.queue.reason";
@@ -30,10 +30,19 @@ interface Known {
   readonly operations: readonly Node[];
 }
 
+/** How deep jobs that wait for each other are shown within each other. They may wait in a circle. */
+const MAX_JOBS_DEEP = 4;
+
 /** Returns segments that cover the job's time exactly. @param endUs of an unfinished job: now */
 export function jobTimeline(job: WhyJob, spans: readonly WhySpan[], startUs: number, endUs: number): Segment[] {
-  const known = know(spans);
+  return timelineOf(job, know(spans), startUs, endUs, 0);
+}
+
+type NamedJob = Pick<WhyJob, "sessionId" | "id" | "kind">;
+
+function timelineOf(job: NamedJob, known: Known, startUs: number, endUs: number, depth: number): Segment[] {
   const isMine = ownedBy(job, known);
+  const sent = sentJobs(job, known, depth + 1);
   const waits = known.waits.filter(({ span }) => isMine(span));
   const attempts = known.attempts.filter(({ dispatch }) => isMine(dispatch.span));
   const regions = [
@@ -48,10 +57,10 @@ export function jobTimeline(job: WhyJob, spans: readonly WhySpan[], startUs: num
     if (from >= until) return [];
     if (wait !== null) {
       const lost = regions[index - 1]?.attempt ?? null;
-      return afterLoss(lost, waitSegments(wait, from, until, others, known.operations));
+      return afterLoss(lost, waitSegments(wait, from, until, others, known.operations, sent));
     }
     if (attempt === null) return [];
-    const within = attemptSegments(attempt, from, until);
+    const within = attemptSegments(attempt, from, until, sent);
     // The job went back into the queue.
     return next?.wait === null || next === undefined ? within : around(lostStep(attempt), within);
   });
@@ -84,12 +93,12 @@ function know(spans: readonly WhySpan[]): Known {
 function attemptsOf(dispatches: readonly Node[], { roots, nodes }: Forest): Attempt[] {
   const byTrace = Map.groupBy(
     dispatches.toSorted((a, b) => a.startUs - b.startUs),
-    ({ span }) => span.traceId,
+    ({ span }) => sessionTrace(span),
   );
   const orphans = roots.filter(({ span }) => span.parentId !== null && span.service === "valet-runner");
   const lost = new Map<Node, Node[]>();
   for (const orphan of orphans) {
-    const sent = byTrace.get(orphan.span.traceId) ?? [];
+    const sent = byTrace.get(sessionTrace(orphan.span)) ?? [];
     const dispatch = sent.findLast(({ startUs }) => startUs < orphan.endUs) ?? sent[0];
     if (dispatch === undefined) continue;
     const known = lost.get(dispatch);
@@ -107,13 +116,30 @@ function attemptsOf(dispatches: readonly Node[], { roots, nodes }: Forest): Atte
   });
 }
 
+/** A trace may go through several sessions. */
+const sessionTrace = ({ sessionId, traceId }: WhySpan) => `${sessionId} ${traceId}`;
+
 /** Returns spans whose turn is unknown as the children of their dispatch, from its acceptance on. */
 function joined({ span, startUs, endUs }: Node, strays: Node[]): Node {
   return { span, startUs: endUs === OPEN_US ? startUs : endUs, endUs: OPEN_US, children: strays };
 }
 
+/** Returns the segments of jobs that a job's commands sent, and that it waited for. @param depth of those jobs */
+function sentJobs({ sessionId }: NamedJob, known: Known, depth: number): JobSegments {
+  return ({ span, startUs, endUs }, fromUs, untilUs) => {
+    const kind = span.name === "valet.prompt" ? "message" : "workflow";
+    const id = textOf(span, kind === "message" ? "valet.message.id" : "valet.workflow.execution.id");
+    const isOther = span.sessionId !== sessionId;
+    const step = isOther ? stepOf("child_session.work", span, span.sessionId) : stepOf("sent_job", span, id);
+    if (depth > MAX_JOBS_DEEP) return [{ startUs: fromUs, endUs: untilUs, path: [step] }];
+    const job = { sessionId: span.sessionId, id: id ?? "", kind } as const;
+    const whole = timelineOf(job, known, startUs, Math.max(Math.min(endUs, untilUs), startUs), depth);
+    return around(step, covering(whole, fromUs, untilUs, [stepOf("unattributed", span, null, null)]));
+  };
+}
+
 /** Returns whether a wait or a dispatch is the job's. */
-function ownedBy(job: WhyJob, { forest }: Known): (span: WhySpan) => boolean {
+function ownedBy(job: NamedJob, { forest }: Known): (span: WhySpan) => boolean {
   const idKey = job.kind === "message" ? "valet.message.id" : "valet.workflow.execution.id";
   const own = forest.nodes
     .values()
@@ -137,6 +163,7 @@ function waitSegments(
   endUs: number,
   others: readonly Attempt[],
   operations: readonly Node[],
+  sent: JobSegments,
 ): Segment[] {
   return reasonsOf(wait, startUs, endUs).flatMap(({ reason, fromUs, untilUs }): Segment[] => {
     const all = (step: Step) => covering([], fromUs, untilUs, [step]);
@@ -148,7 +175,7 @@ function waitSegments(
         return all(stepOf("queue.collect", span, null, null));
       case "runner_busy":
       case "system_message":
-        return channelSegments(wait, fromUs, untilUs, others);
+        return channelSegments(wait, fromUs, untilUs, others, sent);
       default:
         return sandboxSegments(wait, reason, fromUs, untilUs, operations);
     }
@@ -176,7 +203,13 @@ function reasonsOf({ span }: Node, startUs: number, endUs: number): Reason[] {
 }
 
 /** Returns a wait for the jobs that ran in the channel meanwhile. */
-function channelSegments(wait: Node, startUs: number, endUs: number, others: readonly Attempt[]): Segment[] {
+function channelSegments(
+  wait: Node,
+  startUs: number,
+  endUs: number,
+  others: readonly Attempt[],
+  sent: JobSegments,
+): Segment[] {
   const { links } = wait.span;
   const channel = textOf(wait.span, "valet.channel.id");
   const ran = others
@@ -195,7 +228,7 @@ function channelSegments(wait: Node, startUs: number, endUs: number, others: rea
     const id = textOf(span, "valet.message.id") ?? textOf(span, "valet.workflow.execution.id");
     const step = stepOf("queue.channel", attempt.work?.span ?? span, id);
     // Its preparation began before this wait: the whole attempt is needed to know what it was doing.
-    const whole = attemptSegments(attempt, Math.min(attempt.dispatch.startUs, from), until);
+    const whole = attemptSegments(attempt, Math.min(attempt.dispatch.startUs, from), until, sent);
     return around(step, covering(whole, from, until, [stepOf("unattributed", null)]));
   });
   return covering(segments, startUs, endUs, [stepOf("queue.channel", wait.span, null, null)]);
@@ -235,10 +268,10 @@ function sandboxSegments(
 }
 
 /** Returns what a period of an attempt was spent on. Its beginning and its end are by the object's clock. */
-function attemptSegments({ dispatch, work }: Attempt, startUs: number, endUs: number): Segment[] {
-  const sent = stepOf("dispatch", dispatch.span);
+function attemptSegments({ dispatch, work }: Attempt, startUs: number, endUs: number, sent: JobSegments): Segment[] {
+  const handedOver = stepOf("dispatch", dispatch.span);
   if (work === null) {
-    const accepted: Segment = { startUs, endUs: Math.min(dispatch.endUs, endUs), path: [sent] };
+    const accepted: Segment = { startUs, endUs: Math.min(dispatch.endUs, endUs), path: [handedOver] };
     return covering([accepted], startUs, endUs, [stepOf("unattributed", null)]);
   }
   const window = { earliestUs: dispatch.startUs, latestUs: Math.min(dispatch.endUs, endUs), endUs };
@@ -247,8 +280,8 @@ function attemptSegments({ dispatch, work }: Attempt, startUs: number, endUs: nu
   const overUs = clamp(turn.endUs, begunUs, endUs);
   return covering(
     [
-      { startUs, endUs: begunUs, path: [sent] },
-      ...covering(turnSegments(turn, begunUs, overUs), begunUs, overUs, [
+      { startUs, endUs: begunUs, path: [handedOver] },
+      ...covering(turnSegments(turn, begunUs, overUs, sent), begunUs, overUs, [
         stepOf("unattributed", work.span, null, null),
       ]),
     ],

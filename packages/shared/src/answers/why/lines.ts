@@ -1,6 +1,6 @@
 /** The answer `why` as lines for a terminal. Pure. */
 import { costText } from "../../protocol/cost.ts";
-import type { Part, WhyView } from "../../protocol/why.ts";
+import type { OtherSession, Part, WhyView } from "../../protocol/why.ts";
 import { durationText } from "./text.ts";
 import { doing } from "./words.ts";
 
@@ -12,18 +12,20 @@ const SHOWN_SHARE = 0.01;
  * @param width the columns of the terminal; absent for no limit. A line with an id may be longer
  */
 export function whyLines(view: WhyView, width = Infinity): string[] {
-  const { sentence, failure, money, time } = view;
+  const { sentence, failure, money, time, sessions } = view;
   const texts = [sentence];
   if (failure !== null) {
     // It names the first cause.
     texts.push(failure.sentence);
     if (failure.remedy !== null) texts.push(failure.remedy);
   }
+  texts.push(...sessions.map((session) => session.sentence));
   texts.push(money.sentence, ...money.avoidable.map(({ sentence: of }) => `Avoidable: ${of}`));
   return [
     ...texts.flatMap((text) => wrapped(text, width)),
     ...(time.parts.length === 0 ? [] : ["", ...partLines(time.parts, time.wall_ms, width, 0)]),
     ...evidenceLines(view),
+    ...sessions.flatMap((session) => workLines(session, width)),
     ...(money.by.length < 2 ? [] : ["", ...moneyLines(view)]),
   ];
 }
@@ -54,7 +56,18 @@ function spanLine({ spans, spanCount }: Part, indent: string): string[] {
   return [`    ${indent}${largest.traceId}/${largest.spanId}${more}`];
 }
 
-function evidenceLines({ failure }: WhyView): string[] {
+/** Shows the work of another session as that of the job itself is shown. */
+function workLines({ sessionId, work }: OtherSession, width: number): string[] {
+  return work.flatMap(({ messageId, sentence, time, failure }) => [
+    "",
+    `Session ${sessionId}, ${messageId}:`,
+    ...wrapped(sentence, width),
+    ...partLines(time.parts, time.wall_ms, width, 0),
+    ...evidenceLines({ failure }),
+  ]);
+}
+
+function evidenceLines({ failure }: Pick<WhyView, "failure">): string[] {
   if (failure === null || failure.evidence.length === 0) return [];
   return [
     "",

@@ -102,6 +102,7 @@ test("calls that reached no model cost nothing, and work without a call neither"
     known: true,
     by: [],
     avoidable: [],
+    children: [],
     sentence: "No model was called.",
   });
   story.chat(run, { at: 20, to: 1000, error: "provider_overloaded" });

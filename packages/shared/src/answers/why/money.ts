@@ -1,9 +1,10 @@
 /** What a job's model calls cost, by model and agent, and what of it was avoidable. Pure. */
 import { costText, knownSum } from "../../protocol/cost.ts";
 import type { TurnRecord } from "../../protocol/session-view.ts";
-import type { Avoidable, ModelMoney, Money } from "../../protocol/why.ts";
+import type { Avoidable, ModelMoney, Money, SessionMoney } from "../../protocol/why.ts";
 import { avoidable } from "./avoidable.ts";
 import { type ModelCall, modelCalls } from "./model-calls.ts";
+import { moneyText } from "./other-sessions.ts";
 import { ownSpans, SpanIndex } from "./span-index.ts";
 import type { WhyInput } from "./spans.ts";
 import { capitalized, counted, listed } from "./text.ts";
@@ -11,8 +12,13 @@ import { capitalized, counted, listed } from "./text.ts";
 /**
  * Returns what the job has cost so far: its own calls and those of its sub-agents. A child session is a session of its own, and so are
  * its costs. Where the job has no spans of model calls, as without tracing, the records of its ended turns tell the sums.
+ * @param children what child sessions cost besides
  */
-export function moneyOf(input: WhyInput, index: SpanIndex = new SpanIndex(input.spans)): Money {
+export function moneyOf(
+  input: WhyInput,
+  index: SpanIndex = new SpanIndex(input.spans),
+  children: readonly SessionMoney[] = [],
+): Money {
   const own = ownSpans(index, input.job);
   const isOwn = new Set(own);
   const all = modelCalls(index);
@@ -25,7 +31,8 @@ export function moneyOf(input: WhyInput, index: SpanIndex = new SpanIndex(input.
     missing,
   );
   const saved = withinCost(avoidable(index, own, calls, all), cost_usd).toSorted(dearerFirst);
-  return { cost_usd, known, by, avoidable: saved, sentence: sentenceOf(cost_usd, known, by, saved) };
+  const sentence = `${sentenceOf(cost_usd, known, by, saved)}${moneyText(children)}`;
+  return { cost_usd, known, by, avoidable: saved, children: [...children], sentence };
 }
 
 /** Sums of one model and agent. */

@@ -25,19 +25,21 @@ const WORK: readonly Part["name"][] = ["model.first_token", "model.streaming", "
 /**
  * @param ended how it ended; `null` if it has not
  * @param now what it is in; `null` if it has ended, or that is not known
+ * @param others a clause about other sessions, with its separator; empty for none
  */
 export function sentenceOf(
   wallMs: number,
   parts: readonly Part[],
   ended: { readonly outcome: string; readonly reason: string | null; readonly failure: WhyFailure | null } | null,
   now: Now | null,
+  others = "",
 ): string {
   const wall = durationText(wallMs);
   const head = ended === null ? `${wall} so far` : `${wall}${endText(ended)}`;
   const clauses = clausesOf(parts, wallMs);
   const present = now === null ? [] : [`now ${doing(now.part)}, for ${durationText(now.ms)}`];
   const all = [...clauses, ...present];
-  return all.length === 0 ? `${head}.` : `${head}: ${all.join("; ")}.`;
+  return all.length === 0 ? `${head}${others}.` : `${head}: ${all.join("; ")}${others}.`;
 }
 
 function endText({ outcome, reason, failure }: NonNullable<Parameters<typeof sentenceOf>[2]>): string {

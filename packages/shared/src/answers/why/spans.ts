@@ -1,6 +1,7 @@
 /** What the answer `why` is made from: spans and records as plain data. */
 import type { FailureView } from "../../protocol/failure.ts";
 import type { TurnRecord } from "../../protocol/session-view.ts";
+import type { SessionReading } from "../../protocol/why.ts";
 import type { Outcome, Service } from "../../spans.ts";
 
 export type AttributeValue = string | number | boolean;
@@ -66,6 +67,14 @@ export interface WhyJob {
   readonly outcomeReason: string | null;
 }
 
+/** What another session of the family has told. */
+export interface WhyOther {
+  readonly sessionId: string;
+  readonly reading: SessionReading;
+  /** Its jobs that may belong to the answer, oldest first. Their spans are among the input's. */
+  readonly jobs: readonly { readonly job: WhyJob; readonly turns: readonly TurnRecord[] }[];
+}
+
 /** Everything that `why` is made from. */
 export interface WhyInput {
   readonly job: WhyJob;
@@ -73,10 +82,12 @@ export interface WhyInput {
   readonly turns: readonly TurnRecord[];
   /**
    * The spans of the job's trace and, through links, of the traces that it waited for: starts of sandboxes, jobs that occupied its
-   * channel, its batch; and the previous turn of its channel, which tells when the provider's cache was last used. None of child
-   * sessions: nothing waits for their work. In any order.
+   * channel, its batch; and the previous turn of its channel, which tells when the provider's cache was last used. Also those of the other
+   * sessions' jobs. In any order.
    */
   readonly spans: readonly WhySpan[];
+  /** Other sessions of the family that were asked, or should have been. Absent if there are none. */
+  readonly others?: readonly WhyOther[];
   /** Milliseconds since 1970, by the object's clock. */
   readonly nowMs: number;
 }

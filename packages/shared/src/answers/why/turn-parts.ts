@@ -1,8 +1,10 @@
 /** What the time of a runner's work on an attempt was spent on. Pure. */
 import type { PartName } from "../../protocol/why.ts";
+import { KINDS } from "../../spans.ts";
 import { criticalPath, type OwnTime, overlaid, type Segment } from "./critical-path.ts";
 import type { Node } from "./forest.ts";
 import { callSegments, modelCalls } from "./model-parts.ts";
+import { isJobSpan } from "./span-index.ts";
 import type { WhySpan } from "./spans.ts";
 import { nameAfter, numberOf, reasonOf, type Step, stepOf, textOf } from "./step.ts";
 
@@ -25,17 +27,27 @@ const NAMED: Readonly<Record<string, readonly [name: PartName, detail?: string]>
   "valet.runner.agent_warm_up": ["agent_start"],
 };
 
+/** Returns what a period of another job was spent on, for the job that sent it and waited. */
+export type JobSegments = (job: Node, startUs: number, endUs: number) => Segment[];
+
 /**
  * Returns what a turn's or an execution's time was spent on within a window.
  * @param root its span, with times by the object's clock
+ * @param jobSegments covers the period of a job that a command sent
  */
-export function turnSegments(root: Node, startUs: number, endUs: number): Segment[] {
+export function turnSegments(root: Node, startUs: number, endUs: number, jobSegments: JobSegments): Segment[] {
   const unresponsive = takeOut(root, ({ span }) => span.name === UNRESPONSIVE);
   placeRequests(unresponsive.tree);
+  const sent = takeJobs(unresponsive.tree);
   const calls = modelCalls(unresponsive.tree);
   const extents = new Map<Node, Extent>();
   const own = criticalPath(unresponsive.tree, startUs, endUs, [], aroundOf);
   const segments = own.flatMap((time) => {
+    if (sent.has(time.node)) {
+      const { node, around, ...period } = time;
+      const inner = jobSegments(node, period.startUs, period.endUs);
+      return inner.map((segment) => ({ ...segment, path: [...around, ...segment.path] }));
+    }
     const call = calls.get(time.node);
     return call === undefined ? [segmentOf(time, extents)] : callSegments(time, call);
   });
@@ -75,6 +87,37 @@ function hasSome(root: Node, is: (node: Node) => boolean): boolean {
   }
   return false;
 }
+
+/**
+ * Makes jobs that commands sent leaves of the tree, below the command itself: a job outlives the request to the API that brought it,
+ * and the time of the request is the command's.
+ * @returns the jobs
+ */
+function takeJobs(root: Node): ReadonlySet<Node> {
+  const jobs = new Set<Node>();
+  const left: [node: Node, command: Node][] = [[root, root]];
+  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+    const [node, command] = next;
+    const { children } = node;
+    const isLeft = (child: Node) => isJobSpan(child.span) || isApiRequest(child);
+    // Most spans have neither.
+    const all = children.some(isLeft) ? children.splice(0) : children;
+    for (const child of all) {
+      if (isJobSpan(child.span)) {
+        const job: Node = { ...child, children: [] };
+        jobs.add(job);
+        command.children.push(job);
+      } else if (isApiRequest(child)) left.push([child, command]);
+      else {
+        if (all !== children) children.push(child);
+        left.push([child, child]);
+      }
+    }
+  }
+  return jobs;
+}
+
+const isApiRequest = ({ span }: Node) => span.kind === KINDS.SERVER && span.service === "valet-worker";
 
 /** Puts requests to a person below the tool calls that they are about: such a call runs, and yet waits. */
 function placeRequests(root: Node): void {

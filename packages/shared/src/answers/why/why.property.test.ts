@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { type Part, WhyView } from "../../protocol/why.ts";
 import { KINDS, OUTCOMES, QUEUE_REASONS, SERVICES } from "../../spans.ts";
-import { ACCEPTED_MS, message } from "./sample-spans.ts";
+import { ACCEPTED_MS, message, SESSION } from "./sample-spans.ts";
 import type { WhySpan } from "./spans.ts";
 import { why } from "./why.ts";
 
@@ -13,7 +13,14 @@ const NAMES = [
   ...["valet.permission.wait", "valet.question.wait", "valet.agent.unresponsive", "valet.agent.prepare"],
   ...["valet.sandbox.spawn", "valet.sandbox.restore", "valet.sandbox.hibernate", "valet.sandbox.create"],
   ...["POST /v1/sandboxes", "valet.sandbox.copy", "valet.runner.bootstrap", "valet.runner.agent_warm_up"],
-  ...["valet.capacity.wait", "valet.child_session.spawn", "valet.turn.finalize", "of.another.version"],
+  ...[
+    "valet.capacity.wait",
+    "valet.child_session.spawn",
+    "valet.turn.finalize",
+    "valet.child_session.report",
+    "valet.session.terminate",
+    "of.another.version",
+  ],
 ] as const;
 
 const ids = fc.constantFrom(..."abcdefghijklmnop");
@@ -28,6 +35,7 @@ const values = fc.constantFrom("m", "main", "runner_busy", "sandbox_restoring");
 
 const spans: fc.Arbitrary<WhySpan> = fc
   .record({
+    sessionId: fc.constantFrom(SESSION, SESSION, "child", "other"),
     traceId: traces,
     spanId: ids,
     parentId: fc.option(ids),
@@ -40,7 +48,11 @@ const spans: fc.Arbitrary<WhySpan> = fc
     seconds: fc.option(fc.double({ min: -5, max: 5 })),
     events: fc.array(fc.tuple(times, fc.constantFrom(...QUEUE_REASONS)), { maxLength: 4 }),
     links: fc.array(
-      fc.record({ traceId: traces, spanId: ids, type: fc.constantFrom("waited_on", "collected", "follows", null) }),
+      fc.record({
+        traceId: traces,
+        spanId: ids,
+        type: fc.constantFrom("waited_on", "collected", "follows", "caused_by", "spawned_by", null),
+      }),
       { maxLength: 3 },
     ),
     isSealed: fc.boolean(),
@@ -48,7 +60,6 @@ const spans: fc.Arbitrary<WhySpan> = fc
   })
   .map(({ seconds, events, startMs, endMs, attributes, ...rest }) => ({
     ...rest,
-    sessionId: message(null).sessionId,
     startMs: ACCEPTED_MS + startMs,
     endMs: endMs === null ? null : ACCEPTED_MS + endMs,
     attributes: { ...attributes, ...(seconds !== null && { "gen_ai.response.time_to_first_chunk": seconds }) },
@@ -76,9 +87,15 @@ test("any forest of traces gives parts that are never negative and add up exactl
       fc.integer({ min: 0, max: 2500 }),
       (forest, endedMs, nowMs) => {
         const job = message(endedMs, { id: "m" });
-        const view = why({ job, spans: forest, turns: [], nowMs: ACCEPTED_MS + nowMs });
+        const others = ["child", "other"].map((sessionId) => ({
+          sessionId,
+          reading: "read" as const,
+          jobs: [{ job: message(endedMs, { id: "m", sessionId }), turns: [] }],
+        }));
+        const view = why({ job, spans: forest, turns: [], others, nowMs: ACCEPTED_MS + nowMs });
         expect(view.time.wall_ms).toBe(endedMs ?? nowMs);
         expectExact(view.time.parts, view.time.wall_ms);
+        for (const { time } of view.sessions.flatMap(({ work }) => work)) expectExact(time.parts, time.wall_ms);
         expect(WhyView.parse(view)).toEqual(view);
       },
     ),

@@ -1,37 +1,57 @@
 /** The answer `why`: where the time and the money of a message or a workflow went, and why it failed. Pure. */
-import type { WhyView } from "../../protocol/why.ts";
+import type { SessionMoney, WhyView } from "../../protocol/why.ts";
 import { addUp } from "./add-up.ts";
 import type { Segment } from "./critical-path.ts";
 import { failureOf } from "./failure.ts";
 import { toUs } from "./forest.ts";
 import { jobTimeline } from "./job-timeline.ts";
 import { moneyOf } from "./money.ts";
+import { failureClause, moneyOfOthers, otherSessions } from "./other-sessions.ts";
 import { type Now, sentenceOf } from "./sentence.ts";
 import { SpanIndex } from "./span-index.ts";
 import type { WhyInput } from "./spans.ts";
 import type { Step } from "./step.ts";
 
 export function why(input: WhyInput): WhyView {
+  const { job, nowMs } = input;
+  const index = new SpanIndex(input.spans);
+  // The job's own session may have very many spans, which say nothing about the jobs of others.
+  const ofOthers = input.spans.filter(({ sessionId }) => sessionId !== job.sessionId);
+  const sessions = otherSessions(input, index, (other) => {
+    const { failure, money, ...view } = answerOf({ ...other, spans: ofOthers, nowMs }, index, [], "");
+    const { messageId, kind, traceId, state, outcome, sentence, time } = view;
+    const { cost_usd, known } = money;
+    return { messageId, kind, traceId, state, outcome, sentence, time, cost_usd, known, failure };
+  });
+  const { money, ...answer } = answerOf(input, index, moneyOfOthers(sessions), failureClause(sessions));
+  return {
+    sessionId: job.sessionId,
+    at: new Date(nowMs).toISOString(),
+    ...answer,
+    money,
+    sessions,
+  };
+}
+
+type Answer = Omit<WhyView, "sessionId" | "at" | "sessions">;
+
+/** @param clause what the sentence says of other sessions */
+function answerOf(input: WhyInput, index: SpanIndex, children: readonly SessionMoney[], clause: string): Answer {
   const { job, spans, nowMs } = input;
   const startUs = toUs(job.acceptedAtMs);
   const endUs = Math.max(toUs(job.endedAtMs ?? nowMs), startUs);
   const wallMs = Math.round((endUs - startUs) / 1000);
   const segments = jobTimeline(job, spans, startUs, endUs);
   const parts = addUp(segments, wallMs);
-  const index = new SpanIndex(spans);
   const failure = failureOf(input, index);
   const ended = job.outcome === null ? null : { outcome: job.outcome, reason: job.outcomeReason, failure };
+  const now = job.endedAtMs === null ? nowOf(segments, endUs) : null;
+  const { id: messageId, kind, traceId, state, outcome } = job;
   return {
-    sessionId: job.sessionId,
-    messageId: job.id,
-    kind: job.kind,
-    traceId: job.traceId,
-    at: new Date(nowMs).toISOString(),
-    state: job.state,
-    outcome: job.outcome,
-    sentence: sentenceOf(wallMs, parts, ended, job.endedAtMs === null ? nowOf(segments, endUs) : null),
+    ...{ messageId, kind, traceId, state, outcome },
+    sentence: sentenceOf(wallMs, parts, ended, now, clause),
     time: { wall_ms: wallMs, parts },
-    money: moneyOf(input, index),
+    money: moneyOf(input, index, children),
     failure,
   };
 }

@@ -44,6 +44,8 @@ const DOING: Readonly<Record<Part["name"], (detail: string | null, cause: string
   agent: (detail) => (detail === null ? "between the agent's steps" : "in the agent itself"),
   sub_agent: (detail) => `in the sub-agent${quoted(detail)}`,
   child_session: () => "creating a child session",
+  "child_session.work": (detail) => `waiting for the session${quoted(detail)}`,
+  sent_job: (detail) => `waiting for the message or workflow${quoted(detail)}, which it sent`,
   agent_start: () => "starting the agent again",
   agent_unresponsive: () => "with an agent that did not respond",
   finalize: () => "finishing the answer",

@@ -1,49 +1,8 @@
 import { WhyView } from "@valet/shared/protocol/why";
-import { encodeTraces, extractFromHeaders, type ReadableSpan, type SpanContext, Tracer } from "@valet/shared/tracing";
 import { expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
-import type { FakeRunner } from "../../../test/fake-runner.ts";
+import { RunnerSpans } from "../../../test/runner-spans.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
-
-/** Makes the spans of a runner in a session. */
-class RunnerSpans {
-  readonly #session: TestSession;
-  readonly #ended: ReadableSpan[] = [];
-  readonly #tracer = new Tracer({
-    scope: { name: "test" },
-    processor: { onStart: () => {}, onEnd: (span) => this.#ended.push(span) },
-  });
-  #seq = 0;
-
-  constructor(session: TestSession) {
-    this.#session = session;
-  }
-
-  /** Times are epoch ms. */
-  add(name: string, parent: SpanContext | undefined, startMs: number, endMs: number, more = {}): SpanContext {
-    const attributes = { "valet.session.id": this.#session.id, "valet.outcome": "ok", ...more };
-    const span = this.#tracer.startSpan(name, { parent, startTime: startMs, attributes });
-    span.end(endMs);
-    return span.context;
-  }
-
-  /** Begins the turn on a dispatch. */
-  turn({ traceparent = "" }: { traceparent?: string | undefined }, startMs: number, endMs: number): SpanContext {
-    return this.add("valet.turn", extractFromHeaders({ traceparent }), startMs, endMs);
-  }
-
-  /** Sends all that were added, in frames of 200. */
-  async sendTo(runner: FakeRunner): Promise<void> {
-    while (this.#ended.length > 0) {
-      const otlp = encodeTraces({ "service.name": "valet-runner" }, this.#ended.splice(0, 200));
-      runner.send({ type: "spans", instanceId: runner.instanceId, seq: ++this.#seq, otlp });
-    }
-    await eventually(() => {
-      const acked = runner.heard.flatMap((frame) => (frame.type === "spans-ack" ? [frame.seq] : []));
-      expect(Math.max(0, ...acked)).toBe(this.#seq);
-    });
-  }
-}
 
 async function whyOf(session: TestSession, id: string, kind: "message" | "workflow" = "message"): Promise<WhyView> {
   const view = valueIn(await session.stub.why(kind, id));

@@ -118,6 +118,11 @@ export class ChildSessions {
     }
   }
 
+  /** Returns the ids of all children that the session has had, the newest last. */
+  ids(): string[] {
+    return this.#store.allChildren().map(({ id }) => id);
+  }
+
   /** Records a child that is created through the API. Idempotent. */
   adopt(childId: string): Result<{ readonly depth: number }> {
     if (this.#store.child(childId) === undefined) {

@@ -10,7 +10,7 @@ export const why = createRoutes();
 const DESCRIPTION =
   "The wall time from acceptance to the outcome (or to now) in parts that add up exactly, along the critical path; the money by " +
   "model and agent, and what of it was avoidable; and the first cause of a failure. Waits for another message or for the sandbox have " +
-  "the parts of what was waited for.";
+  "the parts of what was waited for. `sessions` has what child sessions did for it, or why they could not be asked.";
 
 why.openapi(
   createRoute({

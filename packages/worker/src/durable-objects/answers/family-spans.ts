@@ -1,0 +1,73 @@
+/** What a session tells another session of its family for an answer `why` there. Writes nothing. */
+import type { WhyOther, WhySpan } from "@valet/shared/answers/why/spans";
+import type { JobKind, JobRow, JobStore } from "../queue/job-store.ts";
+import { type JobSpans, jobOf, linked, type SpanBounds } from "./job-spans.ts";
+
+/** What the other session asks. All of it is data of the same owner. */
+export interface FamilySpansRequest {
+  /** The traces of the other session's work, and those that this work links to. */
+  readonly traceIds: readonly string[];
+  /** When the work was accepted, and when it ended or now, epoch ms. Jobs that were accepted meanwhile may belong to it. */
+  readonly sinceMs: number;
+  readonly untilMs: number;
+}
+
+export interface FamilySpans {
+  readonly jobs: WhyOther["jobs"];
+  readonly spans: readonly WhySpan[];
+}
+
+/** How many traces may be asked about. */
+export const MAX_ASKED_TRACES = 40;
+/** How many of the newest jobs of either kind are looked at, and how many are told. */
+const MAX_LOOKED_AT = 50;
+const MAX_TOLD = 8;
+const BOUNDS: SpanBounds = { own: 5000, other: 2000, all: 10_000 };
+
+export interface FamilySpansOptions {
+  readonly sessionId: () => string;
+  readonly jobs: Pick<JobStore, "jobsBefore">;
+  readonly spans: JobSpans;
+}
+
+/**
+ * Returns the jobs that the asked traces caused, those that are in them, and those about which they report; with the spans of these
+ * jobs, and of the asked traces.
+ */
+export function familySpans(
+  { sessionId, jobs, spans: jobSpans }: FamilySpansOptions,
+  request: FamilySpansRequest,
+): FamilySpans {
+  const { sinceMs, untilMs } = request;
+  const reading = jobSpans.reading(BOUNDS);
+  const asked = new Set(request.traceIds.slice(0, MAX_ASKED_TRACES));
+  const spans: WhySpan[] = [...asked].flatMap((traceId) => reading.readOwn(traceId));
+  const reported = new Set(linked(spans, ["caused_by"]));
+  const isNear = ({ source, acceptedMs }: JobRow) =>
+    source === "system" && acceptedMs >= sinceMs - SKEW_MS && acceptedMs <= untilMs + SKEW_MS;
+  const isIn = ({ context: { traceId } }: JobRow) => asked.has(traceId) || reported.has(traceId);
+  const told: WhyOther["jobs"][number][] = [];
+  for (const row of newest(jobs).filter((each) => isIn(each) || isNear(each))) {
+    if (told.length >= MAX_TOLD) break;
+    const own = jobSpans.of(row, reading);
+    if (!isIn(row) && !own.some((span) => isAskedBy(span, row, asked))) continue;
+    for (const span of own) spans.push(span);
+    told.push({ job: jobOf(row, sessionId()), turns: jobSpans.turns(row, own) });
+  }
+  return { jobs: told.toSorted((a, b) => a.job.acceptedAtMs - b.job.acceptedAtMs), spans };
+}
+
+/** By how much the clocks of two objects may differ, in ms. */
+const SKEW_MS = 5000;
+const KINDS: readonly JobKind[] = ["message", "workflow"];
+
+function newest(jobs: FamilySpansOptions["jobs"]): JobRow[] {
+  return KINDS.flatMap((kind) => jobs.jobsBefore(kind, Number.MAX_SAFE_INTEGER, MAX_LOOKED_AT));
+}
+
+/** Returns whether a span is that of the job, and links to a tool call in one of the asked traces. */
+function isAskedBy({ name, attributes, links }: WhySpan, { id }: JobRow, asked: ReadonlySet<string>): boolean {
+  return (
+    name === "valet.prompt" && attributes["valet.message.id"] === id && links.some((link) => asked.has(link.traceId))
+  );
+}
