@@ -89,7 +89,8 @@ test(
     try {
       // The agent asks a question.
       const asked = await noticed(question, "waiting_for_person");
-      expect(asked.verdict.why).toBe("The agent asks: Which greeting?");
+      expect(asked.verdict.why).toBe("The agent asks a question.");
+      expect((await api.now(question)).verdict.why).toBe("The agent asks: Which greeting?");
       expect(await cli("status", question)).toContain(asked.verdict.command as string);
 
       // The clone hangs.

@@ -49,13 +49,13 @@ export const PermissionView = z.object({
   messageId: z.string(),
   /** The kind of permission: `bash`, `edit`, … */
   permission: z.string(),
-  /** The exact action, for example the command. */
+  /** The exact action, for example the command. Empty in lists of sessions, unless content is captured. */
   detail: z.string(),
   askedAt: time,
 });
 export type PermissionView = z.infer<typeof PermissionView>;
 
-/** Open questions of the agent. */
+/** Open questions of the agent. Lists of sessions have their number, and not their texts, unless content is captured. */
 export const QuestionView = z.object({
   id: z.string(),
   /** The message or workflow that the request belongs to. */
@@ -133,7 +133,10 @@ export const SessionView = z.object({
   generation: count,
   permissions: z.array(PermissionView),
   questions: z.array(QuestionView),
-  /** Set while the session needs attention: the verdict on it when this view was made. */
+  /**
+   * Set while the session needs attention: the verdict on it when this view was made. In lists it does not quote what is asked, unless
+   * content is captured.
+   */
   attention: VerdictView.optional(),
   /** Set when spans have not reached the backend for over a minute. */
   exportProblem: ExportProblemView.optional(),

@@ -2,6 +2,7 @@
  * Composes a session's object, room by room, each after the rooms that it knows. consequences.ts holds what an event in one room
  * leads to in others.
  */
+import { viewWithoutContent } from "@valet/shared/answers/verdict/without-content";
 import type { NowView } from "@valet/shared/protocol/now";
 import { type Env, stubOf } from "../bindings.ts";
 import { SandboxBroker } from "../broker/client.ts";
@@ -278,7 +279,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const outbox: ProjectionOutbox = new ProjectionOutbox({
     ...durable,
     db: env.DB,
-    session: () => ({ ownerId: state.record.ownerId, view: view() }),
+    session: () => ({
+      ownerId: state.record.ownerId,
+      view: tracing.captureContent ? view() : viewWithoutContent(view()),
+    }),
     onWritten: (written) => notices.projected(written),
   });
   const notices = new Notices({

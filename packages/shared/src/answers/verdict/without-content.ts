@@ -1,4 +1,5 @@
-/** A verdict's sentence without what people, models and tools said, for receivers outside of Valet. Pure. */
+/** Verdicts and views without what people, models and tools said, for everything outside of the session's own store. Pure. */
+import type { SessionView } from "../../protocol/session-view.ts";
 import type { VerdictView } from "../../protocol/verdict.ts";
 
 /**
@@ -20,4 +21,21 @@ export function whyWithoutContent({ rule, why }: Pick<VerdictView, "rule" | "why
     default:
       return why;
   }
+}
+
+/**
+ * Returns a session's view as the database may keep it: of open requests to a person it has the ids, kinds and numbers, and not what is
+ * asked. The session itself tells that.
+ */
+export function viewWithoutContent(view: SessionView): SessionView {
+  const { attention, permissions, questions } = view;
+  return {
+    ...view,
+    permissions: permissions.map((asked) => ({ ...asked, detail: "" })),
+    questions: questions.map((asked) => ({
+      ...asked,
+      questions: asked.questions.map(() => ({ question: "", header: "", options: [] })),
+    })),
+    ...(attention !== undefined && { attention: { ...attention, why: whyWithoutContent(attention) } }),
+  };
 }

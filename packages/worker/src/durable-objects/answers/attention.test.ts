@@ -118,10 +118,17 @@ test("a question needs attention from when it is asked until it is answered", as
   await eventually(async () =>
     expect((await attentionOf(session))?.verdict).toMatchObject({
       state: "waiting_for_person",
-      why: "The agent asks: Which one?",
+      why: "The agent asks a question.",
       command: `valet reply ${session.id} que_1 ANSWER`,
     }),
   );
+  // The database has nothing of what is asked; the session tells it.
+  expect((await nowOf(session)).verdict.why).toBe("The agent asks: Which one?");
+  const row = await bindings.DB.prepare("SELECT view FROM sessions WHERE id = ?")
+    .bind(session.id)
+    .first<{ view: string }>();
+  expect(row?.view).toContain("que_1");
+  expect(row?.view).not.toContain("Which one?");
   valueIn(await session.stub.replyQuestion("que_1", [["a"]], CALLER));
   await eventually(async () => expect(await attentionOf(session)).toBeUndefined());
   expect((await nowOf(session)).verdict.state).toBe("working");
