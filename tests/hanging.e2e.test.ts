@@ -1,6 +1,7 @@
 /** What `valet trace` shows while a provider hangs: silent, sending comments only, or silent after some text. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { traceLines } from "../packages/cli/src/commands/trace.ts";
+import { treeLines } from "../packages/cli/src/commands/trace.ts";
+import { readSpans } from "../packages/cli/src/trace-tree.ts";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
@@ -30,7 +31,7 @@ afterAll(() => system?.close(), TIMEOUT_MS);
 /** Returns what stands behind the age of the `chat` that is open in any trace of a session. */
 async function chatNote(id: string): Promise<string> {
   for (const { traceId } of await system.api.traces(id)) {
-    for (const line of traceLines(await system.api.trace(id, traceId))) {
+    for (const line of treeLines(readSpans(await system.api.trace(id, traceId)))) {
       const [, note] = /… chat \S+ {2}open \d+ s, (.*)$/.exec(line) ?? [];
       if (note !== undefined) return note;
     }

@@ -32,6 +32,7 @@ import {
   WorkflowView,
 } from "@valet/shared/protocol/session-view";
 import { CreatedToken, type CreateToken, TokenList, type TokenView } from "@valet/shared/protocol/tokens";
+import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { OwnerTurns, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
@@ -228,6 +229,19 @@ export class ApiClient {
 
   traces(id: string): Promise<TraceSummaryView[]> {
     return this.#http.pages(`/api/sessions/${encodeURIComponent(id)}/traces`, TraceList, ({ traces }) => traces);
+  }
+
+  /** Returns a page of a session's traces, the newest first. */
+  tracePage(id: string, cursor?: string): Promise<TraceList> {
+    const query = cursor === undefined ? "" : `?cursor=${encodeURIComponent(cursor)}`;
+    return this.#http.call("GET", `/api/sessions/${encodeURIComponent(id)}/traces${query}`, TraceList);
+  }
+
+  /** Returns the skeleton of a trace, or a page of it. @param after the `next` of the page before */
+  skeleton(id: string, traceId: string, after?: string): Promise<TraceSkeleton> {
+    const query = after === undefined ? "" : `?after=${encodeURIComponent(after)}`;
+    const path = `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}/skeleton${query}`;
+    return this.#http.call("GET", path, TraceSkeleton);
   }
 
   /** Returns one trace as OTLP/JSON, with all of its pages joined. */

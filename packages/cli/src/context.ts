@@ -3,8 +3,11 @@ import type { Command } from "commander";
 import { ApiClient } from "./api-client.ts";
 import { UserError } from "./errors.ts";
 import { writeLog } from "./output.ts";
+import { type Paint, unpainted } from "./paint.ts";
 import { type Connection, DEFAULT_STATE_DIR, readConnection } from "./system/state.ts";
+import { terminalOf } from "./terminal.ts";
 import { visibleText } from "./visible-text.ts";
+import { cutLine, wrapIndented } from "./wrap.ts";
 
 export interface GlobalOptions {
   readonly json?: boolean;
@@ -54,6 +57,26 @@ export function connect(options: GlobalOptions): ApiClient {
 /** Writes a line to standard output, which holds results only, so that scripts can read it. */
 export function print(line = ""): void {
   process.stdout.write(`${visibleText(line)}\n`);
+}
+
+/** How {@link printLines} shows lines. */
+export interface Shown {
+  readonly paint?: Paint;
+  /** What happens to a line that is longer than the terminal is wide: it goes on below, or is cut. */
+  readonly tooLong?: "wrap" | "cut";
+}
+
+/** Writes lines to standard output, as its terminal can show them: fitted to its width, with colours. In a pipe they stay as they are. */
+export function printLines(lines: readonly string[], { paint = unpainted, tooLong = "wrap" }: Shown = {}): void {
+  const { columns, hasColour } = terminalOf(process.stdout, process.env);
+  const fit = (line: string) => {
+    if (columns === undefined) return [line];
+    return tooLong === "cut" ? [cutLine(line, columns)] : wrapIndented(line, columns);
+  };
+  for (const line of lines) {
+    const shown = visibleText(line).split("\n").flatMap(fit);
+    for (const each of shown) process.stdout.write(`${hasColour ? paint(each) : each}\n`);
+  }
 }
 
 export function printJson(value: unknown): void {

@@ -2,7 +2,7 @@
 import type { NowView } from "@valet/shared/protocol/now";
 import type { VerdictView } from "@valet/shared/protocol/verdict";
 import { formatAge } from "./age-text.ts";
-import { wrap } from "./watch/watch-frame.ts";
+import { wrap } from "./wrap.ts";
 
 /** Returns a session as one line: its id, verdict, age and why. */
 function statusLine(sessionId: string, verdict: VerdictView): string {

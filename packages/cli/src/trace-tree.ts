@@ -158,13 +158,28 @@ function isHalfKnown({ name, attributes }: TraceSpan): boolean {
 }
 
 const BAR_WIDTH = 24;
+/** The width of a tree without its bars and the names, which are wanted more. */
+const WITHOUT_BARS = 70;
+
+/** Returns how wide the bars are on a terminal of so many columns; 0 stands for none. */
+export function barWidth(columns: number | undefined): number {
+  if (columns === undefined) return BAR_WIDTH;
+  const room = Math.min(BAR_WIDTH, columns - WITHOUT_BARS);
+  return room < 8 ? 0 : room;
+}
 
 /**
  * Returns the trees as lines: start, duration, a bar on the trace's time axis, the tree.
  * @param nowMs the end of the bars of open spans
+ * @param width that of the bars; 0 for none
  * @param isForAgent whether each line has the span's id instead of a bar, and whole ids of linked traces
  */
-export function renderTrees(trees: readonly TraceNode[], nowMs: number, isForAgent = false): string[] {
+export function renderTrees(
+  trees: readonly TraceNode[],
+  nowMs: number,
+  isForAgent = false,
+  width = BAR_WIDTH,
+): string[] {
   const spans = trees.flatMap(flatten);
   const startMs = spans.reduce((first, span) => Math.min(first, span.startMs), Infinity);
   const endMs = spans.reduce((last, span) => Math.max(last, span.endMs ?? nowMs), -Infinity);
@@ -174,7 +189,11 @@ export function renderTrees(trees: readonly TraceNode[], nowMs: number, isForAge
     const columns = [
       `+${formatMillis(span.startMs - startMs)}`.padStart(9),
       (span.endMs === undefined ? "open" : formatMillis(end - span.startMs)).padStart(8),
-      isForAgent ? span.spanId : bar(span.startMs - startMs, end - startMs, endMs - startMs),
+      ...(isForAgent
+        ? [span.spanId]
+        : width === 0
+          ? []
+          : [bar(span.startMs - startMs, end - startMs, endMs - startMs, width)]),
       `${branch}${mark(span)}${span.name}${span.endMs === undefined ? `  ${openNote(span, nowMs)}` : ""}`,
     ];
     const details = DETAILS.flatMap(([key, show]) =>
@@ -244,11 +263,11 @@ function mark({ isError, endMs }: TraceSpan): string {
   return isError ? "✗ " : endMs === undefined ? "… " : "";
 }
 
-function bar(from: number, to: number, whole: number): string {
-  const scale = whole > 0 ? BAR_WIDTH / whole : 0;
-  const start = Math.min(BAR_WIDTH - 1, Math.floor(from * scale));
-  const end = Math.max(start + 1, Math.min(BAR_WIDTH, Math.ceil(to * scale)));
-  return `${"·".repeat(start)}${"█".repeat(end - start)}${"·".repeat(BAR_WIDTH - end)}`;
+function bar(from: number, to: number, whole: number, width: number): string {
+  const scale = whole > 0 ? width / whole : 0;
+  const start = Math.min(width - 1, Math.floor(from * scale));
+  const end = Math.max(start + 1, Math.min(width, Math.ceil(to * scale)));
+  return `${"·".repeat(start)}${"█".repeat(end - start)}${"·".repeat(width - end)}`;
 }
 
 /** Formats milliseconds: `0.4ms`, `83ms`, `1.24s`, `2m05s`. */

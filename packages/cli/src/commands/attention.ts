@@ -1,6 +1,7 @@
 import type { Command } from "commander";
-import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { connect, type GlobalOptions, printJson, printLines } from "../context.ts";
 import { attentionLines } from "../now-text.ts";
+import { paintVerdict } from "../paint.ts";
 
 export function addAttention(program: Command): void {
   program
@@ -11,6 +12,6 @@ export function addAttention(program: Command): void {
       const options = command.optsWithGlobals<GlobalOptions>();
       const items = await connect(options).attention();
       if (options.json) printJson({ items });
-      else for (const line of attentionLines(items)) print(line);
+      else printLines(attentionLines(items), { paint: paintVerdict });
     });
 }

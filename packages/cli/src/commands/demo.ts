@@ -9,7 +9,8 @@ import { type DemoResult, runDemo } from "../demo/run-demo.ts";
 import { ExitCode } from "../errors.ts";
 import { flushBeforeStop } from "../flush-spans.ts";
 import { becomeHost } from "../system/host-process.ts";
-import { traceLines } from "./trace.ts";
+import { readSpans } from "../trace-tree.ts";
+import { printTree } from "./trace.ts";
 
 export function addDemo(program: Command): void {
   program
@@ -66,7 +67,7 @@ function show({ sessionId, answers, traces, faults }: DemoResult, options: Globa
   }
   for (const { otlp } of traces) {
     print();
-    for (const line of traceLines(otlp)) print(line);
+    printTree(readSpans(otlp));
   }
   print();
   const spans = traces.reduce((sum, trace) => sum + trace.spans.length, 0);

@@ -1,10 +1,11 @@
 import type { DiffQuery } from "@valet/shared/protocol/changes";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Command } from "commander";
-import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { colouredPatch, missingLines, statLines } from "../diff-text.ts";
 import { ExitCode } from "../errors.ts";
 import { askAboutTurns, findSessionId } from "../find-id.ts";
+import { terminalOf } from "../terminal.ts";
 import { visibleText } from "../visible-text.ts";
 
 interface Options extends GlobalOptions {
@@ -49,13 +50,15 @@ async function showDiff(session: string, range: DiffQuery, options: Options): Pr
     return;
   }
   if (options.stat || turns.length === 0) {
-    for (const line of statLines(diff)) print(line);
+    printLines(statLines(diff), { tooLong: "cut" });
     return;
   }
   for (const line of turns.flatMap(missingLines)) report(line);
   if (omitted_turns > 0) report(`# ${omitted_turns} earlier turns are left out: ask for fewer, with <to>.`);
   if (diff.patch === "" && unknown_turns === 0) report("# No text file changed. `--stat` shows all files.");
-  if (process.stdout.isTTY) process.stdout.write(colouredPatch(visibleText(diff.patch)));
+  const { columns, hasColour } = terminalOf(process.stdout, process.env);
+  if (hasColour) process.stdout.write(colouredPatch(visibleText(diff.patch)));
+  else if (columns !== undefined) process.stdout.write(visibleText(diff.patch));
   // Byte by byte, since a patch has the encodings of its files.
   else process.stdout.write(await api.patch(sessionId, query));
 }

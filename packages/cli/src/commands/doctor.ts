@@ -8,8 +8,9 @@ import { checkDisk } from "../check-disk.ts";
 import { findHost } from "../check-host.ts";
 import { checkModel, compareBackend } from "../check-settings.ts";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
-import { type GlobalOptions, print, printJson } from "../context.ts";
+import { type GlobalOptions, printJson, printLines } from "../context.ts";
 import { ExitCode } from "../errors.ts";
+import { paintFinding } from "../paint.ts";
 import { BUN, RUNNER } from "../system/programs.ts";
 
 const run = promisify(execFile);
@@ -39,7 +40,7 @@ export function addDoctor(program: Command): void {
         host.finding,
       ]);
       if (options.json) printJson({ ok: findings.every(({ state }) => state !== "missing"), findings });
-      else for (const finding of findings) print(lineOf(finding));
+      else printLines(findings.map(lineOf), { paint: paintFinding });
       if (findings.some(({ state }) => state === "missing")) process.exitCode = ExitCode.FAILED;
     });
 }

@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { connect, type GlobalOptions, print, printJson, printLines } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
 import { messageLines } from "../messages-text.ts";
 import { parseLimit } from "./arguments.ts";
@@ -22,6 +22,6 @@ export function addMessages(program: Command): void {
       const messages = await api.lastMessages(await findSessionId(api, session), options.limit);
       if (options.json) printJson({ messages });
       else if (messages.length === 0) print("No messages yet.");
-      else for (const message of messages) for (const line of messageLines(message, options.full ?? false)) print(line);
+      else printLines(messages.flatMap((message) => messageLines(message, options.full ?? false)));
     });
 }

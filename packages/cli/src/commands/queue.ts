@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { connect, type GlobalOptions, printJson, printLines } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
 import { queueLines } from "../now-text.ts";
 
@@ -14,6 +14,6 @@ export function addQueue(program: Command): void {
       const now = await api.now(await findSessionId(api, session));
       const { running, queue, queueLength } = now;
       if (options.json) printJson({ running, queue, queueLength });
-      else for (const line of queueLines(now)) print(line);
+      else printLines(queueLines(now));
     });
 }

@@ -2,7 +2,7 @@ import type { ResentSpans } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { ApiError } from "../api-transport.ts";
-import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { connect, type GlobalOptions, printJson, printLines } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 
@@ -31,7 +31,7 @@ export function addResend(program: Command): void {
       // One session after the other, so as not to overload a backend that has just come back.
       for (const id of ids) resent.push({ sessionId: id, ...(await resend(api, id, options.all === true)) });
       if (options.json) printJson({ sessions: resent });
-      else for (const line of linesOf(resent)) print(line);
+      else printLines(linesOf(resent));
       if (resent.some(isUndelivered)) process.exitCode = ExitCode.FAILED;
     });
 }

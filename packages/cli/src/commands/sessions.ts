@@ -5,9 +5,10 @@ import type { ExportProblemView, SessionView } from "@valet/shared/protocol/sess
 import { ERRORS } from "@valet/shared/spans";
 import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
-import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { connect, type GlobalOptions, print, printJson, printLines } from "../context.ts";
 import { counted } from "../counted.ts";
 import { findSessionId } from "../find-id.ts";
+import { paintSession } from "../paint.ts";
 import { placeText } from "../queue-text.ts";
 import { placeSessions, type TreeSession } from "../session-tree.ts";
 
@@ -30,13 +31,16 @@ async function listSessions(api: ApiClient, options: GlobalOptions): Promise<voi
     return;
   }
   if (sessions.length === 0) print("No sessions yet.");
-  for (const line of sessionLines(sessions, ({ title, repoUrl }) => title ?? repoUrl ?? "")) print(line);
+  printLines(
+    sessionLines(sessions, ({ title, repoUrl }) => title ?? repoUrl ?? ""),
+    { paint: paintSession },
+  );
 }
 
 async function showFamily(api: ApiClient, sessionId: string, options: GlobalOptions): Promise<void> {
   const family = await api.family(sessionId);
   if (options.json) printJson(family);
-  else for (const line of familyLines(family)) print(line);
+  else printLines(familyLines(family), { paint: paintSession });
 }
 
 /** Returns the lines that show a family: the cost of each session, and the total. */

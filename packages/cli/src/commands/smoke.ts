@@ -2,9 +2,10 @@ import { LIMITS } from "@valet/shared/limits";
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { BackendQuery } from "../backend-query.ts";
-import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { missingSpans, TURN } from "../demo/expected-spans.ts";
 import { ExitCode, UserError } from "../errors.ts";
+import { paintFinding } from "../paint.ts";
 import { readSpans, type TraceSpan } from "../trace-tree.ts";
 import { waitFor, waitForMessage } from "../wait.ts";
 import { timeoutOption } from "./arguments.ts";
@@ -47,10 +48,12 @@ export function addSmoke(program: Command): void {
       await backend?.check();
       const checks = await runChecks(api, backend, options);
       if (options.json) printJson({ ok: checks.every(({ ok }) => ok), checks });
-      else for (const { name, ok, detail } of checks) print(`${ok ? "ok    " : "FAILED"}  ${name}: ${detail}`);
+      else printLines(checks.map(lineOf), { paint: paintFinding });
       if (checks.some(({ ok }) => !ok)) process.exitCode = ExitCode.FAILED;
     });
 }
+
+const lineOf = ({ name, ok, detail }: Check) => `${ok ? "ok    " : "FAILED"}  ${name}: ${detail}`;
 
 function backendOf({ tempoUrl, jaegerUrl, queryHeader }: SmokeOptions): BackendQuery | undefined {
   const authorization = queryHeader ?? process.env.VALET_QUERY_AUTHORIZATION;

@@ -2,10 +2,12 @@ import type { NowView } from "@valet/shared/protocol/now";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
-import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { connect, type GlobalOptions, print, printJson, printLines } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
 import { nowLines } from "../now-text.ts";
+import { paintVerdict } from "../paint.ts";
 import { statusLines } from "../status-list.ts";
+import { terminalOf } from "../terminal.ts";
 
 /** How many sessions are asked at once. */
 const AT_ONCE = 8;
@@ -21,14 +23,14 @@ export function addStatus(program: Command): void {
       if (session !== undefined) {
         const now = await api.now(await findSessionId(api, session));
         if (options.json) printJson(now);
-        else for (const line of nowLines(now)) print(line);
+        else printLines(nowLines(now), { paint: paintVerdict });
         return;
       }
       const sessions = (await api.sessions()).filter(({ status }) => status !== "terminated");
       const all = await askAll(api, sessions);
       if (options.json) printJson({ sessions: all });
       else if (all.length === 0) print("No sessions.");
-      else for (const line of statusLines(all, process.stdout.isTTY ? process.stdout.columns : undefined)) print(line);
+      else printLines(statusLines(all, terminalOf(process.stdout, process.env).columns), { paint: paintVerdict });
     });
 }
 

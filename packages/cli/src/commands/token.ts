@@ -1,7 +1,7 @@
 import type { CreatedToken, TokenView } from "@valet/shared/protocol/tokens";
 import type { Command } from "commander";
 import { isAgreed } from "../agree.ts";
-import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { connect, type GlobalOptions, print, printJson, printLines, report } from "../context.ts";
 import { parseDuration } from "../duration-arguments.ts";
 import { ExitCode, UserError } from "../errors.ts";
 import { matchId } from "../match-id.ts";
@@ -47,7 +47,7 @@ export function addToken(program: Command): void {
       const options = command.optsWithGlobals<GlobalOptions>();
       const tokens = await connect(options).tokens();
       if (options.json) printJson({ tokens });
-      else for (const each of tokens) print(tokenLine(each));
+      else printLines(tokens.map(tokenLine));
     });
   token
     .command("revoke <token>")

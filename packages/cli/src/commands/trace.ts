@@ -1,34 +1,104 @@
 import type { TraceSummaryView } from "@valet/shared/protocol/session-api";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { ApiError } from "../api-transport.ts";
-import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { connect, type GlobalOptions, print, printJson, printLines, report } from "../context.ts";
 import { counted } from "../counted.ts";
+import { timeOf } from "../duration-arguments.ts";
 import { UserError } from "../errors.ts";
 import { findSessionId, findTraceId } from "../find-id.ts";
-import { buildTrees, formatMillis, readSpans, renderTrees } from "../trace-tree.ts";
+import { findTraces } from "../find-traces.ts";
+import { endedText, followTrace, spanJson, spanLine } from "../follow-trace.ts";
+import { goesOnText } from "../goes-on.ts";
+import { exitSoon } from "../output.ts";
+import { paintSpan, paintTrace } from "../paint.ts";
+import { untilStopped } from "../stopping.ts";
+import { terminalOf } from "../terminal.ts";
+import { chooseSpans, flatten, keepSpans, type TraceFilter } from "../trace-filter.ts";
+import {
+  barWidth,
+  buildTrees,
+  formatMillis,
+  readSpans,
+  renderTrees,
+  type TraceNode,
+  type TraceSpan,
+} from "../trace-tree.ts";
+import { parseLimit } from "./arguments.ts";
+
+interface TraceOptions extends GlobalOptions {
+  readonly limit?: number;
+  readonly errors?: boolean;
+  readonly open?: boolean;
+  readonly since?: string;
+  readonly follow?: boolean;
+}
+
+/** How many traces are listed by default. */
+const LISTED = 20;
+
+const HELP = `
+The options choose among the session's traces, or, with a trace, among its spans; those above a chosen span are shown, too.
+--errors and --open together choose either. --follow without a trace follows the newest one; Ctrl-C ends it, and the work goes on.
+
+Exit codes: 0 success; 2 usage or environment error.
+
+Examples:
+  valet trace ses_6t9f                          the last traces of a session
+  valet trace ses_6t9f --errors --since 2h      those with errors of the last two hours
+  valet trace ses_6t9f 4bf92f                   one trace as a tree
+  valet trace ses_6t9f 4bf92f --open            what it waits for
+  valet trace ses_6t9f --follow                 the newest trace, live, until it ends`;
 
 export function addTrace(program: Command): void {
   program
     .command("trace <session> [trace]")
     .description("show one trace of a session as a tree with times, or list the session's traces")
+    .option("--limit <n>", `how many traces (${LISTED} if omitted), or spans (all if omitted)`, parseLimit)
+    .option("--errors", "only what failed")
+    .option("--open", "only what has not ended")
+    .option("--since <time>", "only what began since: an ISO time, or an age such as 30m, 24h, 7d")
+    .addOption(
+      new Option("--follow", "show live how spans begin and end, until the trace ends").conflicts(["limit", "open"]),
+    )
+    .addHelpText("after", HELP)
     .action(async (session: string, trace: string | undefined, _options, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
+      const options = command.optsWithGlobals<TraceOptions>();
+      const filter = filterOf(options, Date.now());
       const api = connect(options);
       const sessionId = await findSessionId(api, session);
-      if (trace === undefined) await listTraces(api, sessionId, options);
-      else await showTrace(api, sessionId, await findTraceId(api, sessionId, trace), options);
+      const traceId = trace === undefined ? undefined : await findTraceId(api, sessionId, trace);
+      if (options.follow) await follow(api, sessionId, traceId ?? (await newest(api, sessionId)), filter, options);
+      else if (traceId === undefined) await listTraces(api, sessionId, filter, options);
+      else await showTrace(api, sessionId, traceId, filter, options);
     });
 }
 
-async function listTraces(api: ApiClient, sessionId: string, options: GlobalOptions): Promise<void> {
-  const traces = await api.traces(sessionId);
-  if (options.json) {
-    printJson({ traces });
+/** @throws UserError if a time cannot be read */
+function filterOf({ errors, open, since }: TraceOptions, nowMs: number): TraceFilter {
+  const sinceMs = since === undefined ? undefined : Date.parse(timeOf("--since", since, nowMs));
+  return { errors, open, sinceMs };
+}
+
+async function listTraces(
+  api: ApiClient,
+  sessionId: string,
+  filter: TraceFilter,
+  { json, limit = LISTED }: TraceOptions,
+): Promise<void> {
+  const { traces, hasMore, lookedAt } = await findTraces(api, sessionId, filter, limit);
+  if (json) {
+    printJson({ traces, has_more: hasMore || lookedAt !== undefined });
     return;
   }
-  if (traces.length === 0) print("No traces yet.");
-  for (const summary of traces) print(summaryLine(summary));
+  if (traces.length === 0) print(noneText(filter));
+  printLines(traces.map(summaryLine), { paint: paintTrace });
+  if (hasMore) report(`There are more traces: --limit ${limit * 2}.`);
+  if (lookedAt !== undefined) report(`Only the newest ${lookedAt} traces were looked at.`);
+}
+
+function noneText({ errors, open, sinceMs }: TraceFilter): string {
+  return errors || open || sinceMs !== undefined ? "No such traces." : "No traces yet.";
 }
 
 /**
@@ -46,23 +116,82 @@ export function summaryLine(summary: TraceSummaryView): string {
   return [traceId, startedAt, duration.padStart(8), name ?? "…", `(${notes.join(", ")})`].join("  ");
 }
 
-async function showTrace(api: ApiClient, sessionId: string, traceId: string, options: GlobalOptions): Promise<void> {
-  const otlp = await api.trace(sessionId, traceId).catch((error: unknown) => {
-    if (error instanceof ApiError && error.status === 404)
-      throw new UserError(`${error.message} See \`valet trace ${sessionId}\`.`);
-    throw error;
-  });
-  if (options.json) {
-    printJson(otlp);
+async function showTrace(
+  api: ApiClient,
+  sessionId: string,
+  traceId: string,
+  filter: TraceFilter,
+  { json, limit = Number.POSITIVE_INFINITY }: TraceOptions,
+): Promise<void> {
+  const otlp = await api.trace(sessionId, traceId).catch((error: unknown) => sayWhere(error, sessionId));
+  const spans = readSpans(otlp);
+  const { trees, leftOut } = chooseSpans(buildTrees(spans), filter, limit);
+  if (json) {
+    const ids = new Set(trees.flatMap(flatten).map(({ spanId }) => spanId));
+    printJson(ids.size === spans.length ? otlp : keepSpans(otlp, ids));
     return;
   }
-  for (const line of traceLines(otlp)) print(line);
+  printTree(spans, trees);
+  if (leftOut > 0) report(`There are ${leftOut} more spans: --limit ${limit * 2}.`);
 }
 
-/** Returns the lines that show a trace. */
-export function traceLines(otlp: unknown): string[] {
-  const spans = readSpans(otlp);
+/** Says where the ids of traces are found. @throws UserError */
+function sayWhere(error: unknown, sessionId: string): never {
+  if (!(error instanceof ApiError) || error.type !== "trace-not-found") throw error;
+  const { type, message } = error;
+  throw new UserError(`${message} See \`valet trace ${sessionId}\`.`, { type });
+}
+
+async function newest(api: ApiClient, sessionId: string): Promise<string> {
+  const [trace] = (await api.tracePage(sessionId)).traces;
+  if (trace === undefined) throw new UserError(`Session ${sessionId} has no traces yet.`, { type: "trace-not-found" });
+  return trace.traceId;
+}
+
+async function follow(
+  api: ApiClient,
+  sessionId: string,
+  traceId: string,
+  { errors, sinceMs = -Infinity }: TraceFilter,
+  { json }: TraceOptions,
+): Promise<void> {
+  const stopping = untilStopped();
+  let noticed = "";
+  if (!json) print(`trace ${traceId}`);
+  try {
+    const followed = await followTrace(api, sessionId, traceId, {
+      onSpan: (span) => {
+        if ((errors && !span.isError) || span.startUs / 1000 < sinceMs) return;
+        if (json) printJson({ traceId, ...spanJson(span) });
+        else printLines([spanLine(span)], { paint: paintSpan });
+      },
+      onNotice: (text) => {
+        if (text !== "" && text !== noticed) report(text);
+        noticed = text;
+      },
+      signal: stopping.signal,
+    }).catch((error: unknown) => sayWhere(error, sessionId));
+    report(stopping.signal.aborted ? goesOnText(sessionId) : endedText(sessionId, traceId, followed));
+  } finally {
+    stopping.release();
+  }
+  await exitSoon();
+}
+
+/** Prints the lines of {@link treeLines}. */
+export function printTree(spans: readonly TraceSpan[], trees?: readonly TraceNode[]): void {
+  const { columns } = terminalOf(process.stdout, process.env);
+  printLines(treeLines(spans, trees, barWidth(columns)), { paint: paintSpan, tooLong: "cut" });
+}
+
+/** Returns the spans of a trace as trees, with a line above them. @param trees those that are shown */
+export function treeLines(
+  spans: readonly TraceSpan[],
+  trees: readonly TraceNode[] = buildTrees(spans),
+  width?: number,
+): string[] {
   const services = [...new Set(spans.map(({ service }) => service))].sort();
   const head = `trace ${spans[0]?.traceId ?? ""}: ${counted(spans.length, "span")} of ${services.join(", ")}`;
-  return [head, ...renderTrees(buildTrees(spans), Date.now())];
+  const lines = trees.length === 0 ? ["No such spans."] : renderTrees(trees, Date.now(), false, width);
+  return [head, ...lines];
 }

@@ -1,9 +1,11 @@
 import { STATS_KEYS, TURN_SORTS } from "@valet/shared/protocol/turn-stats";
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
-import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { connect, type GlobalOptions, print, printJson, printLines, report } from "../context.ts";
 import { timeOf } from "../duration-arguments.ts";
 import { findSessionId } from "../find-id.ts";
+import { paintTurn } from "../paint.ts";
+import { terminalOf } from "../terminal.ts";
 import { statsLines } from "../turns-plots.ts";
 import { sortedNotes, turnLines } from "../turns-table.ts";
 import { parseLimit } from "./arguments.ts";
@@ -30,7 +32,7 @@ interface TurnsOptions extends GlobalOptions, Partial<Record<keyof typeof FILTER
   readonly exact?: boolean;
 }
 
-/** The width of what is printed if the output is not a terminal. */
+/** The width of plots in a pipe, which has none of its own. */
 const WIDTH_IN_PIPE = 80;
 
 const EXAMPLES = `
@@ -82,7 +84,7 @@ async function showStats(api: ApiClient, query: Query, { json, by, exact }: Turn
     ...(exact && { exact: "true" }),
   });
   if (json) printJson(stats);
-  else for (const line of statsLines(stats, widthOf(process.stdout))) print(line);
+  else printLines(statsLines(stats, widthOf()), { tooLong: "cut" });
 }
 
 async function showTurns(
@@ -100,7 +102,15 @@ async function showTurns(
     return;
   }
   if (turns.length === 0) print("No turns.");
-  else for (const line of turnLines(turns, widthOf(process.stdout), sessionId !== undefined)) print(line);
+  else
+    printLines(
+      turnLines(
+        turns,
+        terminalOf(process.stdout, process.env).columns ?? Number.POSITIVE_INFINITY,
+        sessionId !== undefined,
+      ),
+      { paint: paintTurn, tooLong: "cut" },
+    );
   for (const note of sortedNotes(found, "choose a shorter one with --from and --to")) report(note);
   if (hasMore) report(`There are more turns: --limit ${limit * 2}.`);
 }
@@ -121,7 +131,7 @@ export function queryOf(sessionId: string | undefined, options: Partial<TurnsOpt
   };
 }
 
-/** Returns how many columns may be printed. */
-function widthOf({ isTTY, columns }: Pick<NodeJS.WriteStream, "isTTY" | "columns">): number {
-  return isTTY && columns > 0 ? columns : WIDTH_IN_PIPE;
+/** Returns how many columns plots take. */
+function widthOf(): number {
+  return terminalOf(process.stdout, process.env).columns ?? WIDTH_IN_PIPE;
 }

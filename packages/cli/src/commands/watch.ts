@@ -3,13 +3,12 @@ import { connect, type GlobalOptions, print, printJson, report } from "../contex
 import { findSessionId } from "../find-id.ts";
 import { goesOnText } from "../goes-on.ts";
 import { exitSoon } from "../output.ts";
+import { untilStopped } from "../stopping.ts";
+import { terminalOf } from "../terminal.ts";
 import { watchFrame } from "../watch/watch-frame.ts";
 import type { WatchModel } from "../watch/watch-model.ts";
 import { type WatchOutput, watchSession } from "../watch/watch-session.ts";
 
-/** The size of a terminal that does not tell. */
-const COLUMNS = 80;
-const ROWS = 24;
 /** How often the ages on a terminal are drawn, in ms. */
 const TICK_MS = 1_000;
 
@@ -28,20 +27,18 @@ export function addWatch(program: Command): void {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
       const sessionId = await findSessionId(api, session);
-      const stopping = new AbortController();
-      const stop = () => stopping.abort();
-      process.once("SIGINT", stop);
-      process.once("SIGTERM", stop);
-      // Nobody reads the output any more.
-      process.stdout.once("close", stop);
-      process.stdout.once("error", stop);
-      const screen = options.json === true ? jsonLines() : process.stdout.isTTY ? new Screen() : appended();
+      const stopping = untilStopped();
+      const screen =
+        options.json === true
+          ? jsonLines()
+          : terminalOf(process.stdout, process.env).canRedraw
+            ? new Screen()
+            : appended();
       try {
         await watchSession(api, sessionId, screen, stopping.signal);
       } finally {
         if (screen instanceof Screen) screen.end();
-        process.off("SIGINT", stop);
-        process.off("SIGTERM", stop);
+        stopping.release();
       }
       if (stopping.signal.aborted) {
         report(goesOnText(sessionId));
@@ -106,7 +103,7 @@ class Screen implements WatchOutput {
 
   #draw(): void {
     if (this.#model === undefined) return;
-    const { columns = COLUMNS, rows = ROWS } = process.stdout;
+    const { columns = 0, rows } = terminalOf(process.stdout, process.env);
     const lines = watchFrame(this.#model, { columns, rows }, Date.now(), this.#notice);
     // Up to the first line of the picture before, and clear from there on (ECMA-48: CPL, ED).
     const up = this.#drawn === 0 ? "" : `\u001b[${this.#drawn}F`;

@@ -9,7 +9,7 @@ import {
 import { type Command, Option } from "commander";
 import { z } from "zod";
 import type { ApiClient } from "../api-client.ts";
-import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { connect, type GlobalOptions, print, printJson, printLines, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { matchId } from "../match-id.ts";
 import { testedLine, webhookLines } from "../webhooks-text.ts";
@@ -65,7 +65,7 @@ function addList(webhooks: Command): void {
       const options = command.optsWithGlobals<GlobalOptions>();
       const list = await connect(options).ask("GET", "/api/webhooks", WebhookList);
       if (options.json) printJson(list);
-      else for (const line of webhookLines(list.webhooks)) print(line);
+      else printLines(webhookLines(list.webhooks));
     });
 }
 

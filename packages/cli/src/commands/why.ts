@@ -1,7 +1,8 @@
 import { whyLines } from "@valet/shared/answers/why/lines";
 import type { Command } from "commander";
-import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { connect, type GlobalOptions, printJson, printLines } from "../context.ts";
 import { findWhy } from "../find-why.ts";
+import { terminalOf } from "../terminal.ts";
 
 interface WhyCommandOptions extends GlobalOptions {
   readonly session?: string;
@@ -23,6 +24,6 @@ export function addWhy(program: Command): void {
       const options = command.optsWithGlobals<WhyCommandOptions>();
       const view = await findWhy(connect(options), id, options.session);
       if (options.json) printJson(view);
-      else for (const line of whyLines(view, process.stdout.columns)) print(line);
+      else printLines(whyLines(view, terminalOf(process.stdout, process.env).columns));
     });
 }

@@ -1,6 +1,6 @@
 /** Draws what `valet watch` shows on a terminal. Pure. */
 import { nowLines } from "../now-text.ts";
-import { visibleText } from "../visible-text.ts";
+import { wrap } from "../wrap.ts";
 import type { WatchModel } from "./watch-model.ts";
 
 /** The narrowest width, in columns. */
@@ -24,40 +24,4 @@ export function watchFrame(
   if (text === "" || room < 1) return head;
   const written = text.split("\n").flatMap((line) => wrap(line, width));
   return [...head, "─".repeat(width), ...written.slice(-room)];
-}
-
-/** Returns a line in pieces of at most `width` columns, cut between words where there are any. */
-export function wrap(line: string, width: number): string[] {
-  const clean = visibleText(line).replaceAll("\t", "  ");
-  if (columnsOf(clean) <= width) return [clean];
-  const pieces: string[] = [];
-  let piece = "";
-  let columns = 0;
-  for (const word of clean.split(/(?<= )/)) {
-    if (columns + columnsOf(word.trimEnd()) > width && piece !== "") {
-      pieces.push(piece.trimEnd());
-      [piece, columns] = ["", 0];
-    }
-    for (const character of word) {
-      const wide = columnsOf(character);
-      if (columns + wide > width) {
-        pieces.push(piece);
-        [piece, columns] = ["", 0];
-        if (character === " ") continue;
-      }
-      piece += character;
-      columns += wide;
-    }
-  }
-  return [...pieces, piece.trimEnd()];
-}
-
-/** East Asian and emoji characters take two columns, combining marks none. */
-const WIDE =
-  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
-
-function columnsOf(text: string): number {
-  let columns = 0;
-  for (const character of text) columns += /\p{Mark}/u.test(character) ? 0 : WIDE.test(character) ? 2 : 1;
-  return columns;
 }

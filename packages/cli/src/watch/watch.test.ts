@@ -2,7 +2,8 @@ import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { NOW } from "../sample-now.ts";
-import { watchFrame, wrap } from "./watch-frame.ts";
+import { wrap } from "../wrap.ts";
+import { watchFrame } from "./watch-frame.ts";
 import { WatchModel } from "./watch-model.ts";
 
 const part = (id: string, text: string): ClientEvent => ({
