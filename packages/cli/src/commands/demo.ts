@@ -19,41 +19,44 @@ export function addDemo(program: Command): void {
     .option("--keep", "keep it running afterwards, until SIGINT or SIGTERM")
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { keep?: boolean }>();
-      // Without --state the demo uses a temporary state directory.
-      const isOwnState = command.parent?.getOptionValueSource("state") === "default";
-      const stateDir = isOwnState ? await mkdtemp(join(tmpdir(), "valet-demo-")) : options.state;
       // Loaded here, since the other commands start in half the time without it.
       const { startSystem } = await import("../system/system.ts");
       const env = becomeHost();
       const repository = await makeDemoRepository();
+      // Without --state the demo uses a temporary state directory.
+      const isOwnState = command.parent?.getOptionValueSource("state") === "default";
+      const stateDir = isOwnState ? await mkdtemp(join(tmpdir(), "valet-demo-")) : options.state;
       const stopped = new Promise<void>((resolve) => {
         process.once("SIGINT", resolve).once("SIGTERM", resolve);
       });
-      report("Starting the Worker, the sandbox broker and the model …");
-      const system = await startSystem({ stateDir, env, report, scenario: "demo" });
       try {
-        report(
-          `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, since no key is set" : "yours"}.`,
-        );
-        // Interrupting the demo is not an error, and stops what it started.
-        const course = runDemo(new ApiClient(system), repository.url, report);
-        const result = await Promise.race([course, stopped.then(() => undefined)]);
-        if (result === undefined) {
-          process.exitCode = ExitCode.FAILED;
-          return;
-        }
-        show(result, options);
-        if (result.faults.length > 0) process.exitCode = ExitCode.FAILED;
-        if (options.keep) {
-          report(`\nStill running at ${system.url}; Ctrl-C stops it. Try:
+        report("Starting the Worker, the sandbox broker and the model …");
+        const system = await startSystem({ stateDir, env, report, scenario: "demo" });
+        try {
+          report(
+            `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, since no key is set" : "yours"}.`,
+          );
+          // Interrupting the demo is not an error, and stops what it started.
+          const course = runDemo(new ApiClient(system), repository.url, report);
+          const result = await Promise.race([course, stopped.then(() => undefined)]);
+          if (result === undefined) {
+            process.exitCode = ExitCode.FAILED;
+            return;
+          }
+          show(result, options);
+          if (result.faults.length > 0) process.exitCode = ExitCode.FAILED;
+          if (options.keep) {
+            report(`\nStill running at ${system.url}; Ctrl-C stops it. Try:
   pnpm valet --state ${stateDir} trace ${result.sessionId}
   pnpm valet --state ${stateDir} prompt --session ${result.sessionId} "…"`);
-          await stopped;
+            await stopped;
+          }
+        } finally {
+          report("Stopping …");
+          await flushBeforeStop(system, env, !isOwnState);
+          await system.stop();
         }
       } finally {
-        report("Stopping …");
-        await flushBeforeStop(system, env, !isOwnState);
-        await system.stop();
         await rm(repository.folder, { recursive: true, force: true });
         if (isOwnState) await rm(stateDir, { recursive: true, force: true });
       }

@@ -5,7 +5,9 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, mkdir, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { creationError } from "../creation-error.ts";
 import { UserError } from "../errors.ts";
+import { systemErrorText } from "../system-error.ts";
 
 /** What the manifest says of a file. */
 export interface ExportedFile {
@@ -28,7 +30,7 @@ export class ExportFolder {
   static async create(path: string): Promise<ExportFolder> {
     const target = resolve(path);
     await requireEmpty(target);
-    return explained(async () => {
+    return explained(target, async () => {
       await mkdir(dirname(target), { recursive: true });
       // Only for its owner, since it holds what people and models said.
       return new ExportFolder(target, await mkdtemp(join(dirname(target), `.${basename(target)}.partial-`)));
@@ -37,9 +39,10 @@ export class ExportFolder {
 
   /** Writes a file, line by line. */
   async write(name: string, lines: AsyncIterable<string>): Promise<ExportedFile> {
-    const file = await explained(() => open(join(this.#partial, name), "wx", 0o600));
+    const path = join(this.#partial, name);
+    const file = await explained(path, () => open(path, "wx", 0o600));
     try {
-      return await fill(file, lines);
+      return await fill(file, path, lines);
     } finally {
       await file.close();
     }
@@ -48,7 +51,7 @@ export class ExportFolder {
   /** Gives the folder its name. @throws UserError if something else has it by now */
   async complete(): Promise<string> {
     await requireEmpty(this.#target);
-    await explained(() => rename(this.#partial, this.#target));
+    await explained(this.#target, () => rename(this.#partial, this.#target));
     return this.#target;
   }
 
@@ -58,17 +61,17 @@ export class ExportFolder {
   }
 }
 
-async function fill(file: FileHandle, lines: AsyncIterable<string>): Promise<ExportedFile> {
+async function fill(file: FileHandle, path: string, lines: AsyncIterable<string>): Promise<ExportedFile> {
   const hash = createHash("sha256");
   let [count, bytes] = [0, 0];
   for await (const line of lines) {
     const text = Buffer.from(`${line}\n`);
-    await explained(() => file.appendFile(text));
+    await explained(path, () => file.appendFile(text));
     hash.update(text);
     count++;
     bytes += text.length;
   }
-  await explained(() => file.sync());
+  await explained(path, () => file.sync());
   return { lines: count, bytes, sha256: hash.digest("hex") };
 }
 
@@ -80,14 +83,15 @@ async function requireEmpty(target: string): Promise<void> {
   if (entries.length > 0) throw new UserError(`${target} is not empty. Name another folder.`);
 }
 
-/** Runs `work`. @throws UserError instead of an error of the file system */
-async function explained<T>(work: () => Promise<T>): Promise<T> {
+/** Runs `work`, which creates or fills something at `path`. @throws UserError instead of an error of the file system */
+async function explained<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    const { code, path } = error as NodeJS.ErrnoException;
-    if (code === "ENOSPC" || code === "EDQUOT") throw new UserError("The disk is full: nothing was exported.");
+    const cause = creationError(path, error);
+    const { code } = cause as NodeJS.ErrnoException;
     if (code === undefined) throw error;
-    throw new UserError(`The export cannot be written${path === undefined ? "" : ` to ${path}`} (${code}).`);
+    const why = systemErrorText(cause) ?? `${path} cannot be created (${code}). Name another folder.`;
+    throw new UserError(`Nothing was exported. ${why}`);
   }
 }

@@ -1,5 +1,8 @@
+import { accessSync, constants, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { UserError } from "../errors.ts";
 import { type DiskSpace, diskSpace, lackOfSpace } from "./disk-space.ts";
+import type { StateDirectory } from "./state-directory.ts";
 
 const FULL: readonly string[] = ["ENOSPC", "EDQUOT"];
 const FORBIDDEN: readonly string[] = ["EROFS", "EACCES", "EPERM"];
@@ -14,6 +17,56 @@ export function requireSpace(stateDir: string, space: DiskSpace | undefined = sp
 }
 
 /**
+ * Refuses a state directory in which something cannot be written, on a read-only file system or because it is another user's, as
+ * after `up` ran as root or a backup was copied back: databases would fail with errors that do not name the file.
+ * @throws UserError
+ */
+export function requireWritable(state: StateDirectory): void {
+  for (const path of writtenPaths(state)) {
+    const code = codeOf(() => accessSync(path, constants.W_OK));
+    if (code !== undefined && FORBIDDEN.includes(code)) throw readOnly(state.path, path, code);
+  }
+}
+
+/** Returns what the Worker and the broker write to, but for the sandboxes' own files. */
+function* writtenPaths({ path, broker, storage, workerLog }: StateDirectory): Generator<string> {
+  yield* treeOf(path, 1);
+  yield* treeOf(broker, 1);
+  yield* treeOf(dirname(workerLog), 1);
+  yield* treeOf(storage, Number.POSITIVE_INFINITY);
+}
+
+/** Returns a path and what is in it, down to a depth. */
+function* treeOf(path: string, depth: number): Generator<string> {
+  yield path;
+  if (depth === 0) return;
+  for (const entry of entriesOf(path)) {
+    const inside = join(path, entry.name);
+    if (entry.isDirectory()) yield* treeOf(inside, depth - 1);
+    else yield inside;
+  }
+}
+
+function entriesOf(path: string) {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch {
+    // What is not there yet will be created; what cannot be read is found by its access.
+    return [];
+  }
+}
+
+/** Returns the code of the system error that `act` throws; `undefined` if it throws none. */
+function codeOf(act: () => void): string | undefined {
+  try {
+    act();
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code;
+  }
+}
+
+/**
  * Returns the error to report for a failed start when the state directory's disk was the cause; `undefined` otherwise.
  * The databases' own errors do not name the disk.
  */
@@ -23,8 +76,13 @@ export function diskError(stateDir: string, error: unknown): UserError | undefin
   const space = spaceOf(stateDir);
   if (FULL.includes(code) || (space !== undefined && lackOfSpace(space) === "full")) return fullDisk(stateDir);
   if (!FORBIDDEN.includes(code) || !path?.startsWith(stateDir)) return undefined;
+  return readOnly(stateDir, path, code);
+}
+
+function readOnly(stateDir: string, path: string, code: string): UserError {
+  const why = code === "EROFS" ? "its file system is read-only" : "this user may not write to it";
   return new UserError(
-    `The state directory ${stateDir} cannot be written to (${code}). Name another one with --state.`,
+    `The state directory ${stateDir} cannot be written to: ${path}: ${why} (${code}). Change that, or name another one with --state.`,
   );
 }
 

@@ -1,6 +1,8 @@
 import { join, resolve } from "node:path";
 import { makePrivateDirectory } from "@valet/sandbox";
+import { creationError } from "../creation-error.ts";
 import { UserError } from "../errors.ts";
+import { systemErrorText } from "../system-error.ts";
 
 /** The role under which `up` locks its state directory. */
 export const UP_ROLE = "valet-up";
@@ -29,6 +31,10 @@ export function openStateDirectory(path: string): StateDirectory {
       workerLog: join(real, "log", "worker.log"),
     };
   } catch (error) {
-    throw new UserError(`The state directory cannot be used: ${(error as Error).message}`);
+    const remedy = "Name another one with --state.";
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why =
+      systemErrorText(creationError(path, error), remedy) ?? (code === undefined ? message : `${message}. ${remedy}`);
+    throw new UserError(`The state directory cannot be used: ${why}`);
   }
 }

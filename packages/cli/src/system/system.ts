@@ -6,7 +6,7 @@ import { hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
 import { ensureToken, prepareDatabase } from "./database.ts";
-import { diskError, requireSpace } from "./disk-error.ts";
+import { diskError, requireSpace, requireWritable } from "./disk-error.ts";
 import { type ModelSetup, setUpModel } from "./model.ts";
 import { startOnPort } from "./ports.ts";
 import { BUN, BUN_FLAGS, RUNNER } from "./programs.ts";
@@ -62,6 +62,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     for (const each of stops.splice(0).reverse()) await each();
   };
   try {
+    requireWritable(state);
     requireSpace(state.path);
     upgradeState(state.path);
     const secrets = readSecrets(state);
