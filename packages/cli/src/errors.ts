@@ -7,6 +7,8 @@ export const ExitCode = {
   USAGE: 2,
   /** Ctrl-C ended the wait for work, which goes on (128 + SIGINT, as shells say it). */
   INTERRUPTED: 130,
+  /** SIGTERM did. */
+  TERMINATED: 143,
 } as const;
 
 export interface ErrorKind {

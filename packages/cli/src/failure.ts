@@ -25,7 +25,10 @@ function failureOf(error: unknown, isJson: boolean): Failure {
   if (error instanceof CommanderError) {
     // Help and version end the command with 0. The text of other errors is printed by commander, except with --json.
     const exitCode = error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
-    return { type: "usage", message: error.message.replace(/^error: /, ""), exitCode, isPrinted: true };
+    // Of a command that only has sub-commands commander prints the help, and its message is "(outputHelp)".
+    const isHelp = error.code === "commander.help";
+    const message = isHelp ? "No command is named. Add --help to see which there are." : error.message;
+    return { type: "usage", message: message.replace(/^error: /, ""), exitCode, isPrinted: true };
   }
   if (error instanceof UserError) return error;
   const ofSystem = systemErrorText(error);

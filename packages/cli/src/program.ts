@@ -63,6 +63,12 @@ const COMMANDS = [
   addDoctor,
 ];
 
+const HELP = `
+Exit codes: 0 success; 1 the command ran and its result is negative; 2 usage or environment error; 130 Ctrl-C (143 SIGTERM) ended a
+wait, and the work goes on.
+
+Example: valet prompt --repo https://github.com/you/project "What does this project do?"`;
+
 /** @param isJson whether errors of usage are left to the caller, to be printed as JSON */
 export function createProgram(isJson = false): Command {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
@@ -71,8 +77,9 @@ export function createProgram(isJson = false): Command {
     .version(version)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
-    .showHelpAfterError("Add --help to see how it is used.");
-  if (isJson) program.configureOutput({ outputError: () => {} }).showHelpAfterError(false);
+    .showHelpAfterError("Add --help to see how it is used.")
+    .addHelpText("after", HELP);
+  if (isJson) program.configureOutput({ outputError: () => {}, writeErr: () => {} }).showHelpAfterError(false);
   for (const add of COMMANDS) add(program);
   return program;
 }

@@ -39,14 +39,19 @@ export function abortText(
   const queue =
     after.queueLength === 0
       ? ` Send the next message: valet prompt --session ${sessionId} "…".`
-      : ` ${counted(after.queueLength, "job")} in the queue run next; withdraw them: valet clear ${sessionId}.`;
+      : queuedText(sessionId, after.queueLength);
   const text =
     ids.length === 0
       ? `Nothing was running.${queue}`
       : running.length > 0
-        ? `Being stopped: ${running.join(", ")}. See it: valet status ${sessionId}.`
+        ? `Still stopping: ${running.join(", ")}. See it: valet status ${sessionId}.`
         : `Stopped: ${stopped.join(", ")}.${queue}`;
   return { text, more: { stopped, stopping: running } };
+}
+
+function queuedText(sessionId: string, count: number): string {
+  const [runs, it] = count === 1 ? ["runs", "it"] : ["run", "them"];
+  return ` ${counted(count, "job")} in the queue ${runs} next; withdraw ${it}: valet clear ${sessionId}.`;
 }
 
 async function waitUntilStopped(api: ApiClient, sessionId: string, ids: readonly string[]): Promise<NowView> {

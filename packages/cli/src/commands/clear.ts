@@ -1,3 +1,4 @@
+import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
 import { helpOfChange, tell } from "../change-session.ts";
 import { connect, type GlobalOptions } from "../context.ts";
@@ -15,8 +16,12 @@ export function addClear(program: Command): void {
       const sessionId = await findSessionId(api, wanted);
       const withdrawn = await api.clearQueue(sessionId);
       const session = await api.session(sessionId);
-      const done = withdrawn === 0 ? "Nothing was waiting." : `Withdrawn: ${counted(withdrawn, "waiting job")}.`;
-      const next = session.agent === "busy" ? ` What runs goes on; stop it: valet abort ${sessionId}.` : "";
-      tell(options, session, { text: done + next, more: { withdrawn } });
+      tell(options, session, { text: clearText(session, withdrawn), more: { withdrawn } });
     });
+}
+
+/** Says what became of a session's queue. */
+export function clearText({ id, agent }: Pick<SessionView, "id" | "agent">, withdrawn: number): string {
+  const done = withdrawn === 0 ? "The queue was empty." : `Withdrew ${counted(withdrawn, "job")} from the queue.`;
+  return agent === "busy" ? `${done} The running job continues; stop it: valet abort ${id}.` : done;
 }

@@ -9,6 +9,7 @@ import { connect, type GlobalOptions, print, printJson, report } from "../contex
 import { counted } from "../counted.ts";
 import { ExitCode } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
+import { EXAMPLE_SESSION } from "../help-text.ts";
 
 interface DeleteOptions extends GlobalOptions {
   readonly yes?: boolean;
@@ -30,9 +31,10 @@ export function addDelete(program: Command): void {
 The session may be in any state: its work ends at once. The figures of its turns stay in your statistics, and spans that
 the backend has stay there. \`valet export\` writes everything into a folder first.
 
-Exit codes: 0 it is deleted, or was before, or its deletion goes on; 1 you did not agree; 2 it could not be asked for.
+Exit codes: 0 it is deleted, or was before, or its deletion goes on; 1 you did not agree; 2 usage or environment error.
 
-Example: valet delete ses_01… --yes`,
+Example:
+  valet delete ${EXAMPLE_SESSION} --yes`,
     )
     .action(async (session: string, _options, command: Command) => {
       const options = command.optsWithGlobals<DeleteOptions>();

@@ -8,6 +8,7 @@ import { makeDemoRepository } from "../demo/demo-repository.ts";
 import { type DemoResult, runDemo } from "../demo/run-demo.ts";
 import { ExitCode } from "../errors.ts";
 import { flushBeforeStop } from "../flush-spans.ts";
+import { helpEnd } from "../help-text.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { readSpans } from "../trace-tree.ts";
 import { printTree } from "./trace.ts";
@@ -17,6 +18,7 @@ export function addDemo(program: Command): void {
     .command("demo")
     .description("start everything, have an agent work on a small repository, and show the traces")
     .option("--keep", "keep it running afterwards, until SIGINT or SIGTERM")
+    .addHelpText("after", helpEnd("the demo failed, or its traces are not as expected", "demo --keep"))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { keep?: boolean }>();
       // Loaded here, since the other commands start in half the time without it.

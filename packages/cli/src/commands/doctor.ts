@@ -10,6 +10,7 @@ import { checkModel, compareBackend } from "../check-settings.ts";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
 import { type GlobalOptions, printJson, printLines } from "../context.ts";
 import { ExitCode } from "../errors.ts";
+import { helpEnd } from "../help-text.ts";
 import { paintFinding } from "../paint.ts";
 import { BUN, RUNNER } from "../system/programs.ts";
 
@@ -19,6 +20,7 @@ export function addDoctor(program: Command): void {
   program
     .command("doctor")
     .description("check what this machine lacks, and say how to install it")
+    .addHelpText("after", helpEnd("something is missing", "doctor --json"))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const host = await findHost(options.state);

@@ -3,6 +3,7 @@ import { connect, type GlobalOptions, print, printJson, report } from "../contex
 import { counted } from "../counted.ts";
 import { type ExportManifest, exportSession } from "../export/session-export.ts";
 import { findSessionId } from "../find-id.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 
 /** How long an export takes before it says how far it is, and how often it does, in ms. */
 const PROGRESS_MS = 2000;
@@ -20,8 +21,7 @@ The folder is named like the session unless another one is given, which must be 
 messages.jsonl, turns.jsonl, workflows.jsonl, changes.jsonl (what each turn changed, with its patch), traces.otlp.jsonl (one
 OTLP/JSON request a line, as a Collector reads it) and manifest.json, which says how much is in them. It appears when it is
 complete.
-
-Example: valet export ses_01… backup/ses_01 && valet delete ses_01…`,
+${helpEnd(undefined, `export ${EXAMPLE_SESSION} backup/${EXAMPLE_SESSION}`)}`,
     )
     .action(async (session: string, folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();

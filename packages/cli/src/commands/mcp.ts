@@ -13,7 +13,7 @@ Examples (docs/valet-skill.md has more, for OpenCode too):
   claude mcp add valet -- pnpm --silent --dir /path/to/valet valet mcp
   VALET_URL=https://valet.example.com VALET_TOKEN=… valet mcp --write
 
-Exit codes: 0 the input has ended, 2 usage or environment error.`;
+Exit codes: 0 the input has ended; 2 usage or environment error.`;
 
 export function addMcp(program: Command): void {
   program

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, printLines } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { messageLines } from "../messages-text.ts";
 import { parseLimit } from "./arguments.ts";
 
@@ -15,7 +16,7 @@ export function addMessages(program: Command): void {
     .description("list the last messages of a session with their answers, oldest first")
     .option("--limit <n>", "how many messages", parseLimit, 20)
     .option("--full", "show their whole text")
-    .addHelpText("after", "\nExample:\n  valet messages ses_01j8z3k5m7n9p1q3r5s7t9v1w3 --limit 5 --full")
+    .addHelpText("after", helpEnd(undefined, `messages ${EXAMPLE_SESSION} --limit 5 --full`))
     .action(async (session: string, _options, command: Command) => {
       const options = command.optsWithGlobals<MessagesOptions>();
       const api = connect(options);

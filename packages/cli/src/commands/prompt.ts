@@ -5,6 +5,7 @@ import { connect, type GlobalOptions, print, printJson, report } from "../contex
 import { ExitCode } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 import { whileItGoesOn } from "../goes-on.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { answerText, outcomeLines, waitForMessage } from "../wait.ts";
 import { timeoutOption } from "./arguments.ts";
 
@@ -39,6 +40,16 @@ export function addPrompt(program: Command): void {
     .addOption(new Option("--mode <mode>", "what to do if a turn is running").choices(QUEUE_MODES))
     .option("--no-wait", "do not wait for the answer")
     .addOption(timeoutOption("how long to wait", LIMITS.commandWaitMs))
+    .addHelpText(
+      "after",
+      `
+A wait that ends early, by --timeout or by Ctrl-C (exit code 130), leaves the work as it is.
+${helpEnd(
+  "the message did not end well, or not within --timeout",
+  'prompt --repo https://github.com/you/project "What does this project do?"',
+  `prompt --session ${EXAMPLE_SESSION} "Add a test for it." --timeout 10m`,
+)}`,
+    )
     .action(async (content: string, _options, command: Command) => {
       const options = command.optsWithGlobals<PromptOptions>();
       const api = connect(options);
@@ -47,19 +58,21 @@ export function addPrompt(program: Command): void {
           ? (await api.createSession(newSession(options))).id
           : await findSessionId(api, options.session);
       if (options.session === undefined) report(`Session ${sessionId}`);
-      const sent = await api.sendMessage(sessionId, {
-        content,
-        ...(options.model === undefined ? {} : { model: options.model }),
-        ...(options.channel === undefined ? {} : { channel: options.channel }),
-        ...(options.mode === undefined ? {} : { queueMode: options.mode }),
-      });
+      const sent = await whileItGoesOn(options, sessionId, () =>
+        api.sendMessage(sessionId, {
+          content,
+          ...(options.model === undefined ? {} : { model: options.model }),
+          ...(options.channel === undefined ? {} : { channel: options.channel }),
+          ...(options.mode === undefined ? {} : { queueMode: options.mode }),
+        }),
+      );
       if (!options.wait) {
         if (options.json) printJson({ sessionId, ...sent });
         else print(`${sent.messageId} ${sent.status}`);
         return;
       }
       const { messageId } = sent;
-      const message = await whileItGoesOn(sessionId, () =>
+      const message = await whileItGoesOn(options, sessionId, () =>
         waitForMessage(api, sessionId, messageId, report, options.timeout),
       );
       if (options.json) printJson({ sessionId, message });

@@ -1,13 +1,14 @@
 import type { Command } from "commander";
 import { connect, type GlobalOptions, printJson, printLines } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { queueLines } from "../now-text.ts";
 
 export function addQueue(program: Command): void {
   program
     .command("queue <session>")
     .description("list what runs in a session, and what waits with its reason")
-    .addHelpText("after", "\nExample:\n  valet queue ses_01j8z3k5m7n9p1q3r5s7t9v1w3")
+    .addHelpText("after", helpEnd(undefined, `queue ${EXAMPLE_SESSION}`))
     .action(async (session: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);

@@ -5,6 +5,7 @@ import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { matchId } from "../match-id.ts";
 
 interface ReplyOptions extends GlobalOptions {
@@ -18,6 +19,14 @@ export function addReply(program: Command): void {
       "answer a request of a session's agent: once, always or reject for a permission; an answer to each question, in order",
     )
     .option("--decline", "decline to answer the agent's questions")
+    .addHelpText(
+      "after",
+      helpEnd(
+        "the request was answered before",
+        `reply ${EXAMPLE_SESSION} per_1 once`,
+        `reply ${EXAMPLE_SESSION} que_1 "the first answer" "the second"`,
+      ),
+    )
     .action(async (session: string, requestId: string, answers: string[], _options, command: Command) => {
       const options = command.optsWithGlobals<ReplyOptions>();
       const api = connect(options);

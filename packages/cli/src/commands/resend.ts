@@ -5,6 +5,7 @@ import { ApiError } from "../api-transport.ts";
 import { connect, type GlobalOptions, printJson, printLines } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 
 interface ResendOptions extends GlobalOptions {
   readonly all?: boolean;
@@ -19,6 +20,10 @@ export function addResend(program: Command): void {
     .command("resend [session]")
     .description("send a session's waiting spans to the backend now, also after the session stopped retrying")
     .option("--all", "every session whose spans have not reached the backend for over a minute")
+    .addHelpText(
+      "after",
+      helpEnd("spans are still waiting, or were refused", `resend ${EXAMPLE_SESSION}`, "resend --all"),
+    )
     .action(async (session: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<ResendOptions>();
       if ((session === undefined) !== (options.all === true)) throw new UserError("Name a session, or give --all.");

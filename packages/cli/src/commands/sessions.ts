@@ -8,6 +8,7 @@ import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, printLines } from "../context.ts";
 import { counted } from "../counted.ts";
 import { findSessionId } from "../find-id.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { paintSession } from "../paint.ts";
 import { placeText } from "../queue-text.ts";
 import { placeSessions, type TreeSession } from "../session-tree.ts";
@@ -16,6 +17,7 @@ export function addSessions(program: Command): void {
   program
     .command("sessions [session]")
     .description("list the sessions, newest first, or one session with its descendants and their costs")
+    .addHelpText("after", helpEnd(undefined, "sessions", `sessions ${EXAMPLE_SESSION}`))
     .action(async (session: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);

@@ -5,6 +5,7 @@ import { BackendQuery } from "../backend-query.ts";
 import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { missingSpans, TURN } from "../demo/expected-spans.ts";
 import { ExitCode, UserError } from "../errors.ts";
+import { helpEnd } from "../help-text.ts";
 import { paintFinding } from "../paint.ts";
 import { readSpans, type TraceSpan } from "../trace-tree.ts";
 import { waitFor, waitForMessage } from "../wait.ts";
@@ -40,6 +41,7 @@ export function addSmoke(program: Command): void {
     .option("--jaeger-url <url>", "also look for the spans in this Jaeger")
     .option("--query-header <value>", "the Authorization header for Tempo or Jaeger (VALET_QUERY_AUTHORIZATION)")
     .addOption(timeoutOption("how long each step may take", LIMITS.commandWaitMs))
+    .addHelpText("after", helpEnd("a check failed", "smoke --jaeger-url http://127.0.0.1:16686"))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<SmokeOptions>();
       const api = connect(options);

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, printLines } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { nowLines } from "../now-text.ts";
 import { paintVerdict } from "../paint.ts";
 import { statusLines } from "../status-list.ts";
@@ -16,7 +17,7 @@ export function addStatus(program: Command): void {
   program
     .command("status [session]")
     .description("show what a session does or waits for now, since when and what to do; or a line for each session")
-    .addHelpText("after", "\nExample:\n  valet status ses_01j8z3k5m7n9p1q3r5s7t9v1w3")
+    .addHelpText("after", helpEnd(undefined, "status", `status ${EXAMPLE_SESSION}`))
     .action(async (session: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);

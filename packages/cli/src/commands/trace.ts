@@ -12,7 +12,7 @@ import { endedText, followTrace, spanJson, spanLine } from "../follow-trace.ts";
 import { goesOnText } from "../goes-on.ts";
 import { exitSoon } from "../output.ts";
 import { paintSpan, paintTrace } from "../paint.ts";
-import { untilStopped } from "../stopping.ts";
+import { STOP_SIGNALS, untilStopped } from "../stopping.ts";
 import { terminalOf } from "../terminal.ts";
 import { chooseSpans, flatten, keepSpans, type TraceFilter } from "../trace-filter.ts";
 import {
@@ -41,7 +41,7 @@ const HELP = `
 The options choose among the session's traces, or, with a trace, among its spans; those above a chosen span are shown, too.
 --errors and --open together choose either. --follow without a trace follows the newest one; Ctrl-C ends it, and the work goes on.
 
-Exit codes: 0 success; 2 usage or environment error.
+Exit codes: 0 success; 2 usage or environment error; 130 Ctrl-C ended --follow.
 
 Examples:
   valet trace ses_6t9f                          the last traces of a session
@@ -171,7 +171,10 @@ async function follow(
       },
       signal: stopping.signal,
     }).catch((error: unknown) => sayWhere(error, sessionId));
-    report(stopping.signal.aborted ? goesOnText(sessionId) : endedText(sessionId, traceId, followed));
+    if (stopping.stoppedBy !== undefined) {
+      report(goesOnText(sessionId));
+      process.exitCode = STOP_SIGNALS[stopping.stoppedBy];
+    } else if (!stopping.signal.aborted) report(endedText(sessionId, traceId, followed));
   } finally {
     stopping.release();
   }

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { flushBeforeStop, reportWaiting } from "../flush-spans.ts";
+import { helpEnd } from "../help-text.ts";
 import { exitSoon } from "../output.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { shrinkHeap } from "../system/small-heap.ts";
@@ -24,6 +25,10 @@ export function addUp(program: Command): void {
       "--max-starting <n>",
       "sandboxes starting at once (VALET_MAX_STARTING); one per core if omitted",
       parseLimit,
+    )
+    .addHelpText(
+      "after",
+      helpEnd("the Worker crashed and cannot be started again", "up", "up --port 8787 --max-awake 4"),
     )
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<UpOptions>();

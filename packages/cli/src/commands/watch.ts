@@ -1,9 +1,11 @@
+import type { NowView } from "@valet/shared/protocol/now";
 import type { Command } from "commander";
+import { formatAge } from "../age-text.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
 import { goesOnText } from "../goes-on.ts";
 import { exitSoon } from "../output.ts";
-import { untilStopped } from "../stopping.ts";
+import { STOP_SIGNALS, untilStopped } from "../stopping.ts";
 import { terminalOf } from "../terminal.ts";
 import { watchFrame } from "../watch/watch-frame.ts";
 import type { WatchModel } from "../watch/watch-model.ts";
@@ -11,6 +13,8 @@ import { type WatchOutput, watchSession } from "../watch/watch-session.ts";
 
 /** How often the ages on a terminal are drawn, in ms. */
 const TICK_MS = 1_000;
+/** After how long without a line one is appended, in ms. */
+const SILENCE_MS = 15_000;
 
 export function addWatch(program: Command): void {
   program
@@ -20,7 +24,9 @@ export function addWatch(program: Command): void {
     )
     .addHelpText(
       "after",
-      "\nOn a terminal the picture is redrawn; elsewhere lines are appended. With --json, a line of JSON for each change.\n" +
+      "\nOn a terminal the picture is redrawn; elsewhere lines are appended, one every 15 s at least. With --json, a line of JSON for\n" +
+        "each change. Ctrl-C ends only the watch.\n" +
+        "\nExit codes: 0 the session has ended, or nobody reads the output any more; 2 usage or environment error; 130 Ctrl-C.\n" +
         "\nExample:\n  valet watch ses_01j8z3k5m7n9p1q3r5s7t9v1w3",
     )
     .action(async (session: string, _options, command: Command) => {
@@ -34,31 +40,45 @@ export function addWatch(program: Command): void {
           : terminalOf(process.stdout, process.env).canRedraw
             ? new Screen()
             : appended();
+      let last: NowView | undefined;
       try {
-        await watchSession(api, sessionId, screen, stopping.signal);
+        last = await watchSession(api, sessionId, screen, stopping.signal);
       } finally {
         if (screen instanceof Screen) screen.end();
         stopping.release();
       }
-      if (stopping.signal.aborted) {
-        report(goesOnText(sessionId));
-      } else report("The session has ended.");
+      if (stopping.stoppedBy !== undefined) {
+        report(leftText(sessionId, last));
+        process.exitCode = STOP_SIGNALS[stopping.stoppedBy];
+      } else if (!stopping.signal.aborted) report("The session has ended.");
       await exitSoon();
       // A socket that is closing would keep the process running.
       process.exit();
     });
 }
 
-/** Appends a line for each change, for pipes and logs. */
+/** Says what goes on in a session that is no longer watched. */
+function leftText(sessionId: string, now: NowView | undefined): string {
+  const works = now === undefined || now.running.length > 0 || now.queueLength > 0;
+  return works ? goesOnText(sessionId) : `The session has nothing to do now. See it: valet status ${sessionId}.`;
+}
+
+/** Appends a line for each change, for pipes and logs, and says at times what goes on: only so is it known that nobody reads any more. */
 function appended(): WatchOutput {
   let last = "";
-  const at = () => new Date().toISOString().slice(11, 19);
+  let saidMs = 0;
+  const say = (line: string) => {
+    saidMs = Date.now();
+    print(`${new Date(saidMs).toISOString().slice(11, 19)} ${line}`);
+  };
   return {
-    changed: (_model, lines) => {
-      for (const line of lines) print(`${at()} ${line}`);
+    changed: ({ now }, lines) => {
+      lines.forEach(say);
+      if (now === undefined || Date.now() - saidMs < SILENCE_MS) return;
+      say(`${now.verdict.state} for ${formatAge(Math.max(0, Date.now() - Date.parse(now.verdict.since)))}`);
     },
     notice: (text) => {
-      if (text !== "" && text !== last) print(`${at()} ${text}`);
+      if (text !== "" && text !== last) say(text);
       last = text;
     },
   };

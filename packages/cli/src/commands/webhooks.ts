@@ -11,6 +11,7 @@ import { z } from "zod";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, printLines, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
+import { helpEnd } from "../help-text.ts";
 import { matchId } from "../match-id.ts";
 import { testedLine, webhookLines } from "../webhooks-text.ts";
 
@@ -29,7 +30,7 @@ export function addWebhooks(program: Command): void {
       `
 Events are signed (Standard Webhooks), retried for most of a day, and hold no content of the conversation.
 
-Exit codes: 0 done; 1 a test was not delivered; 2 the arguments are wrong, or Valet refuses or does not answer.
+Exit codes: 0 success; 1 a test was not delivered; 2 usage or environment error.
 
 Example:
   valet webhooks add https://hooks.example.com/valet --events turn.ended session.attention`,
@@ -48,7 +49,7 @@ function addAdd(webhooks: Command): void {
     .command("add <url>")
     .description("add an endpoint, and print its secret, which is not shown again")
     .addOption(events)
-    .addHelpText("after", "\nExample:\n  valet webhooks add https://hooks.example.com/valet --events session.attention")
+    .addHelpText("after", helpEnd(undefined, "webhooks add https://hooks.example.com/valet --events session.attention"))
     .action(async (url: string, _options, command: Command) => {
       const options = command.optsWithGlobals<AddOptions>();
       const body = { url, ...(options.events !== undefined && { events: options.events }) };
@@ -60,7 +61,7 @@ function addList(webhooks: Command): void {
   webhooks
     .command("list")
     .description("list the endpoints, and why deliveries to them fail")
-    .addHelpText("after", "\nExample:\n  valet webhooks list --json")
+    .addHelpText("after", helpEnd(undefined, "webhooks list --json"))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const list = await connect(options).ask("GET", "/api/webhooks", WebhookList);
@@ -73,7 +74,7 @@ function addRemove(webhooks: Command): void {
   webhooks
     .command("remove <webhook>")
     .description("remove an endpoint, with what waits for it")
-    .addHelpText("after", "\nExample:\n  valet webhooks remove wh_01…")
+    .addHelpText("after", helpEnd(undefined, "webhooks remove wh_01"))
     .action(async (webhook: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const { api, id } = await find(options, webhook);
@@ -87,7 +88,7 @@ function addEnable(webhooks: Command): void {
   webhooks
     .command("enable <webhook>")
     .description("enable an endpoint that was disabled because it failed or was gone")
-    .addHelpText("after", "\nExample:\n  valet webhooks enable wh_01…")
+    .addHelpText("after", helpEnd(undefined, "webhooks enable wh_01"))
     .action(async (webhook: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const { api, id } = await find(options, webhook);
@@ -101,7 +102,7 @@ function addRotate(webhooks: Command): void {
   webhooks
     .command("rotate <webhook>")
     .description("give an endpoint a new secret; deliveries are signed with the old one, too, for a day")
-    .addHelpText("after", "\nExample:\n  valet webhooks rotate wh_01…")
+    .addHelpText("after", helpEnd(undefined, "webhooks rotate wh_01"))
     .action(async (webhook: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const { api, id } = await find(options, webhook);
@@ -113,10 +114,7 @@ function addTest(webhooks: Command): void {
   webhooks
     .command("test <webhook>")
     .description("send a test event now, and say what the endpoint answered")
-    .addHelpText(
-      "after",
-      "\nExit codes: 0 delivered; 1 not delivered; 2 usage.\n\nExample:\n  valet webhooks test wh_01…",
-    )
+    .addHelpText("after", helpEnd("the event was not delivered", "webhooks test wh_01"))
     .action(async (webhook: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const { api, id } = await find(options, webhook);

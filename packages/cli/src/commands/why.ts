@@ -17,7 +17,7 @@ export function addWhy(program: Command): void {
       "after",
       "\nThe id is that of a message, of a workflow's execution, or of a session: then the\n" +
         "answer is about the message that is running there, or else about its last one.\n" +
-        "Exit codes: 0 an answer, 2 no such id or no connection.\n\n" +
+        "Exit codes: 0 success; 2 usage or environment error.\n\n" +
         "Example:\n  valet why ses_6t9f6t3n3dws9n1b5jqfqypw67",
     )
     .action(async (id: string, _options, command: Command) => {

@@ -5,6 +5,7 @@ import { connect, type GlobalOptions, print, printJson, report } from "../contex
 import { ExitCode, UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 import { whileItGoesOn } from "../goes-on.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { outcomeLines, waitForWorkflow } from "../wait.ts";
 import { createProgress } from "../workflow-progress.ts";
 import { timeoutOption } from "./arguments.ts";
@@ -24,7 +25,10 @@ export function addWorkflow(program: Command): void {
 The file (or standard input, for -) holds the JSON that the API takes:
   {"name": "release", "onFailure": "stop", "steps": [
     {"name": "mend", "prompt": "Make the failing test pass."},
-    {"name": "test", "run": "npm test"}]}`,
+    {"name": "test", "run": "npm test"}]}
+
+A wait that ends early, by --timeout or by Ctrl-C (exit code 130), leaves the work as it is.
+${helpEnd("a step failed, or the workflow did not end within --timeout", `workflow ${EXAMPLE_SESSION} steps.json`)}`,
     )
     .option("--no-wait", "do not wait for the workflow to end")
     .addOption(timeoutOption("how long to wait", 3_600_000))
@@ -41,7 +45,7 @@ The file (or standard input, for -) holds the JSON that the API takes:
         return;
       }
       const progress = createProgress(report, options.json ? () => {} : print);
-      const workflow = await whileItGoesOn(sessionId, () =>
+      const workflow = await whileItGoesOn(options, sessionId, () =>
         waitForWorkflow(api, sessionId, executionId, report, progress, options.timeout),
       );
       if (options.json) printJson({ sessionId, workflow });

@@ -1,6 +1,7 @@
 /** Watches a session over its WebSocket until it ends, somebody stops, or nobody reads the output any more. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { ClientEvent, type ClientMessage } from "@valet/shared/protocol/client-socket";
+import type { NowView } from "@valet/shared/protocol/now";
 import type { ApiClient } from "../api-client.ts";
 import { ApiError } from "../api-transport.ts";
 import { WatchModel } from "./watch-model.ts";
@@ -21,7 +22,7 @@ export interface WatchOutput {
 }
 
 /**
- * Resolves when the session has ended or `signal` is aborted. Connects again after a lost connection.
+ * Resolves when the session has ended or `signal` is aborted, to what the session did last. Connects again after a lost connection.
  * @throws ApiError if the API refuses, for example for an unknown session
  */
 export async function watchSession(
@@ -29,7 +30,7 @@ export async function watchSession(
   sessionId: string,
   output: WatchOutput,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<NowView | undefined> {
   const model = new WatchModel();
   const refresh = async () => output.changed(model, model.setNow(await api.now(sessionId)));
   const isOver = () => signal.aborted || model.now?.status === "terminated";
@@ -49,6 +50,7 @@ export async function watchSession(
     await sleep(pauseMs, undefined, { signal }).catch(() => {});
     pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS);
   }
+  return model.now;
 }
 
 interface Follow {
