@@ -167,7 +167,7 @@ describe("with a system", () => {
     const added = await run("--state", state, "webhooks", "add", VALUES.url ?? "", "--json");
     const { id: K } = JSON.parse((await run("--state", state, "token", "create", "spare", "--json")).stdout);
     known = { S, M, T, W: JSON.parse(added.stdout).id, K };
-  }, 60_000);
+  }, 120_000);
   afterAll(() => endUp(up));
 
   /** Not run here: what they start takes long, and other tests run them. */
@@ -241,7 +241,7 @@ describe("with a system", () => {
       expect(() => JSON.parse(result.stdout), `${text}\n${result.stdout}`).not.toThrow();
       if (code === 2) expect(JSON.parse(result.stdout)).toEqual({ error: expect.anything() });
     }
-  }, 90_000);
+  }, 180_000);
 
   test("what is not found ends with 2 and a sentence", async () => {
     const named = runnable.filter(
@@ -258,5 +258,5 @@ describe("with a system", () => {
       expect(error.message, path).toMatch(/No |no /);
     }
     await expectFailure(2, ["--state", state, "prompt", "--session", NO_SUCH.session, "Hello."]);
-  }, 60_000);
+  }, 120_000);
 });
