@@ -50,9 +50,10 @@ export class Valet {
   processes(): Processes {
     const { pid: up } = this.#up;
     const children = childrenOf(up).map((pid) => ({ pid, command: commandOf(pid) }));
-    const pick = (part: string) => children.filter(({ command }) => command.includes(part)).map(({ pid }) => pid);
-    const runners = pick("/runner/src/bin.ts");
-    const [workerd] = pick("workerd serve");
+    const pick = (part: RegExp) => children.filter(({ command }) => part.test(command)).map(({ pid }) => pid);
+    // Its bundle, or its sources.
+    const runners = pick(/\/runner\/(?:dist\/\w+\/bin\.js|src\/bin\.ts)/);
+    const [workerd] = pick(/workerd serve/);
     if (workerd === undefined) throw new Error("`valet up` has no workerd");
     const known = new Set([workerd, ...runners]);
     // What OpenCode starts itself comes and goes.

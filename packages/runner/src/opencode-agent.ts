@@ -4,14 +4,13 @@ import { stuckLimits } from "@valet/shared/limits";
 import type { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { contextHeaders } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
+import { PLUGIN } from "./installed-files.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { PartStream } from "./link/part-stream.ts";
 import { callRef, OpenCodeAgent, permitOf } from "./opencode/agent.ts";
 import { OpenCode } from "./opencode/opencode.ts";
 import type { Agent, AgentStart } from "./runner.ts";
 import { startToolServer } from "./tools/tool-server.ts";
-
-const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
 
 /** Begins to start OpenCode. `healthy` rejects if it does not become healthy. */
 export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, ask, heard, ...rest }: AgentStart): {

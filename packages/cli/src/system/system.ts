@@ -9,7 +9,8 @@ import { ensureToken, prepareDatabase } from "./database.ts";
 import { diskError, requireSpace, requireWritable } from "./disk-error.ts";
 import { type ModelSetup, setUpModel } from "./model.ts";
 import { startOnPort } from "./ports.ts";
-import { BUN, BUN_FLAGS, RUNNER } from "./programs.ts";
+import { BUN, BUN_FLAGS } from "./programs.ts";
+import { runnerProgram } from "./runner-bundle.ts";
 import { type Connection, readConnection, readSecrets, type Uses, writeConnection, writeSecrets } from "./state.ts";
 import { openStateDirectory, UP_ROLE } from "./state-directory.ts";
 import { upgradeState } from "./state-format.ts";
@@ -70,7 +71,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const broker = await startSandboxBroker({
       stateDir: state.broker,
       secret: brokerSecret,
-      entrypoint: [BUN, ...BUN_FLAGS, RUNNER],
+      entrypoint: [BUN, ...BUN_FLAGS, await runnerProgram()],
       // One that falls asleep may still be there while the next starts.
       spanLimits: readTracingConfig(env).limits,
       maxSandboxes: capacity.awake + capacity.starting,

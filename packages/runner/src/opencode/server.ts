@@ -1,7 +1,5 @@
 /** Starts and ends the process `opencode serve`. */
 import { randomBytes } from "node:crypto";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import {
@@ -12,6 +10,7 @@ import {
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Subprocess } from "bun";
+import { openCodeBinary } from "../installed-files.ts";
 import { killGroup } from "../processes/child-processes.ts";
 import { AGENT_RUN_VARIABLE } from "../processes/marks.ts";
 import { killOrphans } from "../processes/orphans.ts";
@@ -124,7 +123,7 @@ export class OpenCodeServer {
       tools,
       config: openCodeConfig(modelAccess, permission, tools),
     });
-    const child = Bun.spawn([binary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], {
+    const child = Bun.spawn([openCodeBinary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], {
       cwd: WORKING_FOLDER,
       env: {
         ...environment,
@@ -186,14 +185,6 @@ export class OpenCodeServer {
     killGroup(pid, "SIGKILL");
     await this.exited;
   }
-}
-
-/** Returns the path of the package's own executable. With a shell in between, the runner would have the shell's pid. */
-function binary(): string {
-  const require = createRequire(import.meta.url);
-  const manifest = require.resolve("opencode-ai/package.json");
-  const { bin } = require(manifest) as { bin: { opencode: string } };
-  return join(dirname(manifest), bin.opencode);
 }
 
 /**

@@ -1,0 +1,17 @@
+/**
+ * Where the files are that the runner hands to other processes. A bundle of the runner has another version of this module
+ * (scripts/bundle.ts), since it is not where the sources are.
+ */
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
+/** `file:` URL of the plugin that OpenCode loads. */
+export const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
+
+/** Returns the path of OpenCode's own executable. With a shell in between, the runner would have the shell's pid. */
+export function openCodeBinary(): string {
+  const require = createRequire(import.meta.url);
+  const manifest = require.resolve("opencode-ai/package.json");
+  const { bin } = require(manifest) as { bin: { opencode: string } };
+  return join(dirname(manifest), bin.opencode);
+}
