@@ -62,7 +62,10 @@ const ROOMS = {
 
 /** Each coding agent: its room, what that knows, and the file that starts it, which alone of the others knows it. */
 const AGENTS = {
-  opencode: { knows: ["agent", "processes", "secrets", "spans/tracing.ts", "installed-files.ts"], startedBy: "opencode-agent.ts" },
+  opencode: {
+    knows: ["agent", "processes", "secrets", "spans/tracing.ts", "installed-files.ts"],
+    startedBy: "opencode-agent.ts",
+  },
 };
 
 /** What each room of the runner knows, likewise. The files beside them compose. */
