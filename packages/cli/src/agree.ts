@@ -1,7 +1,7 @@
 /** Asks a person before something is lost. */
 import { createInterface } from "node:readline/promises";
+import { visibleText } from "@valet/shared/visible-text";
 import { UserError } from "./errors.ts";
-import { visibleText } from "./visible-text.ts";
 
 /**
  * Asks on the terminal.

@@ -1,4 +1,6 @@
 /** What all commands share: their output, and the connection to a Valet. */
+
+import { visibleText } from "@valet/shared/visible-text";
 import type { Command } from "commander";
 import { ApiClient } from "./api-client.ts";
 import { UserError } from "./errors.ts";
@@ -6,7 +8,6 @@ import { writeLog } from "./output.ts";
 import { type Paint, unpainted } from "./paint.ts";
 import { type Connection, DEFAULT_STATE_DIR, readConnection } from "./system/state.ts";
 import { terminalOf } from "./terminal.ts";
-import { visibleText } from "./visible-text.ts";
 import { cutLine, wrapIndented } from "./wrap.ts";
 
 export interface GlobalOptions {

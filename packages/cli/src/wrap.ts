@@ -1,5 +1,5 @@
 /** Fits lines into the width of a terminal. Pure. */
-import { visibleText } from "./visible-text.ts";
+import { visibleText } from "@valet/shared/visible-text";
 
 /** Returns a line in pieces of at most `width` columns, cut between words where there are any. */
 export function wrap(line: string, width: number): string[] {

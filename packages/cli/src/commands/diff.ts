@@ -1,4 +1,5 @@
 import type { DiffQuery } from "@valet/shared/protocol/changes";
+import { visibleText } from "@valet/shared/visible-text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Command } from "commander";
 import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
@@ -6,7 +7,6 @@ import { colouredPatch, missingLines, statLines } from "../diff-text.ts";
 import { ExitCode } from "../errors.ts";
 import { askAboutTurns, findSessionId } from "../find-id.ts";
 import { terminalOf } from "../terminal.ts";
-import { visibleText } from "../visible-text.ts";
 
 interface Options extends GlobalOptions {
   readonly stat?: boolean;

@@ -3,8 +3,8 @@
  * sentence that says so. Pure.
  */
 import { cutEnd } from "@valet/shared/text";
+import { visibleText } from "@valet/shared/visible-text";
 import type { z } from "zod";
-import { visibleText } from "../visible-text.ts";
 import type { Answer } from "./tool.ts";
 
 /** The most bytes of UTF-8 that a result has: text and data together. */

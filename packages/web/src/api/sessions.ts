@@ -3,6 +3,8 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, ok } from "./client.ts";
 
 const PAGE = 100;
+/** How many pages are read by themselves: the newest thousand sessions. */
+export const MAX_LOADED_PAGES = 10;
 /** How often one page of the list is read, ms: with several pages, each comes by that much more rarely. */
 const EVERY_MS = 5_000;
 

@@ -25,3 +25,35 @@ export function parseInboxSearch(search: Record<string, unknown>): InboxSearch {
   }
   return found;
 }
+
+/** What of a session can be searched. */
+export interface Searchable {
+  readonly id: string;
+  readonly title?: string | null | undefined;
+  readonly repoUrl?: string | null | undefined;
+  readonly branch?: string | null | undefined;
+  readonly userId?: string | undefined;
+  readonly model?: string | undefined;
+  /** Why it needs somebody. */
+  readonly why?: string | undefined;
+}
+
+/** Returns whether a session is among those that are asked for: each word of the search is found in it, and each filter holds. */
+export function matches({ q = "", repository, person, model }: InboxSearch, session: Searchable): boolean {
+  if (repository !== undefined && session.repoUrl !== repository) return false;
+  if (person !== undefined && session.userId !== person) return false;
+  if (model !== undefined && session.model !== model) return false;
+  const words = q
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== "");
+  if (words.length === 0) return true;
+  const { id, title, repoUrl, branch, userId, why } = session;
+  const text = [id, title, repoUrl, branch, userId, session.model, why].join("\n").toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+/** Returns how many filters hold, the search among them. */
+export function filterCount(search: InboxSearch): number {
+  return FIELDS.filter((field) => search[field] !== undefined).length;
+}

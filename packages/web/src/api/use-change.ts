@@ -1,0 +1,32 @@
+import { type QueryKey, useMutation, useQueryClient } from "@tanstack/react-query";
+import { ApiError } from "./problem.ts";
+
+/** What a change of a session may alter: its own queries, the lists, and what needs attention. */
+function keysOf(sessionId: string): QueryKey[] {
+  return [["attention"], ["sessions", sessionId], ["sessions", "list"]];
+}
+
+/** A change of a session; what it may alter is read again, however it ended. Errors are announced. */
+export function useChange<Input = void>(sessionId: string, change: (input: Input) => Promise<unknown>) {
+  const queryClient = useQueryClient();
+  return useMutation({
+    mutationFn: change,
+    onSettled: () => Promise.all(keysOf(sessionId).map((queryKey) => queryClient.invalidateQueries({ queryKey }))),
+  });
+}
+
+/** An answer to the agent: who comes second is told so. */
+export function useAnswer<Input>(sessionId: string, answer: (input: Input) => Promise<unknown>) {
+  return useChange<Input>(sessionId, async (input) => {
+    try {
+      return await answer(input);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.problem !== "request-not-found") throw error;
+      throw new ApiError(
+        "Your answer did not arrive: somebody answered before you, or the turn has ended.",
+        error.status,
+        error.problem,
+      );
+    }
+  });
+}

@@ -1,0 +1,26 @@
+/** Rows that stay where they are while a pointer or the focus is on them. Pure. */
+
+export interface HeldRows<Row> {
+  readonly rows: readonly Row[];
+  /** How many rows are new and not shown yet. */
+  readonly waiting: number;
+}
+
+/**
+ * Returns the rows to show. While they are held, the rows keep their order and their places, with what is now known of each; new ones
+ * wait, and those that have moved or gone stay until the hold ends.
+ * @param shown the rows that are shown; `next` those that would be
+ */
+export function holdRows<Row extends { readonly id: string }>(
+  shown: readonly Row[],
+  next: readonly Row[],
+  isHeld: boolean,
+): HeldRows<Row> {
+  if (!isHeld || shown.length === 0) return { rows: next, waiting: 0 };
+  const nextById = new Map(next.map((row) => [row.id, row]));
+  const shownIds = new Set(shown.map(({ id }) => id));
+  return {
+    rows: shown.map((row) => nextById.get(row.id) ?? row),
+    waiting: next.filter(({ id }) => !shownIds.has(id)).length,
+  };
+}

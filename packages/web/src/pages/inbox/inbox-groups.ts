@@ -1,0 +1,92 @@
+/** Sorts sessions into what needs somebody, what runs, and the rest. Pure. */
+import type { Schemas } from "../../api/client.ts";
+import { type InboxSearch, matches } from "./inbox-search.ts";
+
+type Session = Schemas["SessionView"];
+type AttentionItem = Schemas["AttentionItem"];
+
+export const GROUPS = ["needs", "running", "rest"] as const;
+export type Group = (typeof GROUPS)[number];
+
+/** One row: a session, as far as it is known. */
+export interface InboxRow {
+  readonly id: string;
+  readonly group: Group;
+  readonly title: string | null;
+  readonly repoUrl: string | null;
+  readonly branch: string | null;
+  /** Set in `needs`. */
+  readonly verdict: Schemas["VerdictView"] | undefined;
+  /** Absent for a session that needs somebody and is not among the sessions that were read. */
+  readonly session: Session | undefined;
+}
+
+export interface InboxRows {
+  readonly rows: readonly InboxRow[];
+  /** How many sessions the search and the filters hide. */
+  readonly hidden: number;
+}
+
+/**
+ * Returns the rows in their order: those that need somebody as the API has them, oldest first; then what runs and the rest, newest
+ * first.
+ */
+export function inboxRows(
+  attention: readonly AttentionItem[],
+  sessions: readonly Session[],
+  search: InboxSearch,
+): InboxRows {
+  const byId = new Map(sessions.map((session) => [session.id, session]));
+  const needy = new Set(attention.map(({ sessionId }) => sessionId));
+  const needs = attention.map(({ sessionId, title, repoUrl, branch, verdict }): InboxRow => {
+    return { id: sessionId, group: "needs", title, repoUrl, branch, verdict, session: byId.get(sessionId) };
+  });
+  const others = [...byId.values()].filter(({ id }) => !needy.has(id)).map(rowOf);
+  const ofGroup = (group: Group) => others.filter((row) => row.group === group);
+  const all = [...needs, ...ofGroup("running"), ...ofGroup("rest")];
+  const rows = all.filter(({ id, title, repoUrl, branch, verdict, session }) => {
+    return matches(search, { ...session, id, title, repoUrl, branch, why: verdict?.why });
+  });
+  return { rows, hidden: all.length - rows.length };
+}
+
+function rowOf(session: Session): InboxRow {
+  const { id, title = null, repoUrl = null, branch = null } = session;
+  return { id, group: isRunning(session) ? "running" : "rest", title, repoUrl, branch, verdict: undefined, session };
+}
+
+/** The states of a session that change by themselves. */
+const MOVING: readonly Session["status"][] = ["starting", "restoring", "recovering", "hibernating", "terminating"];
+
+function isRunning({ status, agent, queueLength }: Session): boolean {
+  if (status === "terminated" || status === "error") return false;
+  return agent === "busy" || queueLength > 0 || MOVING.includes(status);
+}
+
+/** Returns the different values of a field of the sessions, sorted, for a filter. */
+export function choicesOf(sessions: readonly Session[], field: "repoUrl" | "userId" | "model"): string[] {
+  return [...new Set(sessions.flatMap((session) => session[field] ?? []))].sort();
+}
+
+/** Says what a session that needs nobody and does nothing is: the API has no verdict in its list. */
+export function restText({ status, agent, terminatedBy, deletion, sleepProblem, exportProblem }: Session): string {
+  if (deletion !== undefined) return "It is being deleted.";
+  if (sleepProblem !== undefined) return "Awake, since its snapshot failed; it is tried again.";
+  const about = exportProblem === undefined ? "" : " Its spans do not reach the backend.";
+  return `${statusText(status, agent, terminatedBy)}${about}`;
+}
+
+function statusText(status: Session["status"], agent: Session["agent"], terminatedBy: string | undefined): string {
+  switch (status) {
+    case "created":
+      return "Created; its first message starts a sandbox.";
+    case "hibernated":
+      return "Hibernated; a message wakes it.";
+    case "terminated":
+      return terminatedBy === undefined ? "Terminated." : `Terminated by ${terminatedBy}.`;
+    case "error":
+      return "It has no sandbox, for an error.";
+    default:
+      return agent === "disconnected" ? "Its runner is not connected." : "Idle; it waits for a message.";
+  }
+}

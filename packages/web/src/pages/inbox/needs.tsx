@@ -1,0 +1,92 @@
+/** What a session needs, as a sentence, and the ways to give it. */
+import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
+import { abortSession, retryLastMessage, wakeSession } from "../../api/changes.ts";
+import type { Schemas } from "../../api/client.ts";
+import { useChange } from "../../api/use-change.ts";
+import { PermissionAnswer, PermissionText } from "../../requests/permission-answer.tsx";
+import { QuestionAnswer, QuestionText } from "../../requests/question-answer.tsx";
+import { Button, buttonClass } from "../../ui/button.tsx";
+import { Sentence } from "../../ui/outside-text.tsx";
+import { stateWord } from "../../ui/state.tsx";
+import type { InboxRow } from "./inbox-groups.ts";
+
+interface NeedsProps {
+  readonly row: InboxRow;
+  readonly verdict: Schemas["VerdictView"];
+  readonly now: Schemas["NowView"] | undefined;
+}
+
+export function Needs({ row, verdict, now }: NeedsProps) {
+  const [permission] = now?.permissions ?? [];
+  const [question] = now?.questions ?? [];
+  if (verdict.state === "waiting_for_person" && now !== undefined) {
+    if (permission !== undefined) {
+      return (
+        <Said
+          text={<PermissionText permission={permission} />}
+          actions={<PermissionAnswer key={permission.id} sessionId={row.id} permission={permission} hasKeys />}
+        />
+      );
+    }
+    if (question !== undefined) {
+      return (
+        <Said
+          text={<QuestionText request={question} />}
+          actions={<QuestionAnswer key={question.id} sessionId={row.id} request={question} hasKeys />}
+        />
+      );
+    }
+  }
+  const word = stateWord(verdict.state);
+  return (
+    <Said
+      text={
+        <>
+          <b>{`${word.charAt(0).toUpperCase()}${word.slice(1)}.`}</b> <Sentence text={verdict.why} max={600} />
+        </>
+      }
+      actions={<Remedies sessionId={row.id} verdict={verdict} now={now} />}
+    />
+  );
+}
+
+function Said({ text, actions }: { readonly text: ReactNode; readonly actions: ReactNode }) {
+  return (
+    <>
+      <p>{text}</p>
+      <div className="acts">{actions}</div>
+    </>
+  );
+}
+
+function Remedies({ sessionId, verdict, now }: { readonly sessionId: string } & Omit<NeedsProps, "row">) {
+  const abort = useChange(sessionId, () => abortSession(sessionId));
+  const wake = useChange(sessionId, () => wakeSession(sessionId));
+  const retry = useChange(sessionId, () => retryLastMessage(sessionId));
+  // A workflow cannot be sent again: the API does not give its steps.
+  const canRetry = verdict.rule === "job_failed" && !verdict.why.startsWith("The last workflow");
+  const canAbort = now !== undefined && now.running.length > 0;
+  return (
+    <>
+      {canAbort && (
+        <Button data-action="abort" hint="A" isBusy={abort.isPending || abort.isSuccess} onClick={() => abort.mutate()}>
+          {abort.isSuccess ? "Aborting…" : "Abort the turn"}
+        </Button>
+      )}
+      {verdict.rule === "session_error" && (
+        <Button isBusy={wake.isPending || wake.isSuccess} onClick={() => wake.mutate()}>
+          {wake.isSuccess ? "Starting…" : "Start it again"}
+        </Button>
+      )}
+      {canRetry && (
+        <Button isBusy={retry.isPending || retry.isSuccess} onClick={() => retry.mutate()}>
+          {retry.isSuccess ? "Sent again" : "Send it again"}
+        </Button>
+      )}
+      <Link to="/sessions/$sessionId" params={{ sessionId }} className={buttonClass("quiet")}>
+        Look
+      </Link>
+    </>
+  );
+}

@@ -1,0 +1,133 @@
+/** The dialog that creates a session. */
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { type ComponentProps, type FormEvent, useId, useRef, useState } from "react";
+import { createSession, newSessionId } from "../../api/changes.ts";
+import type { Schemas } from "../../api/client.ts";
+import { ApiError, errorSentence } from "../../api/problem.ts";
+import { Button } from "../../ui/button.tsx";
+import { Dialog } from "../../ui/dialog.tsx";
+import { Input, TextArea } from "../../ui/field.tsx";
+import { Notice } from "../../ui/notes.tsx";
+import { Sentence } from "../../ui/outside-text.tsx";
+import { choicesOf } from "./inbox-groups.ts";
+
+const FIELDS = ["repoUrl", "branch", "model", "title", "prompt"] as const;
+type FieldName = (typeof FIELDS)[number];
+type Values = Readonly<Record<FieldName, string>>;
+
+interface NewSessionProps {
+  /** The sessions that there are: their repositories and models are offered. */
+  readonly sessions: readonly Schemas["SessionView"][];
+  readonly onClose: () => void;
+}
+
+export default function NewSession({ sessions, onClose }: NewSessionProps) {
+  const [values, setValues] = useState<Values>({ repoUrl: "", branch: "", model: "", title: "", prompt: "" });
+  const idOf = useIdOfContent();
+  const navigate = useNavigate();
+  const queryClient = useQueryClient();
+  const create = useMutation({
+    mutationFn: (body: Schemas["CreateSession"]) => createSession({ ...body, id: idOf(body) }),
+    onSuccess: async ({ id }) => {
+      void queryClient.invalidateQueries({ queryKey: ["sessions", "list"] });
+      onClose();
+      await navigate({ to: "/sessions/$sessionId", params: { sessionId: id } });
+    },
+    meta: { showsErrors: true },
+  });
+  const { error } = create;
+  const fields = error instanceof ApiError ? error.fields : new Map<string, string>();
+  const isBesideFields = FIELDS.some((field) => fields.has(field));
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    if (!create.isPending) create.mutate(filled(values));
+  };
+  const field = (name: FieldName) => ({
+    value: values[name],
+    error: sentence(fields.get(name)),
+    onChange: (event: { target: { value: string } }) => setValues({ ...values, [name]: event.target.value }),
+  });
+  return (
+    <Dialog isOpen onClose={onClose} title="New session">
+      <form className="fields" onSubmit={submit} noValidate>
+        <Offering
+          label="Repository"
+          placeholder="https://github.com/acme/shop.git"
+          note="Its https or ssh URL. Without one, the agent starts in an empty workspace."
+          autoFocus
+          choices={choicesOf(sessions, "repoUrl")}
+          {...field("repoUrl")}
+        />
+        <Input label="Branch" placeholder="the repository's default" spellCheck={false} {...field("branch")} />
+        <Offering
+          label="Model"
+          placeholder="the deployment's default"
+          note="As provider/model."
+          choices={choicesOf(sessions, "model")}
+          {...field("model")}
+        />
+        <Input
+          label="Title"
+          placeholder="named after the first message, if empty"
+          maxLength={200}
+          {...field("title")}
+        />
+        <TextArea label="First message" rows={4} {...field("prompt")} />
+        {error !== null && !isBesideFields && (
+          <Notice icon="failed" isBad>
+            <span role="alert">
+              <b>The session was not created.</b> <Sentence text={errorSentence(error)} />
+            </span>
+          </Notice>
+        )}
+        <div className="flex gap-2">
+          <Button look="primary" type="submit" isBusy={create.isPending}>
+            {create.isPending ? "Creating…" : "Create"}
+          </Button>
+          <Button look="quiet" onClick={onClose}>
+            Cancel
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+/** A field that offers values, and takes others. */
+function Offering({ choices, ...rest }: { readonly choices: readonly string[] } & ComponentProps<typeof Input>) {
+  const id = useId();
+  return (
+    <>
+      <Input list={id} spellCheck={false} autoComplete="off" {...rest} />
+      <datalist id={id}>
+        {choices.map((choice) => (
+          <option key={choice} value={choice} />
+        ))}
+      </datalist>
+    </>
+  );
+}
+
+/** Returns what is to be created: fields that were left empty are the server's to choose. */
+function filled(values: Values): Schemas["CreateSession"] {
+  const entries = FIELDS.map((name) => [name, name === "prompt" ? values[name] : values[name].trim()] as const);
+  return Object.fromEntries(entries.filter(([, value]) => value.trim() !== ""));
+}
+
+/** Returns the id of a content: the same until the content changes, so that a request that is repeated creates one session. */
+function useIdOfContent(): (body: Schemas["CreateSession"]) => string {
+  const last = useRef<{ readonly content: string; readonly id: string }>(undefined);
+  return (body) => {
+    const content = JSON.stringify(body);
+    if (last.current?.content !== content) last.current = { content, id: newSessionId() };
+    return last.current.id;
+  };
+}
+
+/** Returns the API's remark on a field as a sentence. */
+function sentence(message: string | undefined): string | undefined {
+  if (message === undefined) return undefined;
+  const text = message.charAt(0).toUpperCase() + message.slice(1);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

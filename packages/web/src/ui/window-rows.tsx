@@ -1,0 +1,69 @@
+/** A list of which only the rows near the window exist. Rows may have any height. */
+import { defaultRangeExtractor, useWindowVirtualizer } from "@tanstack/react-virtual";
+import { type ReactNode, type RefObject, useLayoutEffect, useRef, useState } from "react";
+
+interface WindowRowsProps<Row> {
+  readonly label: string;
+  readonly rows: readonly Row[];
+  /** The likely height of a row, px. */
+  readonly height: number;
+  /** The row that keeps existing wherever the window is, since it has the focus. */
+  readonly kept?: string | undefined;
+  readonly children: (row: Row) => ReactNode;
+}
+
+export function WindowRows<Row extends { readonly id: string }>(props: WindowRowsProps<Row>) {
+  const { rows, height, kept } = props;
+  const list = useRef<HTMLUListElement>(null);
+  const top = useTopOf(list);
+  const keptIndex = kept === undefined ? -1 : rows.findIndex(({ id }) => id === kept);
+  const virtual = useWindowVirtualizer({
+    count: rows.length,
+    estimateSize: () => height,
+    getItemKey: (index) => rows[index]?.id ?? index,
+    scrollMargin: top,
+    overscan: 6,
+    rangeExtractor: (range) => {
+      const indexes = defaultRangeExtractor(range);
+      if (keptIndex < 0 || indexes.includes(keptIndex)) return indexes;
+      return [...indexes, keptIndex].sort((a, b) => a - b);
+    },
+  });
+  return (
+    <ul ref={list} className="list relative" aria-label={props.label} style={{ height: virtual.getTotalSize() }}>
+      {virtual.getVirtualItems().map(({ index, key, start }) => {
+        const row = rows[index];
+        if (row === undefined) return null;
+        return (
+          <li
+            key={key}
+            ref={virtual.measureElement}
+            data-index={index}
+            aria-setsize={rows.length}
+            aria-posinset={index + 1}
+            className="absolute inset-x-0 top-0"
+            style={{ transform: `translateY(${start - top}px)` }}
+          >
+            {props.children(row)}
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+/** Returns how far an element is from the top of the page, px: lists above it grow and shrink. */
+function useTopOf(element: RefObject<HTMLElement | null>): number {
+  const [top, setTop] = useState(0);
+  useLayoutEffect(() => {
+    const measure = () => {
+      const box = element.current?.getBoundingClientRect();
+      if (box !== undefined) setTop(Math.round(box.top + scrollY));
+    };
+    measure();
+    const observer = new ResizeObserver(measure);
+    observer.observe(document.body);
+    return () => observer.disconnect();
+  }, [element]);
+  return top;
+}
