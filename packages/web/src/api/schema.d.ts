@@ -21,6 +21,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/page-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Signs a browser in with a ticket: sets a cookie that opens the API as a token does
+         * @description Needs the header `x-valet-csrf`, with any value, and refuses requests from other origins (403). The cookie is HttpOnly and SameSite=Strict, lasts 14 days, and ends with the token that made the ticket. An owner has at most 50 such sessions: one more ends the oldest.
+         */
+        post: operations["createPageSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/page-sessions/current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Signs the browser out: ends the session of its cookie, and removes the cookie. Idempotent
+         * @description Needs the header `x-valet-csrf`, with any value, and refuses requests from other origins (403). WebSockets that are open stay open.
+         */
+        delete: operations["closePageSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions": {
         parameters: {
             query?: never;
@@ -514,6 +554,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/ids": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Finds your sessions whose ids begin with a text
+         * @description For people, who give ids by their beginning: whether it is unique, and otherwise what it may stand for. It lags like the lists.
+         */
+        get: operations["findSessionIds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/ids": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Finds the session's messages, workflows, turns and traces whose ids begin with a text
+         * @description For people, who give ids by their beginning: whether it is unique, and otherwise what it may stand for. It lags like the lists.
+         */
+        get: operations["findIds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/diff": {
         parameters: {
             query?: never;
@@ -543,7 +623,7 @@ export interface paths {
         };
         /**
          * Says where the time and the money of a message went, and why it failed
-         * @description The wall time from acceptance to the outcome (or to now) in parts that add up exactly, along the critical path; the money by model and agent, and what of it was avoidable; and the first cause of a failure. Waits for another message or for the sandbox have the parts of what was waited for.
+         * @description The wall time from acceptance to the outcome (or to now) in parts that add up exactly, along the critical path; the money by model and agent, and what of it was avoidable; and the first cause of a failure. Waits for another message or for the sandbox have the parts of what was waited for. `sessions` has what child sessions did for it, or why they could not be asked.
          */
         get: operations["explainMessage"];
         put?: never;
@@ -563,7 +643,7 @@ export interface paths {
         };
         /**
          * Says where the time and the money of a workflow's execution went, and why it failed
-         * @description The wall time from acceptance to the outcome (or to now) in parts that add up exactly, along the critical path; the money by model and agent, and what of it was avoidable; and the first cause of a failure. Waits for another message or for the sandbox have the parts of what was waited for.
+         * @description The wall time from acceptance to the outcome (or to now) in parts that add up exactly, along the critical path; the money by model and agent, and what of it was avoidable; and the first cause of a failure. Waits for another message or for the sandbox have the parts of what was waited for. `sessions` has what child sessions did for it, or why they could not be asked.
          */
         get: operations["explainWorkflow"];
         put?: never;
@@ -748,6 +828,26 @@ export interface paths {
          * @description Tokens that it made stay valid, and so do WebSockets that are open. `createdBy` says what it made.
          */
         delete: operations["revokeToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/page-tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Issues a ticket that signs a browser in once, within 10 min
+         * @description The link is `/sign-in#ticket=…`. What the browser opens with it has the rights of the token of this request, and ends with it. An owner has at most 20 open tickets: one more ends the oldest.
+         */
+        post: operations["createPageTicket"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1105,6 +1205,28 @@ export interface components {
                 reason?: string;
             };
         };
+        PageSession: {
+            /**
+             * Format: date-time
+             * @description When the browser has to sign in again, at the latest
+             */
+            expiresAt: string;
+        };
+        Problem: {
+            /** @description Stable; clients tell problems apart by it */
+            type: string;
+            title: string;
+            status: number;
+            detail?: string;
+            /** @description What is wrong with the input, field by field; never what was in it */
+            errors?: {
+                path: string;
+                message: string;
+            }[];
+        };
+        CreatePageSession: {
+            ticket: string;
+        };
         SessionView: {
             id: string;
             status: components["schemas"]["SessionStatus"];
@@ -1224,18 +1346,6 @@ export interface components {
             rule: "session_error" | "job_failed" | "runner_silent" | "dispatch_unaccepted" | "turn_silent" | "turn_too_long" | "tool_overran" | "model_silent" | "command_overran" | "operation_overdue" | "permission_asked" | "question_asked" | "step_quiet" | "turn_quiet" | "work_running" | "work_dispatched" | "work_queued" | "in_line" | "sandbox_starting" | "sandbox_restoring" | "sandbox_lost" | "sandbox_stopping" | "runner_reconnecting" | "no_work" | "asleep" | "ended";
             threshold_ms: number | null;
             value_ms: number;
-        };
-        Problem: {
-            /** @description Stable; clients tell problems apart by it */
-            type: string;
-            title: string;
-            status: number;
-            detail?: string;
-            /** @description What is wrong with the input, field by field; never what was in it */
-            errors?: {
-                path: string;
-                message: string;
-            }[];
         };
         CreateSession: {
             /** @description The session's id, chosen by the sender: `ses_` and 26 random lower-case letters and digits. Creating the same session again returns the existing one; the same id with other content is refused (409) */
@@ -1673,6 +1783,13 @@ export interface components {
         };
         OwnerTurns: {
             turns: components["schemas"]["TurnRecord"][];
+            /** @description Of a sorted list: the period whose turns were sorted. Turns that ended before or after it are not in the list */
+            sorted?: {
+                /** Format: date-time */
+                from: string;
+                /** Format: date-time */
+                to: string;
+            };
             /**
              * @description Of a sorted list: the period has more than 10000 turns, and only the newest were sorted
              * @enum {boolean}
@@ -1831,6 +1948,24 @@ export interface components {
             branch: string | null;
             verdict: components["schemas"]["VerdictView"];
         };
+        FoundIds: {
+            /** @description At most 10 sessions, jobs (messages and workflows), turns and traces each */
+            ids: components["schemas"]["FoundId"][];
+            /** @description Whether there are more */
+            hasMore: boolean;
+        };
+        FoundId: {
+            /** @enum {string} */
+            kind: "session" | "message" | "workflow" | "turn" | "trace";
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it was created, accepted or began; null for a turn
+             */
+            at: string | null;
+            /** @description The session's title, or the trace's name */
+            title: string | null;
+        };
         DiffView: {
             session_id: string;
             omitted_turns: number;
@@ -1927,10 +2062,12 @@ export interface components {
                 /** @description What to do; null if nothing is to be done */
                 remedy: string | null;
             } | null;
+            /** @description Other sessions of the family that worked for this job, or that it reports about */
+            sessions: components["schemas"]["OtherSession"][];
         };
         WhyPart: {
             /** @enum {string} */
-            name: "queue.channel" | "queue.sandbox" | "queue.capacity" | "queue.runner" | "queue.collect" | "queue.other" | "sandbox.hibernate" | "sandbox.broker" | "sandbox.copy" | "sandbox.boot" | "sandbox.agent_start" | "sandbox.clone" | "sandbox.warm_up" | "sandbox.other" | "dispatch" | "prepare" | "model.first_token" | "model.streaming" | "model.retry" | "tool" | "command" | "permission" | "question" | "compaction" | "agent" | "sub_agent" | "child_session" | "agent_start" | "agent_unresponsive" | "finalize" | "runner_gone" | "lost_attempt" | "unattributed";
+            name: "queue.channel" | "queue.sandbox" | "queue.capacity" | "queue.runner" | "queue.collect" | "queue.other" | "sandbox.hibernate" | "sandbox.broker" | "sandbox.copy" | "sandbox.boot" | "sandbox.agent_start" | "sandbox.clone" | "sandbox.warm_up" | "sandbox.other" | "dispatch" | "prepare" | "model.first_token" | "model.streaming" | "model.retry" | "tool" | "command" | "permission" | "question" | "compaction" | "agent" | "sub_agent" | "child_session" | "child_session.work" | "sent_job" | "agent_start" | "agent_unresponsive" | "finalize" | "runner_gone" | "lost_attempt" | "unattributed";
             /** @description Which one: the tool, the model, the agent, … */
             detail: string | null;
             /** @description The parts of one list add up exactly */
@@ -1958,6 +2095,8 @@ export interface components {
             by: components["schemas"]["ModelMoney"][];
             /** @description The most expensive first */
             avoidable: components["schemas"]["Avoidable"][];
+            /** @description What child sessions cost for their work for this job; not a part of `cost_usd` */
+            children: components["schemas"]["SessionMoney"][];
             sentence: string;
         };
         ModelMoney: {
@@ -1992,6 +2131,13 @@ export interface components {
             traceId: string;
             spanId: string;
         };
+        SessionMoney: {
+            sessionId: string;
+            /** @description The known cost of the work that this job gave to it; null if none is known */
+            cost_usd: number | null;
+            /** @description Whether the cost of every call is known */
+            known: boolean;
+        };
         Evidence: {
             sessionId: string;
             traceId: string;
@@ -2005,6 +2151,64 @@ export interface components {
             /** @description What it shows */
             note: string;
         };
+        OtherSession: {
+            sessionId: string;
+            /** @enum {string} */
+            reading: "read" | "deleted" | "gone" | "slow" | "older" | "failed" | "left_out";
+            /** @description What it did for this job, or why it could not be read */
+            sentence: string;
+            /** @description Oldest first */
+            work: components["schemas"]["OtherWork"][];
+        };
+        OtherWork: {
+            /** @description Of the message, or of the workflow's execution */
+            messageId: string;
+            /** @enum {string} */
+            kind: "message" | "workflow";
+            /**
+             * @description `work`: this job, or one that it caused, gave the other session this work. `cause`: this job reports about it
+             * @enum {string}
+             */
+            role: "work" | "cause";
+            traceId: string | null;
+            /** @enum {string} */
+            state: "queued" | "running" | "ended";
+            /** @enum {string|null} */
+            outcome: "ok" | "error" | "aborted" | "superseded" | "skipped" | "lost" | null;
+            sentence: string;
+            /** @description Its own wall time, much of it beside this job's */
+            time: {
+                wall_ms: number;
+                parts: components["schemas"]["WhyPart"][];
+            };
+            cost_usd: number | null;
+            /** @description Whether the cost of every call is known */
+            known: boolean;
+            failure: components["schemas"]["WhyFailure"];
+        };
+        WhyFailure: {
+            /**
+             * @description What it ended with, or what is being retried
+             * @enum {string}
+             */
+            type: "spawn_failed" | "restore_failed" | "snapshot_failed" | "sandbox_gone" | "entrypoint_failed" | "entrypoint_ended" | "sandbox_timeout" | "broker_unreachable" | "broker_timeout" | "broker_error" | "broker_full" | "breaker_open" | "stale_generation" | "runner_never_ready" | "runner_lost" | "runner_replaced" | "runner_shutdown" | "token_refused" | "protocol_unsupported" | "send_failed" | "not_accepted" | "no_repository" | "git_clone_failed" | "git_certificate_untrusted" | "git_host_not_found" | "git_unreachable" | "git_not_found" | "git_not_a_repository" | "git_repository_damaged" | "git_auth_failed" | "git_ref_not_found" | "git_no_default_branch" | "git_submodule_failed" | "repository_empty" | "git_unusable" | "git_config_failed" | "changes_unknown" | "git_timeout" | "secrets_lost" | "opencode_unhealthy" | "repository_config_invalid" | "mcp_server_failed" | "agent_warm_up_failed" | "agent_needed" | "opencode_died" | "opencode_hung" | "opencode_error" | "opencode_stopped" | "stuck_turn" | "tool_failed" | "permission_denied" | "tool_call_invalid" | "tool_timeout" | "tool_stuck" | "no_model_call" | "attachment_unreadable" | "empty_answer" | "useless_answers" | "agent_loop" | "model_call_limit" | "turn_time_limit" | "model_chain_exhausted" | "model_unknown" | "provider_rate_limited" | "provider_overloaded" | "provider_unavailable" | "provider_timeout" | "provider_auth_failed" | "provider_bad_request" | "provider_stream_cut" | "provider_bad_response" | "context_overflow" | "output_limit" | "content_filtered" | "user_abort" | "steered" | "withdrawn" | "queue_cleared" | "session_busy" | "session_hibernated" | "session_terminated" | "workflow_invalid" | "workflow_step_failed" | "command_failed" | "command_timeout" | "previous_step_failed" | "child_session_refused" | "parent_session_gone" | "client_closed_request" | "request_timeout" | "_OTHER";
+            /**
+             * @description Of the job; of what failed if the job has not ended
+             * @enum {string}
+             */
+            outcome: "ok" | "error" | "aborted" | "superseded" | "skipped" | "lost";
+            sentence: string;
+            /** @description The first cause, with the error type of its own; null if nothing but the failure itself is known */
+            cause: {
+                /** @enum {string} */
+                type: "spawn_failed" | "restore_failed" | "snapshot_failed" | "sandbox_gone" | "entrypoint_failed" | "entrypoint_ended" | "sandbox_timeout" | "broker_unreachable" | "broker_timeout" | "broker_error" | "broker_full" | "breaker_open" | "stale_generation" | "runner_never_ready" | "runner_lost" | "runner_replaced" | "runner_shutdown" | "token_refused" | "protocol_unsupported" | "send_failed" | "not_accepted" | "no_repository" | "git_clone_failed" | "git_certificate_untrusted" | "git_host_not_found" | "git_unreachable" | "git_not_found" | "git_not_a_repository" | "git_repository_damaged" | "git_auth_failed" | "git_ref_not_found" | "git_no_default_branch" | "git_submodule_failed" | "repository_empty" | "git_unusable" | "git_config_failed" | "changes_unknown" | "git_timeout" | "secrets_lost" | "opencode_unhealthy" | "repository_config_invalid" | "mcp_server_failed" | "agent_warm_up_failed" | "agent_needed" | "opencode_died" | "opencode_hung" | "opencode_error" | "opencode_stopped" | "stuck_turn" | "tool_failed" | "permission_denied" | "tool_call_invalid" | "tool_timeout" | "tool_stuck" | "no_model_call" | "attachment_unreadable" | "empty_answer" | "useless_answers" | "agent_loop" | "model_call_limit" | "turn_time_limit" | "model_chain_exhausted" | "model_unknown" | "provider_rate_limited" | "provider_overloaded" | "provider_unavailable" | "provider_timeout" | "provider_auth_failed" | "provider_bad_request" | "provider_stream_cut" | "provider_bad_response" | "context_overflow" | "output_limit" | "content_filtered" | "user_abort" | "steered" | "withdrawn" | "queue_cleared" | "session_busy" | "session_hibernated" | "session_terminated" | "workflow_invalid" | "workflow_step_failed" | "command_failed" | "command_timeout" | "previous_step_failed" | "child_session_refused" | "parent_session_gone" | "client_closed_request" | "request_timeout" | "_OTHER";
+                sentence: string;
+            } | null;
+            /** @description The cause first */
+            evidence: components["schemas"]["Evidence"][];
+            /** @description What to do; null if nothing is to be done */
+            remedy: string | null;
+        } | null;
         WebhookWithSecret: {
             id: string;
             url: string;
@@ -2154,6 +2358,12 @@ export interface components {
             createdBy: string | null;
             isCurrent: boolean;
         };
+        PageTicket: {
+            /** @description Opens one page session, once. For the fragment of a link: `/sign-in#ticket=…` */
+            ticket: string;
+            /** Format: date-time */
+            expiresAt: string;
+        };
         ClientEvent: {
             /** @enum {string} */
             type: "session";
@@ -2272,6 +2482,71 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
+    createPageSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ticket": "vlt_0123456789abcdefghjkmnpqrstvwxyz0123456789abcdefghjk"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreatePageSession"];
+            };
+        };
+        responses: {
+            /** @description The browser is signed in */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageSession"];
+                };
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    closePageSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The browser is signed out */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -3418,6 +3693,73 @@ export interface operations {
             };
         };
     };
+    findSessionIds: {
+        parameters: {
+            query: {
+                /** @description The beginning of an id, with or without what the ids of its kind begin with (`ses_`, `msg_`, `wfl_`, `att_`) */
+                prefix: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sessions' ids */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundIds"];
+                };
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    findIds: {
+        parameters: {
+            query: {
+                /** @description The beginning of an id, with or without what the ids of its kind begin with (`ses_`, `msg_`, `wfl_`, `att_`) */
+                prefix: string;
+            };
+            header?: never;
+            path: {
+                /** @description The session's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ids */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundIds"];
+                };
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getDiff: {
         parameters: {
             query?: {
@@ -3872,6 +4214,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createPageTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ticket */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageTicket"];
+                };
             };
             /** @description What is wrong (RFC 9457) */
             default: {
