@@ -1,6 +1,5 @@
 /** Draws what `valet watch` shows on a terminal. Pure. */
 
-import { visibleText } from "@valet/shared/visible-text";
 import { nowLines } from "../now-text.ts";
 import { wrap } from "../wrap.ts";
 import type { WatchModel } from "./watch-model.ts";

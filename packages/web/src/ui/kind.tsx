@@ -32,15 +32,21 @@ export function Swatch({ kind }: { readonly kind: Kind }) {
   return <i className={`bar ${KIND_LOOKS[kind].bar}`} aria-hidden="true" />;
 }
 
-/** Says what the colours and patterns mean. */
-export function Legend({ kinds }: { readonly kinds: readonly Kind[] }) {
+/** Says what the colours and patterns mean. @param words other words, for bars that stand for something larger */
+export function Legend({
+  kinds,
+  words = {},
+}: {
+  readonly kinds: readonly Kind[];
+  readonly words?: Partial<Readonly<Record<Kind, string>>>;
+}) {
   return (
     <ul className="legend" aria-label="What the colours mean">
       {kinds.map((kind) => (
         <li key={kind}>
           <span>
             <Swatch kind={kind} />
-            {KIND_LOOKS[kind].word}
+            {words[kind] ?? KIND_LOOKS[kind].word}
           </span>
         </li>
       ))}

@@ -58,7 +58,7 @@ export function InboxBar({ search, sessions, field, onCreate }: InboxBarProps) {
       />
       <span className="grow" />
       <span className="hidden wide:block">
-        <Legend kinds={["model", "queue", "lost"]} />
+        <Legend kinds={["model", "queue", "lost"]} words={{ model: "turn", queue: "in the queue" }} />
       </span>
       <Button look="primary" icon="add" hint="C" onClick={onCreate} aria-keyshortcuts="c">
         New session

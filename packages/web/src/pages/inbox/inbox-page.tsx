@@ -102,7 +102,7 @@ function GroupRows({ group, rows }: { readonly group: Group; readonly rows: read
       onFocus={(event) => setKept(event.target.closest<HTMLElement>("[data-session]")?.dataset.session)}
       onBlur={() => setKept(undefined)}
     >
-      <div className="inbox-columns mt-5">
+      <div className="inbox-columns">
         {heading}
         {group === "needs" && (
           <>

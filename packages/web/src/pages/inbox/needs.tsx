@@ -39,11 +39,13 @@ export function Needs({ row, verdict, now }: NeedsProps) {
     }
   }
   const word = stateWord(verdict.state);
+  // The list knows no content, such as what failed in the repository; the session itself does.
+  const { why } = now !== undefined && now.verdict.state === verdict.state ? now.verdict : verdict;
   return (
     <Said
       text={
         <>
-          <b>{`${word.charAt(0).toUpperCase()}${word.slice(1)}.`}</b> <Sentence text={verdict.why} max={600} />
+          <b>{`${word.charAt(0).toUpperCase()}${word.slice(1)}.`}</b> <Sentence text={why} max={600} />
         </>
       }
       actions={<Remedies sessionId={row.id} verdict={verdict} now={now} />}
