@@ -60,7 +60,7 @@ async function setUp(given: { home?: string; options?: Partial<TurnChangesOption
   const turn = async (id: string, work: () => void) => {
     changes.began(dispatchOf(id));
     work();
-    await changes.ended(dispatchOf(id), true);
+    await changes.ended(dispatchOf(id));
     return frames.findLast(({ attemptId }) => attemptId === id) as Frame;
   };
   const objects = () =>
@@ -89,15 +89,33 @@ test("each turn has what it changed, and its span the counts without a name", as
   await vi.waitFor(() => expect(objects()).toHaveLength(1));
 });
 
+test("a turn that changed nothing says so after a look", async () => {
+  const { turn } = await setUp();
+  expect((await turn("1", () => {})).facts).toMatchObject({ commits: 0, files_changed: 0, head_branch: "main" });
+});
+
+test("a turn that begins before the state of the one before is known names it, and is named", async () => {
+  const { changes, frames, write } = await setUp();
+  changes.began(dispatchOf("1"));
+  write("by-1", "1\n");
+  const looking = changes.ended(dispatchOf("1"));
+  changes.began(dispatchOf("2"));
+  write("by-2", "1\n");
+  await looking;
+  await changes.ended(dispatchOf("2"));
+  expect(frames.map(({ sharedWith }) => sharedWith)).toEqual([["2"], ["1"]]);
+  expect(pathsOf(frames[1] as Frame)).toContain("by-2");
+});
+
 test("turns that overlap name each other, and the next one names nobody", async () => {
   const { changes, frames, write, turn } = await setUp();
   changes.began(dispatchOf("a", "one"));
   changes.began(dispatchOf("b", "two"));
   write("by-a", "1\n");
   write("by-b", "1\n");
-  await changes.ended(dispatchOf("a", "one"), true);
+  await changes.ended(dispatchOf("a", "one"));
   write("later-by-b", "1\n");
-  await changes.ended(dispatchOf("b", "two"), true);
+  await changes.ended(dispatchOf("b", "two"));
   const [a, b] = frames as [Frame, Frame];
   expect([a.sharedWith, pathsOf(a)]).toEqual([["b"], ["by-a", "by-b"]]);
   expect([b.sharedWith, pathsOf(b)]).toEqual([["a"], ["by-a", "by-b", "later-by-b"]]);
@@ -112,7 +130,7 @@ test("a turn whose changes are unknown is in the next one's, which says so", asy
   write("by-1", "1\n");
   rmSync(head);
   execFileSync("mkfifo", [head]);
-  const hangs = changes.ended(dispatchOf("1"), true);
+  const hangs = changes.ended(dispatchOf("1"));
   await changes.stop();
   await hangs;
   expect(frames).toMatchObject([{ attemptId: "1", unknown: "runner_stopped", sharedWith: [] }]);
@@ -136,14 +154,11 @@ test("a git that hangs ends at the limit", async () => {
   expect(frame.facts).toBeUndefined();
 });
 
-test("a repository that is gone, one that is new, and a turn that cannot have changed anything", async () => {
-  const { turn, changes, frames, workspace, write } = await setUp();
+test("a repository that is gone, and one that is new", async () => {
+  const { turn, workspace, write } = await setUp();
   expect(await turn("1", () => rmSync(join(workspace, ".git"), { recursive: true }))).toMatchObject({
     unknown: "not_a_repository",
   });
-  changes.began(dispatchOf("2"));
-  await changes.ended(dispatchOf("2"), false);
-  expect(frames).toHaveLength(1);
   // The state before is that of a commit that went with its repository.
   expect(await turn("3", () => runGit(workspace, "init", "--quiet"))).toMatchObject({ unknown: "git_failed" });
   expect(pathsOf(await turn("4", () => write("new", "1\n")))).toEqual(["new"]);
@@ -171,7 +186,7 @@ test("a SessionAgent that does not take reports gets none", async () => {
   changes.isWanted = false;
   changes.began(dispatchOf("1"));
   write("a", "1\n");
-  await changes.ended(dispatchOf("1"), true);
+  await changes.ended(dispatchOf("1"));
   expect(frames).toEqual([]);
   changes.isWanted = true;
   expect(await turn("2", () => write("b", "1\n"))).toMatchObject({ sharedWith: ["1"] });

@@ -108,15 +108,15 @@ export class TurnChanges {
   }
 
   /**
-   * Finds out what an attempt changed, and reports it. Never rejects, and takes no longer than the limit.
-   * @param hasWorked whether the attempt can have changed anything by itself
+   * Finds out what an attempt changed, and reports it. Never rejects, and takes no longer than the limit. The next attempt need not
+   * wait for it: then the two are named as overlapping.
    */
-  async ended(dispatch: Dispatch, hasWorked: boolean): Promise<void> {
+  async ended(dispatch: Dispatch): Promise<void> {
     const job = this.#jobs.find(({ attemptId, to }) => attemptId === dispatch.attemptId && to === undefined);
     if (job === undefined) return;
     job.to = ++this.#now;
     this.#hasRepository ||= this.#snapshots.isRepository;
-    const taking = this.isWanted && hasWorked && this.#hasRepository ? this.#take(job, dispatch) : Promise.resolve();
+    const taking = this.isWanted && this.#hasRepository ? this.#take(job, dispatch) : Promise.resolve();
     this.#taking.add(taking);
     await taking;
     this.#taking.delete(taking);

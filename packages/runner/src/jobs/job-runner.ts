@@ -23,11 +23,8 @@ export interface JobRunnerOptions
 /** Is called at the start and the end of each attempt's work. */
 export interface WorkObserver {
   began(dispatch: PromptDispatch | WorkflowDispatch): void;
-  /**
-   * The channel's next job waits for it. Must not reject.
-   * @param hasWorked whether the job can have changed the workspace
-   */
-  ended(dispatch: PromptDispatch | WorkflowDispatch, hasWorked: boolean): Promise<void>;
+  /** Must not reject. If the job is one that changes files, the channel's next job waits for it. */
+  ended(dispatch: PromptDispatch | WorkflowDispatch): Promise<void>;
 }
 
 /** A job that has begun. */
@@ -126,7 +123,8 @@ export class JobRunner {
     const settled = done.then(async (result) => {
       this.#busy.delete(attemptId);
       this.#forget();
-      await this.#onWork?.ended(dispatch, canHaveWorked(dispatch, result));
+      const ended = this.#onWork?.ended(dispatch);
+      if (usedTools(dispatch, result)) await ended;
     });
     this.#channels.set(channel, settled);
     void settled.then(() => {
@@ -193,7 +191,10 @@ export class JobRunner {
   }
 }
 
-/** Returns whether a job can have changed files: the turn of a message does that by tools only. */
-function canHaveWorked(dispatch: PromptDispatch | WorkflowDispatch, result: unknown): boolean {
+/**
+ * Returns whether a job has run commands or tools. Others may change files, too, by an attachment or a plugin for example, but rarely:
+ * a conversation does not wait for that.
+ */
+function usedTools(dispatch: PromptDispatch | WorkflowDispatch, result: unknown): boolean {
   return !("messageId" in dispatch) || (result as TurnResult).summary.toolCalls > 0;
 }

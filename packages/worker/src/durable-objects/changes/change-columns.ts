@@ -32,15 +32,6 @@ export function unknownChanges(why: ChangesUnknown | null): ChangeColumns {
   return { ...UNKNOWN, changes_unknown: why };
 }
 
-/** The columns of a turn that used no tool: it cannot have changed anything, so the runner does not look. */
-export const NO_CHANGES: ChangeColumns = {
-  ...UNKNOWN,
-  commits: 0,
-  files_changed: 0,
-  lines_added: 0,
-  lines_removed: 0,
-};
-
 /** Returns the columns of what was stored. */
 export function columnsOf(stored: StoredChanges): ChangeColumns {
   const { commits, files_changed, lines_added, lines_removed, head_branch, head_revision, changes_unknown } = stored;

@@ -149,13 +149,13 @@ describe("a report", () => {
 });
 
 describe("without a report", () => {
-  test("a turn without tools has changed nothing", async () => {
+  test("it is not known of a turn without tools either: an attachment or a hook may have changed files", async () => {
     const { turn, diff } = await start();
     await turn(undefined, { summary: { ...NO_WORK, toolCalls: 0 } });
     expect(await diff()).toMatchObject({
-      turns: [{ unknown: null, commits: 0, files_changed: 0, patch: "empty" }],
-      lines_added: 0,
-      unknown_turns: 0,
+      turns: [{ unknown: "not_reported", commits: null, files_changed: null, patch: "none" }],
+      lines_added: null,
+      unknown_turns: 1,
     });
   });
 

@@ -13,7 +13,7 @@ import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link"
 import type { SpanFrame, SpansAck } from "@valet/shared/protocol/span-frame";
 import type { Transactions } from "../core/transactions.ts";
 import type { JobStore } from "../queue/job-store.ts";
-import { NO_CHANGES, type StoredChanges, unknownChanges } from "./change-columns.ts";
+import { type StoredChanges, unknownChanges } from "./change-columns.ts";
 
 /** What an attempt changed is known now, or why it is not. */
 export interface ChangesEvent {
@@ -86,7 +86,7 @@ export class TurnChanges {
     const { files = [], commit_list = [], is_patch_whole = true, ...counts } = facts ?? {};
     const hasDetails = files.length > 0 || commit_list.length > 0 || patch !== undefined;
     const stored: StoredChanges = {
-      ...(facts === undefined ? unknownChanges(reasonOf(unknown)) : { ...NO_CHANGES, ...counts }),
+      ...(facts === undefined ? unknownChanges(reasonOf(unknown)) : { ...unknownChanges(null), ...counts }),
       is_patch_whole,
       has_details: hasDetails,
       shared_with: [...new Set(sharedWith.flatMap((id) => jobs.attempt(id)?.jobIds ?? []))],

@@ -4,13 +4,7 @@ import { knownSum } from "@valet/shared/protocol/cost";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
-import {
-  type ChangeColumns,
-  columnsOf,
-  NO_CHANGES,
-  type StoredChanges,
-  unknownChanges,
-} from "../changes/change-columns.ts";
+import { type ChangeColumns, columnsOf, type StoredChanges, unknownChanges } from "../changes/change-columns.ts";
 import type { IdRange } from "../core/id-range.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { originOfSession, type SessionRecord } from "../core/session-state.ts";
@@ -126,7 +120,7 @@ export class TurnRecords {
       message_trace_id: jobs[0] !== undefined && isTraced(jobs[0].context) ? jobs[0].context.traceId : null,
       aborted_by: isCut(outcome) ? (attempt.stop?.by ?? null) : null,
       answered_by: answerers.length === 0 ? null : [...answerers],
-      ...firstChanges(jobs[0]?.kind, measured.toolCalls, errorType, session.repoUrl !== undefined),
+      ...firstChanges(errorType, session.repoUrl !== undefined),
     };
     const { usd, lacking } = this.#totals();
     const isLacking = record.cost_usd === null || (record.calls_without_cost ?? 0) > 0;
@@ -201,7 +195,7 @@ export class TurnRecords {
       "SELECT record FROM turns WHERE attempt_id IN (SELECT value FROM json_each(?)) ORDER BY seq",
       JSON.stringify(attemptIds),
     );
-    return rows.toArray().map(({ record }) => upToDate(JSON.parse(record) as TurnRecord));
+    return rows.toArray().map(({ record }) => today(JSON.parse(record) as TurnRecord));
   }
 
   /** Returns the known cost of all turns; `null` if it is 0 and a part is unknown. `isPartial`: some cost is unknown. */
@@ -222,24 +216,22 @@ export class TurnRecords {
 }
 
 function recordOf({ record, counts }: Record<string, SqlStorageValue>): TurnRecord {
-  const known = typeof counts === "string" ? columnsOf(JSON.parse(counts) as StoredChanges) : undefined;
-  return { ...upToDate(JSON.parse(record as string) as TurnRecord), ...known };
+  const upToDate = today(JSON.parse(record as string) as TurnRecord);
+  // Without a report nothing is known. Earlier versions stored zeros for turns that used no tools.
+  const changes =
+    typeof counts === "string"
+      ? columnsOf(JSON.parse(counts) as StoredChanges)
+      : unknownChanges(upToDate.changes_unknown ?? null);
+  return { ...upToDate, ...changes };
 }
 
-/** Returns what is known about a turn's changes when it ends; the runner says the rest afterwards. */
-function firstChanges(
-  kind: JobRow["kind"] | undefined,
-  toolCalls: number | null | undefined,
-  errorType: ErrorType | null | undefined,
-  hasRepository: boolean,
-): ChangeColumns {
-  if (!hasRepository) return unknownChanges(null);
-  if (kind === "message" && toolCalls === 0) return NO_CHANGES;
-  return unknownChanges(errorType === "runner_lost" ? "sandbox_lost" : null);
+/** Returns what is known about a turn's changes when it ends: nothing, whatever it did. The runner says the rest afterwards. */
+function firstChanges(errorType: ErrorType | null | undefined, hasRepository: boolean): ChangeColumns {
+  return unknownChanges(hasRepository && errorType === "runner_lost" ? "sandbox_lost" : null);
 }
 
 /** Returns a record in today's form: earlier versions lack columns, and stored the reason of every outcome in `error_type`. */
-function upToDate(record: TurnRecord): TurnRecord {
+function today(record: TurnRecord): TurnRecord {
   const { outcome, error_type, outcome_reason = null } = record;
   return { ...ADDED_LATER, ...record, ...(outcome_reason === null && reasonColumns(outcome, error_type)) };
 }
