@@ -54,6 +54,7 @@ const ROOMS = {
     "log-failure.ts",
     "worker-tracing.ts",
   ],
+  upkeep: ["database", "contract.ts", "bindings.ts", "config.ts", "log-failure.ts"],
   auth: ["core", "database"],
   database: ["core"],
   broker: [],

@@ -41,7 +41,7 @@ export function statsLines(stats: TurnStats, width: number): string[] {
   return [...head, "", ...body].map((line) => cut(line, width));
 }
 
-function headLines({ total, from, to, source, error_bound, groups_left_out }: TurnStats): string[] {
+function headLines({ total, from, to, source, error_bound, incomplete, groups_left_out }: TurnStats): string[] {
   const period = `${minute(from)} to ${minute(to)} UTC`;
   if (total.turns === 0) return [`No turns from ${period}.`];
   const outcomes = Object.entries(total.outcomes).map(([outcome, turns]) => `${turns} ${outcome}`);
@@ -50,6 +50,9 @@ function headLines({ total, from, to, source, error_bound, groups_left_out }: Tu
     `${counted(total.turns, "turn")} from ${period}`,
     `${outcomes.join(", ")}; ${costOf(total)} in total`,
     source === "turns" ? "percentiles: exact" : `percentiles: from hourly histograms, ${bound}`,
+    ...(incomplete
+      ? ["incomplete: turns from before an upgrade are still being added, which takes minutes to hours"]
+      : []),
     ...(groups_left_out === undefined ? [] : [`${counted(groups_left_out, "group")} with few turns not shown`]),
   ];
 }

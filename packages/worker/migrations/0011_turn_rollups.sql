@@ -71,4 +71,12 @@ BEGIN
 CREATE TRIGGER turns_roll_up AFTER INSERT ON turns
 BEGIN
   INSERT INTO turn_facts SELECT * FROM turn_facts WHERE attempt_id = NEW.attempt_id; END;
-INSERT INTO turn_facts SELECT * FROM turn_facts;
+
+-- Turns from before are added in steps by the Worker's upkeep (database/rollup-fill.ts), since one statement for all would exceed the
+-- limits of D1. `after` is the last attempt that was added; without a row all were. Whatever the trigger adds meanwhile is skipped then.
+CREATE TABLE rollup_fill (one INTEGER PRIMARY KEY CHECK (one = 1), after TEXT NOT NULL);
+CREATE TABLE rolled_up_meanwhile (attempt_id TEXT PRIMARY KEY) WITHOUT ROWID;
+INSERT INTO rollup_fill SELECT 1, '' WHERE EXISTS (SELECT 1 FROM turns);
+CREATE TRIGGER turns_rolled_up_meanwhile AFTER INSERT ON turns WHEN EXISTS (SELECT 1 FROM rollup_fill WHERE after < NEW.attempt_id)
+BEGIN
+  INSERT INTO rolled_up_meanwhile VALUES (NEW.attempt_id); END;

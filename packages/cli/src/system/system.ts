@@ -18,6 +18,7 @@ import { startWorker } from "./worker.ts";
 import { WORKER_DIR } from "./worker-bundle.ts";
 import { createWorkerLog } from "./worker-log.ts";
 import { endLeftWorkerd } from "./worker-process.ts";
+import { keepUp } from "./worker-upkeep.ts";
 
 export interface SystemOptions {
   readonly stateDir: string;
@@ -106,6 +107,9 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     stops.push(() => worker.stop());
     const db = await worker.database();
     await prepareDatabase(db, join(WORKER_DIR, "migrations"));
+    const upkeep = new AbortController();
+    void keepUp({ run: () => worker.runUpkeep(), log, signal: upkeep.signal });
+    stops.push(async () => upkeep.abort());
     const token = await ensureToken(db, secrets.token);
     writeSecrets(state, { ...secrets, token });
     writeConnection(state, { url, token, brokerUrl: broker.url, uses: usesOf(model, env) });

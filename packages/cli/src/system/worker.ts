@@ -27,6 +27,8 @@ export interface WorkerOptions {
 export interface Worker {
   /** Returns the D1 database with all sessions' projections. */
   database(): Promise<D1Database>;
+  /** Runs the Worker's upkeep once. Rejects while the Worker is away. */
+  runUpkeep(): Promise<unknown>;
   /** Stops the Worker. Idempotent. */
   stop(): Promise<void>;
 }
@@ -76,6 +78,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   return {
     database: () => miniflare.getD1Database("DB"),
+    runUpkeep: async () => (await miniflare.getWorker("valet")).scheduled({}),
     stop: async () => {
       stopping.abort();
       await probing;

@@ -148,6 +148,10 @@ export const TurnStats = z.object({
   error_bound: amount.describe(
     "The relative error of percentiles, at most; 0 if they are exact. Counts and sums are always exact",
   ),
+  incomplete: z
+    .literal(true)
+    .optional()
+    .describe("The rollups lack turns from before an upgrade, which are still being added to them"),
   by: z.array(z.enum(STATS_KEYS)),
   total: TurnGroup,
   groups: z

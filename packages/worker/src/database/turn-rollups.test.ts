@@ -5,6 +5,7 @@ import { MEASURES, type Measure } from "@valet/shared/protocol/turn-stats";
 import { expect, test } from "vitest";
 import { bindings } from "../../test/bindings.ts";
 import { TURN } from "../../test/turn-record.ts";
+import { fillRollups, isFilling } from "./rollup-fill.ts";
 import { migrate } from "./setup.ts";
 import { readRollups } from "./turn-rollups.ts";
 import { upsertTurn } from "./turns.ts";
@@ -24,22 +25,67 @@ function measured(value: number): Partial<TurnRecord> {
   return Object.fromEntries(MEASURES.map((name) => [name, value]));
 }
 
-test("turns from before the rollups are in them, from the migration on", async () => {
+/** Adds all turns from before. @returns the number of steps */
+async function fill(): Promise<number> {
+  let steps = 1;
+  while (await fillRollups(DB)) steps++;
+  return steps;
+}
+
+test("turns from before the rollups are added in bounded steps, each once, while others arrive", async () => {
   await migrate(
     DB,
-    MIGRATIONS.filter(({ name }) => !name.includes("turn_rollups")),
+    MIGRATIONS.filter(({ name }) => !/turn_rollups|upkeep/.test(name)),
   );
-  await DB.batch(
-    [turn({ turn_ms: 500 }), turn({ turn_ms: 700, user_id: null })].map((each) => upsertTurn(DB, "old", each)),
-  );
+  await upsertTurn(DB, "old", turn({ turn_ms: 500 })).run();
+  const columns = Object.keys(TURN).join(", ");
+  await DB.prepare(
+    `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2600)
+     INSERT INTO turns (owner_id, ${columns}) SELECT owner_id, ${columns.replace("attempt_id", "'old_' || n").replace("turn_ms", "n")} FROM turns, n`,
+  ).run();
   await migrate(DB, MIGRATIONS);
-  await upsertTurn(DB, "old", turn({ turn_ms: 900 })).run();
+  expect(await isFilling(DB)).toBe(true);
+  // The trigger adds the new ones: whether their place is before or behind that of the next step, they count once.
+  await upsertTurn(DB, "old", turn({ attempt_id: "old_1500_new", turn_ms: 0 })).run();
+  // Two at the same time do the work of one.
+  await Promise.all([fillRollups(DB), fillRollups(DB)]);
+  for (const attempt_id of ["att_0", "zzz"]) await upsertTurn(DB, "old", turn({ attempt_id, turn_ms: 0 })).run();
+  const steps = await fill();
+  expect(steps).toBeGreaterThanOrEqual(5);
+  expect(steps).toBeLessThanOrEqual(7);
+  expect(await isFilling(DB)).toBe(false);
+  expect((await DB.prepare("SELECT 1 FROM rolled_up_meanwhile").all()).results).toEqual([]);
+
   const found = await rollups("old");
-  expect(found.map(({ keys, turns }) => [keys.user, turns])).toEqual([
-    [null, 1],
-    ["ann", 2],
-  ]);
-  expect(found[1]?.measures.turn_ms).toEqual(histogramOf([500, 900]));
+  expect(found.map(({ turns }) => turns)).toEqual([2604]);
+  const durations = [0, 0, 0, 500, ...Array.from({ length: 2600 }, (_, n) => n + 1)];
+  expect(found[0]?.measures.turn_ms).toEqual(histogramOf(durations));
+  // Nothing is left to do, and later turns are marked no more.
+  expect(await fillRollups(DB)).toBe(false);
+  await upsertTurn(DB, "old", turn({ attempt_id: "zzzz" })).run();
+  expect((await DB.prepare("SELECT 1 FROM rolled_up_meanwhile").all()).results).toEqual([]);
+});
+
+test("a database that an earlier version of the migration has filled has nothing to add", async () => {
+  const upkeep = MIGRATIONS.filter(({ name }) => name.includes("upkeep"));
+  expect(upkeep).toHaveLength(1);
+  await migrate(DB, MIGRATIONS);
+  await DB.batch(
+    [
+      "DROP TRIGGER turns_rolled_up_meanwhile",
+      "DROP TABLE rollup_fill",
+      "DROP TABLE rolled_up_meanwhile",
+      "DROP INDEX sessions_by_end",
+      "DROP TABLE retention_sweep",
+      "DELETE FROM d1_migrations WHERE name LIKE '%upkeep%'",
+    ].map((statement) => DB.prepare(statement)),
+  );
+  await upsertTurn(DB, "filled", turn()).run();
+  await migrate(DB, MIGRATIONS);
+  await upsertTurn(DB, "filled", turn()).run();
+  expect(await isFilling(DB)).toBe(false);
+  expect(await fillRollups(DB)).toBe(false);
+  expect((await rollups("filled")).map(({ turns }) => turns)).toEqual([2]);
 });
 
 test("a turn that is projected several times counts once, and writes one rollup", async () => {

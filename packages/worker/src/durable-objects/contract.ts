@@ -123,6 +123,8 @@ export interface SessionCalls extends CapacityHolder {
    * @returns false if there is no session that could store them
    */
   recordSpans(otlpJson: string): Promise<boolean>;
+  /** Begins the session's deletion if its retention period is over. */
+  checkRetention(): Promise<void>;
 
   // Calls between sessions of one family. Each is idempotent.
 

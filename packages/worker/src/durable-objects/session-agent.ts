@@ -312,6 +312,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return parts !== undefined;
   }
 
+  async checkRetention(): Promise<void> {
+    const parts = this.#existing;
+    parts?.transactions.run(() => parts.deletion.checkRetention());
+  }
+
   async adoptChild(childId: string, ctx: CallContext): Promise<Result<{ readonly depth: number }>> {
     return this.#changeFamily(ctx, ({ children }) => children.adopt(childId));
   }

@@ -17,6 +17,8 @@ export const BOUNDED_TABLES: Readonly<Record<string, string>> = {
   pragma_table_info: "the columns of one table",
   projected_session: "one row",
   projected_turns: "turns that D1 lacks; the last ones, unless D1 is away",
+  retention_sweep: "one row",
+  rollup_fill: "one row, or none",
   sandbox_starts: "the last starts (start-times.ts)",
   schema_version: "one row",
   session: "one row",
@@ -156,6 +158,36 @@ function turnsBy(candidates: string, index: string, equal: string, covers = true
     { statement: `SELECT 1 ${where} OFFSET ?14`, steps: [passed], because },
   ];
 }
+
+const FILL = "the turns of one step of the fill, at most 500 and those that arrived since then (rollup-fill.ts)";
+
+const OF_UPKEEP: readonly BoundedStatement[] = [
+  {
+    statement: "SELECT id, updated_at AS updatedAt FROM sessions WHERE status = 'terminated' … LIMIT ?",
+    steps: ["SEARCH sessions USING INDEX sessions_by_end ((updated_at,id)>(?,?) AND updated_at<?)"],
+    because: PAGE,
+  },
+  {
+    statement: "SELECT MAX(attempt_id) AS upTo FROM (SELECT attempt_id FROM turns … LIMIT 500)",
+    steps: ["SEARCH turns USING PRIMARY KEY (attempt_id>?)"],
+    because: PAGE,
+  },
+  {
+    statement: "INSERT INTO turn_facts SELECT * FROM turn_facts WHERE attempt_id > ?1 …",
+    steps: ["SEARCH turns USING PRIMARY KEY (attempt_id>? AND attempt_id<?)"],
+    because: FILL,
+  },
+  {
+    statement: "DELETE FROM rolled_up_meanwhile WHERE attempt_id > ?1 AND attempt_id <= ?2 …",
+    steps: ["SEARCH rolled_up_meanwhile USING PRIMARY KEY (attempt_id>? AND attempt_id<?)"],
+    because: FILL,
+  },
+  {
+    statement: "DELETE FROM rolled_up_meanwhile WHERE attempt_id > ?",
+    steps: ["SEARCH rolled_up_meanwhile USING PRIMARY KEY (attempt_id>?)"],
+    because: "turns that arrived during the last step of the fill",
+  },
+];
 
 const OF_TURNS: readonly BoundedStatement[] = [
   ...turnsBy("owner_id = ?1", "turns_by_owner", "owner_id=?"),
@@ -443,6 +475,7 @@ export const BOUNDED_STATEMENTS: readonly BoundedStatement[] = [
   ...IN_DATABASE,
   ...OF_OWNERS,
   ...OF_TURNS,
+  ...OF_UPKEEP,
   ...OF_THE_QUEUE,
   ...OF_THE_SESSION,
   ...OF_TRACES,

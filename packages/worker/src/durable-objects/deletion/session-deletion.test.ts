@@ -356,6 +356,32 @@ describe("the retention period", () => {
     expect(await session.timers()).toContain("retention");
   });
 
+  test("that was shortened after its end, or began with no timer, is over at once when the upkeep asks", async () => {
+    const [shortened, old, early, asleepOne] = [
+      await terminated(),
+      await terminated(),
+      await terminated(),
+      await asleep(),
+    ];
+    await ended(shortened, 31);
+    await shortened.crash();
+    await ended(early, 29);
+    await old.reaches("terminated");
+    await runInDurableObject(old.stub, (_object, { storage }) => {
+      const record = "json_remove(json_set(record, '$.updatedMs', 1000), '$.terminatedMs')";
+      storage.sql.exec(`UPDATE session SET record = ${record}`);
+      storage.sql.exec("DELETE FROM timers WHERE kind = 'retention'");
+    });
+    await old.crash();
+    for (const { stub } of [shortened, old, early, asleepOne]) await stub.checkRetention();
+    await expectDeleted(shortened, { reason: "retention", deleted_by: null });
+    await expectDeleted(old, { reason: "retention" });
+    for (const session of [early, asleepOne]) expect(await session.view()).not.toHaveProperty("deletion");
+    // An object that is gone, or never was, stores nothing.
+    await shortened.stub.checkRetention();
+    await expectDeleted(shortened, { reason: "retention" });
+  });
+
   test("begins with no other end: a session that sleeps or failed stays", async () => {
     const session = await asleep();
     expect(await session.timers()).not.toContain("retention");

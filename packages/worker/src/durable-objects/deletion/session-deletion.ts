@@ -104,6 +104,12 @@ export class SessionDeletion {
     if (reason !== "retention") children.deleteAll(by);
   }
 
+  /** Begins the deletion of a terminated session whose retention period is over. */
+  checkRetention(): void {
+    const { state, deletion } = this.#options.state.record;
+    if (state === "terminated" && deletion === undefined) this.#onRetention();
+  }
+
   /** Starts the retention period. */
   onTerminated(): void {
     const { state, timers } = this.#options;

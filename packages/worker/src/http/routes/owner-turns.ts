@@ -15,6 +15,7 @@ import {
   TurnStatsQuery,
   TurnsQuery,
 } from "@valet/shared/protocol/turn-stats";
+import { isFilling } from "../../database/rollup-fill.ts";
 import { listSortedTurns, listTurns, type Period, readExactly, type TurnFilter } from "../../database/turn-lists.ts";
 import { readRollups } from "../../database/turn-rollups.ts";
 import { badCursor, encodeCursor } from "../../durable-objects/core/cursor.ts";
@@ -111,10 +112,15 @@ ownerTurns.openapi(
       return c.json({ ...period, source: "turns" as const, error_bound: 0, by, ...viewOf(stats) }, 200);
     }
     const hours = wholeHours(period);
-    const rollups = await readRollups(c.env.DB, c.var.ownerId, filter, hours);
+    const [rollups, isIncomplete] = await Promise.all([
+      readRollups(c.env.DB, c.var.ownerId, filter, hours),
+      isFilling(c.env.DB),
+    ]);
     if (rollups === undefined) throw refused("from", "the period has too many rollups: choose a shorter one");
     const stats = groupTurns(rollups, by);
-    return c.json({ ...hours, source: "rollups" as const, error_bound: ERROR_BOUND, by, ...viewOf(stats) }, 200);
+    const source = { source: "rollups" as const, error_bound: ERROR_BOUND };
+    const incomplete = isIncomplete ? { incomplete: true as const } : {};
+    return c.json({ ...hours, ...source, ...incomplete, by, ...viewOf(stats) }, 200);
   },
 );
 
