@@ -32,10 +32,3 @@ export function timeOf(option: string, text: string, nowMs: number): string {
 
 /** The last time that a Date holds. */
 const MAX_TIME_MS = 8.64e15;
-
-/** Says a duration with a unit that people read: `500 ms`, `1.5 s`, `30 s`, `15 min`, `2 h`. */
-export function formatDuration(ms: number): string {
-  const [unit, unitMs] =
-    ms < 1_000 ? ["ms", 1] : ms < 120_000 ? ["s", 1_000] : ms < 7_200_000 ? ["min", 60_000] : ["h", 3_600_000];
-  return `${Math.round((ms / Number(unitMs)) * 10) / 10} ${unit}`;
-}

@@ -46,7 +46,7 @@ test("each span is told when it begins and when it ends, once, and the end of al
   const open = span(1);
   const ended = span(1, { endUs: 3_001_000, outcome: "error", isError: true });
   const { lines, asked, followed } = await follow([[open], [open, span(2, { endUs: 4000 })], [ended]]);
-  expect(lines).toEqual(["   began  … span 1", "     2ms  span 2", "   3.00s  ✗ span 1  (error)"]);
+  expect(lines).toEqual(["   began  … span 1", "    2 ms  span 2", "   3.0 s  ✗ span 1  (error)"]);
   expect(asked.slice(0, 3)).toEqual([undefined, "1", "2"]);
   expect(endedText("ses_1", "t", followed)).toBe("The trace has ended: 2 spans, 1 error. See it: valet trace ses_1 t.");
 });
@@ -54,7 +54,7 @@ test("each span is told when it begins and when it ends, once, and the end of al
 test("a Valet that does not answer is asked again; a refusal ends it", async () => {
   const away = new UserError("no answer");
   const { lines } = await follow([away, new ApiError(503, "busy", "busy"), [span(1, { endUs: 2000 })]]);
-  expect(lines).toEqual([...Array(2).fill("Valet does not answer; trying again."), "     1ms  span 1"]);
+  expect(lines).toEqual([...Array(2).fill("Valet does not answer; trying again."), "    1 ms  span 1"]);
   const unknown = new ApiError(404, "trace-not-found", "No such trace.");
   await expect(follow([unknown])).rejects.toBe(unknown);
 });

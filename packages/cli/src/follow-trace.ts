@@ -1,11 +1,12 @@
 /** Follows a trace until it has ended: reads its skeleton again and again, each time only what is new. */
+
 import { setTimeout as sleep } from "node:timers/promises";
+import { breakdownText } from "@valet/shared/duration-text";
 import { decodeSkeleton, type SkeletonSpan, type TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import type { ApiClient } from "./api-client.ts";
 import { ApiError } from "./api-transport.ts";
 import { counted } from "./counted.ts";
 import { UserError } from "./errors.ts";
-import { formatMillis } from "./trace-tree.ts";
 
 /** How often the trace is read, in ms. */
 const POLL_MS = 500;
@@ -78,7 +79,7 @@ export async function followTrace(
 /** Returns the line of a span that has begun or ended, with the time of that. */
 export function spanLine({ name, startUs, endUs, isError, outcome }: SkeletonSpan): string {
   const at = new Date((endUs ?? startUs) / 1000).toISOString().slice(11, 19);
-  const what = endUs === undefined ? "began" : formatMillis((endUs - startUs) / 1000);
+  const what = endUs === undefined ? "began" : breakdownText((endUs - startUs) / 1000);
   const mark = isError ? "✗ " : endUs === undefined ? "… " : "";
   const note = outcome === undefined || outcome === "ok" ? "" : `  (${outcome})`;
   return `${at}  ${what.padStart(8)}  ${mark}${name}${note}`;

@@ -1,7 +1,8 @@
 /** The texts of what a session does now, for people. Pure. */
+
+import { ageText, limitText } from "@valet/shared/duration-text";
 import { costText } from "@valet/shared/protocol/cost";
 import type { AttentionItem, NowView, RunNow, StepNow } from "@valet/shared/protocol/now";
-import { formatAge } from "./age-text.ts";
 import { counted } from "./counted.ts";
 import { placeText } from "./queue-text.ts";
 
@@ -11,9 +12,9 @@ const MAX_SHOWN = 60;
 /** Returns the lines that show what a session does. @param nowMs epoch ms; the view's own time by default */
 export function nowLines(now: NowView, nowMs = Date.parse(now.at)): string[] {
   const { verdict, running, queue, queueLength, start, title, capacityPlace } = now;
-  const since = (time: string) => formatAge(Math.max(0, nowMs - Date.parse(time)));
+  const since = (time: string) => ageText(nowMs - Date.parse(time));
   const { state, why, nextStep, command, rule, threshold_ms } = verdict;
-  const threshold = threshold_ms === null ? "" : `, from ${formatAge(threshold_ms)} on`;
+  const threshold = threshold_ms === null ? "" : `, from ${limitText(threshold_ms)} on`;
   return [
     [now.sessionId, ...(title === null ? [] : [title])].join("  "),
     `${state} for ${since(verdict.since)} (${now.status}; rule ${rule}${threshold})`,
@@ -62,7 +63,7 @@ export function stepText({ kind, name, since, heardAt, lastByteAt, timeout_ms }:
   const heard = heardAt === null ? `no ${what} yet` : `last ${what} ${age(heardAt)} ago`;
   const isAlive = heardAt === null && lastByteAt !== null;
   const notes = [
-    ...(timeout_ms === null ? [] : [`limit ${formatAge(timeout_ms)}`]),
+    ...(timeout_ms === null ? [] : [`limit ${limitText(timeout_ms)}`]),
     ...(what === undefined || kind === "command" ? [] : [heard]),
     ...(isAlive ? [`last byte ${age(lastByteAt)} ago`] : []),
   ];
@@ -77,7 +78,7 @@ export function attentionLines(items: readonly AttentionItem[]): string[] {
     const { state, value_ms, why, nextStep, command } = verdict;
     const of = title ?? repoUrl;
     return [
-      [sessionId, `${state} for ${formatAge(value_ms)}`, ...(of === null ? [] : [of])].join("  "),
+      [sessionId, `${state} for ${ageText(value_ms)}`, ...(of === null ? [] : [of])].join("  "),
       `  ${why}`,
       `  next: ${nextStep}${command === null ? "" : ` ${command}`}`,
     ];
@@ -88,7 +89,7 @@ export function attentionLines(items: readonly AttentionItem[]): string[] {
 export function queueLines(now: NowView): string[] {
   const { running, queue, queueLength } = now;
   if (running.length === 0 && queue.length === 0) return ["The queue is empty, and nothing runs."];
-  const age = (time: string) => formatAge(Math.max(0, Date.parse(now.at) - Date.parse(time)));
+  const age = (time: string) => ageText(Date.parse(now.at) - Date.parse(time));
   return [
     ...running.flatMap((run) => runLines(run, age)),
     ...queue.map(

@@ -7,7 +7,7 @@ export const VERDICT = {
   state: "quiet",
   since: T0,
   why: "The model `m` has not begun its answer. More than 60 s is unusual.",
-  nextStep: "Watch whether it goes on; if not, abort it and send the message again.",
+  nextStep: "Watch whether it continues; if not, abort it and send the message again.",
   command: "valet watch ses_a",
   rule: "step_quiet",
   threshold_ms: 60_000,

@@ -3,7 +3,7 @@ import { VERDICT } from "./sample-now.ts";
 import { statusLines } from "./status-list.ts";
 
 const line =
-  "ses_a  quiet                   1 min 40 s  The model `m` has not begun its answer. More than 60 s is unusual.";
+  "ses_a  quiet                     1 m 40 s  The model `m` has not begun its answer. More than 60 s is unusual.";
 
 test("in a pipe, and on a wide terminal, each session is a line", () => {
   expect(statusLines([{ sessionId: "ses_a", verdict: VERDICT }])).toEqual([line]);
@@ -12,7 +12,7 @@ test("in a pipe, and on a wide terminal, each session is a line", () => {
 
 test("on a narrow terminal what is too long is below, between words", () => {
   expect(statusLines([{ sessionId: "ses_a", verdict: VERDICT }], 60)).toEqual([
-    "ses_a  quiet for 1 min 40 s",
+    "ses_a  quiet for 1 m 40 s",
     "  The model `m` has not begun its answer. More than 60 s is",
     "  unusual.",
   ]);

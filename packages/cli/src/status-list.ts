@@ -1,12 +1,13 @@
 /** The text of a list of sessions and what they do. Pure. */
+
+import { ageText } from "@valet/shared/duration-text";
 import type { NowView } from "@valet/shared/protocol/now";
 import type { VerdictView } from "@valet/shared/protocol/verdict";
-import { formatAge } from "./age-text.ts";
 import { wrap } from "./wrap.ts";
 
 /** Returns a session as one line: its id, verdict, age and why. */
 function statusLine(sessionId: string, verdict: VerdictView): string {
-  return [sessionId, verdict.state.padEnd(20), formatAge(verdict.value_ms).padStart(12), verdict.why].join("  ");
+  return [sessionId, verdict.state.padEnd(20), ageText(verdict.value_ms).padStart(12), verdict.why].join("  ");
 }
 
 /**
@@ -19,6 +20,6 @@ export function statusLines(sessions: readonly Pick<NowView, "sessionId" | "verd
     if (columns === undefined || line.length <= columns) return [line];
     const indent = "  ";
     const why = wrap(verdict.why, Math.max(1, columns - indent.length));
-    return [`${sessionId}  ${verdict.state} for ${formatAge(verdict.value_ms)}`, ...why.map((each) => indent + each)];
+    return [`${sessionId}  ${verdict.state} for ${ageText(verdict.value_ms)}`, ...why.map((each) => indent + each)];
   });
 }

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { formatAge } from "./age-text.ts";
-import { buildTrees, formatMillis, readSpans, renderTrees, type TraceNode, type TraceSpan } from "./trace-tree.ts";
+import { buildTrees, readSpans, renderTrees, type TraceNode, type TraceSpan } from "./trace-tree.ts";
 
 function span(
   spanId: string,
@@ -72,9 +71,9 @@ describe("lines", () => {
       span("open", "root", { startMs: 2500, endMs: undefined }),
     ];
     expect(renderTrees(buildTrees(spans), 3000)).toEqual([
-      "     +0ms     2.00s  ████████████████████████  root",
-      "   +1.00s     1.00s  ············████████████  ├─ ✗ child  (tool_failed)",
-      "   +1.50s      open  ··················██████  └─ … open  open 0 s",
+      "     +0 ms      2.0 s  ████████████████████████  root",
+      "    +1.0 s      1.0 s  ············████████████  ├─ ✗ child  (tool_failed)",
+      "    +1.5 s       open  ··················██████  └─ … open  open 0 s",
     ]);
   });
 
@@ -163,25 +162,6 @@ test("OTLP/JSON is read with times exact to the microsecond", () => {
       attributes: { n: 7, l: ["a"] },
     },
   ]);
-});
-
-test.each([
-  [0, "0 s"],
-  [59_999, "59 s"],
-  [200_000, "3 min 20 s"],
-  [7_500_000, "2 h 5 min"],
-])("an age of %d ms is %s", (ms, text) => {
-  expect(formatAge(ms)).toBe(text);
-});
-
-test.each([
-  [0, "0ms"],
-  [0.44, "0.4ms"],
-  [83.2, "83ms"],
-  [1240, "1.24s"],
-  [125_000, "2m05s"],
-])("%d ms is %s", (ms, text) => {
-  expect(formatMillis(ms)).toBe(text);
 });
 
 test.each([

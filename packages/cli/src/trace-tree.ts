@@ -1,8 +1,8 @@
 /** Shows a trace as a tree in the terminal, from its OTLP/JSON. Pure. */
 
+import { ageText, breakdownText } from "@valet/shared/duration-text";
 import { costText } from "@valet/shared/protocol/cost";
 import { z } from "zod";
-import { formatAge } from "./age-text.ts";
 
 const Attribute = z.object({ key: z.string(), value: z.record(z.string(), z.unknown()) });
 
@@ -187,8 +187,8 @@ export function renderTrees(
   const add = ({ span, children, isOrphan }: TraceNode, branch: string, below: string): void => {
     const end = span.endMs ?? nowMs;
     const columns = [
-      `+${formatMillis(span.startMs - startMs)}`.padStart(9),
-      (span.endMs === undefined ? "open" : formatMillis(end - span.startMs)).padStart(8),
+      `+${breakdownText(span.startMs - startMs)}`.padStart(10),
+      (span.endMs === undefined ? "open" : breakdownText(end - span.startMs)).padStart(9),
       ...(isForAgent
         ? [span.spanId]
         : width === 0
@@ -216,7 +216,7 @@ const SILENT_MS = 20_000;
 
 /** Says how long a span has been open, and when data last arrived. */
 function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number): string {
-  const age = (sinceMs: number) => formatAge(Math.max(0, nowMs - sinceMs));
+  const age = (sinceMs: number) => ageText(nowMs - sinceMs);
   const notes = [`open ${age(startMs)}`, ...dataNotes(name, attributes, age)];
   const { "valet.last_seen_ms": seenMs } = attributes;
   if (typeof seenMs === "number" && nowMs - seenMs > SILENT_MS) notes.push(`runner silent for ${age(seenMs)}`);
@@ -268,13 +268,4 @@ function bar(from: number, to: number, whole: number, width: number): string {
   const start = Math.min(width - 1, Math.floor(from * scale));
   const end = Math.max(start + 1, Math.min(width, Math.ceil(to * scale)));
   return `${"·".repeat(start)}${"█".repeat(end - start)}${"·".repeat(width - end)}`;
-}
-
-/** Formats milliseconds: `0.4ms`, `83ms`, `1.24s`, `2m05s`. */
-export function formatMillis(ms: number): string {
-  if (ms < 10) return `${Math.round(ms * 10) / 10}ms`;
-  if (ms < 1000) return `${Math.round(ms)}ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(2)}s`;
-  const seconds = Math.round(ms / 1000);
-  return `${Math.floor(seconds / 60)}m${String(seconds % 60).padStart(2, "0")}s`;
 }

@@ -1,5 +1,6 @@
 /** Statistics of turns as plain text: tables and bars, as wide as the terminal at most. Pure. */
-import { counted, durationText } from "@valet/shared/answers/why/text";
+import { counted } from "@valet/shared/answers/why/text";
+import { breakdownText } from "@valet/shared/duration-text";
 import { costText } from "@valet/shared/protocol/cost";
 import type { Distribution, Measure, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { type Column, cut, tableLines } from "./turns-table.ts";
@@ -17,9 +18,9 @@ function dollars(usd: number): string {
 }
 
 const MEASURES: readonly ShownMeasure[] = [
-  { name: "turn_ms", title: "duration", text: durationText },
-  { name: "queue_wait_ms", title: "wait", text: durationText },
-  { name: "time_to_first_token_ms", title: "first token", text: durationText },
+  { name: "turn_ms", title: "duration", text: breakdownText },
+  { name: "queue_wait_ms", title: "wait", text: breakdownText },
+  { name: "time_to_first_token_ms", title: "first token", text: breakdownText },
   { name: "cost_usd", title: "cost", text: dollars },
   { name: "tokens_input", title: "tokens in", text: thousands },
   { name: "tokens_output", title: "tokens out", text: thousands },

@@ -1,5 +1,5 @@
 /** Tables of turns, as wide as the terminal at most. Pure. */
-import { durationText } from "@valet/shared/answers/why/text";
+import { breakdownText } from "@valet/shared/duration-text";
 import { costText } from "@valet/shared/protocol/cost";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { MAX_EXACT_TURNS } from "@valet/shared/protocol/turn-stats";
@@ -18,8 +18,8 @@ const MAX_TEXT = 40;
 const ALWAYS: readonly Column<TurnRecord>[] = [
   { head: "ended (UTC)", cell: ({ ended_at }) => minuteText(ended_at) },
   { head: "outcome", cell: ({ outcome, error_type }) => (error_type === null ? outcome : `${outcome}: ${error_type}`) },
-  { head: "took", cell: ({ turn_ms }) => durationText(turn_ms), isNumber: true },
-  { head: "waited", cell: ({ queue_wait_ms }) => durationText(queue_wait_ms), isNumber: true },
+  { head: "took", cell: ({ turn_ms }) => breakdownText(turn_ms), isNumber: true },
+  { head: "waited", cell: ({ queue_wait_ms }) => breakdownText(queue_wait_ms), isNumber: true },
   { head: "cost", cell: turnCost, isNumber: true },
 ];
 

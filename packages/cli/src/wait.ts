@@ -1,9 +1,9 @@
 /** Waits for a session by polling the API. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { limitText } from "@valet/shared/duration-text";
 import type { MessageView, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import { requestsOf } from "./agent-requests.ts";
 import type { ApiClient } from "./api-client.ts";
-import { formatDuration } from "./duration-arguments.ts";
 import { TimedOut, UserError } from "./errors.ts";
 import { queueText } from "./queue-text.ts";
 
@@ -23,7 +23,7 @@ export async function waitFor<T>(
   for (;;) {
     const answer = await ask();
     if (done(answer)) return answer;
-    if (Date.now() > deadline) throw new TimedOut(`Timed out after ${formatDuration(timeoutMs)} waiting for ${what}.`);
+    if (Date.now() > deadline) throw new TimedOut(`Timed out after ${limitText(timeoutMs)} waiting for ${what}.`);
     await sleep(POLL_MS);
   }
 }

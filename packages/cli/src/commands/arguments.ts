@@ -1,5 +1,6 @@
+import { limitText } from "@valet/shared/duration-text";
 import { InvalidArgumentError, Option } from "commander";
-import { formatDuration, parseDuration } from "../duration-arguments.ts";
+import { parseDuration } from "../duration-arguments.ts";
 
 /** Parses a port number. */
 export function parsePort(text: string): number {
@@ -18,7 +19,7 @@ export function parseLimit(text: string): number {
 /** Returns an option `--timeout <time>` whose value is in milliseconds. */
 export function timeoutOption(description: string, defaultMs: number): Option {
   const text = `${description}: seconds, or with a unit: 500ms, 30s, 10m, 1h`;
-  return new Option("--timeout <time>", text).argParser(parseTimeout).default(defaultMs, formatDuration(defaultMs));
+  return new Option("--timeout <time>", text).argParser(parseTimeout).default(defaultMs, limitText(defaultMs));
 }
 
 /** The longest time that a timer of the platform waits. */

@@ -13,13 +13,13 @@ const summary = {
 
 test("a finished trace has a duration", () => {
   expect(summaryLine({ ...summary, errors: 2 })).toBe(
-    "18a182ab3acb8fb451ea1dcb03729ae9  2026-01-01T00:00:00.000Z     1.10s  POST /api/sessions/:id/messages  (4 spans, 2 errors)",
+    "18a182ab3acb8fb451ea1dcb03729ae9  2026-01-01T00:00:00.000Z      1.1 s  POST /api/sessions/:id/messages  (4 spans, 2 errors)",
   );
 });
 
 test("an open trace has no duration, even if its ended spans were short", () => {
   expect(summaryLine({ ...summary, openSpans: 4 })).toBe(
-    "18a182ab3acb8fb451ea1dcb03729ae9  2026-01-01T00:00:00.000Z      open  POST /api/sessions/:id/messages  (4 spans, 4 open)",
+    "18a182ab3acb8fb451ea1dcb03729ae9  2026-01-01T00:00:00.000Z       open  POST /api/sessions/:id/messages  (4 spans, 4 open)",
   );
 });
 

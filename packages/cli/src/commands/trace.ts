@@ -1,3 +1,4 @@
+import { breakdownText } from "@valet/shared/duration-text";
 import type { TraceSummaryView } from "@valet/shared/protocol/session-api";
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
@@ -15,15 +16,7 @@ import { paintSpan, paintTrace } from "../paint.ts";
 import { STOP_SIGNALS, untilStopped } from "../stopping.ts";
 import { terminalOf } from "../terminal.ts";
 import { chooseSpans, flatten, keepSpans, type TraceFilter } from "../trace-filter.ts";
-import {
-  barWidth,
-  buildTrees,
-  formatMillis,
-  readSpans,
-  renderTrees,
-  type TraceNode,
-  type TraceSpan,
-} from "../trace-tree.ts";
+import { barWidth, buildTrees, readSpans, renderTrees, type TraceNode, type TraceSpan } from "../trace-tree.ts";
 import { parseLimit } from "./arguments.ts";
 
 interface TraceOptions extends GlobalOptions {
@@ -112,8 +105,8 @@ export function summaryLine(summary: TraceSummaryView): string {
     ...(openSpans > 0 ? [`${openSpans} open`] : []),
     ...(errors > 0 ? [counted(errors, "error")] : []),
   ];
-  const duration = openSpans > 0 ? "open" : formatMillis(duration_ms);
-  return [traceId, startedAt, duration.padStart(8), name ?? "…", `(${notes.join(", ")})`].join("  ");
+  const duration = openSpans > 0 ? "open" : breakdownText(duration_ms);
+  return [traceId, startedAt, duration.padStart(9), name ?? "…", `(${notes.join(", ")})`].join("  ");
 }
 
 async function showTrace(

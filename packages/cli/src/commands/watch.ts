@@ -1,6 +1,6 @@
+import { ageText } from "@valet/shared/duration-text";
 import type { NowView } from "@valet/shared/protocol/now";
 import type { Command } from "commander";
-import { formatAge } from "../age-text.ts";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
 import { goesOnText } from "../goes-on.ts";
@@ -75,7 +75,7 @@ function appended(): WatchOutput {
     changed: ({ now }, lines) => {
       lines.forEach(say);
       if (now === undefined || Date.now() - saidMs < SILENCE_MS) return;
-      say(`${now.verdict.state} for ${formatAge(Math.max(0, Date.now() - Date.parse(now.verdict.since)))}`);
+      say(`${now.verdict.state} for ${ageText(Date.now() - Date.parse(now.verdict.since))}`);
     },
     notice: (text) => {
       if (text !== "" && text !== last) say(text);

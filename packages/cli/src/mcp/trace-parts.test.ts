@@ -25,7 +25,7 @@ const trees = buildTrees([
 ]);
 const names = (query: Partial<Parameters<typeof choosePart>[1]>) => {
   const part = choosePart(trees, { depth: 100, troubleOnly: false, ...query });
-  const lines = renderTrees(part?.trees ?? [], 20, true).map((line) => line.trim().split(/\s+/)[2]);
+  const lines = renderTrees(part?.trees ?? [], 20, true).map((line) => line.trim().split(/\s{2,}/)[2]);
   return { lines, tooDeep: part?.tooDeep };
 };
 

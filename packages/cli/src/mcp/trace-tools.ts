@@ -1,10 +1,12 @@
 /** The tools that show traces and single spans. */
+
+import { breakdownText } from "@valet/shared/duration-text";
 import { z } from "zod";
 import type { ApiClient } from "../api-client.ts";
 import { summaryLine } from "../commands/trace.ts";
 import { counted } from "../counted.ts";
 import { UserError } from "../errors.ts";
-import { buildTrees, formatMillis, readSpans, renderTrees, type TraceSpan } from "../trace-tree.ts";
+import { buildTrees, readSpans, renderTrees, type TraceSpan } from "../trace-tree.ts";
 import * as args from "./arguments.ts";
 import { defineTool, READS, type Tool } from "./tool.ts";
 import { quoted } from "./tool-result.ts";
@@ -134,7 +136,7 @@ async function foundLines(
 
 function foundLine({ traceId, spanId, name, startMs, endMs, attributes }: TraceSpan): string {
   const notes = [attributes["valet.outcome"], attributes["error.type"]].filter((each) => each !== undefined);
-  const duration = endMs === undefined ? "open" : formatMillis(endMs - startMs);
+  const duration = endMs === undefined ? "open" : breakdownText(endMs - startMs);
   const start = new Date(startMs).toISOString();
   return [start, `${traceId}/${spanId}`, duration, name, ...(notes.length > 0 ? [`(${notes.join(", ")})`] : [])].join(
     "  ",
@@ -143,7 +145,7 @@ function foundLine({ traceId, spanId, name, startMs, endMs, attributes }: TraceS
 
 function spanLines(found: TraceSpan): string[] {
   const { traceId, spanId, parentSpanId, name, service, startMs, endMs, attributes, links } = found;
-  const end = endMs === undefined ? "open" : `${new Date(endMs).toISOString()} (${formatMillis(endMs - startMs)})`;
+  const end = endMs === undefined ? "open" : `${new Date(endMs).toISOString()} (${breakdownText(endMs - startMs)})`;
   return [
     `${name} of ${service}`,
     `${traceId}/${spanId}${parentSpanId === undefined ? "" : `, below ${parentSpanId}`}`,

@@ -1,11 +1,12 @@
 /** What `valet watch` knows of a session: what it does now, and the answers that are being written. Pure. */
+
+import { breakdownText } from "@valet/shared/duration-text";
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import { costText } from "@valet/shared/protocol/cost";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { NowView, StepNow } from "@valet/shared/protocol/now";
 import { applyPartDelta } from "@valet/shared/protocol/part-delta";
 import { counted } from "../counted.ts";
-import { formatMillis } from "../trace-tree.ts";
 
 /** The events after which the session may do something else. */
 const CHANGES: ReadonlySet<ClientEvent["type"]> = new Set([
@@ -36,7 +37,7 @@ export class WatchModel {
       const cost = costText(cost_usd, (calls_without_cost ?? 0) > 0);
       lines.push(
         ...this.#flush(),
-        `turn ended: ${[outcome, error_type].filter(Boolean).join(", ")}  ${formatMillis(turn_ms)}  ${cost}`,
+        `turn ended: ${[outcome, error_type].filter(Boolean).join(", ")}  ${breakdownText(turn_ms)}  ${cost}`,
       );
       this.#parts.clear();
       this.#said = undefined;

@@ -28,7 +28,7 @@ test("what changes is said once: the verdict, steps, the queue", () => {
   const model = new WatchModel();
   expect(model.setNow(NOW)).toEqual([
     "quiet: The model `m` has not begun its answer. More than 60 s is unusual.",
-    "next: Watch whether it goes on; if not, abort it and send the message again. valet watch ses_a",
+    "next: Watch whether it continues; if not, abort it and send the message again. valet watch ses_a",
     "model m",
     "tool bash",
     "queue: 3 jobs waiting",
@@ -57,7 +57,7 @@ test("the picture fits into any terminal, and shows the end of the text", () => 
   const lines = watchFrame(model, { columns: 60, rows: 24 }, nowMs, "The connection is lost; trying again.");
   expect(lines.length).toBe(23);
   expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(60);
-  expect(lines).toContain("  tool bash  40 s  limit 2 min 0 s, no output yet");
+  expect(lines).toContain("  tool bash  40 s  limit 2 m, no output yet");
   expect(lines).toContain("The connection is lost; trying again.");
   expect(lines.join(" ")).toContain("line 99");
   expect(watchFrame({ now: undefined, text: "" }, { columns: 60, rows: 24 }, nowMs, "")).toEqual(["Connecting…"]);

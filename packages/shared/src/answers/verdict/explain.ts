@@ -1,4 +1,5 @@
 /** Says why a verdict is as it is, and what to do. Pure. No sentence holds an age, so that it stays true while time passes. */
+import { durationText, limitText } from "../../duration-text.ts";
 import { head } from "../../text.ts";
 import { QUIET_FACTOR } from "./durations.ts";
 import type { PersonRequest, Run, SessionFacts, Step } from "./facts.ts";
@@ -19,13 +20,13 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
   const { rule, thresholdMs, run, step, request } = judgement;
   const { sessionId: id, failure, limits, queue } = facts;
   const abort = { nextStep: "Abort it, and send the message again.", command: `valet abort ${id}` };
-  const look = { nextStep: "Nothing to do: it goes on by itself.", command: `valet watch ${id}` };
-  const limit = lengthText(thresholdMs ?? 0);
+  const look = { nextStep: "Nothing to do: it continues by itself.", command: `valet watch ${id}` };
+  const limit = limitText(thresholdMs ?? 0);
   switch (rule) {
     case "session_error":
       return {
         why: failure?.message ?? "The session has no sandbox, and none could be started.",
-        nextStep: "Mend the cause, then wake the session; its queue starts anew.",
+        nextStep: "Fix the cause, then wake the session. Its queue continues.",
         command: `valet wake ${id}`,
       };
     case "job_failed":
@@ -36,32 +37,32 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
       };
     case "runner_silent":
       return {
-        why: `The runner is silent: not even its heartbeat, every ${lengthText(limits.heartbeatMs)}, has arrived. Its process may be frozen, or its machine overloaded or cut off.${doing(facts)}`,
-        nextStep: `Valet replaces the runner ${lengthText(limits.graceMs)} after the link counts as lost; look at the sandbox's machine if this recurs.`,
+        why: `The runner is silent: not even its heartbeat, every ${limitText(limits.heartbeatMs)}, has arrived. Its process may be frozen, or its machine overloaded or cut off.${doing(facts)}`,
+        nextStep: `Valet replaces the runner ${limitText(limits.graceMs)} after the link counts as lost; look at the sandbox's machine if this recurs.`,
         command: `valet watch ${id}`,
       };
     case "dispatch_unaccepted":
       return { why: `The runner has not accepted ${jobText(run)} within ${limit}.`, ...abort };
     case "turn_silent":
       return {
-        why: `The agent has reported nothing for longer than a turn may be silent (\`VALET_STUCK_TURN_MS\`, ${lengthText(limits.stuckTurnMs)}).${doing(facts)}`,
+        why: `The agent has reported nothing for longer than a turn may be silent (\`VALET_STUCK_TURN_MS\`, ${limitText(limits.stuckTurnMs)}).${doing(facts)}`,
         ...abort,
       };
     case "turn_too_long":
       return { why: `It runs for longer than ${limit} (\`VALET_MAX_TURN_MS\`).${doing(facts)}`, ...abort };
     case "tool_overran":
       return {
-        why: `The tool ${stepText(step)} has not ended, although its own limit of ${lengthText(step?.timeoutMs ?? 0)} is over.`,
+        why: `The tool ${stepText(step)} has not ended, although its own limit of ${limitText(step?.timeoutMs ?? 0)} has passed.`,
         ...abort,
       };
     case "command_overran":
       return {
-        why: `The command ${stepText(step)} has not ended, although its limit of ${lengthText(step?.timeoutMs ?? 0)} is over.`,
+        why: `The command ${stepText(step)} has not ended, although its limit of ${limitText(step?.timeoutMs ?? 0)} has passed.`,
         ...abort,
       };
     case "model_silent":
       return {
-        why: `The model ${stepText(step)} has sent nothing for longer than ${limit}, after which a call is broken off.`,
+        why: `The model ${stepText(step)} has sent nothing for longer than ${limit}. A call is ended after that time.`,
         ...abort,
       };
     case "operation_overdue":
@@ -77,16 +78,16 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
       return { why: `${quietText(step)} ${usualText(step, limit)}${runnerText(facts, nowMs)}`, ...quietStep(id) };
     case "turn_quiet":
       return {
-        why: `Nothing is heard of the agent between two steps; more than ${limit} is unusual.${runnerText(facts, nowMs)}`,
+        why: `The agent has reported nothing since its last step; more than ${limit} is unusual.${runnerText(facts, nowMs)}`,
         ...quietStep(id),
       };
     case "work_running":
       return { why: `The agent works on ${jobText(run)}.${doing(facts)}${runnerText(facts, nowMs)}`, ...look };
     case "work_dispatched":
-      return { why: `The runner is being given ${jobText(run)}.`, ...look };
+      return { why: `Valet has sent ${jobText(run)} to the runner, which has not accepted it yet.`, ...look };
     case "work_queued":
       return {
-        why: `${jobsText(queue?.count ?? 1)} ${queue?.reason === "collect_debounce" ? "collected into one" : "about to be given to the runner"}.`,
+        why: `${jobsText(queue?.count ?? 1)} ${queue?.reason === "collect_debounce" ? "being collected into a batch" : "about to be sent to the runner"}.`,
         ...look,
       };
     case "in_line":
@@ -106,23 +107,31 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
       return {
         why:
           failure?.job === null
-            ? `The sandbox is replaced. ${failure.message}`
-            : "The sandbox was lost, and is replaced.",
-        nextStep: "Wait: Valet tries several times, then the session fails with the first cause.",
+            ? `The sandbox is being replaced. ${failure.message}`
+            : "The sandbox was lost and is being replaced.",
+        nextStep: "Wait: Valet tries several times. If all tries fail, the session fails with the first cause.",
         command: `valet watch ${id}`,
       };
     case "sandbox_stopping":
-      return { why: "The session hibernates first; it wakes for the waiting work then.", ...look };
+      return { why: "The session is hibernating. It wakes for the waiting work afterwards.", ...look };
     case "runner_reconnecting":
       return {
         why: `The link to the runner is down.${doing(facts)}`,
-        nextStep: `Wait: the runner has ${lengthText(limits.graceMs)} to connect again, then its sandbox is replaced.`,
+        nextStep: `Wait: the runner has ${limitText(limits.graceMs)} to connect again, then its sandbox is replaced.`,
         command: `valet watch ${id}`,
       };
     case "no_work":
-      return { why: "Nothing to do: it waits for a message.", nextStep: "Send a message.", command: promptCommand(id) };
+      return {
+        why: "The session is idle: it waits for a message.",
+        nextStep: "Send a message.",
+        command: promptCommand(id),
+      };
     case "asleep":
-      return { why: "It hibernates, with its files.", nextStep: "A message wakes it.", command: promptCommand(id) };
+      return {
+        why: "The session is hibernated; its files are kept.",
+        nextStep: "A message wakes it.",
+        command: promptCommand(id),
+      };
     case "ended":
       return { why: "The session has ended.", nextStep: "Nothing to do.", command: null };
     default:
@@ -146,7 +155,7 @@ function askedText({ sessionId }: SessionFacts, request: PersonRequest | undefin
 }
 
 const quietStep = (id: string) => ({
-  nextStep: "Watch whether it goes on; if not, abort it and send the message again.",
+  nextStep: "Watch whether it continues; if not, abort it and send the message again.",
   command: `valet watch ${id}`,
 });
 
@@ -163,22 +172,22 @@ function quietText(step: Step | undefined): string {
     case "tool":
       return `The tool ${stepText(step)} has not ended, and ${heardMs === null ? "has written nothing" : "writes nothing more"}.`;
     case "prepare":
-      return "The agent still prepares before its first model call: it loads tools and MCP servers.";
+      return "The agent is still preparing its first model call: it loads tools and MCP servers.";
     case "compaction":
-      return "The agent still summarizes its context.";
+      return "The agent is still summarizing its context.";
     case "agent":
       return "OpenCode does not respond, or is still starting.";
     case "finalize":
-      return "The runner still reads the answer from the agent.";
+      return "The runner is still reading the answer from the agent.";
     default:
-      return `The step ${stepText(step)} brings nothing more.`;
+      return `The step ${stepText(step)} has reported nothing more.`;
   }
 }
 
 function usualText(step: Step | undefined, limit: string): string {
   const { samples = 0, p99Ms = 0 } = step?.typical ?? {};
   if (samples === 0) return `More than ${limit} is unusual.`;
-  return `99 % of the last ${samples} such steps took at most ${lengthText(p99Ms)}, so more than ${limit} (${QUIET_FACTOR} times that, at least 30 s) is unusual.`;
+  return `99 % of the last ${samples} such steps took at most ${durationText(p99Ms)}, so more than ${limit} (${QUIET_FACTOR} times that, at least 30 s) is unusual.`;
 }
 
 /** Says what running work is doing: the steps that it waits for. */
@@ -192,7 +201,7 @@ function doing({ runs }: SessionFacts): string {
 
 function doingText(step: Step): string {
   const { kind, heardMs, timeoutMs } = step;
-  const within = timeoutMs === null ? "" : `, within its own limit of ${lengthText(timeoutMs)}`;
+  const within = timeoutMs === null ? "" : `, within its own limit of ${limitText(timeoutMs)}`;
   switch (kind) {
     case "model":
       return `The model ${stepText(step)} ${heardMs === null ? "was asked" : "answers"}`;
@@ -246,13 +255,3 @@ function jobText(run: Run | undefined): string {
 const jobsText = (count: number) => (count === 1 ? "A message or workflow is" : `${count} messages or workflows are`);
 
 const stepText = (step: Step | undefined) => `\`${head(step?.name || "unnamed", 80)}\``;
-
-/** Returns a duration as text: `0.4 s`, `45 s`, `2 min`, `1 h 30 min`. */
-export function lengthText(ms: number): string {
-  if (ms < 10_000 && ms % 1000 !== 0) return `${Math.max(0.1, Math.round(ms / 100) / 10)} s`;
-  const seconds = Math.round(ms / 1000);
-  if (seconds < 120) return `${seconds} s`;
-  const [minutes, rest] = [Math.floor(seconds / 60), seconds % 60];
-  if (minutes < 60) return rest === 0 || minutes >= 10 ? `${minutes} min` : `${minutes} min ${rest} s`;
-  return minutes % 60 === 0 ? `${Math.floor(minutes / 60)} h` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}

@@ -28,8 +28,8 @@ test("a model that says nothing is quiet after three times the default, and then
   expect(after(facts, 60_000)).toEqual({
     state: "quiet",
     since: new Date(T0).toISOString(),
-    why: "The model `gpt-5` has not begun its answer. More than 60 s is unusual.",
-    nextStep: "Watch whether it goes on; if not, abort it and send the message again.",
+    why: "The model `gpt-5` has not begun its answer. More than 1 m is unusual.",
+    nextStep: "Watch whether it continues; if not, abort it and send the message again.",
     command: "valet watch ses_1",
     rule: "step_quiet",
     threshold_ms: 60_000,
@@ -49,7 +49,7 @@ test("what was heard counts, but not the bytes that only keep a connection open"
   const { state, since, why } = after(working([text]), 100_000);
   expect({ state, since }).toEqual({ state: "quiet", since: new Date(T0 + 30_000).toISOString() });
   expect(why).toBe(
-    "The model `m` has stopped in the middle of its answer; its provider only keeps the connection open. More than 60 s is unusual.",
+    "The model `m` has stopped in the middle of its answer; its provider only keeps the connection open. More than 1 m is unusual.",
   );
 });
 
@@ -67,7 +67,7 @@ test("the owner's own steps set the threshold once there are twenty, and it is a
   );
   expect(thresholds).toEqual([150_000, 30_000, 60_000]);
   expect(after(working([sampleStep("tool", "deploy", { typical: slow })]), 150_000).why).toBe(
-    "The tool `deploy` has not ended, and has written nothing. 99 % of the last 20 such steps took at most 50 s, so more than 2 min 30 s (3 times that, at least 30 s) is unusual.",
+    "The tool `deploy` has not ended, and has written nothing. 99 % of the last 20 such steps took at most 50 s, so more than 2 m 30 s (3 times that, at least 30 s) is unusual.",
   );
 });
 

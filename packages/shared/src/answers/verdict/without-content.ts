@@ -17,7 +17,7 @@ export function whyWithoutContent({ rule, why }: Pick<VerdictView, "rule" | "why
     case "job_failed":
       return /^The last \w+ failed with `\w+`\./.exec(why)?.[0] ?? "The last job failed.";
     case "sandbox_lost":
-      return "The sandbox was lost, and is replaced.";
+      return "The sandbox was lost and is being replaced.";
     default:
       return why;
   }

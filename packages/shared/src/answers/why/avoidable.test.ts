@@ -38,7 +38,7 @@ describe("a lost cache", () => {
         cost_usd: expect.closeTo(LOST, 12),
         spans: [{ sessionId: call.sessionId, traceId: call.traceId, spanId: call.spanId }],
         sentence:
-          "20,000 cached tokens were paid for again: the cache was last used 7 min before, and the provider keeps it for about 5 min; that cost $0.0690 more.",
+          "20,000 cached tokens were paid for again: the cache was last used 7 m 00 s before, and the provider keeps it for about 5 m; that cost $0.0690 more.",
       },
     ]);
     expect(money.sentence).toMatch(/ \$0\.0690 of it was avoidable\.$/);
@@ -50,7 +50,7 @@ describe("a lost cache", () => {
       12 * MINUTE + 500,
     );
     expect(money.avoidable).toMatchObject([{ reason: "cache_lost_person", cost_usd: expect.closeTo(LOST, 12) }]);
-    expect(money.avoidable[0]?.sentence).toContain("a person was asked for 12 min of that");
+    expect(money.avoidable[0]?.sentence).toContain("a person was asked for 11 m 54 s of that");
   });
 
   test("not because of a person who was asked shortly before a long pause", () => {

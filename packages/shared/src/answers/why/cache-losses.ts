@@ -2,13 +2,15 @@
  * Finds model calls that paid for input which the provider had cached before. Evidence is two calls of one conversation: the earlier one
  * read from the cache or wrote to it, the later one read less than half of that, though its input is long enough. Pure.
  */
+
+import { breakdownText, limitText } from "../../duration-text.ts";
 import { costText } from "../../protocol/cost.ts";
 import type { AvoidableReason } from "../../protocol/why.ts";
 import { amountOf, type ModelCall, textOf } from "./model-calls.ts";
 import type { Waste } from "./repeated-work.ts";
 import type { SpanIndex } from "./span-index.ts";
 import type { WhySpan } from "./spans.ts";
-import { capitalized, counted, durationText } from "./text.ts";
+import { capitalized, counted } from "./text.ts";
 
 /**
  * How long providers keep a cache that nobody reads, in ms, by `gen_ai.provider.name`. Most say five minutes, each read prolonging it:
@@ -211,15 +213,15 @@ function causeOf(call: ModelCall, last: ModelCall, pauses: Pauses): Pick<Loss, "
   const isRestored = was !== null && is !== null && was !== is;
   const pauseMs = toMs - fromMs;
   if (pauseMs > lifetimeMs) {
-    const outlived = `the cache was last used ${durationText(pauseMs)} before, and the provider keeps it for about ${durationText(lifetimeMs)}`;
+    const outlived = `the cache was last used ${breakdownText(pauseMs)} before, and the provider keeps it for about ${limitText(lifetimeMs)}`;
     const askedMs = pauses.askedMs(span.sessionId, fromMs, toMs);
     if (askedMs > 0 && pauseMs - askedMs <= lifetimeMs) {
-      const because = `${outlived}; a person was asked for ${durationText(askedMs)} of that`;
+      const because = `${outlived}; a person was asked for ${breakdownText(askedMs)} of that`;
       return { reason: "cache_lost_person", because };
     }
     const startMs = pauses.startMs(span.sessionId, fromMs, toMs);
     if (startMs > 0 && pauseMs - startMs <= lifetimeMs) {
-      const because = `${outlived}; the sandbox started for ${durationText(startMs)} of that`;
+      const because = `${outlived}; the sandbox started for ${breakdownText(startMs)} of that`;
       return { reason: "cache_lost_restore", because };
     }
     const meanwhile = isRestored ? "; the session was restored in the meantime" : "";
@@ -229,7 +231,7 @@ function causeOf(call: ModelCall, last: ModelCall, pauses: Pauses): Pick<Loss, "
     const because = "the session had been restored into another sandbox since the call before";
     return { reason: "cache_lost_restore", because };
   }
-  const because = `the provider did not use the cache of ${durationText(pauseMs)} before, and no span says why: the beginning of the prompt may have changed`;
+  const because = `the provider did not use the cache of ${breakdownText(pauseMs)} before, and no span says why: the beginning of the prompt may have changed`;
   return { reason: "cache_lost_other", because };
 }
 

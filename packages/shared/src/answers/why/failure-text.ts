@@ -1,10 +1,11 @@
 /** What failed, why, and what to do, in sentences. Pure. */
+
+import { breakdownText } from "../../duration-text.ts";
 import type { FailureView } from "../../protocol/failure.ts";
 import { ERRORS, type ErrorType, type Outcome } from "../../spans.ts";
 import { cuts } from "./cause-chain.ts";
 import { amountOf, textOf } from "./model-calls.ts";
 import type { WhySpan } from "./spans.ts";
-import { durationText } from "./text.ts";
 
 /** Returns what a span is, as the subject of a sentence. */
 export function subjectOf(span: WhySpan): string {
@@ -103,7 +104,7 @@ export function noteOf(span: WhySpan): string {
   const { outcome, startMs, endMs, attributes } = span;
   const reason = textOf(span, "error.type") ?? textOf(span, "valet.outcome.reason");
   const how = outcome === null ? (reason === null ? "is open" : "failed") : ENDED[outcome];
-  const after = endMs === null ? "" : ` after ${durationText(Math.max(0, endMs - startMs))}`;
+  const after = endMs === null ? "" : ` after ${breakdownText(Math.max(0, endMs - startMs))}`;
   const details = DETAILS.flatMap(([key, name]) => {
     const value = attributes[key];
     return value === undefined ? [] : [`${name} ${value}`];

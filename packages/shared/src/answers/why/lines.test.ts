@@ -61,5 +61,5 @@ test("in a terminal of 60 columns nothing is wider, but for ids", () => {
 
 test("an answer without time has no parts", () => {
   const view = why(input(message(0), []));
-  expect(whyLines(view)).toEqual(["0 s.", view.money.sentence]);
+  expect(whyLines(view)).toEqual(["0 ms.", view.money.sentence]);
 });

@@ -1,7 +1,8 @@
 /** The answer `why` as lines for a terminal. Pure. */
+
+import { breakdownText } from "../../duration-text.ts";
 import { costText } from "../../protocol/cost.ts";
 import type { OtherSession, Part, WhyView } from "../../protocol/why.ts";
-import { durationText } from "./text.ts";
 import { doing } from "./words.ts";
 
 /** Parts that take less of the whole are summed up in one line. */
@@ -47,7 +48,7 @@ function partLines(parts: readonly Part[], wallMs: number, width: number, depth:
 
 /** The width of the column of durations. */
 const COLUMN = 10;
-const timeColumn = (ms: number) => durationText(ms).padStart(COLUMN);
+const timeColumn = (ms: number) => breakdownText(ms).padStart(COLUMN);
 
 function spanLine({ spans, spanCount }: Part, indent: string): string[] {
   const [largest] = spans;

@@ -111,9 +111,9 @@ export function moneyOfOthers(sessions: readonly OtherSession[]): SessionMoney[]
   });
 }
 
-/** Returns a sentence to follow that about the job's own cost; empty if no other session worked for it. */
+/** Returns a sentence to follow that about the job's own cost; empty if no other session cost anything. */
 export function moneyText(children: readonly SessionMoney[]): string {
-  if (children.length === 0) return "";
+  if (children.every(({ cost_usd, known }) => known && cost_usd === 0)) return "";
   const missing = children.filter(({ known }) => !known).length;
   const sum = children.reduce((total, { cost_usd }) => total + (cost_usd ?? 0), 0);
   const cost = costText(knownSum(sum, missing), missing > 0);

@@ -1,6 +1,7 @@
 /** The answer in one sentence. Pure. */
+
+import { breakdownText } from "../../duration-text.ts";
 import type { Part, WhyFailure } from "../../protocol/why.ts";
-import { durationText } from "./text.ts";
 import { causeText, doing } from "./words.ts";
 
 /** What an unfinished message is in now. */
@@ -34,10 +35,10 @@ export function sentenceOf(
   now: Now | null,
   others = "",
 ): string {
-  const wall = durationText(wallMs);
+  const wall = breakdownText(wallMs);
   const head = ended === null ? `${wall} so far` : `${wall}${endText(ended)}`;
   const clauses = clausesOf(parts, wallMs);
-  const present = now === null ? [] : [`now ${doing(now.part)}, for ${durationText(now.ms)}`];
+  const present = now === null ? [] : [`now ${doing(now.part)}, for ${breakdownText(now.ms)}`];
   const all = [...clauses, ...present];
   return all.length === 0 ? `${head}${others}.` : `${head}: ${all.join("; ")}${others}.`;
 }
@@ -94,14 +95,14 @@ function largest(parts: readonly Part[], wallMs: number): readonly Part[] {
 }
 
 function waitText(part: Part): string {
-  return `${durationText(part.ms)} ${doing(part)}${innerText(part)}`;
+  return `${breakdownText(part.ms)} ${doing(part)}${innerText(part)}`;
 }
 
 /** Says what the largest part of a part was, and what was the largest of that. */
 function innerText({ ms, parts }: Part): string {
   const [inner] = parts;
   if (inner === undefined || SAYS_NO_MORE.includes(inner.name) || inner.ms < ms * INNER_SHARE) return "";
-  return `, of which ${durationText(inner.ms)} ${doing(inner)}`;
+  return `, of which ${breakdownText(inner.ms)} ${doing(inner)}`;
 }
 
 /** Says how the only call of a tool failed; of several, the tools' own parts say which did. */
@@ -111,12 +112,16 @@ function failedText({ cause, spanCount }: Part): string {
 
 function workText(part: Part): string {
   const { name, detail, ms, parts } = part;
-  const time = durationText(ms);
+  const time = breakdownText(ms);
   if (name === "tool") return `\`${detail}\` took ${time}${failedText(part)}`;
   if (name === "command") return `the command of step \`${detail}\` took ${time}`;
-  if (name === "sub_agent") return `the sub-agent \`${detail}\` took ${time}${innerText(part)}`;
+  if (name === "sub_agent") {
+    const inner = innerText(part).replace(", of which ", "");
+    // Other work follows after a comma.
+    return `the sub-agent \`${detail}\` took ${time}${inner === "" ? "" : ` (of which ${inner})`}`;
+  }
   const firstToken = parts.find((inner) => inner.name === "model.first_token");
   const model = detail === null ? "the model" : `\`${detail}\``;
   const slow = firstToken !== undefined && firstToken.ms >= ms * 0.5 && firstToken.ms >= 1000;
-  return `${model} took ${time}${slow ? `, ${durationText(firstToken.ms)} of it until the first token` : ""}`;
+  return `${model} took ${time}${slow ? `, ${breakdownText(firstToken.ms)} of it until the first token` : ""}`;
 }

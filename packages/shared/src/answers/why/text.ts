@@ -1,19 +1,4 @@
-/** Durations, counts and names as text for people. Pure. */
-
-/** Returns a duration as text: `340 ms`, `41.2 s`, `3 min 20 s`, `12 min`, `2 h 5 min`. @param ms not negative */
-export function durationText(ms: number): string {
-  if (ms === 0) return "0 s";
-  if (ms < 999.5) return `${Math.round(ms)} ms`;
-  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
-  const minutes = Math.round(ms / 60_000);
-  if (minutes < 10) return units(Math.round(ms / 1000), "min", "s");
-  return minutes < 60 ? `${minutes} min` : units(minutes, "h", "min");
-}
-
-function units(count: number, large: string, small: string): string {
-  const rest = count % 60;
-  return `${Math.floor(count / 60)} ${large}${rest === 0 ? "" : ` ${rest} ${small}`}`;
-}
+/** Counts and names as text for people. Pure. */
 
 /** Returns a number with its noun: `1 call`, `2 calls`, `20,500 tokens`. */
 export function counted(count: number, noun: string): string {
