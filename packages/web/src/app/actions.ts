@@ -18,8 +18,11 @@ export interface Action {
   readonly asksTwice?: boolean;
   /** The palette does not list it, for example moves of the selection. */
   readonly isKeyOnly?: boolean;
-  /** Returns `false` if it does not apply now: then the key goes on to the browser. */
-  readonly run: () => unknown;
+  /**
+   * Gets the key that was pressed; from the palette, none. Returns `false` if it does not apply now: then the key goes on to the
+   * browser.
+   */
+  readonly run: (key?: string) => unknown;
 }
 
 const SECOND_PRESS_MS = 3_000;
@@ -61,7 +64,7 @@ export function useActions(actions: readonly Action[]): void {
   const shape = JSON.stringify(actions.map(({ run, ...rest }) => rest));
   useEffect(() => {
     const shown = JSON.parse(shape) as Omit<Action, "run">[];
-    return registerActions(shown.map((one, index) => ({ ...one, run: () => latest.current[index]?.run() })));
+    return registerActions(shown.map((one, index) => ({ ...one, run: (key) => latest.current[index]?.run(key) })));
   }, [shape]);
 }
 
@@ -83,7 +86,7 @@ export function handleKey(event: KeyboardEvent): void {
       return;
     }
     awaiting = undefined;
-    if (action.run() === false) continue;
+    if (action.run(pressed) === false) continue;
     event.preventDefault();
     return;
   }

@@ -14,7 +14,7 @@ export function Announcer() {
           <p key={id}>{text}</p>
         ))}
       </div>
-      <div className="toasts">
+      <section className="toasts" aria-label="Messages">
         {all
           .filter(({ isShown }) => isShown)
           .map(({ id, text, isBad }) => (
@@ -24,7 +24,7 @@ export function Announcer() {
               <IconButton icon="close" label="Close the message" onClick={() => dismiss(id)} />
             </div>
           ))}
-      </div>
+      </section>
     </>
   );
 }

@@ -17,7 +17,12 @@ export function ConnectionMark() {
 
 export function ConnectionBanner() {
   const now = useSyncExternalStore(connection.subscribe, connection.read);
-  return now.state === "live" ? <div /> : <Offline since={now.since} />;
+  if (now.state === "live") return <div />;
+  return (
+    <aside aria-label="Connection">
+      <Offline since={now.since} />
+    </aside>
+  );
 }
 
 /** The only age that ticks while the server is away. */

@@ -2,7 +2,7 @@
 import { useSyncExternalStore } from "react";
 import { Dialog } from "../ui/dialog.tsx";
 import { allActions } from "./actions.ts";
-import { shownKey } from "./keys.ts";
+import { shownKeys } from "./keys.ts";
 import { setSingleKeys, useSingleKeys } from "./preferences.ts";
 
 export default function KeyList({ onClose }: { readonly onClose: () => void }) {
@@ -27,9 +27,9 @@ export default function KeyList({ onClose }: { readonly onClose: () => void }) {
                     {action.label}
                     {action.asksTwice === true && <span className="m"> (twice)</span>}
                   </span>
-                  {keys.map((key) => (
+                  {shownKeys(keys).map((key) => (
                     <kbd key={key} className="block!">
-                      {shownKey(key)}
+                      {key}
                     </kbd>
                   ))}
                 </li>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isCharacterKey, keyOf, parseKeys, shownKey } from "./keys.ts";
+import { isCharacterKey, keyOf, parseKeys, shownKey, shownKeys } from "./keys.ts";
 
 const press = (key: string, more: object = {}) =>
   keyOf({ key, ctrlKey: false, metaKey: false, altKey: false, shiftKey: false, ...more });
@@ -37,6 +37,8 @@ test("keys are shown as they are printed on a keyboard", () => {
     "Esc",
     "+",
   ]);
+  expect(shownKeys(["j", "ArrowDown"])).toEqual(["J", "↓"]);
+  expect(shownKeys(["1", "2", "3", "4"])).toEqual(["1 – 4"]);
   expect(parseKeys("j ArrowDown")).toEqual(["j", "ArrowDown"]);
   expect(parseKeys(undefined)).toEqual([]);
 });

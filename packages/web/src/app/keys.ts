@@ -56,3 +56,12 @@ export function shownKey(name: string): string {
     .map((part) => SHOWN[part] ?? (part.length === 1 ? part.toUpperCase() : part))
     .join(" ");
 }
+
+/** The most keys of one action that are listed one by one. */
+const MAX_LISTED = 3;
+
+/** Returns the keys of an action as people read them; of a long row, such as the digits, the first and the last. */
+export function shownKeys(names: readonly string[]): string[] {
+  const shown = names.map(shownKey);
+  return shown.length <= MAX_LISTED ? shown : [`${shown[0]} – ${shown.at(-1)}`];
+}

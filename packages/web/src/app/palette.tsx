@@ -38,7 +38,7 @@ export default function Palette({ onClose }: { readonly onClose: () => void }) {
                   key={`${action.group} ${action.label}`}
                   className="menu-item"
                   value={`${action.label} ${action.group}`}
-                  onSelect={choose(action.run)}
+                  onSelect={choose(() => action.run())}
                 >
                   <span className="grow">{action.label}</span>
                   {keys[0] !== undefined && <Kbd keys={shownKey(keys[0])} />}

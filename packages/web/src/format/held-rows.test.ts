@@ -13,6 +13,14 @@ test("a held list keeps its places, shows what changed in them, and counts what 
   expect(held).toEqual({ rows: [row("a", "new"), row("gone")], waiting: 1 });
 });
 
+test("what is known of a row may be fitted to its place", () => {
+  const { rows } = holdRows([row("a", "old")], [row("a", "new")], true, (next, shown) => ({
+    ...next,
+    text: shown.text + next.text,
+  }));
+  expect(rows).toEqual([row("a", "oldnew")]);
+});
+
 test("an empty list has nothing to hold", () => {
   expect(holdRows([], [row("a")], true)).toEqual({ rows: [row("a")], waiting: 0 });
 });

@@ -92,7 +92,7 @@ function AnswerForm(props: {
         const draft = drafts[index] ?? EMPTY_DRAFT;
         return (
           <fieldset key={question.question} className="grid gap-1">
-            <legend className="mb-1">
+            <legend className={questions.length === 1 ? "sr" : "mb-1"}>
               <OutsideText text={question.question} className="[overflow-wrap:anywhere]" />
             </legend>
             {question.options.map(({ label, description }) => (

@@ -1,7 +1,7 @@
 /** Dialogs: they take the focus, give it back, and close by Escape, their button or a click beside them. */
 import { Dialog as Radix } from "radix-ui";
 import type { ReactNode } from "react";
-import { IconButton } from "./button.tsx";
+import { Button } from "./button.tsx";
 
 interface DialogProps {
   readonly isOpen: boolean;
@@ -27,7 +27,7 @@ export function Dialog({ isOpen, onClose, title, description, isWide = false, ch
               <h2 className="grow text-title">{title}</h2>
             </Radix.Title>
             <Radix.Close asChild>
-              <IconButton icon="close" label="Close" />
+              <Button look="quiet" className="sq" icon="close" aria-label="Close" />
             </Radix.Close>
           </header>
           {description !== undefined && <Radix.Description className="m2 mb-3">{description}</Radix.Description>}

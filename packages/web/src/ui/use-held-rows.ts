@@ -4,17 +4,19 @@ import { holdRows } from "../format/held-rows.ts";
 /**
  * Keeps rows in their places while a pointer or the focus is within the list.
  * @param list the list's element
+ * @param inPlace returns what is now known of a row, in the place where it is shown: in its group, for example
  * @param reset while it stays the same, rows may be held; another search, for example, shows its rows at once
  */
 export function useHeldRows<Row extends { readonly id: string }>(
   next: readonly Row[],
   list: RefObject<HTMLElement | null>,
   reset: string,
+  inPlace: (next: Row, shown: Row) => Row = (row) => row,
 ) {
   const isHeld = useIsWithin(list);
   const shown = useRef<{ readonly rows: readonly Row[]; readonly reset: string }>({ rows: [], reset });
   const [, setReleased] = useState(0);
-  const held = holdRows(shown.current.rows, next, isHeld && shown.current.reset === reset);
+  const held = holdRows(shown.current.rows, next, isHeld && shown.current.reset === reset, inPlace);
   shown.current = { rows: held.rows, reset };
   return {
     ...held,

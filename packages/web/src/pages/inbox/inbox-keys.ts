@@ -28,11 +28,6 @@ export function inboxActions({ list, search, create }: InboxKeys): Action[] {
     button?.click();
     return button !== null && button !== undefined;
   };
-  const answers = Array.from({ length: 9 }, (_, index): Action => {
-    const number = index + 1;
-    const run = () => press(`[data-answer="${number}"]`);
-    return { label: `Give answer ${number}`, group: GROUP, keys: String(number), isKeyOnly: true, run };
-  });
   return [
     { label: "New session", group: GROUP, keys: "c", run: create },
     {
@@ -48,7 +43,13 @@ export function inboxActions({ list, search, create }: InboxKeys): Action[] {
     { label: "Previous that needs you", group: GROUP, keys: "k", isKeyOnly: true, run: () => move(".is-needs", -1) },
     { label: "Next session", group: GROUP, keys: "ArrowDown", isKeyOnly: true, run: () => move("", 1) },
     { label: "Previous session", group: GROUP, keys: "ArrowUp", isKeyOnly: true, run: () => move("", -1) },
-    ...answers,
+    {
+      label: "Give the answer with this number",
+      group: GROUP,
+      keys: "1 2 3 4 5 6 7 8 9",
+      isKeyOnly: true,
+      run: (key) => press(`[data-answer="${key}"]`),
+    },
     { label: "Write an answer", group: GROUP, keys: "r", isKeyOnly: true, run: () => press('[data-answer="own"]') },
     {
       label: "Abort the turn",

@@ -14,6 +14,7 @@ import { InboxBar } from "./inbox-bar.tsx";
 import { GROUPS, type Group, type InboxRow, inboxRows } from "./inbox-groups.ts";
 import { inboxActions } from "./inbox-keys.ts";
 import { filterCount, type InboxSearch } from "./inbox-search.ts";
+import { CreateSessionProvider, type SessionDraft } from "./session-draft.ts";
 import { SessionRow } from "./session-row.tsx";
 import { useVerdictNews } from "./use-verdict-news.ts";
 import "./inbox.css";
@@ -23,12 +24,12 @@ const route = getRouteApi("/");
 
 export default function InboxPage() {
   const search = route.useSearch();
-  const [isCreating, setCreating] = useState(false);
+  const [draft, setDraft] = useState<SessionDraft>();
   const attention = useQuery(attentionQuery);
   const list = useInfiniteQuery(sessionsQuery);
   const field = useRef<HTMLInputElement>(null);
   const rows = useRef<HTMLDivElement>(null);
-  const create = () => setCreating(true);
+  const create = () => setDraft({});
   useActions(inboxActions({ list: () => rows.current, search: () => field.current, create }));
 
   const needy = attention.data?.items ?? [];
@@ -42,7 +43,7 @@ export default function InboxPage() {
 
   const sessions = (list.data?.pages ?? []).flatMap((page) => page.sessions);
   const next = inboxRows(needy, sessions, search);
-  const held = useHeldRows(next.rows, rows, JSON.stringify(search));
+  const held = useHeldRows(next.rows, rows, JSON.stringify(search), inItsGroup);
   const isLoaded = attention.data !== undefined && list.data !== undefined;
   const failed = [attention, list].find(({ isError, data }) => isError && data === undefined);
   return (
@@ -61,7 +62,9 @@ export default function InboxPage() {
         <div className="inbox-new">
           <NewRows count={held.waiting} onShow={held.release} />
         </div>
-        {isLoaded && GROUPS.map((group) => <GroupRows key={group} group={group} rows={held.rows} />)}
+        <CreateSessionProvider value={setDraft}>
+          {isLoaded && GROUPS.map((group) => <GroupRows key={group} group={group} rows={held.rows} />)}
+        </CreateSessionProvider>
       </div>
       {isLoaded && held.rows.length === 0 && <Nothing search={search} hidden={next.hidden} onCreate={create} />}
       {isLoaded && hasNextPage && loadedPages >= MAX_LOADED_PAGES && (
@@ -73,10 +76,15 @@ export default function InboxPage() {
         </p>
       )}
       <Suspense fallback={null}>
-        {isCreating && <NewSession sessions={sessions} onClose={() => setCreating(false)} />}
+        {draft !== undefined && <NewSession initial={draft} sessions={sessions} onClose={() => setDraft(undefined)} />}
       </Suspense>
     </div>
   );
+}
+
+/** A row that has come to need nobody, for example by an answer, stays where it is shown. */
+function inItsGroup(next: InboxRow, shown: InboxRow): InboxRow {
+  return { ...next, group: shown.group };
 }
 
 const TITLES: Readonly<Record<Group, readonly [title: string, order: string]>> = {

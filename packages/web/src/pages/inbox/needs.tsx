@@ -10,6 +10,7 @@ import { Button, buttonClass } from "../../ui/button.tsx";
 import { Sentence } from "../../ui/outside-text.tsx";
 import { stateWord } from "../../ui/state.tsx";
 import type { InboxRow } from "./inbox-groups.ts";
+import { type SessionDraft, useCreateSession } from "./session-draft.ts";
 
 interface NeedsProps {
   readonly row: InboxRow;
@@ -48,7 +49,7 @@ export function Needs({ row, verdict, now }: NeedsProps) {
           <b>{`${word.charAt(0).toUpperCase()}${word.slice(1)}.`}</b> <Sentence text={why} max={600} />
         </>
       }
-      actions={<Remedies sessionId={row.id} verdict={verdict} now={now} />}
+      actions={<Remedies row={row} verdict={verdict} now={now} />}
     />
   );
 }
@@ -62,7 +63,26 @@ function Said({ text, actions }: { readonly text: ReactNode; readonly actions: R
   );
 }
 
-function Remedies({ sessionId, verdict, now }: { readonly sessionId: string } & Omit<NeedsProps, "row">) {
+/** Failures for what the session was created with: the same session fails again, one with another branch or URL may not. */
+const ASKED_WRONG: readonly string[] = [
+  "git_ref_not_found",
+  "git_not_found",
+  "git_not_a_repository",
+  "git_host_not_found",
+];
+
+function draftOf({ repoUrl, branch, model, title }: Schemas["SessionView"]): SessionDraft {
+  return {
+    ...(repoUrl !== undefined && { repoUrl }),
+    ...(branch !== undefined && { branch }),
+    ...(model !== undefined && { model }),
+    ...(title !== undefined && { title }),
+  };
+}
+
+function Remedies({ row, verdict, now }: NeedsProps) {
+  const { id: sessionId, session } = row;
+  const createSession = useCreateSession();
   const abort = useChange(sessionId, () => abortSession(sessionId));
   const wake = useChange(sessionId, () => wakeSession(sessionId));
   const retry = useChange(sessionId, () => retryLastMessage(sessionId));
@@ -80,6 +100,9 @@ function Remedies({ sessionId, verdict, now }: { readonly sessionId: string } & 
         <Button isBusy={wake.isPending || wake.isSuccess} onClick={() => wake.mutate()}>
           {wake.isSuccess ? "Starting…" : "Start it again"}
         </Button>
+      )}
+      {session?.failure !== undefined && ASKED_WRONG.includes(session.failure.type) && (
+        <Button onClick={() => createSession(draftOf(session))}>Create it anew…</Button>
       )}
       {canRetry && (
         <Button isBusy={retry.isPending || retry.isSuccess} onClick={() => retry.mutate()}>

@@ -11,19 +11,24 @@ import { Input, TextArea } from "../../ui/field.tsx";
 import { Notice } from "../../ui/notes.tsx";
 import { Sentence } from "../../ui/outside-text.tsx";
 import { choicesOf } from "./inbox-groups.ts";
+import type { SessionDraft } from "./session-draft.ts";
 
 const FIELDS = ["repoUrl", "branch", "model", "title", "prompt"] as const;
 type FieldName = (typeof FIELDS)[number];
 type Values = Readonly<Record<FieldName, string>>;
 
+const EMPTY: Values = { repoUrl: "", branch: "", model: "", title: "", prompt: "" };
+
 interface NewSessionProps {
+  /** What the fields hold at first. */
+  readonly initial: SessionDraft;
   /** The sessions that there are: their repositories and models are offered. */
   readonly sessions: readonly Schemas["SessionView"][];
   readonly onClose: () => void;
 }
 
-export default function NewSession({ sessions, onClose }: NewSessionProps) {
-  const [values, setValues] = useState<Values>({ repoUrl: "", branch: "", model: "", title: "", prompt: "" });
+export default function NewSession({ initial, sessions, onClose }: NewSessionProps) {
+  const [values, setValues] = useState<Values>({ ...EMPTY, ...initial });
   const idOf = useIdOfContent();
   const navigate = useNavigate();
   const queryClient = useQueryClient();
@@ -67,12 +72,7 @@ export default function NewSession({ sessions, onClose }: NewSessionProps) {
           choices={choicesOf(sessions, "model")}
           {...field("model")}
         />
-        <Input
-          label="Title"
-          placeholder="named after the first message, if empty"
-          maxLength={200}
-          {...field("title")}
-        />
+        <Input label="Title" placeholder="optional" maxLength={200} {...field("title")} />
         <TextArea label="First message" rows={4} {...field("prompt")} />
         {error !== null && !isBesideFields && (
           <Notice icon="failed" isBad>

@@ -67,7 +67,12 @@ function Meta({ row: { repoUrl, branch, session } }: { readonly row: InboxRow })
 
 function stateOf({ verdict, group, session }: InboxRow, now: NowView | undefined): State {
   if (verdict !== undefined) return verdict.state;
-  if (group === "running") return now?.verdict.state ?? "working";
+  if (now !== undefined) return now.verdict.state === "idle" ? restState(session) : now.verdict.state;
+  if (group === "running") return "working";
+  return restState(session);
+}
+
+function restState(session: InboxRow["session"]): State {
   if (session?.status === "error") return "failed";
   if (session?.status === "terminated" || session?.status === "hibernated") return session.status;
   return "idle";
