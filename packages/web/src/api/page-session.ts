@@ -2,7 +2,7 @@
 import { accessHeaders, setToken } from "./access.ts";
 import { api, ok } from "./client.ts";
 import { noteAnswer, noteSilence } from "./connection.ts";
-import { answerError, unreachable } from "./problem.ts";
+import { answerError, isSignedOut, unreachable } from "./problem.ts";
 
 const PATH = "/api/page-sessions";
 
@@ -27,7 +27,14 @@ export async function signInWithToken(token: string): Promise<void> {
 
 /** Ends this browser's session, and forgets a pasted token. */
 export async function signOut(): Promise<void> {
-  await send("DELETE", `${PATH}/current`).finally(() => setToken(undefined));
+  try {
+    await send("DELETE", `${PATH}/current`);
+  } catch (error) {
+    // Without a cookie, there is only the token to forget.
+    if (!isSignedOut(error)) throw error;
+  } finally {
+    setToken(undefined);
+  }
 }
 
 async function send(method: string, path: string, body?: object): Promise<void> {

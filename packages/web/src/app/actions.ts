@@ -14,6 +14,8 @@ export interface Action {
   readonly group: string;
   /** For example `j`, `Shift+N`, `Ctrl+K`, `ArrowDown`; several are separated by a space. Without any, only the palette has it. */
   readonly keys?: string;
+  /** Returns whether it can be done now; absent if it always can. */
+  readonly applies?: () => boolean;
   /** It ends or deletes something: its key has to be pressed twice. */
   readonly asksTwice?: boolean;
   /** The palette does not list it, for example moves of the selection. */
@@ -61,10 +63,17 @@ export const allActions = {
 export function useActions(actions: readonly Action[]): void {
   const latest = useRef(actions);
   latest.current = actions;
-  const shape = JSON.stringify(actions.map(({ run, ...rest }) => rest));
+  // Functions are no part of it: they are those of the last render.
+  const shape = JSON.stringify(actions);
   useEffect(() => {
-    const shown = JSON.parse(shape) as Omit<Action, "run">[];
-    return registerActions(shown.map((one, index) => ({ ...one, run: (key) => latest.current[index]?.run(key) })));
+    const shown = JSON.parse(shape) as Omit<Action, "run" | "applies">[];
+    return registerActions(
+      shown.map((one, index) => ({
+        ...one,
+        applies: () => latest.current[index]?.applies?.() ?? true,
+        run: (key) => latest.current[index]?.run(key),
+      })),
+    );
   }, [shape]);
 }
 
@@ -77,7 +86,7 @@ export function handleKey(event: KeyboardEvent): void {
   // What lies above the page has keys of its own.
   if (!pressed.startsWith("Ctrl+") && document.querySelector('[role="dialog"], [role="menu"]') !== null) return;
   for (const { action, keys } of registered.toReversed()) {
-    if (!keys.includes(pressed)) continue;
+    if (!keys.includes(pressed) || action.applies?.() === false) continue;
     if (takesText(event.target) && !pressed.startsWith("Ctrl+")) continue;
     if (action.asksTwice === true && !isSecondPress(pressed)) {
       awaiting = { keys: pressed, untilMs: Date.now() + SECOND_PRESS_MS };

@@ -32,7 +32,7 @@ export default function Palette({ onClose }: { readonly onClose: () => void }) {
           <Command.Empty className="menu-label">Nothing matches.</Command.Empty>
           <Command.Group heading="To do here">
             {registered
-              .filter(({ action }) => action.isKeyOnly !== true)
+              .filter(({ action }) => action.isKeyOnly !== true && action.applies?.() !== false)
               .map(({ action, keys }) => (
                 <Command.Item
                   key={`${action.group} ${action.label}`}

@@ -1,12 +1,15 @@
 /** The frame of every page: header, state of the connection, the page itself, announcements. */
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
 import { lazy, type RefObject, Suspense, useEffect, useRef, useState } from "react";
 import { attentionQuery } from "../api/attention.ts";
+import { signOut } from "../api/page-session.ts";
+import { errorSentence } from "../api/problem.ts";
 import { Button } from "../ui/button.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Kbd } from "../ui/kbd.tsx";
 import { handleKey, useActions } from "./actions.ts";
+import { announce } from "./announce.ts";
 import { Announcer } from "./announcer.tsx";
 import { ConnectionBanner, ConnectionMark } from "./connection-mark.tsx";
 import { NAVIGATION } from "./navigation.ts";
@@ -37,7 +40,19 @@ export function Shell() {
     },
     { label: "Show the keys", group: "Everywhere", keys: "?", run: () => setOverlay("keys") },
     { label: "Go to the inbox", group: "Everywhere", keys: "Shift+I", run: () => void navigate({ to: "/" }) },
+    { label: "Sign out", group: "Everywhere", run: () => void leave() },
   ]);
+  const queryClient = useQueryClient();
+  const leave = async () => {
+    try {
+      await signOut();
+    } catch (error) {
+      announce(errorSentence(error), { isBad: true });
+      return;
+    }
+    queryClient.clear();
+    await navigate({ to: "/sign-in" });
+  };
   const isSigningIn = useLocation({ select: ({ pathname }) => pathname === "/sign-in" });
   const close = () => setOverlay(undefined);
   return (

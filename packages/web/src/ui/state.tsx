@@ -41,7 +41,7 @@ export function StateIcon({ state, hue }: { readonly state: State; readonly hue?
 export function StateMark({ state, hue }: { readonly state: State; readonly hue?: string }) {
   const look: StateLook = STATES[state];
   return (
-    <span className={`tag ${hue ?? look.hue}`}>
+    <span className={`inline-flex items-center gap-1 font-medium whitespace-nowrap ${hue ?? look.hue}`}>
       <Icon name={look.icon} />
       {look.word}
     </span>

@@ -2,6 +2,8 @@
 import type { Action } from "../../app/actions.ts";
 
 const GROUP = "Inbox";
+/** The button of a row that aborts its turn. */
+const ABORT = '[data-action="abort"]';
 
 interface InboxKeys {
   readonly list: () => HTMLElement | null;
@@ -56,8 +58,9 @@ export function inboxActions({ list, search, create }: InboxKeys): Action[] {
       group: GROUP,
       keys: "a",
       asksTwice: true,
+      applies: () => rowWithFocus()?.querySelector(ABORT) != null,
       isKeyOnly: true,
-      run: () => press('[data-action="abort"]'),
+      run: () => press(ABORT),
     },
   ];
 }
