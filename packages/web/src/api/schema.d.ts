@@ -1813,6 +1813,11 @@ export interface components {
             source: "rollups" | "turns";
             /** @description The relative error of percentiles, at most; 0 if they are exact. Counts and sums are always exact */
             error_bound: number;
+            /**
+             * @description The rollups lack turns from before an upgrade, which are still being added to them
+             * @enum {boolean}
+             */
+            incomplete?: true;
             by: ("user" | "repository" | "branch" | "channel" | "model" | "outcome" | "error" | "session" | "parent" | "day")[];
             total: components["schemas"]["TurnGroup"];
             /** @description By day if `by` has it, then by the number of turns, largest first; empty without `by` */
