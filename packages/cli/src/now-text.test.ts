@@ -6,7 +6,7 @@ test("a session is shown with its verdict, what to do, its steps with their ages
   expect(nowLines(NOW)).toEqual([
     "ses_a  Fix the build",
     "quiet for 1 m 40 s (running; rule step_quiet, from 1 m on)",
-    "The model `m` has not begun its answer. More than 60 s is unusual.",
+    "The model `m` has not begun its answer. More than 1 m is unusual.",
     "next: Watch whether it continues; if not, abort it and send the message again. valet watch ses_a",
     "running  message msg_1  1 m 40 s",
     "  model m  1 m 40 s  no text yet, last byte 1 s ago",
@@ -38,7 +38,7 @@ test("attention has for each session its sentence and the command", () => {
   const item = { sessionId: "ses_a", title: null, repoUrl: "https://git.example/x", branch: null, verdict: VERDICT };
   expect(attentionLines([item])).toEqual([
     "ses_a  quiet for 1 m 40 s  https://git.example/x",
-    "  The model `m` has not begun its answer. More than 60 s is unusual.",
+    "  The model `m` has not begun its answer. More than 1 m is unusual.",
     "  next: Watch whether it continues; if not, abort it and send the message again. valet watch ses_a",
   ]);
 });

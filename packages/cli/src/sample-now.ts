@@ -6,7 +6,7 @@ const AT = "2026-01-01T00:01:40.000Z";
 export const VERDICT = {
   state: "quiet",
   since: T0,
-  why: "The model `m` has not begun its answer. More than 60 s is unusual.",
+  why: "The model `m` has not begun its answer. More than 1 m is unusual.",
   nextStep: "Watch whether it continues; if not, abort it and send the message again.",
   command: "valet watch ses_a",
   rule: "step_quiet",

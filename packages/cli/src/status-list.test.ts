@@ -3,7 +3,7 @@ import { VERDICT } from "./sample-now.ts";
 import { statusLines } from "./status-list.ts";
 
 const line =
-  "ses_a  quiet                     1 m 40 s  The model `m` has not begun its answer. More than 60 s is unusual.";
+  "ses_a  quiet                     1 m 40 s  The model `m` has not begun its answer. More than 1 m is unusual.";
 
 test("in a pipe, and on a wide terminal, each session is a line", () => {
   expect(statusLines([{ sessionId: "ses_a", verdict: VERDICT }])).toEqual([line]);

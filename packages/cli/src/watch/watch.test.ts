@@ -27,7 +27,7 @@ test("text is appended line by line as it comes, each once, whatever is sent aga
 test("what changes is said once: the verdict, steps, the queue", () => {
   const model = new WatchModel();
   expect(model.setNow(NOW)).toEqual([
-    "quiet: The model `m` has not begun its answer. More than 60 s is unusual.",
+    "quiet: The model `m` has not begun its answer. More than 1 m is unusual.",
     "next: Watch whether it continues; if not, abort it and send the message again. valet watch ses_a",
     "model m",
     "tool bash",

@@ -169,6 +169,21 @@ describe("a child session for which nothing waits", () => {
     expect(view.money.children).toEqual([]);
   });
 
+  test("the report about a start that failed names the message that waited for it", () => {
+    const story = new Story();
+    const task = story.message("c1", { at: 150, to: 5000, session: CHILD, error: "git_unreachable" });
+    const spawn = story.span("valet.sandbox.spawn", { at: 160, to: 4900, session: CHILD, error: "git_unreachable" });
+    story.span("valet.queue.wait", { at: 160, to: 4990, parent: task, links: [["waited_on", spawn]] });
+    const report = story.span("valet.child_session.report", {
+      ...{ at: 5001, to: 5005, session: CHILD },
+      links: [["caused_by", spawn]],
+    });
+    const told = story.message("m2", { at: 5004, to: 5500, links: [["caused_by", report]] });
+    const view = whyWith(story, told, [task]);
+    expect(view.sessions[0]?.work).toMatchObject([{ role: "cause", messageId: "c1" }]);
+    expect(view.sentence).toContain("because of `git_unreachable`");
+  });
+
   test("its own children belong to the answer, and other messages do not", () => {
     const { story, message, task, inner } = spawned({});
     const tool = story.tool(inner.run, "spawn_session", { at: 4000, to: 4100 });

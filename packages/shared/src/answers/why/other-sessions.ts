@@ -70,13 +70,24 @@ function isCausedBy(index: SpanIndex, span: WhySpan, spans: ReadonlySet<WhySpan>
   return [...asking, ...index.ancestors(span)].some((each) => spans.has(each));
 }
 
-/** A report links the operation that it reports, and the message that it becomes links the report. */
+/**
+ * Returns the jobs that a message reports about. The message links to the report, and that to what it reports: the job, or the start
+ * without which the job could not go on.
+ */
 function causesOf(index: SpanIndex, span: WhySpan): readonly WhySpan[] {
   const caused = (from: WhySpan) =>
     from.links.flatMap((link) => (link.type === "caused_by" ? (index.find(link) ?? []) : []));
   return caused(span)
     .filter(({ name }) => name === "valet.child_session.report")
     .flatMap(caused)
+    .flatMap((reported) => (isJobSpan(reported) ? [reported] : waitingFor(index, reported)));
+}
+
+/** Returns the jobs that waited for an operation. */
+function waitingFor(index: SpanIndex, operation: WhySpan): readonly WhySpan[] {
+  return index
+    .linking(operation, "waited_on")
+    .flatMap((wait) => index.parent(wait) ?? [])
     .filter(isJobSpan);
 }
 

@@ -82,7 +82,7 @@ test("a model that becomes silent is quiet by time alone: an alarm finds it, aft
     expect(found?.verdict).toMatchObject({ state: "quiet", rule: "step_quiet", threshold_ms: 60_000 });
     return found;
   });
-  expect(item?.verdict.why).toBe("The model `m` has not begun its answer. More than 60 s is unusual.");
+  expect(item?.verdict.why).toBe("The model `m` has not begun its answer. More than 1 m is unusual.");
   expect((await session.view()).attention).toMatchObject({ rule: "step_quiet" });
   // The next alarms find nothing new, and write nothing.
   const version = () =>

@@ -45,7 +45,10 @@ export function familySpans(
   const reported = new Set(linked(spans, ["caused_by"]));
   const isNear = ({ source, acceptedMs }: JobRow) =>
     source === "system" && acceptedMs >= sinceMs - SKEW_MS && acceptedMs <= untilMs + SKEW_MS;
-  const isIn = ({ context: { traceId } }: JobRow) => asked.has(traceId) || reported.has(traceId);
+  // A report may be about the start for which a job waited.
+  const operations = new Set(spans.flatMap(({ links }) => links.map(({ spanId }) => spanId)));
+  const isIn = ({ context: { traceId }, waitedOn }: JobRow) =>
+    asked.has(traceId) || reported.has(traceId) || (waitedOn !== null && operations.has(waitedOn));
   const told: WhyOther["jobs"][number][] = [];
   for (const row of newest(jobs).filter((each) => isIn(each) || isNear(each))) {
     if (told.length >= MAX_TOLD) break;
