@@ -97,7 +97,7 @@ export class Rooms {
       () => ({ id: SESSION_ID, generation: this.state.record.generation, origin: { userId: "own_1" } }),
       new TraceUsers(sql),
     );
-    this.jobs = new JobStore(sql);
+    this.jobs = new JobStore(sql, this.transactions);
     this.workflows = new Workflows(sql, this.jobs, this.line);
     this.queue = new JobQueue({
       jobs: this.jobs,

@@ -137,6 +137,12 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     now,
     report,
     transact: (work) => transactions.run(work),
+    later: (work, delayMs) => {
+      setTimeout(() => {
+        // The session may have been deleted meanwhile.
+        if (!transactions.isOver) work();
+      }, delayMs);
+    },
     // Before there is a session no view shows a problem, so its alarm would repeat for ever.
     alsoDueMs: () =>
       earliest(
@@ -170,14 +176,14 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
 
   // The queue.
-  const jobs = new JobStore(sql);
+  const jobs = new JobStore(sql, transactions);
   const workflows = new Workflows(sql, jobs, lease);
   const queue = new JobQueue({ jobs, workflows, tracer, changes, record, now });
   const intake = new Intake({ state, queue, record, intervals, now, defaultModel: modelAccess.model });
 
   // The conversation.
   const records = new TurnRecords(sql, now);
-  const requests: AgentRequests = new AgentRequests(sql, now);
+  const requests: AgentRequests = new AgentRequests(sql, now, transactions);
   const parts = new PartFeed();
   const conversation = new Conversation(sql, jobs, workflows, lease, transactions);
   const output = new AttemptOutput({

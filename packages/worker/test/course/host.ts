@@ -50,6 +50,8 @@ export class Host {
   onFrame: (text: string) => void = () => {};
   /** Called before the object's data is deleted. */
   onErase: () => void = () => {};
+  /** How often the object has set its alarm. */
+  alarms = 0;
   /** Whether the object has deleted its data. */
   isErased = false;
   /** The session's records, in the order in which they changed. */
@@ -234,6 +236,7 @@ export class Host {
         transactionSync: <T>(work: () => T) => storage.transactionSync(work),
         setAlarm: async (dueMs: number) => {
           this.#alarmMs = dueMs;
+          this.alarms++;
         },
         deleteAlarm: async () => {
           this.#alarmMs = undefined;

@@ -2,6 +2,8 @@
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { PermissionView, QuestionView } from "@valet/shared/protocol/session-view";
 import { isoTime } from "../core/iso-time.ts";
+import { ReadOnce } from "../core/read-once.ts";
+import type { Transactions } from "../core/transactions.ts";
 
 /** More open requests than an agent can have; a limit protects the storage. */
 const MAX_OPEN = 200;
@@ -17,6 +19,13 @@ interface Views {
 }
 type Kind = keyof Views;
 
+type OpenRequest = {
+  readonly kind: Kind;
+  readonly attempt_id: string;
+  /** As JSON. */
+  readonly view: string;
+};
+
 /** A request that closed with its turn. */
 export interface ClosedRequest {
   readonly id: string;
@@ -26,10 +35,12 @@ export interface ClosedRequest {
 export class AgentRequests {
   readonly #sql: SqlStorage;
   readonly #now: () => number;
+  readonly #open: ReadOnce<readonly OpenRequest[]>;
 
-  constructor(sql: SqlStorage, now: () => number) {
+  constructor(sql: SqlStorage, now: () => number, transactions: Pick<Transactions, "epoch">) {
     this.#sql = sql;
     this.#now = now;
+    this.#open = new ReadOnce(transactions);
   }
 
   /** @returns the request, if it is new */
@@ -45,8 +56,7 @@ export class AgentRequests {
   }
 
   open<K extends Kind>(kind: K): Views[K][] {
-    const rows = this.#sql.exec("SELECT view FROM agent_requests WHERE kind = ? ORDER BY id", kind).toArray();
-    return rows.map(({ view }) => JSON.parse(view as string) as Views[K]);
+    return this.#all.filter((each) => each.kind === kind).map(({ view }) => JSON.parse(view) as Views[K]);
   }
 
   isOpen(kind: Kind, id: string): boolean {
@@ -55,12 +65,20 @@ export class AgentRequests {
 
   /** Whether the attempt waits for a person: then it is not stuck. */
   isWaiting(attemptId: string): boolean {
-    return this.#sql.exec("SELECT 1 FROM agent_requests WHERE attempt_id = ? LIMIT 1", attemptId).toArray().length > 0;
+    return this.#all.some(({ attempt_id }) => attempt_id === attemptId);
+  }
+
+  /** All open requests, which are few: a session's view needs them all. */
+  get #all(): readonly OpenRequest[] {
+    return this.#open.get("", () =>
+      this.#sql.exec<OpenRequest>("SELECT kind, attempt_id, view FROM agent_requests ORDER BY id").toArray(),
+    );
   }
 
   /** Closes a request, and records who answered it. @returns the attempt that waited for the answer */
   close(id: string, answeredBy: string): string | undefined {
     const [row] = this.#sql.exec("DELETE FROM agent_requests WHERE id = ? RETURNING attempt_id", id).toArray();
+    this.#open.forget();
     if (row === undefined) return undefined;
     const attemptId = row.attempt_id as string;
     this.#sql.exec(
@@ -88,6 +106,7 @@ export class AgentRequests {
   /** Closes the requests of an attempt that has ended. @returns those requests */
   closeOf(attemptId: string): ClosedRequest[] {
     const rows = this.#sql.exec("DELETE FROM agent_requests WHERE attempt_id = ? RETURNING id, kind", attemptId);
+    this.#open.forget();
     return rows.toArray().map(({ id, kind }) => ({ id: id as string, kind: kind as Kind }));
   }
 
@@ -106,6 +125,7 @@ export class AgentRequests {
       attemptId,
       text,
     );
+    this.#open.forget();
     return added.toArray().length > 0 ? view : undefined;
   }
 }

@@ -13,8 +13,11 @@ function withTimers(
     alarms: number[];
     errors: unknown[];
     restart: () => Timers;
+    /** What the object runs later by itself, with its delays in ms, if it is not only the alarm that runs timers. */
+    later: { work: () => void; delayMs: number }[];
     sql: SqlStorage;
   }) => void,
+  runsSoon = false,
 ): Promise<void> {
   const { SESSION_AGENT } = bindings;
   return runInDurableObject(SESSION_AGENT.get(SESSION_AGENT.newUniqueId()), (_object, { storage }) => {
@@ -22,6 +25,7 @@ function withTimers(
     const clock = { ms: 1000, alsoDueMs: undefined as number | undefined };
     const alarms: number[] = [];
     const errors: unknown[] = [];
+    const later: { work: () => void; delayMs: number }[] = [];
     const setAlarm = async (ms: number | Date) => {
       alarms.push(Number(ms));
     };
@@ -32,8 +36,9 @@ function withTimers(
         transact: (run) => storage.transactionSync(run),
         alsoDueMs: () => clock.alsoDueMs,
         report: (error) => errors.push(error),
+        ...(runsSoon && { later: (run: () => void, delayMs: number) => later.push({ work: run, delayMs }) }),
       });
-    work({ timers: restart(), clock, alarms, errors, restart, sql: storage.sql });
+    work({ timers: restart(), clock, alarms, errors, restart, later, sql: storage.sql });
   });
 }
 
@@ -94,6 +99,66 @@ test("the alarm is set for the earliest timer and not written again for a later 
     timers.arm();
     expect(alarms).toEqual([2000, 1500, clock.ms]);
   }));
+
+test("a timer that is due soon needs no alarm of its own: the object runs it, and the alarm behind it only after a death", () =>
+  withTimers(({ timers, clock, alarms, later, restart }) => {
+    const ran: string[] = [];
+    const handlers = { projection: () => ran.push("a"), accept: () => ran.push("b") };
+    timers.handle(handlers);
+    timers.set("projection", clock.ms + 200);
+    timers.arm();
+    expect([alarms, later.map(({ delayMs }) => delayMs)]).toEqual([[clock.ms + 5200], [200]]);
+    clock.ms += 200;
+    later.shift()?.work();
+    expect(ran).toEqual(["a"]);
+    // Another one within the next seconds costs no alarm.
+    timers.set("projection", clock.ms + 200);
+    timers.arm();
+    expect([alarms.length, later.length]).toEqual([1, 1]);
+    // The object dies, and the alarm starts it again.
+    clock.ms += 5000;
+    const next = restart();
+    next.handle(handlers);
+    next.fire();
+    expect(ran).toEqual(["a", "a"]);
+  }, true));
+
+test("after timers that were due soon the alarm is set for the next one", () =>
+  withTimers(({ timers, clock, alarms, later }) => {
+    const ran: string[] = [];
+    timers.handle({ projection: () => ran.push("a"), accept: () => ran.push("b"), collect: () => ran.push("c") });
+    timers.set("projection", clock.ms + 300);
+    timers.arm();
+    timers.set("accept", clock.ms + 3000);
+    timers.set("collect", clock.ms + 100);
+    timers.arm();
+    expect(later.map(({ delayMs }) => delayMs)).toEqual([300, 100]);
+    timers.clear("collect");
+    const [first, second] = later.splice(0);
+    clock.ms += 100;
+    second?.work();
+    expect(ran).toEqual([]);
+    clock.ms += 200;
+    first?.work();
+    for (const { work } of later.splice(0)) work();
+    expect(ran).toEqual(["a"]);
+    expect(alarms.at(-1)).toBe(clock.ms - 300 + 3000);
+    expect(later).toEqual([]);
+  }, true));
+
+test("a storage that fails where a timer is due soon leaves it to the alarm", () =>
+  withTimers(({ timers, clock, alarms, later, errors, sql }) => {
+    timers.handle({ projection: () => {} });
+    timers.set("projection", clock.ms + 200);
+    timers.arm();
+    clock.ms += 200;
+    sql.exec("ALTER TABLE timers RENAME TO away");
+    later.shift()?.work();
+    sql.exec("ALTER TABLE away RENAME TO timers");
+    expect([errors.length, alarms.at(-1)]).toEqual([1, clock.ms + 5000]);
+    timers.fire();
+    expect(timers.dueMs("projection")).toBeUndefined();
+  }, true));
 
 test("a handler that fails is rolled back and retried later, and does not stop the others", () =>
   withTimers(({ timers, clock, errors }) => {

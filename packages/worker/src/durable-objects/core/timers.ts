@@ -1,4 +1,9 @@
-/** Any number of timers over the single alarm of a Durable Object. They survive evictions and crashes. */
+/**
+ * Any number of timers over the single alarm of a Durable Object. They survive evictions and crashes.
+ *
+ * An alarm costs a commit before that of the transaction that needs it, and an invocation. So an object that is in memory runs the
+ * timers that are due soon by itself, and has an alarm only a little later, which runs them if the object has died meanwhile.
+ */
 
 /** Handles a timer that is due. It is synchronous: it starts network calls, but does not wait for them. */
 export type TimerHandler = (key: string, payload: string) => void;
@@ -48,11 +53,18 @@ export interface TimersOptions {
   readonly transact: (work: () => void) => void;
   /** Returns when the alarm must fire for others than timers, epoch ms. */
   readonly alsoDueMs: () => number | undefined;
+  /** Runs `work` after a while, in ms, if the object is still in memory. Without it the alarm runs every timer. */
+  readonly later?: (work: () => void, delayMs: number) => void;
   readonly report: (error: unknown) => void;
 }
 
 /** The delay after which a timer whose handler threw runs again, in ms: soon, but not in a busy loop. */
 const AFTER_ERROR_MS = 5000;
+
+/** A timer that is due within this time runs without the alarm, in ms: short, since the object cannot hibernate meanwhile. */
+const SOON_MS = 1000;
+/** How much later than such a timer the alarm may be, in ms. */
+const BEHIND_MS = 5000;
 
 export class Timers {
   readonly #options: TimersOptions;
@@ -61,6 +73,8 @@ export class Timers {
   #armedMs: number | undefined;
   /** The earliest timer that was set since then, epoch ms. */
   #newestDueMs = Infinity;
+  /** When the object itself runs timers next, epoch ms. */
+  #soonMs = Infinity;
 
   constructor(options: TimersOptions) {
     this.#options = options;
@@ -74,9 +88,15 @@ export class Timers {
   /** Sets a timer, or moves it. */
   set(kind: TimerKind, dueMs: number, { key = "", payload = "" }: { key?: string; payload?: string } = {}): void {
     const due = Math.ceil(dueMs);
-    const [row] = this.#sql.exec("SELECT due_ms, payload FROM timers WHERE kind = ? AND key = ?", kind, key).toArray();
-    if (row?.due_ms === due && row.payload === payload) return;
-    this.#sql.exec("INSERT OR REPLACE INTO timers VALUES (?, ?, ?, ?)", kind, key, due, payload);
+    this.#sql.exec(
+      `INSERT INTO timers (kind, key, due_ms, payload) VALUES (?, ?, ?, ?)
+       ON CONFLICT (kind, key) DO UPDATE SET due_ms = excluded.due_ms, payload = excluded.payload
+       WHERE due_ms <> excluded.due_ms OR payload <> excluded.payload`,
+      kind,
+      key,
+      due,
+      payload,
+    );
     this.#newestDueMs = Math.min(this.#newestDueMs, due);
   }
 
@@ -94,13 +114,42 @@ export class Timers {
     // Of the timers that were there when it was set, none is earlier.
     const timerMs = this.#armedMs === undefined ? this.#firstDueMs : this.#newestDueMs;
     this.#newestDueMs = Infinity;
-    const first = Math.min(timerMs, this.#options.alsoDueMs() ?? Infinity);
+    const first = Math.min(this.#runSoon(timerMs), this.#options.alsoDueMs() ?? Infinity);
     // An overdue timer is due now, since `setAlarm` refuses some times, such as 0.
     const due = Math.max(first, this.#options.now());
     if (due === Infinity || (this.#armedMs !== undefined && this.#armedMs <= due)) return;
     this.#armedMs = due;
     // If the storage fails, the platform resets the object, so reporting is enough.
     this.#options.storage.setAlarm(due).catch(this.#options.report);
+  }
+
+  /**
+   * Runs the timers that are due then without the alarm, if that is soon. Later ones are armed after that.
+   * @returns when the alarm must run them
+   */
+  #runSoon(dueMs: number): number {
+    const { later, now } = this.#options;
+    const delayMs = Math.max(0, dueMs - now());
+    if (later === undefined || delayMs > SOON_MS) return dueMs;
+    if (dueMs < this.#soonMs) {
+      this.#soonMs = dueMs;
+      later(() => this.#onSoon(dueMs), delayMs);
+    }
+    return dueMs + BEHIND_MS;
+  }
+
+  #onSoon(dueMs: number): void {
+    // An earlier one has run meanwhile, or runs next.
+    if (this.#soonMs !== dueMs) return;
+    this.#soonMs = Infinity;
+    try {
+      this.#runDue();
+      this.#newestDueMs = this.#firstDueMs;
+      this.arm();
+    } catch (error) {
+      // The storage fails. The alarm is still there.
+      this.#options.report(error);
+    }
   }
 
   get #firstDueMs(): number {
@@ -111,10 +160,14 @@ export class Timers {
   /** Handles the alarm: runs the timers that are due, and sets the next alarm. Never throws. */
   fire(): void {
     this.#armedMs = undefined;
+    this.#runDue();
+    this.arm();
+  }
+
+  #runDue(): void {
     const nowMs = this.#options.now();
     const due = this.#sql.exec("SELECT kind, key FROM timers WHERE due_ms <= ? ORDER BY due_ms", nowMs).toArray();
     for (const { kind, key } of due) this.#run(kind as string, key as string, nowMs);
-    this.arm();
   }
 
   #run(kind: string, key: string, nowMs: number): void {

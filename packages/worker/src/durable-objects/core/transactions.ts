@@ -29,6 +29,7 @@ export class Transactions {
   readonly #hooks: TransactionHooks;
   #effects: (() => void)[] | undefined;
   #isOver = false;
+  #epoch = 0;
   #undos: (() => void)[] = [];
 
   constructor(storage: Pick<TransactionalStorage, "transactionSync">, hooks: TransactionHooks) {
@@ -39,6 +40,11 @@ export class Transactions {
   /** Whether a transaction is running. */
   get isRunning(): boolean {
     return this.#effects !== undefined;
+  }
+
+  /** Grows when a transaction begins and when one, or a part of one, is rolled back: what was read before may be out of date. */
+  get epoch(): number {
+    return this.#epoch;
   }
 
   /** Whether {@link end} was called. */
@@ -60,6 +66,7 @@ export class Transactions {
     if (this.#isOver) throw new DatabaseDeletedError();
     const effects: (() => void)[] = [];
     this.#effects = effects;
+    this.#epoch++;
     let result: T;
     try {
       result = inTransaction(this.#storage, () => {
@@ -102,8 +109,9 @@ export class Transactions {
     }
   }
 
-  /** Undoes what was changed in memory since `undos` had this length. */
+  /** Undoes what was changed in memory since `undos` had this length. What was read since then may have been undone as well. */
   #undo(length: number): void {
+    this.#epoch++;
     for (const undo of this.#undos.splice(length).reverse()) undo();
   }
 

@@ -85,7 +85,7 @@ export class JobQueue {
     return this.jobs.queued();
   }
 
-  inFlight(): AttemptRow[] {
+  inFlight(): readonly AttemptRow[] {
     return this.jobs.inFlight();
   }
 

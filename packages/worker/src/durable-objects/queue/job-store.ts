@@ -7,6 +7,8 @@ import type { WorkflowStep } from "@valet/shared/protocol/workflow";
 import type { ErrorType, FailurePolicy, MessageSource, Outcome, QueueMode, QueueReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { IdRange } from "../core/id-range.ts";
+import { ReadOnce } from "../core/read-once.ts";
+import type { Transactions } from "../core/transactions.ts";
 import type { WaitingJob } from "./queue-rules.ts";
 
 /** What a message holds for the agent, and where its answer goes. */
@@ -163,9 +165,20 @@ const ATTEMPT: Columns<AttemptRow> = {
 
 export class JobStore {
   readonly #sql: SqlStorage;
+  /** Of one id none, or one. */
+  readonly #jobs: ReadOnce<readonly JobRow[]>;
+  readonly #attempts: ReadOnce<readonly AttemptRow[]>;
+  readonly #inFlight: ReadOnce<readonly AttemptRow[]>;
+  readonly #queued: ReadOnce<readonly QueuedJob[]>;
+  readonly #queuedCount: ReadOnce<number>;
 
-  constructor(sql: SqlStorage) {
+  constructor(sql: SqlStorage, transactions: Pick<Transactions, "epoch">) {
     this.#sql = sql;
+    this.#jobs = new ReadOnce(transactions);
+    this.#attempts = new ReadOnce(transactions);
+    this.#inFlight = new ReadOnce(transactions);
+    this.#queued = new ReadOnce(transactions);
+    this.#queuedCount = new ReadOnce(transactions);
   }
 
   /** Returns when the newest job ended, epoch ms; `undefined` if there is none, or it has not ended. */
@@ -181,10 +194,11 @@ export class JobStore {
 
   addJob(row: JobRow, body: MessageBody | WorkflowBody): void {
     this.#insert("jobs", JOB, row, { body: JSON.stringify(body) });
+    this.#forgetJob(row.id);
   }
 
   job(id: string): JobRow | undefined {
-    return this.#select("jobs", JOB, "WHERE id = ?", id)[0];
+    return this.#jobs.get(id, () => this.#select("jobs", JOB, "WHERE id = ?", id))[0];
   }
 
   /** Returns what a message holds; an empty one where there is no message of this id. */
@@ -203,13 +217,15 @@ export class JobStore {
   }
 
   /** Returns the queued jobs, oldest first. Not whole rows: this is read after every change, and a queue can be long. */
-  queued(): QueuedJob[] {
-    return this.#select("jobs", QUEUED, "WHERE status = 'queued' ORDER BY seq");
+  queued(): readonly QueuedJob[] {
+    return this.#queued.get("", () => this.#select("jobs", QUEUED, "WHERE status = 'queued' ORDER BY seq"));
   }
 
   queuedCount(): number {
-    const [row] = this.#sql.exec("SELECT COUNT(*) AS count FROM jobs WHERE status = 'queued'").toArray();
-    return row?.count as number;
+    return this.#queuedCount.get("", () => {
+      const [row] = this.#sql.exec("SELECT COUNT(*) AS count FROM jobs WHERE status = 'queued'").toArray();
+      return row?.count as number;
+    });
   }
 
   /** Returns jobs in order of acceptance, beginning after `seq`. */
@@ -247,14 +263,16 @@ export class JobStore {
 
   updateJob(id: string, patch: Partial<JobRow>): void {
     this.#update("jobs", JOB, id, patch);
+    this.#forgetJob(id);
   }
 
   addAttempt(row: AttemptRow): void {
     this.#insert("attempts", ATTEMPT, row, {});
+    this.#forgetAttempt(row.id);
   }
 
   attempt(id: string): AttemptRow | undefined {
-    return this.#select("attempts", ATTEMPT, "WHERE id = ?", id)[0];
+    return this.#attempts.get(id, () => this.#select("attempts", ATTEMPT, "WHERE id = ?", id))[0];
   }
 
   /** Returns which kind of job an attempt works on. */
@@ -262,12 +280,25 @@ export class JobStore {
     return this.job(jobIds[0] ?? "")?.kind ?? "message";
   }
 
-  inFlight(): AttemptRow[] {
-    return this.#select("attempts", ATTEMPT, "WHERE state <> 'ended' ORDER BY dispatchedMs, id");
+  inFlight(): readonly AttemptRow[] {
+    const rest = "WHERE state <> 'ended' ORDER BY dispatchedMs, id";
+    return this.#inFlight.get("", () => this.#select("attempts", ATTEMPT, rest));
   }
 
   updateAttempt(id: string, patch: Partial<AttemptRow>): void {
     this.#update("attempts", ATTEMPT, id, patch);
+    this.#forgetAttempt(id);
+  }
+
+  #forgetJob(id: string): void {
+    this.#jobs.forget(id);
+    this.#queued.forget();
+    this.#queuedCount.forget();
+  }
+
+  #forgetAttempt(id: string): void {
+    this.#attempts.forget(id);
+    this.#inFlight.forget();
   }
 
   #select<T>(table: string, columns: Columns<T>, rest: string, ...values: SqlStorageValue[]): T[] {
