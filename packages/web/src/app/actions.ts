@@ -4,35 +4,13 @@
  */
 import { useEffect, useRef } from "react";
 import { announce } from "./announce.ts";
-import { isCharacterKey, keyOf, parseKeys } from "./keys.ts";
+import { type Action, actionsFor, type Registered } from "./choose-action.ts";
+import { keyOf, parseKeys, shownKey } from "./keys.ts";
 import { areSingleKeysOn } from "./preferences.ts";
 
-export interface Action {
-  /** What it does, as a verb: "Write an answer". */
-  readonly label: string;
-  /** The heading in the list of keys and in the palette: "Inbox". */
-  readonly group: string;
-  /** For example `j`, `Shift+N`, `Ctrl+K`, `ArrowDown`; several are separated by a space. Without any, only the palette has it. */
-  readonly keys?: string;
-  /** Returns whether it can be done now; absent if it always can. */
-  readonly applies?: () => boolean;
-  /** It ends or deletes something: its key has to be pressed twice. */
-  readonly asksTwice?: boolean;
-  /** The palette does not list it, for example moves of the selection. */
-  readonly isKeyOnly?: boolean;
-  /**
-   * Gets the key that was pressed; from the palette, none. Returns `false` if it does not apply now: then the key goes on to the
-   * browser.
-   */
-  readonly run: (key?: string) => unknown;
-}
+export type { Action } from "./choose-action.ts";
 
 const SECOND_PRESS_MS = 3_000;
-
-interface Registered {
-  readonly action: Action;
-  readonly keys: readonly string[];
-}
 
 let registered: readonly Registered[] = [];
 let awaiting: { readonly keys: string; readonly untilMs: number } | undefined;
@@ -81,16 +59,17 @@ export function useActions(actions: readonly Action[]): void {
 export function handleKey(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.isComposing) return;
   const pressed = keyOf(event);
-  const isCharacter = isCharacterKey(pressed);
-  if (isCharacter && (!areSingleKeysOn() || takesText(event.target))) return;
-  // What lies above the page has keys of its own.
-  if (!pressed.startsWith("Ctrl+") && document.querySelector('[role="dialog"], [role="menu"]') !== null) return;
-  for (const { action, keys } of registered.toReversed()) {
-    if (!keys.includes(pressed) || action.applies?.() === false) continue;
-    if (takesText(event.target) && !pressed.startsWith("Ctrl+")) continue;
+  const situation = {
+    isWriting: takesText(event.target),
+    isOverlaid: document.querySelector('[role="dialog"], [role="menu"]') !== null,
+    areSingleKeysOn: areSingleKeysOn(),
+  };
+  for (const action of actionsFor(pressed, registered, situation)) {
+    // A key that is held down is one press.
+    if (action.asksTwice === true && event.repeat) return;
     if (action.asksTwice === true && !isSecondPress(pressed)) {
       awaiting = { keys: pressed, untilMs: Date.now() + SECOND_PRESS_MS };
-      announce(`Press ${pressed.toUpperCase()} again: ${action.label}.`, { isShown: true });
+      announce(`Press ${shownKey(pressed)} again: ${action.label}.`, { isShown: true });
       event.preventDefault();
       return;
     }

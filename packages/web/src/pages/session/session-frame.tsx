@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, Outlet } from "@tanstack/react-router";
 import { nowQuery, sessionQuery } from "../../api/sessions.ts";
+import { useLiveSession } from "../../api/use-session-events.ts";
 import { useTitle } from "../../app/use-title.ts";
 import { repositoryName, sessionTitle } from "../../format/session-names.ts";
 import { Age } from "../../ui/age.tsx";
@@ -16,6 +17,7 @@ const route = getRouteApi("/sessions/$sessionId");
 /** The head of a session, above each of its pages: what it is, what it does now, its cost, the ways to its pages. */
 export default function SessionFrame() {
   const { sessionId } = route.useParams();
+  useLiveSession(sessionId);
   const session = useQuery(sessionQuery(sessionId));
   const now = useQuery(nowQuery(sessionId));
   const title = sessionTitle({ id: sessionId, title: session.data?.title });

@@ -1,0 +1,143 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { SessionEvent } from "./session-events.ts";
+
+const ID = "ses_0123456789abcdefghijklmnop";
+
+/** The browser's end of a WebSocket; the test is the server. */
+class FakeSocket {
+  static readonly all: FakeSocket[] = [];
+  readonly url: string;
+  readonly sent: string[] = [];
+  onopen: (() => void) | null = null;
+  onmessage: ((event: { data: string }) => void) | null = null;
+  onclose: (() => void) | null = null;
+
+  constructor(url: URL) {
+    this.url = url.href;
+    FakeSocket.all.push(this);
+  }
+
+  send(text: string): void {
+    this.sent.push(text);
+  }
+
+  close(): void {
+    this.onclose?.();
+  }
+
+  receive(event: object): void {
+    this.onmessage?.({ data: JSON.stringify(event) });
+  }
+}
+
+const json = (status: number, body: object) =>
+  new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json" } });
+const answers: (() => Response)[] = [];
+let online: () => void = () => undefined;
+let listenToSession: typeof import("./session-events.ts").listenToSession;
+
+beforeEach(async () => {
+  vi.useFakeTimers();
+  vi.resetModules();
+  FakeSocket.all.length = 0;
+  answers.length = 0;
+  vi.stubGlobal("location", new URL("https://valet.test/"));
+  vi.stubGlobal("WebSocket", FakeSocket);
+  vi.stubGlobal("addEventListener", (type: string, listener: () => void) => {
+    if (type === "online") online = listener;
+  });
+  vi.stubGlobal("removeEventListener", () => undefined);
+  vi.stubGlobal("fetch", async () => answers.shift()?.() ?? json(201, { ticket: "tkt" }));
+  ({ listenToSession } = await import("./session-events.ts"));
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+/** Listens, and returns what was heard: types, and whether a socket was opened again. */
+function listen(): { readonly heard: string[]; readonly stop: () => void } {
+  const heard: string[] = [];
+  const stop = listenToSession(ID, (event: SessionEvent) => {
+    heard.push(event.type === "opened" && event.isAgain ? "opened again" : event.type);
+  });
+  return { heard, stop };
+}
+
+/** Waits until the newest socket exists, and opens it. */
+async function opened(count: number): Promise<FakeSocket> {
+  await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(count));
+  const socket = FakeSocket.all.at(-1) as FakeSocket;
+  socket.onopen?.();
+  return socket;
+}
+
+test("events arrive over a socket that a ticket opens, and `sync` is answered", async () => {
+  const { heard, stop } = listen();
+  const socket = await opened(1);
+  expect(socket.url).toBe(`wss://valet.test/api/sessions/${ID}/ws?ticket=tkt`);
+  socket.receive({ type: "session", session: {} });
+  socket.receive({ type: "sync", read: 7 });
+  expect(heard).toEqual(["opened", "session"]);
+  expect(socket.sent).toEqual(['{"type":"synced","read":7}']);
+  stop();
+});
+
+test("after a break it opens another socket, and tells its listeners to read again", async () => {
+  const { heard, stop } = listen();
+  (await opened(1)).close();
+  await vi.advanceTimersByTimeAsync(500);
+  await opened(2);
+  expect(heard).toEqual(["opened", "down", "opened again"]);
+  stop();
+});
+
+test("a server that is away is tried again, at once when the browser is online again", async () => {
+  answers.push(() => {
+    throw new TypeError("no network");
+  });
+  const { heard, stop } = listen();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(FakeSocket.all).toHaveLength(0);
+  online();
+  await opened(1);
+  expect(heard).toEqual(["opened"]);
+  stop();
+});
+
+test("a socket that answers no ping is given up, even if it never closes", async () => {
+  const { heard, stop } = listen();
+  const socket = await opened(1);
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(socket.sent).toEqual(["ping"]);
+  socket.onmessage?.({ data: "pong" });
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(heard).toEqual(["opened"]);
+  await vi.advanceTimersByTimeAsync(21_000);
+  expect(heard).toEqual(["opened", "down"]);
+  await opened(2);
+  stop();
+});
+
+test("listeners of one session share a socket; a later one learns its state; the last one closes it", async () => {
+  const first = listen();
+  const socket = await opened(1);
+  socket.receive({ type: "session", session: {} });
+  const second = listen();
+  expect(second.heard).toEqual(["opened", "session"]);
+  first.stop();
+  socket.receive({ type: "turn", turn: {} });
+  expect([first.heard.length, second.heard.length]).toEqual([2, 3]);
+  second.stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(FakeSocket.all).toHaveLength(1);
+});
+
+test("a session that is gone, or not the caller's, is not asked for again", async () => {
+  answers.push(() => json(404, { type: "urn:valet:problem:session-not-found", title: "No such session", status: 404 }));
+  const { heard, stop } = listen();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([heard, FakeSocket.all.length]).toEqual([["gone"], 0]);
+  stop();
+});
