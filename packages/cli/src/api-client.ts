@@ -3,6 +3,7 @@
 import { type DiffQuery, DiffView } from "@valet/shared/protocol/changes";
 import { FoundIds } from "@valet/shared/protocol/found-ids";
 import { type AttentionItem, AttentionList, NowView } from "@valet/shared/protocol/now";
+import { PageTicket } from "@valet/shared/protocol/page-sessions";
 import {
   type AcceptedMessage,
   AcceptedMessage as AcceptedMessageSchema,
@@ -311,6 +312,10 @@ export class ApiClient {
   async revokeToken(id: string): Promise<void> {
     const response = await this.#http.request("DELETE", `/api/tokens/${encodeURIComponent(id)}`, {});
     if (!response.ok) throw await errorOf(response);
+  }
+
+  createPageTicket(): Promise<PageTicket> {
+    return this.#http.call("POST", "/api/page-tickets", PageTicket);
   }
 
   /** Requests the deletion of a session, which continues after this call returns. */

@@ -12,6 +12,7 @@ import { addExport } from "./commands/export.ts";
 import { addHibernate } from "./commands/hibernate.ts";
 import { addMcp } from "./commands/mcp.ts";
 import { addMessages } from "./commands/messages.ts";
+import { addOpen } from "./commands/open.ts";
 import { addPrompt } from "./commands/prompt.ts";
 import { addQueue } from "./commands/queue.ts";
 import { addReply } from "./commands/reply.ts";
@@ -35,6 +36,7 @@ import { addGlobalOptions } from "./context.ts";
 const COMMANDS = [
   addUp,
   addDemo,
+  addOpen,
   addPrompt,
   addReply,
   addWorkflow,

@@ -5,6 +5,7 @@ import { ExitCode } from "../errors.ts";
 import { flushBeforeStop, reportWaiting } from "../flush-spans.ts";
 import { helpEnd } from "../help-text.ts";
 import { exitSoon } from "../output.ts";
+import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { shrinkHeap } from "../system/small-heap.ts";
 import { parseLimit, parsePort } from "./arguments.ts";
@@ -48,8 +49,9 @@ export function addUp(program: Command): void {
         scenario: "demo",
       });
       shrinkHeap();
+      const signInUrl = await system.signInUrl();
       if (options.json) {
-        printJson({ url: system.url, token: system.token });
+        printJson({ url: system.url, token: system.token, signInUrl });
       } else {
         print(`Valet is up.
 
@@ -59,6 +61,7 @@ export function addUp(program: Command): void {
   room     ${system.capacity.awake} sandboxes awake at once, ${system.capacity.starting} starting; further sessions wait in line
   model    ${system.isScripted ? "scripted: it only plays the demo; to use a real model, see README.md" : "as configured"}
 
+${signInLine(signInUrl)}
 Try:  pnpm valet prompt --repo <url> "What does this project do?"
 Stop: Ctrl-C`);
       }

@@ -2,7 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { D1Database } from "@cloudflare/workers-types";
+import { signInUrl } from "@valet/shared/protocol/page-sessions";
 import { hashToken } from "@valet/worker/ids";
+import { issuePageTicket } from "@valet/worker/page-tickets";
 import { type Migration, makeToken, migrate } from "@valet/worker/setup";
 
 /** The owner of everything in a local system. */
@@ -31,4 +33,10 @@ export async function ensureToken(db: D1Database, known: string | undefined): Pr
     db.prepare(statement.sql).bind(...statement.params),
   ]);
   return token;
+}
+
+/** Returns a new link that signs a browser in with the rights of a token. */
+export async function newSignInUrl(db: D1Database, origin: string, token: string): Promise<string> {
+  const { ticket } = await issuePageTicket(db, LOCAL_OWNER, hashToken(token));
+  return signInUrl(origin, ticket);
 }

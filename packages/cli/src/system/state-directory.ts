@@ -13,6 +13,8 @@ export interface StateDirectory {
   readonly broker: string;
   /** The directory of the Worker's databases. */
   readonly storage: string;
+  /** Where the page is built, if its own package cannot be written. */
+  readonly page: string;
   /** The log file: every line of the Worker and of workerd. */
   readonly workerLog: string;
 }
@@ -28,6 +30,7 @@ export function openStateDirectory(path: string): StateDirectory {
       path: real,
       broker: join(real, "broker"),
       storage: join(real, "storage"),
+      page: join(real, "page"),
       workerLog: join(real, "log", "worker.log"),
     };
   } catch (error) {

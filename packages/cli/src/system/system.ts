@@ -5,9 +5,10 @@ import type { ShippedScenario } from "@valet/scripted-model";
 import { hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
-import { ensureToken, prepareDatabase } from "./database.ts";
+import { ensureToken, newSignInUrl, prepareDatabase } from "./database.ts";
 import { diskError, requireSpace, requireWritable } from "./disk-error.ts";
 import { type ModelSetup, setUpModel } from "./model.ts";
+import { startPage } from "./page.ts";
 import { startOnPort } from "./ports.ts";
 import { BUN, BUN_FLAGS } from "./programs.ts";
 import { runnerProgram } from "./runner-bundle.ts";
@@ -41,6 +42,8 @@ export interface System extends Connection {
   readonly capacity: MachineCapacity;
   /** Whether a scripted model stands in for a real one. */
   readonly isScripted: boolean;
+  /** Returns a new link that signs a browser in to the page, once. */
+  signInUrl(): Promise<string>;
   /** Resolves with the error when the Worker crashes and cannot be restarted. */
   readonly failed: Promise<Error>;
   /** Stops everything that was started. Idempotent. */
@@ -67,6 +70,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     requireWritable(state);
     requireSpace(state.path);
     upgradeState(state.path);
+    const page = startPage({ fallback: state.page, env, report });
+    stops.push(() => page.stop());
     const secrets = readSecrets(state);
     const { brokerSecret, credentialKeys } = secrets;
     const broker = await startSandboxBroker({
@@ -102,7 +107,10 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const { worker, url } = await startOnPort(wantedPort, async (port) => {
       const url = `http://127.0.0.1:${port}`;
       const ownBindings = { ...bindings, PUBLIC_URL: url };
-      return { url, worker: await startWorker({ port, state, bindings: ownBindings, report, log, onFailure, entry }) };
+      return {
+        url,
+        worker: await startWorker({ port, state, bindings: ownBindings, page, report, log, onFailure, entry }),
+      };
     });
     stops.push(() => worker.stop());
     const db = await worker.database();
@@ -113,7 +121,10 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const token = await ensureToken(db, secrets.token);
     writeSecrets(state, { ...secrets, token });
     writeConnection(state, { url, token, brokerUrl: broker.url, uses: usesOf(model, env) });
-    return { url, token, capacity, isScripted: model.scripted !== undefined, failed: failure.promise, stop };
+    const isScripted = model.scripted !== undefined;
+    // Asked anew each time: a restart of the Worker gives its database another client.
+    const signInUrl = async () => newSignInUrl(await worker.database(), url, token);
+    return { url, token, capacity, isScripted, signInUrl, failed: failure.promise, stop };
   } catch (error) {
     await stop();
     throw diskError(state.path, error) ?? error;

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { D1Database } from "@cloudflare/workers-types";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, MiniflareCoreError, Response } from "miniflare";
+import type { Page } from "./page.ts";
 import { PortTakenError } from "./ports.ts";
 import type { StateDirectory } from "./state-directory.ts";
 import { createEgress } from "./webhook-egress.ts";
@@ -14,6 +15,7 @@ export interface WorkerOptions {
   readonly port: number;
   readonly state: StateDirectory;
   readonly bindings: Record<string, string>;
+  readonly page: Page;
   /** Receives sentences about the state of the process. */
   readonly report: (line: string) => void;
   /** Receives each line that the Worker or workerd logs. */
@@ -91,7 +93,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 const RUNS_AGAIN = "The Worker runs again. Its state is kept; what it had in memory is lost.";
 
 async function launch(options: WorkerOptions, script: string, onCrash: (error: Error) => void): Promise<Miniflare> {
-  const { port, state, bindings, report, log } = options;
+  const { port, state, bindings, page, report, log } = options;
   const egress = createEgress({ allowsPrivate: bindings.VALET_WEBHOOKS_ALLOW_PRIVATE === "true" });
   const known = new Map(EXIT_EVENTS.map((event) => [event, new Set(process.listeners(event as "exit"))]));
   const miniflare = new Miniflare(
@@ -116,7 +118,13 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
             CAPACITY: { className: "Capacity", useSQLite: true },
           },
           d1Databases: { DB: "valet" },
-          serviceBindings: { WEBHOOK_EGRESS: async (request) => Response.json(await egress(request)) },
+          serviceBindings: {
+            WEBHOOK_EGRESS: async (request) => Response.json(await egress(request)),
+            ASSETS: async (request) => {
+              const { status, type, body } = await page.fetch(request);
+              return new Response(body, { status, headers: { "content-type": type } });
+            },
+          },
           bindings,
         },
       ],

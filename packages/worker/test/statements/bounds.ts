@@ -409,7 +409,7 @@ function ofOwner(index: string, covering: boolean, because: string, ...statement
 }
 
 const FEW_TOKENS = "an owner has at most 100 tokens, and those of `valet up`";
-const FEW_PAGES = "an owner has at most 20 tickets and 50 page sessions (page-sessions.ts)";
+const FEW_PAGES = "an owner has at most 20 tickets and 50 page sessions (page-tickets.ts, page-sessions.ts)";
 const FEW_WEBHOOKS = "an owner has at most MAX_WEBHOOKS endpoints";
 
 const OF_OWNERS: readonly BoundedStatement[] = [

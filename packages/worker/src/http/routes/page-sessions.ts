@@ -10,7 +10,8 @@ import {
   PageSession,
   PageTicket,
 } from "@valet/shared/protocol/page-sessions";
-import { closePageSession, issuePageTicket, openPageSession } from "../../auth/page-sessions.ts";
+import { closePageSession, openPageSession } from "../../auth/page-sessions.ts";
+import { issuePageTicket } from "../../auth/page-tickets.ts";
 import { createRoutes } from "../context.ts";
 import { limitSignIns, requirePage } from "../middleware.ts";
 import { answer, body, PROBLEM } from "../openapi.ts";
