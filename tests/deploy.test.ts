@@ -1,4 +1,4 @@
-// The steps of a deployment that need no account: wrangler bundles the Worker with all its bindings, and applies the
+// The steps of a deployment that need no account: the page is built, wrangler bundles the Worker with all its bindings, and applies the
 // migrations to an empty database.
 import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -20,9 +20,11 @@ async function wrangler(...args: string[]): Promise<string> {
   return stdout;
 }
 
-test("the Worker bundles as it would be deployed, with every binding that its code uses", async () => {
+test("the Worker bundles as it would be deployed, with the page and every binding that its code uses", async () => {
+  const page = resolve(WORKER, "../web");
+  await promisify(execFile)(process.execPath, [join(page, "scripts/build.ts"), join(page, "dist")]);
   const output = await wrangler("deploy", "--dry-run", "--outdir", join(scratch, "bundle"));
-  for (const binding of ["SESSION_AGENT", "CAPACITY", "DB", "CHANGES_LIMIT"])
+  for (const binding of ["SESSION_AGENT", "CAPACITY", "DB", "CHANGES_LIMIT", "SIGN_INS_LIMIT", "ASSETS"])
     expect(output).toContain(`env.${binding} `);
   expect(readdirSync(join(scratch, "bundle"))).toContain("index.js");
 }, 120_000);

@@ -1,5 +1,6 @@
 // Builds the page into a folder, for `valet up`: `node scripts/build.ts FOLDER`. For a deployment: `pnpm --filter @valet/web build`.
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { build } from "vite";
 
 const [outDir] = process.argv.slice(2);
@@ -14,6 +15,6 @@ try {
   });
 } catch (error) {
   // `up` shows the first lines.
-  console.error(`Error: ${(error as Error).message.replaceAll(/\n+/g, "\n")}`);
+  console.error(`Error: ${stripVTControlCharacters((error as Error).message)}`);
   process.exitCode = 1;
 }

@@ -100,7 +100,7 @@ async function runBuild(folder: string, { sources, env, signal }: BuildOptions):
   const child = spawn(process.execPath, [join(sources.package, "scripts/build.ts"), folder], {
     cwd: sources.package,
     // Nothing else of the environment concerns it, and much of it is secret.
-    env: { PATH: env.PATH, HOME: env.HOME, NODE_ENV: "production", NO_COLOR: "1" },
+    env: { PATH: env.PATH, HOME: env.HOME, NODE_ENV: "production" },
     stdio: ["ignore", "ignore", "pipe"],
     signal,
     timeout: TIMEOUT_MS,
