@@ -112,7 +112,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
         worker: await startWorker({ port, state, bindings: ownBindings, page, report, log, onFailure, entry }),
       };
     });
-    stops.push(() => worker.stop());
+    // A request for the page may wait for its build.
+    stops.push(() => (page.stop(), worker.stop()));
     const db = await worker.database();
     await prepareDatabase(db, join(WORKER_DIR, "migrations"));
     const upkeep = new AbortController();
