@@ -1,6 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { PAGE_TICKET_LIFETIME_MS } from "@valet/shared/protocol/page-sessions";
 import type { Command } from "commander";
 import { ApiClient } from "../api-client.ts";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
@@ -9,6 +11,7 @@ import { type DemoResult, runDemo } from "../demo/run-demo.ts";
 import { ExitCode } from "../errors.ts";
 import { flushBeforeStop } from "../flush-spans.ts";
 import { helpEnd } from "../help-text.ts";
+import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { readSpans } from "../trace-tree.ts";
 import { printTree } from "./trace.ts";
@@ -17,7 +20,10 @@ export function addDemo(program: Command): void {
   program
     .command("demo")
     .description("start everything, have an agent work on a small repository, and show the traces")
-    .option("--keep", "keep it running afterwards, until SIGINT or SIGTERM")
+    .option(
+      "--keep",
+      "keep it running afterwards, until SIGINT or SIGTERM; in a terminal it runs on for ten minutes anyway",
+    )
     .addHelpText("after", helpEnd("the demo failed, or its traces are not as expected", "demo --keep"))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { keep?: boolean }>();
@@ -47,11 +53,13 @@ export function addDemo(program: Command): void {
           }
           show(result, options);
           if (result.faults.length > 0) process.exitCode = ExitCode.FAILED;
-          if (options.keep) {
-            report(`\nStill running at ${system.url}; Ctrl-C stops it. Try:
-  pnpm valet --state ${stateDir} trace ${result.sessionId}
-  pnpm valet --state ${stateDir} prompt --session ${result.sessionId} "…"`);
-            await stopped;
+          if (options.keep || (isWatched() && !options.json)) {
+            const valet = `pnpm valet --state ${stateDir}`;
+            report(`\nStill running at ${system.url}; Ctrl-C stops it${options.keep ? "" : ", or ten minutes do"}. Try:
+  ${valet} trace ${result.sessionId}
+  ${valet} prompt --session ${result.sessionId} "…"`);
+            report(signInLine(await system.signInUrl(), `${valet} open`));
+            await (options.keep ? stopped : Promise.race([stopped, sleep(PAGE_TICKET_LIFETIME_MS)]));
           }
         } finally {
           report("Stopping …");
@@ -63,6 +71,11 @@ export function addDemo(program: Command): void {
         if (isOwnState) await rm(stateDir, { recursive: true, force: true });
       }
     });
+}
+
+/** Whether somebody sits at a terminal, who may open the page. */
+function isWatched(): boolean {
+  return process.stdin.isTTY === true && process.stdout.isTTY === true;
 }
 
 function show({ sessionId, answers, traces, faults }: DemoResult, options: GlobalOptions): void {
@@ -79,7 +92,7 @@ function show({ sessionId, answers, traces, faults }: DemoResult, options: Globa
   if (faults.length === 0) {
     print(`${spans} spans in ${traces.length} traces, all as expected.`);
     print(
-      `Next: \`pnpm valet demo --keep\` to look around, \`pnpm valet up\` for your own repository and model (see README.md).`,
+      `Next: \`pnpm valet demo --keep\` to look around in the browser, \`pnpm valet up\` for your own repository and model (see README.md).`,
     );
   } else {
     print(`${spans} spans in ${traces.length} traces; not as expected:`);

@@ -2,6 +2,7 @@ import { signInUrl } from "@valet/shared/protocol/page-sessions";
 import type { Command } from "commander";
 import { ApiClient } from "../api-client.ts";
 import { findConnection, type GlobalOptions, print, printJson } from "../context.ts";
+import { helpEnd } from "../help-text.ts";
 import { signInLine } from "../sign-in-line.ts";
 
 export function addOpen(program: Command): void {
@@ -10,8 +11,7 @@ export function addOpen(program: Command): void {
     .description("print a link that signs a browser in to the session explorer, once")
     .addHelpText(
       "after",
-      "\nWho opens the link may do what your token may; the browser is signed out when that token is revoked.\n" +
-        "Exit codes: 0 a link; 2 no connection.\n\nExample:\n  valet open",
+      `\nWho opens the link may do what your token may; the browser is signed out when that token is revoked.${helpEnd(undefined, "open", "open --json")}`,
     )
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();

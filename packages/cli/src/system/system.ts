@@ -113,7 +113,10 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       };
     });
     // A request for the page may wait for its build.
-    stops.push(() => (page.stop(), worker.stop()));
+    stops.push(() => {
+      page.stop();
+      return worker.stop();
+    });
     const db = await worker.database();
     await prepareDatabase(db, join(WORKER_DIR, "migrations"));
     const upkeep = new AbortController();
