@@ -182,6 +182,7 @@ describe("with a system", () => {
   const COMMANDS: readonly (readonly [args: string, code?: number])[] = [
     ["status"],
     ["status S"],
+    ["open"],
     ["attention"],
     ["messages S"],
     ["queue S"],
