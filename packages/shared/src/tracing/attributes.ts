@@ -62,23 +62,31 @@ export function putAttribute(
 /** Where a list is built before its length is known; taken while it is in use, since a getter may record an attribute, too. */
 let scratch: AttributeList | undefined = [];
 
+/** An event or a link while it is made. */
+export interface Attributed {
+  attributes: AttributeList;
+  droppedAttributes: number;
+}
+
 /**
- * Returns attributes that are complete as a list, with room for them and no more: in V8 a list that grows has room for 17 items at
- * first, and an event has few attributes. Never throws.
+ * Gives an event or a link its attributes, which are complete, as a list with room for them and no more: in V8 a list that grows has
+ * room for 17 items at first, and an event has few attributes. Never throws.
  * @param most the maximum number of keys
+ * @returns `target`
  */
-export function attributeList(
+export function withList<T extends Attributed>(
+  target: T,
   attributes: Attributes | undefined,
   rules: AttributeRules,
   most: number,
-): { readonly list: AttributeList; readonly dropped: number } {
+): T {
   const building = scratch ?? [];
   scratch = undefined;
-  const dropped = putAttributes(building, attributes, rules, most);
-  const list = building.slice();
+  target.droppedAttributes = putAttributes(building, attributes, rules, most);
+  target.attributes = building.slice();
   building.length = 0;
   scratch = building;
-  return { list, dropped };
+  return target;
 }
 
 /** Stores all of `attributes`. Never throws. @returns how many were dropped */

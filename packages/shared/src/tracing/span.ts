@@ -3,10 +3,10 @@ import {
   type AttributeRules,
   type Attributes,
   type AttributeValue,
-  attributeList,
   putAttribute,
   putAttributes,
   textOf,
+  withList,
 } from "./attributes.ts";
 import { ERROR, OK, UNSET } from "./codes.ts";
 import { checkContext, type SpanContext } from "./context.ts";
@@ -61,6 +61,8 @@ export interface SpanSettings extends SpanLimits, AttributeRules {
   readonly onDiagnostic: OnDiagnostic;
 }
 
+/** The seconds of the end of a span that has not ended; no time is before 1970. */
+const OPEN = -1;
 /** The shared empty list of spans without events or links. */
 const NONE: never[] = [];
 
@@ -72,7 +74,6 @@ export class RecordingSpan implements Span, ReadableSpan {
   declare readonly startTime: EpochTime;
   declare name: string;
   readonly attributes: AttributeList = [];
-  endTime: EpochTime | undefined;
   events: SpanEvent[] = NONE;
   declare links: SpanLink[];
   declare statusCode: StatusCode;
@@ -81,6 +82,9 @@ export class RecordingSpan implements Span, ReadableSpan {
   declare droppedEvents: number;
   declare droppedLinks: number;
   readonly #settings: SpanSettings;
+  // As two fields, since ended spans are kept until they are exported, and an object takes 32 bytes more in Bun.
+  #endSeconds = OPEN;
+  #endNanos = 0;
 
   constructor(
     settings: SpanSettings,
@@ -128,22 +132,22 @@ export class RecordingSpan implements Span, ReadableSpan {
     return this.#settings.doubleKeys;
   }
 
+  get endTime(): EpochTime | undefined {
+    return this.isRecording ? undefined : { seconds: this.#endSeconds, nanos: this.#endNanos };
+  }
+
   get isRecording(): boolean {
-    return this.endTime === undefined;
+    return this.#endSeconds === OPEN;
   }
 
   setAttribute(key: string, value: AttributeValue | undefined): void {
     if (!this.isRecording) return;
-    this.#countDropped(putAttribute(this.attributes, key, value, this.#settings, this.#settings.attributes));
+    countDropped(this, putAttribute(this.attributes, key, value, this.#settings, this.#settings.attributes));
   }
 
   setAttributes(attributes: Attributes | undefined): void {
     if (!this.isRecording) return;
-    this.#countDropped(putAttributes(this.attributes, attributes, this.#settings, this.#settings.attributes));
-  }
-
-  #countDropped(attributes: number): void {
-    if (attributes > 0) this.droppedAttributes += attributes;
+    countDropped(this, putAttributes(this.attributes, attributes, this.#settings, this.#settings.attributes));
   }
 
   addEvent(name: string, attributes?: Attributes, time?: TimeInput): void {
@@ -153,8 +157,9 @@ export class RecordingSpan implements Span, ReadableSpan {
       this.droppedEvents++;
       return;
     }
-    const { list, dropped } = attributeList(attributes, settings, settings.attributesPerEvent);
-    const event = { name: textOf(name), time: timeOf(settings, time), attributes: list, droppedAttributes: dropped };
+    const empty = { name: textOf(name), time: timeOf(settings, time), attributes: NONE, droppedAttributes: 0 };
+    // Before the list is read: a getter may record an event, too.
+    const event = withList(empty, attributes, settings, settings.attributesPerEvent);
     this.events = append(this.events, event);
   }
 
@@ -166,8 +171,9 @@ export class RecordingSpan implements Span, ReadableSpan {
       this.droppedLinks++;
       return;
     }
-    const { list, dropped } = attributeList(link.attributes, settings, settings.attributesPerLink);
-    this.links = append(this.links, { context, attributes: list, droppedAttributes: dropped });
+    const empty = { context, attributes: NONE, droppedAttributes: 0 };
+    const made = withList(empty, link.attributes, settings, settings.attributesPerLink);
+    this.links = append(this.links, made);
   }
 
   setStatus(code: StatusCode, message = ""): void {
@@ -187,7 +193,9 @@ export class RecordingSpan implements Span, ReadableSpan {
   end(time?: TimeInput): void {
     if (!this.isRecording) return;
     const end = timeOf(this.#settings, time);
-    this.endTime = compareTimes(end, this.startTime) < 0 ? this.startTime : end;
+    const { seconds, nanos } = compareTimes(end, this.startTime) < 0 ? this.startTime : end;
+    this.#endSeconds = seconds;
+    this.#endNanos = nanos;
     const { name, droppedEvents, droppedLinks } = this;
     const { onDiagnostic, notify } = this.#settings;
     const droppedAttributes = this.links.reduce(addDropped, this.events.reduce(addDropped, this.droppedAttributes));
@@ -196,6 +204,11 @@ export class RecordingSpan implements Span, ReadableSpan {
     }
     notify("onEnd", this);
   }
+}
+
+/** No private method of the class: in V8 one takes a field of each object. */
+function countDropped(span: RecordingSpan, attributes: number): void {
+  if (attributes > 0) span.droppedAttributes += attributes;
 }
 
 /** Appends an item. In V8 the first `push` allocates room for 17 items, and most spans have one event. */
