@@ -13,7 +13,7 @@ test("in a pipe, and on a wide terminal, each session is a line", () => {
 test("on a narrow terminal what is too long is below, between words", () => {
   expect(statusLines([{ sessionId: "ses_a", verdict: VERDICT }], 60)).toEqual([
     "ses_a  quiet for 1 m 40 s",
-    "  The model `m` has not begun its answer. More than 60 s is",
+    "  The model `m` has not begun its answer. More than 1 m is",
     "  unusual.",
   ]);
 });
