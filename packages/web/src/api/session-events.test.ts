@@ -134,10 +134,19 @@ test("listeners of one session share a socket; a later one learns its state; the
   expect(FakeSocket.all).toHaveLength(1);
 });
 
-test("a session that is gone, or not the caller's, is not asked for again", async () => {
-  answers.push(() => json(404, { type: "urn:valet:problem:session-not-found", title: "No such session", status: 404 }));
+test.each([401, 404, 410, 400])("an answer %d lasts: the session is not asked for again", async (status) => {
+  answers.push(() => json(status, { type: "urn:valet:problem:refused", title: "Refused", status }));
   const { heard, stop } = listen();
   await vi.advanceTimersByTimeAsync(60_000);
   expect([heard, FakeSocket.all.length]).toEqual([["gone"], 0]);
+  stop();
+});
+
+test("a server that is overloaded is asked again", async () => {
+  answers.push(() => json(503, { type: "urn:valet:problem:unavailable", title: "Unavailable", status: 503 }));
+  const { heard, stop } = listen();
+  await vi.advanceTimersByTimeAsync(1_000);
+  await opened(1);
+  expect(heard).toEqual(["opened"]);
   stop();
 });

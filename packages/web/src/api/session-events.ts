@@ -7,7 +7,7 @@
 import { pauseMs } from "./backoff.ts";
 import { api, ok, type Schemas } from "./client.ts";
 import { noteAnswer, noteSilence } from "./connection.ts";
-import { ApiError } from "./problem.ts";
+import { ApiError, isPassing } from "./problem.ts";
 
 export type SessionEvent =
   | Schemas["ClientEvent"]
@@ -77,10 +77,11 @@ class SessionSocket {
       if (!this.#isStopped) this.#open(ticket);
     } catch (error) {
       if (this.#isStopped) return;
-      if (!(error instanceof ApiError) || error.status === 401 || error.status === 404 || error.status === 410) {
+      if (isPassing(error)) this.#retry();
+      else {
         this.#emit({ type: "gone", error: error instanceof ApiError ? error : new ApiError(String(error), null) });
         this.#stop();
-      } else this.#retry();
+      }
     }
   }
 

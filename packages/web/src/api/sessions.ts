@@ -1,6 +1,7 @@
 /** Sessions: their list, and each one's state. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, ok } from "./client.ts";
+import { isPassing } from "./problem.ts";
 
 const PAGE = 100;
 /** How many pages are read by themselves: the newest thousand sessions. */
@@ -24,7 +25,8 @@ export function nowQuery(sessionId: string, everyMs: number | false = 5_000) {
   return queryOptions({
     queryKey: ["sessions", sessionId, "now"],
     queryFn: ({ signal }) => ok(api.GET("/api/sessions/{id}/now", { params: { path: { id: sessionId } }, signal })),
-    refetchInterval: everyMs,
+    // What a session that is gone answers does not change.
+    refetchInterval: ({ state }) => (state.error === null || isPassing(state.error) ? everyMs : false),
   });
 }
 

@@ -57,7 +57,7 @@ export function Shell() {
   const close = () => setOverlay(undefined);
   return (
     <div className="shell">
-      <div>
+      <div className="shell-top">
         <a className="btn skip" href="#main">
           Skip to the content
         </a>

@@ -43,7 +43,8 @@ export default function InboxPage() {
 
   const sessions = (list.data?.pages ?? []).flatMap((page) => page.sessions);
   const next = inboxRows(needy, sessions, search);
-  const held = useHeldRows(next.rows, rows, JSON.stringify(search), inItsGroup);
+  // Pages of older sessions are no news: they come at once.
+  const held = useHeldRows(next.rows, rows, JSON.stringify([search, loadedPages]), inItsGroup);
   const isLoaded = attention.data !== undefined && list.data !== undefined;
   const failed = [attention, list].find(({ isError, data }) => isError && data === undefined);
   return (
@@ -115,7 +116,7 @@ function GroupRows({ group, rows }: { readonly group: Group; readonly rows: read
         {group === "needs" && (
           <>
             <span aria-hidden="true">What it needs, or does</span>
-            <span aria-hidden="true">Turns of the last hour</span>
+            <span aria-hidden="true">Last hour</span>
             <span className="n" aria-hidden="true">
               Since
             </span>

@@ -23,8 +23,8 @@ export function SessionRow({ row }: { readonly row: InboxRow }) {
   return (
     <div className={`inbox-row${group === "needs" ? "" : " is-thin"}`} data-session={id}>
       <StateIcon state={stateOf(row, now)} {...hueOf(now)} />
-      <span className="cut">
-        <span className="title cut">
+      <span className="min-w-0">
+        <span className="title">
           <Link to="/sessions/$sessionId" params={{ sessionId: id }} className="cut" data-row-link>
             <OutsideText text={sessionTitle({ id, title })} max={300} />
           </Link>

@@ -19,6 +19,9 @@ test("signing in leads to the page that was asked for", () => {
     "https://evil.test",
     "javascript:alert(1)",
     "/sign-in?to=/",
+    "/.//evil.test",
+    "/a/..//evil.test",
+    "/\t/evil.test",
   ]) {
     expect(destinationOf(other)).toBe("/");
   }

@@ -15,5 +15,7 @@ export function ticketOf(fragment: string): string | undefined {
 export function destinationOf(to: string | undefined): string {
   if (to === undefined || !/^\/(?![/\\])/.test(to) || to.startsWith("/sign-in")) return "/";
   const url = URL.parse(to, "http://here.invalid");
-  return url?.origin === "http://here.invalid" ? url.pathname + url.search + url.hash : "/";
+  if (url?.origin !== "http://here.invalid") return "/";
+  // `/.//host` is a path of this site until its dots are resolved.
+  return url.pathname.startsWith("//") ? "/" : url.pathname + url.search + url.hash;
 }
