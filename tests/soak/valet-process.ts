@@ -10,7 +10,7 @@ export type Part = "runner" | "opencode" | "workerd";
 
 /** Matches the command line of each part. */
 const COMMANDS: Readonly<Record<Part, RegExp>> = {
-  runner: /runner\/src\/bin\.ts/,
+  runner: /\/runner\/(?:dist\/\w+\/bin\.js|src\/bin\.ts)/,
   opencode: /opencode(\.exe)?\0serve/,
   workerd: /\/workerd\0serve/,
 };
