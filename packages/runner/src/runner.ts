@@ -10,7 +10,7 @@ import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-pro
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
-import { exceptionType, extractFromHeaders, type Parent } from "@valet/shared/tracing";
+import { exceptionType, extractFromHeaders, type Parent, type SpanContext } from "@valet/shared/tracing";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
 import { makeCommitHooks } from "./git/commit-hooks.ts";
@@ -347,7 +347,9 @@ export class Runner {
   async #setUp(config: ToRunnerOf<"config">, repo: ToRunnerOf<"repo-config">): Promise<void> {
     const { tracing, settings, outbox, onProblem, startAgent, stopMs = LIMITS.runnerStopMs } = this.#options;
     const { gitMs, agentMs } = startShares(config.startMs ?? LIMITS.startMs);
-    const workspaceReady = this.#setUpRepository(repo, gitMs);
+    const { traceparent, tracestate } = repo;
+    const setupParent = this.#bootstrap.setUpRepository(extractFromHeaders({ traceparent, tracestate }));
+    const { promise: workspaceReady, resolve } = Promise.withResolvers<BootstrapError | undefined>();
     const { agent, healthy } = startAgent({
       config,
       tracer: tracing.configure({ enabled: config.tracing, captureContent: config.captureContent }),
@@ -367,6 +369,8 @@ export class Runner {
     });
     this.#agent = agent;
     const started = errorOf(healthy);
+    // Only now, since the agent takes longer to start than most repositories to clone.
+    resolve(this.#setUpRepository(repo, gitMs, setupParent));
     const gitError = await workspaceReady;
     // Without the repository the start has failed. It does not wait for the agent, and stopping the agent ends its spans.
     if (gitError !== undefined) await within(AGENT_SHARE * stopMs, agent.stop());
@@ -393,12 +397,15 @@ export class Runner {
   }
 
   /** @returns the error type if it failed */
-  async #setUpRepository(repo: ToRunnerOf<"repo-config">, timeoutMs: number): Promise<BootstrapError | undefined> {
+  async #setUpRepository(
+    repo: ToRunnerOf<"repo-config">,
+    timeoutMs: number,
+    parent: SpanContext,
+  ): Promise<BootstrapError | undefined> {
     const { tracing, settings } = this.#options;
-    const { traceparent, tracestate } = repo;
     const result = await setUpRepository({
       tracer: tracing.base,
-      parent: this.#bootstrap.setUpRepository(extractFromHeaders({ traceparent, tracestate })),
+      parent,
       workspace: settings.workspace,
       repo,
       progress: new RepositoryProgress(settings.stateFolder, settings.generation),
