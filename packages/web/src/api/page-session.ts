@@ -6,9 +6,20 @@ import { answerError, isSignedOut, unreachable } from "./problem.ts";
 
 const PATH = "/api/page-sessions";
 
-/** Uses up a one-time ticket for the cookie. @throws ApiError if the ticket is unknown, used or expired */
-export function signInWithTicket(ticket: string): Promise<void> {
-  return send("POST", PATH, { ticket });
+/**
+ * Uses up a one-time ticket for the cookie. A link that was used already is no error in a browser that is signed in: people open the
+ * link of `valet up` again.
+ * @throws ApiError if the ticket is unknown, used or expired, and the browser is not signed in
+ */
+export async function signInWithTicket(ticket: string): Promise<void> {
+  try {
+    await send("POST", PATH, { ticket });
+  } catch (error) {
+    if (!isSignedOut(error)) throw error;
+    await checkAccess().catch(() => {
+      throw error;
+    });
+  }
 }
 
 /**
@@ -18,7 +29,7 @@ export function signInWithTicket(ticket: string): Promise<void> {
 export async function signInWithToken(token: string): Promise<void> {
   setToken(token);
   try {
-    await ok(api.GET("/api/sessions", { params: { query: { limit: 1 } } }));
+    await checkAccess();
   } catch (error) {
     setToken(undefined);
     throw error;
@@ -35,6 +46,11 @@ export async function signOut(): Promise<void> {
   } finally {
     setToken(undefined);
   }
+}
+
+/** @throws ApiError if requests of this page are not authenticated */
+async function checkAccess(): Promise<void> {
+  await ok(api.GET("/api/sessions", { params: { query: { limit: 1 } } }));
 }
 
 async function send(method: string, path: string, body?: object): Promise<void> {
