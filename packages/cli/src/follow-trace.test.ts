@@ -1,4 +1,5 @@
-import { encodeSkeleton, type SkeletonSpan, type TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
+import { encodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
+import type { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { expect, test } from "vitest";
 import { ApiError } from "./api-transport.ts";
 import { UserError } from "./errors.ts";

@@ -2,7 +2,8 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { breakdownText } from "@valet/shared/duration-text";
-import { decodeSkeleton, type SkeletonSpan, type TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
+import { decodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
+import type { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import type { ApiClient } from "./api-client.ts";
 import { ApiError } from "./api-transport.ts";
 import { counted } from "./counted.ts";

@@ -4,7 +4,7 @@ import { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { applyPartDelta } from "@valet/shared/protocol/part-delta";
 import { TurnRecord } from "@valet/shared/protocol/session-view";
-import { spansOfSkeleton } from "@valet/shared/protocol/trace-skeleton";
+import { spansOfSkeleton } from "@valet/shared/protocol/skeleton-codec";
 import { describe, expect, inject, test, vi } from "vitest";
 import { bindings } from "../../test/bindings.ts";
 import { eventually } from "../../test/eventually.ts";

@@ -3,7 +3,7 @@
  * would lose the whole segment. Pure.
  */
 
-import type { SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
+import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { OUTCOMES, type Outcome } from "@valet/shared/spans";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 

@@ -1,5 +1,5 @@
 /** Chunks of skeletons as the text that is stored and sent. Pure. */
-import { encodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
+import { encodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import type { SpanFacts } from "./otlp-request.ts";
 
 /** Returns the JSON of a chunk for each trace, by its id. */

@@ -1,5 +1,5 @@
 /** What the index of traces keeps of the object's spans. Pure. */
-import type { SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
+import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { type OpenSpan, type ReadableSpan, StatusCode } from "@valet/shared/tracing";
 import { levelOf, outcomeOf, SEALED_KEY, type SpanFacts } from "./otlp-request.ts";
 

@@ -1,5 +1,5 @@
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
-import { type SkeletonSpan, spansOfSkeleton } from "@valet/shared/protocol/trace-skeleton";
+import { type SkeletonSpan, spansOfSkeleton } from "@valet/shared/protocol/skeleton-codec";
 import { expect, test } from "vitest";
 import { inStorage } from "../../../test/in-storage.ts";
 import { Transactions } from "../core/transactions.ts";

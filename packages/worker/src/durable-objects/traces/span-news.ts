@@ -1,6 +1,6 @@
 /** Sends clients the spans that a transaction has begun, changed or ended, as rows of their traces' skeletons: one event a commit. */
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
-import { encodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/trace-skeleton";
+import { encodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 
 /** A span with the trace that it belongs to. */
 export interface SpanRow extends SkeletonSpan {

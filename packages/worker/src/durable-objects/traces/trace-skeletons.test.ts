@@ -1,9 +1,5 @@
-import {
-  type SkeletonChunk,
-  type SkeletonSpan,
-  spansOfSkeleton,
-  TraceSkeleton,
-} from "@valet/shared/protocol/trace-skeleton";
+import { type SkeletonSpan, spansOfSkeleton } from "@valet/shared/protocol/skeleton-codec";
+import { type SkeletonChunk, TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { encodeTraces, type ReadableSpan, type Span, serialiseSpan, Tracer } from "@valet/shared/tracing";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

@@ -1,6 +1,7 @@
 import { FoundSpans, TraceList, TurnList } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
-import { spansOfSkeleton, TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
+import { spansOfSkeleton } from "@valet/shared/protocol/skeleton-codec";
+import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { beforeAll, expect, test, vi } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
 import { attributeOf, spansOf } from "../../../test/otlp.ts";

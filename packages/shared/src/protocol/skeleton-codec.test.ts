@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { OUTCOMES } from "../spans/outcomes.ts";
-import { decodeSkeleton, encodeSkeleton, SkeletonChunk, type SkeletonSpan, spansOfSkeleton } from "./trace-skeleton.ts";
+import { decodeSkeleton, encodeSkeleton, type SkeletonSpan, spansOfSkeleton } from "./skeleton-codec.ts";
+import { SkeletonChunk } from "./trace-skeleton.ts";
 import { decodeVlq, encodeVlq } from "./vlq.ts";
 
 const id = fc.stringMatching(/^[0-9a-f]{16}$/);
