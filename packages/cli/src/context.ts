@@ -6,8 +6,10 @@ import { ApiClient } from "./api-client.ts";
 import { UserError } from "./errors.ts";
 import { writeLog } from "./output.ts";
 import { type Paint, unpainted } from "./paint.ts";
+import { findState } from "./system/find-state.ts";
 import { type Connection, DEFAULT_STATE_DIR, readConnection } from "./system/state.ts";
 import { terminalOf } from "./terminal.ts";
+import { userFolder } from "./user-folder.ts";
 import { cutLine, wrapIndented } from "./wrap.ts";
 
 export interface GlobalOptions {
@@ -23,8 +25,8 @@ export function addGlobalOptions(command: Command): Command {
     .option("--json", "print one JSON document, for scripts")
     .option(
       "--state <dir>",
-      "the state directory of `valet up` (VALET_STATE)",
-      process.env.VALET_STATE ?? DEFAULT_STATE_DIR,
+      "the state directory of `valet up` (VALET_STATE); found from folders within the one that has it",
+      process.env.VALET_STATE ?? findState(DEFAULT_STATE_DIR, userFolder(), process.cwd()),
     )
     .option("--url <url>", "the URL of another Valet (VALET_URL)")
     .option("--token <token>", "the bearer token of that Valet (VALET_TOKEN)");

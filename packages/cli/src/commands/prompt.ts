@@ -1,11 +1,15 @@
 import { LIMITS } from "@valet/shared/limits";
 import { QUEUE_MODES, type QueueMode } from "@valet/shared/spans";
 import { type Command, Option } from "commander";
-import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { ApiClient } from "../api-client.ts";
+import { findConnection, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 import { whileItGoesOn } from "../goes-on.ts";
 import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
+import { repositoryUrl } from "../local-repository.ts";
+import { readStdin } from "../read-stdin.ts";
+import { userFolder } from "../user-folder.ts";
 import { answerText, outcomeLines, waitForMessage } from "../wait.ts";
 import { timeoutOption } from "./arguments.ts";
 
@@ -24,9 +28,12 @@ interface PromptOptions extends GlobalOptions {
 export function addPrompt(program: Command): void {
   program
     .command("prompt <content>")
-    .description("send a message to a session, new or existing, and print the answer")
+    .description("send a message to a session, new or existing, and print the answer; `-` reads it from standard input")
     .option("--session <id>", "the session; a new one if omitted")
-    .option("--repo <url>", "for a new session: https or ssh URL of a git repository")
+    .option(
+      "--repo <url or folder>",
+      "for a new session: https or ssh URL of a git repository, or a folder of this machine",
+    )
     .option("--branch <name>", "for a new session: the branch to check out")
     .option(
       "--trust-repository-config",
@@ -43,19 +50,24 @@ export function addPrompt(program: Command): void {
     .addHelpText(
       "after",
       `
+A folder after --repo must be in a git repository of this machine; the session has what is committed.
 A wait that ends early, by --timeout or by Ctrl-C (exit code 130), leaves the work as it is.
 ${helpEnd(
   "the message did not end well, or not within --timeout",
   'prompt --repo https://github.com/you/project "What does this project do?"',
+  'prompt --repo . "What does this project do?"',
   `prompt --session ${EXAMPLE_SESSION} "Add a test for it." --timeout 10m`,
+  `prompt --session ${EXAMPLE_SESSION} - < message.txt`,
 )}`,
     )
-    .action(async (content: string, _options, command: Command) => {
+    .action(async (text: string, _options, command: Command) => {
       const options = command.optsWithGlobals<PromptOptions>();
-      const api = connect(options);
+      const connection = findConnection(options);
+      const api = new ApiClient(connection);
+      const content = text === "-" ? await readStdin("the message", report) : text;
       const sessionId =
         options.session === undefined
-          ? (await api.createSession(newSession(options))).id
+          ? (await api.createSession(await newSession(options, connection.url))).id
           : await findSessionId(api, options.session);
       if (options.session === undefined) report(`Session ${sessionId}`);
       const sent = await whileItGoesOn(options, sessionId, () =>
@@ -88,10 +100,12 @@ ${helpEnd(
 /**
  * Returns the settings of a new session. The model is among them, since an agent knows only the models that its session
  * was created with.
+ * @throws UserError if the repository is a folder that cannot be cloned
  */
-function newSession({ repo, branch, model, trustRepositoryConfig }: PromptOptions) {
+async function newSession({ repo, branch, model, trustRepositoryConfig }: PromptOptions, valetUrl: string) {
+  const local = { cwd: userFolder(), valetUrl, branch, report };
   return {
-    ...(repo === undefined ? {} : { repoUrl: repo }),
+    ...(repo === undefined ? {} : { repoUrl: await repositoryUrl(repo, local) }),
     ...(branch === undefined ? {} : { branch }),
     ...(model === undefined ? {} : { model }),
     ...(trustRepositoryConfig === true ? { trustRepositoryConfig } : {}),

@@ -1,13 +1,15 @@
 import { LIMITS } from "@valet/shared/limits";
 import { type Command, Option } from "commander";
-import type { ApiClient } from "../api-client.ts";
+import { ApiClient } from "../api-client.ts";
 import { BackendQuery } from "../backend-query.ts";
-import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
+import { findConnection, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { missingSpans, TURN } from "../demo/expected-spans.ts";
 import { ExitCode, UserError } from "../errors.ts";
 import { helpEnd } from "../help-text.ts";
+import { repositoryUrl } from "../local-repository.ts";
 import { paintFinding } from "../paint.ts";
 import { readSpans, type TraceSpan } from "../trace-tree.ts";
+import { userFolder } from "../user-folder.ts";
 import { waitFor, waitForMessage } from "../wait.ts";
 import { timeoutOption } from "./arguments.ts";
 
@@ -36,7 +38,7 @@ export function addSmoke(program: Command): void {
   program
     .command("smoke")
     .description("check a deployment: create a session, send a message, read its spans")
-    .option("--repo <url>", "give the session a repository")
+    .option("--repo <url or folder>", "give the session a repository")
     .addOption(new Option("--tempo-url <url>", "also look for the spans in this Tempo").conflicts("jaegerUrl"))
     .option("--jaeger-url <url>", "also look for the spans in this Jaeger")
     .option("--query-header <value>", "the Authorization header for Tempo or Jaeger (VALET_QUERY_AUTHORIZATION)")
@@ -44,11 +46,15 @@ export function addSmoke(program: Command): void {
     .addHelpText("after", helpEnd("a check failed", "smoke --jaeger-url http://127.0.0.1:16686"))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<SmokeOptions>();
-      const api = connect(options);
+      const connection = findConnection(options);
+      const api = new ApiClient(connection);
+      const { repo } = options;
+      const local = { cwd: userFolder(), valetUrl: connection.url, report };
+      const repoUrl = repo === undefined ? undefined : await repositoryUrl(repo, local);
       const backend = backendOf(options);
       // The backend is checked first, before a session costs anything.
       await backend?.check();
-      const checks = await runChecks(api, backend, options);
+      const checks = await runChecks(api, backend, { repoUrl, timeout: options.timeout });
       if (options.json) printJson({ ok: checks.every(({ ok }) => ok), checks });
       else printLines(checks.map(lineOf), { paint: paintFinding });
       if (checks.some(({ ok }) => !ok)) process.exitCode = ExitCode.FAILED;
@@ -67,9 +73,9 @@ function backendOf({ tempoUrl, jaegerUrl, queryHeader }: SmokeOptions): BackendQ
 async function runChecks(
   api: ApiClient,
   backend: BackendQuery | undefined,
-  { repo, timeout }: SmokeOptions,
+  { repoUrl, timeout }: { readonly repoUrl: string | undefined; readonly timeout: number },
 ): Promise<Check[]> {
-  const session = await api.createSession(repo === undefined ? {} : { repoUrl: repo });
+  const session = await api.createSession(repoUrl === undefined ? {} : { repoUrl });
   const checks: Check[] = [{ name: "session", ok: true, detail: session.id }];
   try {
     report(`Session ${session.id}; waiting for the answer …`);

@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
-import { text } from "node:stream/consumers";
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 import { whileItGoesOn } from "../goes-on.ts";
 import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
+import { readStdin } from "../read-stdin.ts";
 import { outcomeLines, waitForWorkflow } from "../wait.ts";
 import { createProgress } from "../workflow-progress.ts";
 import { timeoutOption } from "./arguments.ts";
@@ -60,8 +60,9 @@ ${helpEnd("a step failed, or the workflow did not end within --timeout", `workfl
 async function readWorkflow(file: string): Promise<unknown> {
   let json: string;
   try {
-    json = file === "-" ? await text(process.stdin) : readFileSync(file, "utf8");
+    json = file === "-" ? await readStdin("the workflow", report) : readFileSync(file, "utf8");
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
   }
   try {
