@@ -106,6 +106,14 @@ describe("doctor", () => {
       const state = temporaryState();
       const up = await startUp(state);
       expect(await systemFinding(state)).toMatchObject({ state: "ok" });
+      expect(await doctorsFinding("model's provider", state)).toMatchObject({
+        state: "ok",
+        detail: expect.stringMatching(/^127\.0\.0\.1:\d+ answers and has valet\/scripted; no prompt was sent/),
+      });
+      expect(await doctorsFinding("sandbox broker", state)).toMatchObject({
+        state: "ok",
+        detail: expect.stringMatching(/answers; driver local; 0 awake, at most \d+/),
+      });
       const [pid] = workersOf(state);
       process.kill(pid as number, "SIGSTOP");
       expect(await systemFinding(state)).toMatchObject({
@@ -124,6 +132,10 @@ describe("doctor", () => {
       expect(await systemFinding(state)).toMatchObject({
         state: "note",
         detail: expect.stringContaining("nothing runs"),
+      });
+      expect(await doctorsFinding("sandbox broker", state)).toMatchObject({
+        state: "note",
+        detail: "not checked: no Valet answers",
       });
     },
     2 * TIMEOUT_MS,

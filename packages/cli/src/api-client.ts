@@ -32,6 +32,7 @@ import {
   type TurnRecord,
   WorkflowView,
 } from "@valet/shared/protocol/session-view";
+import { SystemView } from "@valet/shared/protocol/system";
 import { CreatedToken, type CreateToken, TokenList, type TokenView } from "@valet/shared/protocol/tokens";
 import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { OwnerTurns, TurnStats } from "@valet/shared/protocol/turn-stats";
@@ -66,6 +67,11 @@ export class ApiClient {
 
   health(): Promise<Health> {
     return this.#http.call("GET", "/api/health", Health);
+  }
+
+  /** Has the running Valet ask its model's provider and its broker. */
+  checkSystem(): Promise<SystemView> {
+    return this.#http.call("GET", "/api/system", SystemView);
   }
 
   createSession(request: CreateSession): Promise<SessionView> {

@@ -9,7 +9,7 @@ const run = (...args: string[]) => {
   return { status, stdout, stderr };
 };
 
-test.each([["statu"], ["statu", "--help"], ["help", "statu"]])(
+test.each([["statu"], ["statu", "--help"], ["--help", "statu"], ["-h", "statu"], ["help", "statu"]])(
   "%s %s is an error that names the nearest command",
   (...args) => {
     const { status, stdout, stderr } = run(...args);
@@ -22,6 +22,9 @@ test("with --json an error is one document on standard output", () => {
   for (const args of [
     ["status", "--bogus"],
     ["abort", "ses_1", "--state", "/nonexistent"],
+    ["prompt", "--repo", "/nonexistent", "hi", "--url", "http://127.0.0.1:1", "--token", "t"],
+    ["token"],
+    [],
   ]) {
     const { status, stdout, stderr } = run(...args, "--json");
     expect({ status, stderr }).toEqual({ status: 2, stderr: "" });

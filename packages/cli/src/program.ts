@@ -86,19 +86,22 @@ export function createProgram(isJson = false): Command {
   return program;
 }
 
+const HELP_FLAGS = ["--help", "-h"];
+
 /**
  * Returns the arguments without a request for help, if what they ask for help about is no command: then that is the error. Commander
  * would show the general help, as if the command were there.
  */
 export function withoutVainHelp(program: Command, args: readonly string[]): string[] {
-  const [first, ...others] = program.parseOptions([...args]).operands;
+  // What follows an option that the program does not know is not among its operands.
+  const [first, ...others] = program.parseOptions(args.filter((arg) => !HELP_FLAGS.includes(arg))).operands;
   const names = first === "help" ? others : [first, ...others];
   let command = program;
   for (const name of names) {
     if (name === undefined || command.commands.length === 0) break;
     const next = command.commands.find((each) => each.name() === name);
     if (next === undefined && name !== "help") {
-      return args.filter((arg) => arg !== "--help" && arg !== "-h" && arg !== "help");
+      return args.filter((arg) => !HELP_FLAGS.includes(arg) && arg !== "help");
     }
     if (next === undefined) break;
     command = next;

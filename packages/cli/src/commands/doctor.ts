@@ -1,29 +1,38 @@
 import { execFile } from "node:child_process";
 import { realpathSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import type { Command } from "commander";
+import { ApiClient } from "../api-client.ts";
 import { checkDisk } from "../check-disk.ts";
-import { findHost } from "../check-host.ts";
+import { findHost, type HostFinding, stateOf } from "../check-host.ts";
 import { checkModel, compareBackend } from "../check-settings.ts";
+import { systemFindings, uncheckedFindings } from "../check-system.ts";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
-import { type GlobalOptions, printJson, printLines } from "../context.ts";
-import { ExitCode } from "../errors.ts";
+import { connect, findConnection, type GlobalOptions, printJson, printLines } from "../context.ts";
+import { ExitCode, UserError } from "../errors.ts";
 import { helpEnd } from "../help-text.ts";
 import { paintFinding } from "../paint.ts";
 import { BUN, RUNNER } from "../system/programs.ts";
 
 const run = promisify(execFile);
 
+const HELP = `
+The running Valet (that of --state, or of --url) asks the provider of its model for its models, and never the model itself, which may
+cost; and its broker for its driver and its sandboxes. \`valet smoke\` has a message answered.
+`;
+
 export function addDoctor(program: Command): void {
   program
     .command("doctor")
-    .description("check what this machine lacks, and say how to install it")
-    .addHelpText("after", helpEnd("something is missing", "doctor --json"))
+    .description(
+      "check this machine, the running Valet, its model's provider and its sandbox broker, and say what to do",
+    )
+    .addHelpText("after", HELP + helpEnd("something is missing", "doctor --json"))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const host = await findHost(options.state);
+      const host = await findSystem(options);
       const findings = await Promise.all<Finding>([
         checkNode(),
         checkProgram("git", "git", ["--version"], "install git"),
@@ -35,17 +44,69 @@ export function addDoctor(program: Command): void {
           "run `npx --yes pnpm@12 install`, which installs it from the lockfile",
         ),
         checkRipgrep(),
-        checkModel(process.env, host.uses),
+        ...(host.isOther ? [] : [checkModel(process.env, host.uses)]),
         ...checkTelemetry(process.env),
         ...compareBackend(process.env, host.uses),
         ...checkDisk(options.state),
+        ...(host.isOther ? [] : [checkState(options, isGiven(command))]),
         host.finding,
       ]);
+      findings.push(...(await host.asked));
       if (options.json) printJson({ ok: findings.every(({ state }) => state !== "missing"), findings });
       else printLines(findings.map(lineOf), { paint: paintFinding });
       if (findings.some(({ state }) => state === "missing")) process.exitCode = ExitCode.FAILED;
     });
 }
+
+interface FoundSystem extends HostFinding {
+  /** Whether it is named by its URL: then this machine's state and settings are not its own. */
+  readonly isOther: boolean;
+  /** What it says of its model's provider and its broker. */
+  readonly asked: Promise<readonly Finding[]>;
+}
+
+/** Finds the Valet that the options name, and asks it. Never rejects. */
+async function findSystem(options: GlobalOptions): Promise<FoundSystem> {
+  const isOther = (options.url ?? process.env.VALET_URL) !== undefined;
+  const host = isOther ? await findOther(options) : await findHost(options.state);
+  const isAnswering = host.uses !== undefined;
+  return {
+    ...host,
+    isOther,
+    asked: isAnswering ? askSystem(options) : Promise.resolve(uncheckedFindings("no Valet answers")),
+  };
+}
+
+/** Looks for a Valet by its URL. What it uses is its own affair. */
+async function findOther(options: GlobalOptions): Promise<HostFinding> {
+  const name = "system";
+  try {
+    const connection = findConnection(options);
+    const health = await new ApiClient(connection).health();
+    return { finding: { name, source: connection.url, ...stateOf(connection.url, health) }, uses: null };
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return { finding: { name, state: "missing", detail: error.message }, uses: undefined };
+  }
+}
+
+async function askSystem(options: GlobalOptions): Promise<readonly Finding[]> {
+  try {
+    return systemFindings(await connect(options).checkSystem());
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return uncheckedFindings(error.message);
+  }
+}
+
+/** Returns which state directory is used, and why. */
+function checkState({ state }: GlobalOptions, given: boolean): Finding {
+  const why = given ? "--state" : process.env.VALET_STATE === undefined ? "the default" : "VALET_STATE";
+  const found = why === "the default" && isAbsolute(state) ? "found in a folder above this one" : why;
+  return { name: "state directory", state: "ok", detail: `${resolve(state)} (${found})` };
+}
+
+const isGiven = (command: Command) => command.getOptionValueSourceWithGlobals("state") === "cli";
 
 function lineOf({ name, state, detail, source }: Finding): string {
   return `${state.padEnd(7)}  ${name}: ${detail}${source === undefined ? "" : ` (${source})`}`;

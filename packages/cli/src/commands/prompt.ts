@@ -51,13 +51,13 @@ export function addPrompt(program: Command): void {
       "after",
       `
 A folder after --repo must be in a git repository of this machine; the session has what is committed.
+For -, the message is read from standard input, such as what another program prints.
 A wait that ends early, by --timeout or by Ctrl-C (exit code 130), leaves the work as it is.
 ${helpEnd(
   "the message did not end well, or not within --timeout",
   'prompt --repo https://github.com/you/project "What does this project do?"',
   'prompt --repo . "What does this project do?"',
   `prompt --session ${EXAMPLE_SESSION} "Add a test for it." --timeout 10m`,
-  `prompt --session ${EXAMPLE_SESSION} - < message.txt`,
 )}`,
     )
     .action(async (text: string, _options, command: Command) => {

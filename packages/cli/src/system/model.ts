@@ -10,6 +10,9 @@ import { UserError } from "../errors.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
+/** The scripted model's name. */
+const SCRIPTED = "scripted";
+
 /** The Worker's variables for the model, and the model server if this process started one. */
 export interface ModelSetup {
   readonly variables: Readonly<Record<string, string>>;
@@ -59,10 +62,12 @@ export function chooseModel(env: Environment): Readonly<Record<string, string>> 
 export async function setUpModel(env: Environment, scenario: ShippedScenario): Promise<ModelSetup> {
   const chosen = chooseModel(env);
   if (chosen !== undefined) return { variables: chosen, scripted: undefined };
-  const scripted = await startScriptedModel({ scenario: await loadShippedScenario(scenario) });
+  const scripted = await startScriptedModel({
+    scenario: { ...(await loadShippedScenario(scenario)), models: [SCRIPTED] },
+  });
   return {
     variables: {
-      VALET_MODEL: withProvider("scripted"),
+      VALET_MODEL: withProvider(SCRIPTED),
       VALET_MODEL_BASE_URL: scripted.url,
       VALET_MODEL_API_KEY: "none",
     },

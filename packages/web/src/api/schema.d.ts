@@ -594,6 +594,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/system": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Asks the model's provider and the sandbox broker, and says what they answer
+         * @description The provider is asked for its models, never for an answer of one, which may cost. The Worker asks; the model's calls come from the sandboxes.
+         */
+        get: operations["checkSystem"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/diff": {
         parameters: {
             query?: never;
@@ -1970,6 +1990,35 @@ export interface components {
             at: string | null;
             /** @description The session's title, or the trace's name */
             title: string | null;
+        };
+        SystemView: {
+            model: {
+                /** @description The model if neither message nor session names one, as `provider/model` */
+                model: string;
+                /** @description The provider's host and port, as it was asked; null if it was not */
+                host: string | null;
+                /** @enum {string} */
+                state: "ok" | "model_unconfirmed" | "model_unknown" | "key_refused" | "unreachable" | "failing" | "unchecked";
+                /** @description The HTTP status of its answer; null without one */
+                status: number | null;
+            };
+            broker: {
+                /** @description Its host and port */
+                host: string;
+                /** @enum {string} */
+                state: "ok" | "unreachable" | "not_a_broker";
+                /** @enum {string|null} */
+                driver: "local" | "modal" | null;
+                /** @description Sandboxes that run now; null if the broker does not know */
+                awake: number | null;
+                /** @description Whether it starts no further sandboxes */
+                isDraining: boolean | null;
+            };
+            /** @description How many sandboxes may be awake, and starting, at once; null without a limit */
+            capacity: {
+                awake: number | null;
+                starting: number | null;
+            };
         };
         DiffView: {
             session_id: string;
@@ -3752,6 +3801,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FoundIds"];
+                };
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    checkSystem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What they answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SystemView"];
                 };
             };
             /** @description What is wrong (RFC 9457) */

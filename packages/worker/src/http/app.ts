@@ -24,6 +24,7 @@ import { pageSessions, pageTickets } from "./routes/page-sessions.ts";
 import { resend } from "./routes/resend.ts";
 import { sessions } from "./routes/sessions.ts";
 import { clientSocket, runnerSocket } from "./routes/sockets.ts";
+import { system } from "./routes/system.ts";
 import { tickets } from "./routes/tickets.ts";
 import { tokens } from "./routes/tokens.ts";
 import { traces } from "./routes/traces.ts";
@@ -102,6 +103,7 @@ export function createApp() {
     ownerTurns,
     now,
     ids,
+    system,
     diff,
     why,
     webhooks,

@@ -13,6 +13,7 @@ import { CreatePageSession, PageSession, PageTicket } from "@valet/shared/protoc
 import { PartDelta } from "@valet/shared/protocol/part-delta";
 import * as api from "@valet/shared/protocol/session-api";
 import * as views from "@valet/shared/protocol/session-view";
+import { SystemView } from "@valet/shared/protocol/system";
 import { CreatedToken, CreateToken, TokenList, TokenView } from "@valet/shared/protocol/tokens";
 import { SkeletonChunk, TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { Distribution, OwnerTurns, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
@@ -134,6 +135,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   SpanReference,
   StartWorkflow,
   StepNow,
+  SystemView,
   TestedWebhook,
   Ticket,
   TraceList,

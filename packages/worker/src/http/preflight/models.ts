@@ -1,6 +1,7 @@
 /** Refuses a model that cannot work here, before a session and its sandbox exist for it. */
 import { type ModelAccess, OWN_PROVIDER, PROVIDERS, withProvider } from "@valet/shared/protocol/model-access";
 import type { CreateSession } from "@valet/shared/protocol/session-api";
+import { idsOf } from "../checks/check-provider.ts";
 
 /** What is wrong with a field of the request. */
 export interface Refusal {
@@ -76,14 +77,4 @@ async function refuseUnlisted(
     // The endpoint is away, slow or not of this kind.
   }
   return undefined;
-}
-
-/** Returns the ids in OpenAI's list of models; `undefined` for any other answer. */
-function idsOf(answer: unknown): readonly string[] | undefined {
-  const { data } = (answer ?? {}) as { data?: unknown };
-  if (!Array.isArray(data)) return undefined;
-  return data.flatMap((each: unknown) => {
-    const { id } = (each ?? {}) as { id?: unknown };
-    return typeof id === "string" ? [id] : [];
-  });
 }
