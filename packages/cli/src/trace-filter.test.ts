@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { chooseSpans, flatten, isWantedSpan, isWantedTrace, keepSpans } from "./trace-filter.ts";
+import { chooseSpans, flatten, isWantedSpan, isWantedTrace, keepSpans, traceToFollow } from "./trace-filter.ts";
 import { buildTrees, type TraceSpan } from "./trace-tree.ts";
 
 function span(spanId: string, more: Partial<TraceSpan> = {}): TraceSpan {
@@ -43,6 +43,18 @@ test("traces are chosen likewise", () => {
   expect(isWantedTrace(trace, { errors: true })).toBe(true);
   expect(isWantedTrace(trace, { open: true })).toBe(false);
   expect(isWantedTrace(trace, { sinceMs: Date.parse("2026-01-01T00:00:11Z") })).toBe(false);
+});
+
+test("what is followed is the work that goes on, rather than the start of its sandbox, or else the newest trace", () => {
+  const trace = (name: string, openSpans: number) => {
+    const plain = { startedAt: "2026-01-01T00:00:10.000Z", duration_ms: 1, spans: 1, errors: 0 };
+    return { ...plain, traceId: name, name, openSpans };
+  };
+  const [work, restore, old] = [trace("POST /x", 1), trace("valet.sandbox.restore", 1), trace("POST /y", 0)];
+  expect(traceToFollow([restore, work, old])).toBe(work);
+  expect(traceToFollow([old, restore])).toBe(restore);
+  expect(traceToFollow([old])).toBe(old);
+  expect(traceToFollow([])).toBeUndefined();
 });
 
 const forest = fc.array(fc.record({ parent: fc.nat(12), isError: fc.boolean(), isOpen: fc.boolean() }), {

@@ -31,6 +31,12 @@ function isWanted({ isError, isOpen, startMs }: Facts, { errors, open, sinceMs }
   return isOfState && (sinceMs === undefined || startMs >= sinceMs);
 }
 
+/** Of the newest traces, returns the one of what happens now: the newest open one, that of work before that of its sandbox. */
+export function traceToFollow(newestFirst: readonly TraceSummaryView[]): TraceSummaryView | undefined {
+  const open = newestFirst.filter(({ openSpans }) => openSpans > 0);
+  return open.find(({ name }) => !name?.startsWith("valet.sandbox.")) ?? open[0] ?? newestFirst[0];
+}
+
 export interface ChosenSpans {
   readonly trees: readonly TraceNode[];
   /** How many wanted spans, with those above them, are left out because of the limit. */

@@ -15,7 +15,7 @@ import { exitSoon } from "../output.ts";
 import { paintSpan, paintTrace } from "../paint.ts";
 import { STOP_SIGNALS, untilStopped } from "../stopping.ts";
 import { terminalOf } from "../terminal.ts";
-import { chooseSpans, flatten, keepSpans, type TraceFilter } from "../trace-filter.ts";
+import { chooseSpans, flatten, keepSpans, type TraceFilter, traceToFollow } from "../trace-filter.ts";
 import { barWidth, buildTrees, readSpans, renderTrees, type TraceNode, type TraceSpan } from "../trace-tree.ts";
 import { parseLimit } from "./arguments.ts";
 
@@ -32,7 +32,8 @@ const LISTED = 20;
 
 const HELP = `
 The options choose among the session's traces, or, with a trace, among its spans; those above a chosen span are shown, too.
---errors and --open together choose either. --follow without a trace follows the newest one; Ctrl-C ends it, and the work goes on.
+--errors and --open together choose either. --follow without a trace follows the newest open one, that of work before that of its
+sandbox, or else the newest; Ctrl-C ends it, and the work goes on.
 
 Exit codes: 0 success; 2 usage or environment error; 130 Ctrl-C ended --follow.
 
@@ -41,7 +42,7 @@ Examples:
   valet trace ses_6t9f --errors --since 2h      those with errors of the last two hours
   valet trace ses_6t9f 4bf92f                   one trace as a tree
   valet trace ses_6t9f 4bf92f --open            what it waits for
-  valet trace ses_6t9f --follow                 the newest trace, live, until it ends`;
+  valet trace ses_6t9f --follow                 what happens now, live, until its trace ends`;
 
 export function addTrace(program: Command): void {
   program
@@ -136,7 +137,7 @@ function sayWhere(error: unknown, sessionId: string): never {
 }
 
 async function newest(api: ApiClient, sessionId: string): Promise<string> {
-  const [trace] = (await api.tracePage(sessionId)).traces;
+  const trace = traceToFollow((await api.tracePage(sessionId)).traces);
   if (trace === undefined) throw new UserError(`Session ${sessionId} has no traces yet.`, { type: "trace-not-found" });
   return trace.traceId;
 }
