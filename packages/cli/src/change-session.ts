@@ -39,9 +39,10 @@ export function tell({ json }: GlobalOptions, session: SessionView, { text, more
 }
 
 /** The end of the help of the commands that change a session. */
-export function helpOfChange(command: string, refused: string): string {
+export function helpOfChange(command: string, refused?: string): string {
+  const negative = refused === undefined ? "" : ` 1 refused: ${refused};`;
   return `
-Exit codes: 0 it is done, was so before, or goes on; 1 refused: ${refused}; 2 usage or environment error.
+Exit codes: 0 it is done, was so before, or goes on;${negative} 2 usage or environment error.
 
 Example:
   valet ${command} ses_01j8z3k5m7n9p1q3r5s7t9v1w3`;

@@ -15,7 +15,7 @@ export function addAbort(program: Command): void {
   program
     .command("abort <session>")
     .description("stop what runs in a session now; what waits in its queue stays and runs next")
-    .addHelpText("after", helpOfChange("abort", "the session is terminated"))
+    .addHelpText("after", helpOfChange("abort"))
     .action(async (session: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
@@ -24,9 +24,17 @@ export function addAbort(program: Command): void {
       await api.change(sessionId, "abort");
       const ids = before.running.map(({ id }) => id);
       const after = await waitUntilStopped(api, sessionId, ids);
-      tell(options, await api.session(sessionId), abortText(sessionId, ids, after));
+      const ended = await api.session(sessionId);
+      const isOver = ended.status === "terminated" && ids.length === 0;
+      tell(
+        options,
+        ended,
+        isOver ? { text: OVER, more: { stopped: [], stopping: [] } } : abortText(sessionId, ids, after),
+      );
     });
 }
+
+const OVER = "Nothing was running: the session is terminated.";
 
 /** Says what an abort has stopped. @param ids the messages and workflows that ran before it */
 export function abortText(

@@ -9,7 +9,7 @@ export function addClear(program: Command): void {
   program
     .command("clear <session>")
     .description("withdraw the messages and workflows that wait in a session's queue; what runs goes on")
-    .addHelpText("after", helpOfChange("clear", "the session is terminated"))
+    .addHelpText("after", helpOfChange("clear"))
     .action(async (wanted: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);

@@ -1,4 +1,3 @@
-import { ageText } from "@valet/shared/duration-text";
 import type { NowView } from "@valet/shared/protocol/now";
 import type { Command } from "commander";
 import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
@@ -8,13 +7,12 @@ import { exitSoon } from "../output.ts";
 import { STOP_SIGNALS, untilStopped } from "../stopping.ts";
 import { terminalOf } from "../terminal.ts";
 import { watchFrame } from "../watch/watch-frame.ts";
+import { watchLines } from "../watch/watch-lines.ts";
 import type { WatchModel } from "../watch/watch-model.ts";
 import { type WatchOutput, watchSession } from "../watch/watch-session.ts";
 
 /** How often the ages on a terminal are drawn, in ms. */
 const TICK_MS = 1_000;
-/** After how long without a line one is appended, in ms. */
-const SILENCE_MS = 15_000;
 
 export function addWatch(program: Command): void {
   program
@@ -39,7 +37,7 @@ export function addWatch(program: Command): void {
           ? jsonLines()
           : terminalOf(process.stdout, process.env).canRedraw
             ? new Screen()
-            : appended();
+            : watchLines(print);
       let last: NowView | undefined;
       try {
         last = await watchSession(api, sessionId, screen, stopping.signal);
@@ -61,27 +59,6 @@ export function addWatch(program: Command): void {
 function leftText(sessionId: string, now: NowView | undefined): string {
   const works = now === undefined || now.running.length > 0 || now.queueLength > 0;
   return works ? goesOnText(sessionId) : `The session has nothing to do now. See it: valet status ${sessionId}.`;
-}
-
-/** Appends a line for each change, for pipes and logs, and says at times what goes on: only so is it known that nobody reads any more. */
-function appended(): WatchOutput {
-  let last = "";
-  let saidMs = 0;
-  const say = (line: string) => {
-    saidMs = Date.now();
-    print(`${new Date(saidMs).toISOString().slice(11, 19)} ${line}`);
-  };
-  return {
-    changed: ({ now }, lines) => {
-      lines.forEach(say);
-      if (now === undefined || Date.now() - saidMs < SILENCE_MS) return;
-      say(`${now.verdict.state} for ${ageText(Date.now() - Date.parse(now.verdict.since))}`);
-    },
-    notice: (text) => {
-      if (text !== "" && text !== last) say(text);
-      last = text;
-    },
-  };
 }
 
 /** Writes the whole answer of `/now` for each change of the session. */

@@ -1,0 +1,88 @@
+/** What commands say where they cannot write: on a full disk, and in a folder that is read-only. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { FULL, mayMount, mounted, READ_ONLY } from "./own-mounts.ts";
+import { run, temporaryState } from "./up-process.ts";
+
+const TIMEOUT_MS = 60_000;
+/** @returns the sentence, for people and for scripts alike; never a stack */
+async function refusal(dir: string, mounts: string, args: readonly string[], env = {}): Promise<string> {
+  const [plain, json] = await Promise.all([
+    mounted(dir, mounts, args, env),
+    mounted(dir, mounts, [...args, "--json"], env),
+  ]);
+  expect(plain, args.join(" ")).toMatchObject({ code: 2, stdout: "" });
+  expect(json.code).toBe(2);
+  const { message } = JSON.parse(json.stdout).error;
+  // The names of temporary folders differ.
+  const named = (text: string) => text.replaceAll(/-repo-\w+/g, "-repo-");
+  expect(named(plain.stderr)).toContain(named(`valet: ${message}\n`));
+  expect(plain.stderr + message).not.toMatch(/\n {4}at |internal error/);
+  return message;
+}
+
+describe.skipIf(!mayMount)("`valet up`", () => {
+  test(
+    "on a read-only file system: a new state, a known one, and a part of one",
+    async () => {
+      const state = temporaryState();
+      const again = "name another one with --state.";
+      for (const part of ["broker", "log", "storage/do/valet-SessionAgent"]) {
+        mkdirSync(join(state, part), { recursive: true });
+        const script = READ_ONLY.replaceAll("$DIR", `$DIR/${part}`);
+        expect(await refusal(state, script, ["--state", state, "up"])).toBe(
+          `The state directory ${state} cannot be written to: ${join(state, part)}: its file system is read-only (EROFS). Change that, or ${again}`,
+        );
+      }
+      expect(await refusal(state, READ_ONLY, ["--state", state, "up"])).toMatch(
+        /: its file system is read-only \(EROFS\)\. Change /,
+      );
+      expect(await refusal(state, READ_ONLY, ["--state", join(state, "new/state"), "up"])).toBe(
+        `The state directory cannot be used: ${state}: the file system is read-only (EROFS). N${again.slice(1)}`,
+      );
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
+    "on a full disk",
+    async () => {
+      const state = temporaryState();
+      const message = await refusal(state, FULL, ["--state", join(state, "s"), "up"]);
+      expect(message).toMatch(
+        /^The disk of the state directory .* is full\. Make room, or name another one with --state\.$/,
+      );
+    },
+    TIMEOUT_MS,
+  );
+});
+
+test.runIf(process.getuid?.() !== 0)("`valet up` with a file of another user, as after it ran as root", async () => {
+  const state = temporaryState();
+  mkdirSync(join(state, "storage"));
+  writeFileSync(join(state, "storage/metadata.sqlite"), "", { mode: 0o400 });
+  const { code, stderr } = await run(["--state", state, "up"]);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(
+    /metadata\.sqlite: this user may not write to it \(EACCES\)\. Change that, or name another one/,
+  );
+});
+
+describe.skipIf(!mayMount)("`valet demo`, whose repository is in the folder for temporary files,", () => {
+  test.each([
+    ["on a full disk", FULL, /No space left on device|the disk is full/],
+    ["on a read-only file system", READ_ONLY, /the file system is read-only \(EROFS\)/],
+  ])(
+    "%s",
+    async (_where, mounts, why) => {
+      const folder = temporaryState();
+      const message = await refusal(folder, mounts, ["demo"], { TMPDIR: folder });
+      expect(message).toMatch(why);
+      expect(message).toMatch(
+        /^The demo's repository cannot be made in .* Mend that, or set TMPDIR to another folder\.$/,
+      );
+    },
+    TIMEOUT_MS,
+  );
+});
