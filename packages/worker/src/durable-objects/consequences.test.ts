@@ -5,7 +5,7 @@ import { Consequences, type ConsequencesOptions, type SessionEvent } from "./con
 import { Changes } from "./core/changes.ts";
 import { PendingEvents } from "./core/pending-events.ts";
 import { Transactions } from "./core/transactions.ts";
-import type { RunnerFrame } from "./link/runner-link.ts";
+import type { RunnerFrame } from "./link/link-event.ts";
 
 const CONTEXT = { traceId: "7".repeat(32), spanId: "8".repeat(16), traceFlags: 1, traceState: "", isRemote: false };
 const RUNNERS = { instances: ["run_1", "run_2"], instanceId: "run_2", lastSeenMs: 5 };

@@ -7,7 +7,8 @@
 import type { SessionState } from "../core/session-state.ts";
 import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
-import type { EndedRunners, RunnerLink } from "../link/runner-link.ts";
+import type { EndedRunners } from "../link/link-event.ts";
+import type { RunnerLink } from "../link/runner-link.ts";
 
 export interface SignsOfLifeOptions {
   readonly state: SessionState;

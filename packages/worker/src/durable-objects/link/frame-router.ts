@@ -1,6 +1,6 @@
 /** Passes each frame of the runner to its handler. Pure. */
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
-import type { RunnerFrame } from "./runner-link.ts";
+import type { RunnerFrame } from "./link-event.ts";
 
 /** A frame about one attempt. */
 export type AttemptFrame = Exclude<

@@ -3,9 +3,8 @@
  * newer connection replaces an older one. `consequences.ts` decides what frames lead to.
  */
 
-import { foreignProtocol, LINK_PROTOCOL, type LinkProtocols } from "@valet/shared/protocol/link-protocol";
+import { foreignProtocol, LINK_PROTOCOL } from "@valet/shared/protocol/link-protocol";
 import {
-  type FromRunner,
   type FromRunnerOf,
   LINK_PING,
   LINK_PONG,
@@ -36,29 +35,8 @@ import {
   TOO_BIG,
   trySend,
 } from "./connection.ts";
+import type { EndedRunners, LinkEvent } from "./link-event.ts";
 import { readKnock, turnAway } from "./runner-door.ts";
-
-export type RunnerFrame = Exclude<FromRunner, { type: "hello" | "spans" }>;
-
-/** An event on the link that has consequences in other rooms. */
-export type LinkEvent =
-  /** A runner has introduced itself and its link counts. `isBack`: the link was down meanwhile. */
-  | { readonly type: "hello"; readonly hello: FromRunnerOf<"hello">; readonly isBack: boolean }
-  | { readonly type: "frame"; readonly frame: RunnerFrame }
-  /** A runner of this generation was refused that speaks another version of the protocol. */
-  | { readonly type: "foreign-runner"; readonly protocols: LinkProtocols }
-  /** The link is down; the grace period begins. `isClosed`: it was closed just now, rather than found silent. */
-  | { readonly type: "link-down"; readonly instanceId: string | undefined; readonly isClosed: boolean }
-  /** The grace period is over. */
-  | { readonly type: "link-gone" };
-
-/** The runners of a generation whose link has ended. */
-export interface EndedRunners {
-  readonly instances: readonly string[];
-  /** The one that had the link last, and when it was last heard, epoch ms, where that is known. */
-  readonly instanceId?: string | undefined;
-  readonly lastSeenMs?: number | undefined;
-}
 
 export interface RunnerLinkOptions {
   readonly ctx: Pick<
