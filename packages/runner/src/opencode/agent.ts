@@ -154,7 +154,7 @@ class OpenCodePrompt implements AgentPrompt {
     });
     this.context = parent.isRecording ? { ...parent.context, spanId: reducer.spanId } : parent.context;
     this.#reducer = reducer;
-    this.#answer = new AnswerParts(sessionId, (id) => this.#isOwn(id));
+    this.#answer = new AnswerParts(attemptId, sessionId, (id) => this.#isOwn(id));
     this.#run = new PromptRun({
       agent: access,
       client,
@@ -197,7 +197,7 @@ class OpenCodePrompt implements AgentPrompt {
       isFirst: (message) => beginsTurn(message, this.#reducer),
       timeoutMs,
     });
-    return partsOfHistory(history, (id) => this.#isOwn(id));
+    return partsOfHistory(this.#request.attemptId, history, (id) => this.#isOwn(id));
   }
 
   toolSpan({ sessionId, messageId, callId }: ToolCallRef, atMs: number): string | undefined {

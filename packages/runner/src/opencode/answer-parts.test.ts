@@ -6,7 +6,7 @@ import { type AssistantMessage, type Part, readEvent } from "./events.ts";
 function gather(recording: string, isOwn: (id: string) => boolean = () => true) {
   const { events, calls } = loadRecording(recording);
   const session = calls.find(({ path }) => path.endsWith("/prompt_async"))?.path.split("/")[2] as string;
-  const answer = new AnswerParts(session, isOwn);
+  const answer = new AnswerParts("att_1", session, isOwn);
   const seen = new Map<string, string[]>();
   for (const { event } of events) {
     const read = readEvent(event);
@@ -62,6 +62,7 @@ test("the answer from the history: only the turn's own messages, without empty t
     text: content,
   });
   const parts = partsOfHistory(
+    "att_1",
     [
       { info: info("msg_1", "msg_other"), parts: [text("prt_1", "msg_1", "not this")] },
       {
@@ -75,7 +76,7 @@ test("the answer from the history: only the turn's own messages, without empty t
 });
 
 test("a text that is too long ends with an ellipsis, also if it grew by chunks, and is reported once", () => {
-  const answer = new AnswerParts("ses_1", () => true);
+  const answer = new AnswerParts("att_1", "ses_1", () => true);
   const part = { id: "prt_1", messageID: "msg_1", sessionID: "ses_1" };
   const apply = (type: string, properties: object) => answer.apply(readEvent({ type, properties }) as never);
   apply("message.updated", {
@@ -115,4 +116,47 @@ test("a text that is too long ends with an ellipsis, also if it grew by chunks, 
   };
   apply("message.part.updated", { part: tool });
   expect(answer.get("prt_2")).toMatchObject({ output: `${"o".repeat(7_999)}…`, input: expect.stringMatching(/i…$/) });
+});
+
+test("a tool call says which span it is, when it began, how long it took, and how its command ended", () => {
+  const { answer } = gather("simple");
+  const calls = answer.all().filter((part) => part.type === "tool");
+  expect(calls.map(({ spanId }) => spanId)).toEqual(calls.map(() => expect.stringMatching(/^[0-9a-f]{16}$/)));
+  expect(new Set(calls.map(({ spanId }) => spanId)).size).toBe(3);
+  for (const { startedAt = "", duration_ms } of calls) {
+    expect(Date.parse(startedAt)).toBeGreaterThan(0);
+    expect(duration_ms).toBeGreaterThanOrEqual(0);
+  }
+  expect(calls.map(({ exitCode }) => exitCode)).toEqual([undefined, undefined, 0]);
+});
+
+test("a call that has not begun has no times, and one whose clock was set back took no negative time", () => {
+  const call = (id: string, state: object): Part =>
+    ({ type: "tool", id, messageID: "msg_1", sessionID: "ses_1", tool: "bash", callID: id, state }) as Part;
+  const info = { role: "assistant", id: "msg_1", sessionID: "ses_1", parentID: "msg_0", agent: "build" };
+  const [pending, running, ended] = partsOfHistory(
+    "att_1",
+    [
+      {
+        info: { ...info, time: { created: 1 }, providerID: "p", modelID: "m" } as AssistantMessage,
+        parts: [
+          call("prt_1", { status: "pending" }),
+          call("prt_2", { status: "running", input: {}, time: { start: 1_000 } }),
+          call("prt_3", {
+            status: "error",
+            input: {},
+            error: "no",
+            metadata: { exit: null },
+            time: { start: 5, end: 2 },
+          }),
+        ],
+      },
+    ],
+    () => true,
+  );
+  expect(pending).not.toHaveProperty("startedAt");
+  expect(running).toMatchObject({ startedAt: "1970-01-01T00:00:01.000Z" });
+  expect(running).not.toHaveProperty("duration_ms");
+  expect(ended).toMatchObject({ duration_ms: 0 });
+  expect(ended).not.toHaveProperty("exitCode");
 });

@@ -2,8 +2,9 @@
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { cutEnd, head } from "@valet/shared/text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
+import { toolSpanId } from "../agent/span-ids.ts";
 import type { HistoryMessage } from "./client.ts";
-import type { AgentEvent, AssistantMessage, Part } from "./events.ts";
+import type { AgentEvent, AssistantMessage, Part, ToolPart } from "./events.ts";
 
 /** The maximum lengths of a tool's input and output, and of a text, in UTF-16 code units. "…" ends a text that was cut. */
 const MAX_TOOL_TEXT = 8_000;
@@ -14,13 +15,15 @@ const MAX_TITLE = 2_000;
 
 /** Collects the answer from events. */
 export class AnswerParts {
+  readonly #attemptId: string;
   readonly #isOwn: (userMessageId: string) => boolean;
   readonly #sessionId: string;
   readonly #messages = new Set<string>();
   readonly #parts = new Map<string, MessagePart>();
 
   /** @param isOwn returns whether a user message belongs to the turn */
-  constructor(sessionId: string, isOwn: (userMessageId: string) => boolean) {
+  constructor(attemptId: string, sessionId: string, isOwn: (userMessageId: string) => boolean) {
+    this.#attemptId = attemptId;
     this.#sessionId = sessionId;
     this.#isOwn = isOwn;
   }
@@ -34,7 +37,7 @@ export class AnswerParts {
       }
     } else if (event.type === "message.part.updated") {
       const { part } = event.properties;
-      const answer = this.#messages.has(part.messageID) ? toMessagePart(part) : undefined;
+      const answer = this.#messages.has(part.messageID) ? toMessagePart(this.#attemptId, part) : undefined;
       if (answer === undefined) return undefined;
       this.#parts.set(part.id, answer);
       return part.id;
@@ -62,11 +65,12 @@ export class AnswerParts {
 
 /** Returns the answer from OpenCode's history, which is complete even if a broken connection lost events. */
 export function partsOfHistory(
+  attemptId: string,
   history: readonly HistoryMessage[],
   isOwn: (userMessageId: string) => boolean,
 ): MessagePart[] {
   const own = history.filter(({ info }) => info.role === "assistant" && isAnswer(info, isOwn));
-  const parts = own.flatMap((message) => message.parts.flatMap((part) => toMessagePart(part) ?? []));
+  const parts = own.flatMap((message) => message.parts.flatMap((part) => toMessagePart(attemptId, part) ?? []));
   return parts.filter(hasContent).slice(-MAX_PARTS);
 }
 
@@ -79,23 +83,40 @@ function hasContent(part: MessagePart): boolean {
   return part.type === "tool" || part.text !== "";
 }
 
-function toMessagePart(part: Part): MessagePart | undefined {
+function toMessagePart(attemptId: string, part: Part): MessagePart | undefined {
   if (part.type === "text" || part.type === "reasoning") {
     return { type: part.type, id: part.id, text: cutEnd(part.text, MAX_TEXT) };
   }
-  if (part.type !== "tool") return undefined;
-  const { state } = part;
+  return part.type === "tool" ? toolPart(attemptId, part) : undefined;
+}
+
+function toolPart(attemptId: string, { id, sessionID, messageID, callID, tool, state }: ToolPart): MessagePart {
   const output = state.status === "completed" ? state.output : state.status === "error" ? state.error : undefined;
   const title = "title" in state ? state.title : undefined;
   return {
     type: "tool",
-    id: part.id,
-    tool: head(part.tool, 200),
+    id,
+    tool: head(tool, 200),
     status: state.status,
+    spanId: toolSpanId(attemptId, sessionID, messageID, callID),
     ...withoutUndefined({
       title: title === undefined ? undefined : cutEnd(title, MAX_TITLE),
       input: state.status === "pending" ? undefined : cutEnd(JSON.stringify(state.input), MAX_TOOL_TEXT),
       output: output === undefined ? undefined : cutEnd(output, MAX_TOOL_TEXT),
+      ...timesOf(state),
     }),
+  };
+}
+
+/** Returns when a call began and how long it took, as far as it has come, and the exit code of its command. */
+function timesOf(state: ToolPart["state"]) {
+  if (state.status === "pending") return {};
+  const { start } = state.time;
+  const end = "end" in state.time ? state.time.end : undefined;
+  return {
+    startedAt: new Date(start).toISOString(),
+    // The agent's clock may have been set back meanwhile.
+    duration_ms: end === undefined ? undefined : Math.max(0, end - start),
+    exitCode: Number.isSafeInteger(state.metadata?.exit) ? (state.metadata?.exit ?? undefined) : undefined,
   };
 }

@@ -16,6 +16,14 @@ export const MessagePart = z.discriminatedUnion("type", [
     /** Truncated if long. */
     input: z.string().optional(),
     output: z.string().optional(),
+    /** The call's span, in the trace of its message. Absent if the runner is older, as are the following. */
+    spanId: z.string().max(64).optional(),
+    /** When it began; absent until then. */
+    startedAt: z.iso.datetime().optional(),
+    /** From its start to its end; absent until then. */
+    duration_ms: z.number().nonnegative().optional(),
+    /** The exit code of the command that it ran; absent for other tools. */
+    exitCode: z.int().optional(),
   }),
 ]);
 export type MessagePart = z.infer<typeof MessagePart>;

@@ -1546,6 +1546,11 @@ export interface components {
             title?: string;
             input?: string;
             output?: string;
+            spanId?: string;
+            /** Format: date-time */
+            startedAt?: string;
+            duration_ms?: number;
+            exitCode?: number;
         };
         ClearedQueue: {
             /** @description How many queued messages and workflows were withdrawn */
