@@ -42,7 +42,7 @@ test("a key that arrives in chunks is in no view of the answer, and everything e
     fc.property(fc.array(fc.nat(60), { maxLength: 12 }), fc.nat(3), (cuts, whole) => {
       const text = `The key is ${KEY}, and c is no key.`;
       const events = redactor();
-      const answer = new AnswerParts("ses_1", () => true);
+      const answer = new AnswerParts("att_1", "ses_1", () => true);
       const views: string[] = [];
       const play = (event: unknown) => {
         const read = readEvent(events.read(event));
@@ -91,7 +91,7 @@ test("outputs, requests and errors of tools are redacted before they are cut", (
     },
   };
   const events = redactor();
-  const answer = new AnswerParts("ses_1", () => true);
+  const answer = new AnswerParts("att_1", "ses_1", () => true);
   for (const event of [message, tool]) answer.apply(readEvent(events.read(event)) as never);
   const text = JSON.stringify(answer.all());
   expect(text).toContain(REDACTED.slice(0, 4));
