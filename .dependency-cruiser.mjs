@@ -52,13 +52,14 @@ const ROOMS = {
     "bindings.ts",
     "config.ts",
     "log-failure.ts",
+    "public-egress.ts",
     "worker-tracing.ts",
   ],
   upkeep: ["database", "contract.ts", "bindings.ts", "config.ts", "log-failure.ts"],
   auth: ["core", "database"],
   database: ["core"],
   broker: [],
-  webhooks: ["core", "credentials/credential-keys.ts", "bindings.ts", "config.ts"],
+  webhooks: ["core", "credentials/credential-keys.ts", "bindings.ts", "config.ts", "public-egress.ts"],
 };
 
 /** Each coding agent: its room, what that knows, and the file that starts it, which alone of the others knows it. */

@@ -22,7 +22,7 @@ test("git announces itself, and lists the branches that it has of those asked fo
     GIT_PROTOCOL: "version=2",
     ...identity,
   };
-  const git = (args: string[], input?: Uint8Array) => execFileSync("git", args, { cwd: folder, env, input }).toString();
+  const git = (args: string[], input?: string) => execFileSync("git", args, { cwd: folder, env, input }).toString();
   git(["init", "--quiet", "--initial-branch=main"]);
   git(["commit", "--quiet", "--allow-empty", "--message=first"]);
   git(["branch", "größe/ä"]);

@@ -60,7 +60,7 @@ export const WORKER_VARIABLES = {
   VALET_WEBHOOKS_ALLOW_PRIVATE: {
     default: "false",
     meaning:
-      "`true`: webhooks may be sent to private addresses and local names, and by http to this machine. Use it only if everybody with a token may reach what the Worker reaches",
+      "`true`: webhooks may be sent to private addresses and local names, and by http to this machine; repositories there are asked for before a session is created. Use it only if everybody with a token may reach what the Worker reaches",
   },
   VALET_COMMIT_TRAILERS: {
     default: "true",

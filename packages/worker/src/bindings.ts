@@ -16,8 +16,8 @@ export interface Env {
   readonly SIGN_INS_LIMIT?: RateLimit;
   /** The files of the page; without it the Worker serves the API alone. */
   readonly ASSETS?: Fetcher;
-  /** Sends webhooks for the Worker, where its own requests could reach a private network (protocol/webhook-egress.ts). */
-  readonly WEBHOOK_EGRESS?: Fetcher;
+  /** Sends webhooks for the Worker, where its own requests could reach a private network (protocol/public-egress.ts). */
+  readonly PUBLIC_EGRESS?: Fetcher;
   readonly [variable: string]: unknown;
 }
 

@@ -169,10 +169,10 @@ export function allowsFileRepos(env: Env): boolean {
 }
 
 /**
- * Returns whether webhooks may be sent to private networks, and by http to this machine (`VALET_WEBHOOKS_ALLOW_PRIVATE`). Safe only
- * where everybody with a token may reach them anyway.
+ * Returns whether webhooks may be sent to private networks, and by http to this machine, and repositories there be asked for
+ * (`VALET_WEBHOOKS_ALLOW_PRIVATE`). Safe only where everybody with a token may reach them anyway.
  */
-export function allowsPrivateWebhooks(env: Env): boolean {
+export function allowsPrivateHosts(env: Env): boolean {
   return String(env.VALET_WEBHOOKS_ALLOW_PRIVATE) === "true";
 }
 

@@ -4,8 +4,8 @@ import type { D1Database } from "@cloudflare/workers-types";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, MiniflareCoreError, Response } from "miniflare";
 import type { Page } from "./page.ts";
 import { PortTakenError } from "./ports.ts";
+import { createEgress } from "./public-egress.ts";
 import type { StateDirectory } from "./state-directory.ts";
-import { createEgress } from "./webhook-egress.ts";
 import { bundleWorker } from "./worker-bundle.ts";
 import { probeWorker } from "./worker-probe.ts";
 import { killWorkerd, wrapWorkerd } from "./worker-process.ts";
@@ -119,7 +119,7 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
           },
           d1Databases: { DB: "valet" },
           serviceBindings: {
-            WEBHOOK_EGRESS: async (request) => Response.json(await egress(request)),
+            PUBLIC_EGRESS: async (request) => Response.json(await egress(request)),
             ASSETS: async (request) => {
               const { status, type, body } = await page.fetch(request);
               return new Response(body, { status, headers: { "content-type": type } });

@@ -1,9 +1,9 @@
 /** Sends one event to an endpoint, once, signed after Standard Webhooks. Never rejects for what the endpoint does. */
 import { refuseWebhookUrl } from "@valet/shared/http/webhook-url";
-import { EGRESS_TARGET, EgressAnswer } from "@valet/shared/protocol/webhook-egress";
 import { Webhook } from "standardwebhooks";
 import type { Env } from "../bindings.ts";
-import { allowsPrivateWebhooks } from "../config.ts";
+import { allowsPrivateHosts } from "../config.ts";
+import { throughEgress } from "../public-egress.ts";
 
 /** How long an endpoint may take to answer, in ms. */
 export const ANSWER_MS = 15_000;
@@ -26,7 +26,7 @@ export type Posted = { readonly status: number } | { readonly error: string };
 
 export async function post(env: Env, posting: Posting): Promise<Posted> {
   const { url, secrets, id, body, nowMs } = posting;
-  const refusal = refuseWebhookUrl(url, allowsPrivateWebhooks(env));
+  const refusal = refuseWebhookUrl(url, allowsPrivateHosts(env));
   if (refusal !== undefined) return { error: `the URL is refused: ${refusal}` };
   const timestamp = new Date(nowMs);
   const headers = {
@@ -38,7 +38,7 @@ export async function post(env: Env, posting: Posting): Promise<Posted> {
   };
   // Not a timeout's own signal: its timer would keep the object in memory after the answer.
   const late = new AbortController();
-  const egressMs = env.WEBHOOK_EGRESS === undefined ? 0 : EGRESS_MS;
+  const egressMs = env.PUBLIC_EGRESS === undefined ? 0 : EGRESS_MS;
   const timer = setTimeout(() => late.abort(), ANSWER_MS + egressMs);
   try {
     return await send(env, url, { headers, body, signal: late.signal });
@@ -56,16 +56,8 @@ interface Sending {
 }
 
 async function send(env: Env, url: string, { headers, body, signal }: Sending): Promise<Posted> {
-  const egress = env.WEBHOOK_EGRESS;
-  if (egress !== undefined) {
-    const response = await egress.fetch("http://egress/", {
-      method: "POST",
-      headers: { ...headers, [EGRESS_TARGET]: url },
-      body,
-      signal,
-    });
-    return EgressAnswer.parse(await response.json());
-  }
+  const egress = env.PUBLIC_EGRESS;
+  if (egress !== undefined) return throughEgress(egress, "webhook", url, { method: "POST", headers, body, signal });
   const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal });
   // Only the status counts, so nothing of the answer is read.
   await response.body?.cancel();

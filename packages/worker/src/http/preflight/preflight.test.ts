@@ -1,6 +1,8 @@
 import { ModelAccess } from "@valet/shared/protocol/model-access";
+import { EGRESS_TARGET, EGRESS_URLS } from "@valet/shared/protocol/public-egress";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { call, signIn } from "../../../test/api.ts";
+import type { Env } from "../../bindings.ts";
 import { refuseModels } from "./models.ts";
 import { refuseRepository } from "./repository.ts";
 
@@ -17,7 +19,7 @@ function answerWith(answer: (url: string) => Response | Promise<Response>): Requ
   const seen: Request[] = [];
   vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
     const url = String(input);
-    seen.push({ url, headers: new Headers(init?.headers), body: new TextDecoder().decode(init?.body as Uint8Array) });
+    seen.push({ url, headers: new Headers(init?.headers), body: String(init?.body ?? "") });
     return answer(url);
   });
   return seen;
@@ -82,6 +84,7 @@ describe("a repository", () => {
   const REPO = "https://git.example/team/shop.git";
   const ADVERTISEMENT = "application/x-git-upload-pack-advertisement";
   const advertises = (body: string) => () => new Response(body, { headers: { "content-type": ADVERTISEMENT } });
+  const WORKER = {} as Env;
   const V2 = "001e# service=git-upload-pack\n0000000eversion 2\n0013ls-refs=unborn\n0000";
   const refs = (...names: string[]) => {
     const line = (text: string) => (text.length + 4).toString(16).padStart(4, "0") + text;
@@ -96,19 +99,19 @@ describe("a repository", () => {
     [410, "repoUrl", "the host has no such repository"],
   ])("is refused if its host answers %i", async (status, path, part) => {
     answerWith(() => new Response("", { status }));
-    const refusal = await refuseRepository({ repoUrl: REPO });
+    const refusal = await refuseRepository({ repoUrl: REPO }, WORKER);
     expect(refusal?.path).toBe(path);
     expect(refusal?.message).toContain(part);
   });
 
   test("is refused if a web page is there", async () => {
     answerWith(() => new Response("<html>login</html>", { headers: { "content-type": "text/html" } }));
-    expect((await refuseRepository({ repoUrl: REPO }))?.message).toContain("does not serve a git repository");
+    expect((await refuseRepository({ repoUrl: REPO }, WORKER))?.message).toContain("does not serve a git repository");
   });
 
   test.each(["refs/heads/main", "refs/tags/main"])("is taken if it has the branch: %s", async (name) => {
     const seen = answerWith(host(refs("refs/heads/main-2", name)));
-    expect(await refuseRepository({ repoUrl: REPO, branch: "main" })).toBeUndefined();
+    expect(await refuseRepository({ repoUrl: REPO, branch: "main" }, WORKER)).toBeUndefined();
     expect(seen.map(({ url }) => url)).toEqual([
       `${REPO}/info/refs?service=git-upload-pack`,
       `${REPO}/git-upload-pack`,
@@ -120,13 +123,13 @@ describe("a repository", () => {
 
   test("is refused if it lacks the branch", async () => {
     answerWith(host(refs("refs/heads/main-2")));
-    const refusal = await refuseRepository({ repoUrl: REPO, branch: "main" });
+    const refusal = await refuseRepository({ repoUrl: REPO, branch: "main" }, WORKER);
     expect(refusal).toEqual({ path: "branch", message: expect.stringContaining("does not exist") });
   });
 
   test("its host alone receives its credentials", async () => {
     const seen = answerWith(() => new Response(null, { status: 302, headers: { location: "https://else.example/" } }));
-    expect(await refuseRepository({ repoUrl: "https://me:p%40ss@git.example/a.git" })).toBeUndefined();
+    expect(await refuseRepository({ repoUrl: "https://me:p%40ss@git.example/a.git" }, WORKER)).toBeUndefined();
     expect(seen.map(({ url }) => url)).toEqual(["https://git.example/a.git/info/refs?service=git-upload-pack"]);
     expect(seen[0]?.headers.get("authorization")).toBe(`Basic ${btoa("me:p@ss")}`);
   });
@@ -140,7 +143,44 @@ describe("a repository", () => {
     ["cuts its list of refs", host("0040aaaa")],
   ])("a host that %s refuses nothing", async (_what, answer) => {
     answerWith(answer);
-    expect(await refuseRepository({ repoUrl: REPO, branch: "main" })).toBeUndefined();
+    expect(await refuseRepository({ repoUrl: REPO, branch: "main" }, WORKER)).toBeUndefined();
+  });
+
+  /** The service of `valet up`. */
+  function egressThat(answer: object, variables: object = {}) {
+    const seen: { readonly url: string; readonly target: string | null; readonly authorization: string | null }[] = [];
+    const fetch = async (url: string, { headers }: RequestInit) => {
+      const given = new Headers(headers);
+      seen.push({ url, target: given.get(EGRESS_TARGET), authorization: given.get("authorization") });
+      return Response.json(answer);
+    };
+    return { seen, env: { ...variables, PUBLIC_EGRESS: { fetch } } as unknown as Env };
+  }
+
+  test("is asked through the service that reaches public addresses only, where there is one", async () => {
+    const direct = answerWith(() => new Response("", { status: 404 }));
+    const { seen, env } = egressThat({ status: 404, contentType: null, text: "" });
+    expect((await refuseRepository({ repoUrl: "https://me:pw@git.example/a.git" }, env))?.path).toBe("repoUrl");
+    const target = "https://git.example/a.git/info/refs?service=git-upload-pack";
+    expect(seen).toEqual([{ url: EGRESS_URLS.git, target, authorization: `Basic ${btoa("me:pw")}` }]);
+    expect(direct).toEqual([]);
+  });
+
+  test("whose name leads to private addresses is not refused, and is not asked past the service", async () => {
+    const direct = answerWith(() => new Response("", { status: 404 }));
+    const { seen, env } = egressThat({ error: "the name of its host leads to private addresses only" });
+    expect(await refuseRepository({ repoUrl: REPO, branch: "main" }, env)).toBeUndefined();
+    expect(seen).toHaveLength(1);
+    expect(direct).toEqual([]);
+  });
+
+  test("in a private network is asked where that is allowed", async () => {
+    const { seen, env } = egressThat(
+      { status: 404, contentType: null, text: "" },
+      { VALET_WEBHOOKS_ALLOW_PRIVATE: "true" },
+    );
+    expect((await refuseRepository({ repoUrl: "https://10.0.0.7/a.git" }, env))?.path).toBe("repoUrl");
+    expect(seen).toHaveLength(1);
   });
 
   test.each([
@@ -156,7 +196,7 @@ describe("a repository", () => {
     undefined,
   ])("%s is not looked at here", async (repoUrl) => {
     const seen = answerWith(() => new Response("", { status: 404 }));
-    expect(await refuseRepository({ repoUrl })).toBeUndefined();
+    expect(await refuseRepository({ repoUrl }, WORKER)).toBeUndefined();
     expect(seen).toEqual([]);
   });
 });

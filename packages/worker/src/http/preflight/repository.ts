@@ -6,6 +6,9 @@ import { isPublicHost } from "@valet/shared/http/public-address";
 import { splitUserInfo, type UserInfo } from "@valet/shared/protocol/repo-url";
 import type { CreateSession } from "@valet/shared/protocol/session-api";
 import { ERRORS } from "@valet/shared/spans";
+import type { Env } from "../../bindings.ts";
+import { allowsPrivateHosts } from "../../config.ts";
+import { throughEgress } from "../../public-egress.ts";
 import type { Refusal } from "./models.ts";
 import { advertisedRefs, isGitAdvertisement, lsRefsRequest, readBounded } from "./smart-http.ts";
 
@@ -15,12 +18,13 @@ const HOST_LIMIT_MS = 3000;
 type RepositoryError = "git_not_found" | "git_auth_failed" | "git_not_a_repository" | "git_ref_not_found";
 
 /** Returns why the session's repository cannot be cloned, as far as its host says so. */
-export async function refuseRepository({ repoUrl, branch }: CreateSession): Promise<Refusal | undefined> {
+export async function refuseRepository({ repoUrl, branch }: CreateSession, env: Env): Promise<Refusal | undefined> {
   const { url, userInfo } = splitUserInfo(repoUrl ?? "");
   const parsed = URL.parse(url);
+  if (parsed?.protocol !== "https:") return undefined;
   // What the Worker says about a host must not tell an owner what is in the Worker's own network.
-  if (parsed?.protocol !== "https:" || !isPublicHost(parsed.hostname)) return undefined;
-  const problem = await askHost(url.replace(/\/$/, ""), userInfo, branch).catch(() => undefined);
+  if (!isPublicHost(parsed.hostname) && !allowsPrivateHosts(env)) return undefined;
+  const problem = await askHost(env, url.replace(/\/$/, ""), userInfo, branch).catch(() => undefined);
   return problem && refusalOf(problem);
 }
 
@@ -31,40 +35,63 @@ export function refusalOf(type: RepositoryError): Refusal {
 }
 
 async function askHost(
+  env: Env,
   url: string,
   userInfo: UserInfo | undefined,
   branch: string | undefined,
 ): Promise<RepositoryError | undefined> {
-  const init = {
+  const init: Question = {
+    method: "GET",
     headers: {
       "git-protocol": "version=2",
       "user-agent": "git/2.0 (valet)",
       ...(userInfo !== undefined && { authorization: `Basic ${basic(userInfo)}` }),
     },
-    // Git follows it; the credentials are for this host alone.
-    redirect: "manual" as const,
     signal: AbortSignal.timeout(HOST_LIMIT_MS),
   };
-  const response = await fetch(`${url}/info/refs?service=git-upload-pack`, init);
-  const { status } = response;
-  const text = await readBounded(response);
+  const { status, contentType, text } = await ask(env, `${url}/info/refs?service=git-upload-pack`, init);
   if (status === 401) return "git_auth_failed";
   if (status === 404 || status === 410) return "git_not_found";
   if (status !== 200) return undefined;
-  if (!isGitAdvertisement(response.headers.get("content-type"), text)) return "git_not_a_repository";
+  if (!isGitAdvertisement(contentType, text)) return "git_not_a_repository";
   if (branch === undefined || !text.includes("version 2")) return undefined;
 
-  const answer = await fetch(`${url}/git-upload-pack`, {
+  const answer = await ask(env, `${url}/git-upload-pack`, {
     ...init,
     method: "POST",
     headers: { ...init.headers, "content-type": "application/x-git-upload-pack-request" },
     body: lsRefsRequest([`refs/heads/${branch}`, `refs/tags/${branch}`]),
   });
-  const refs = answer.status === 200 ? advertisedRefs(await readBounded(answer)) : undefined;
+  const refs = answer.status === 200 ? advertisedRefs(answer.text) : undefined;
   if (refs === undefined) return undefined;
   return [`refs/heads/${branch}`, `refs/tags/${branch}`].some((ref) => refs.includes(ref))
     ? undefined
     : "git_ref_not_found";
+}
+
+interface Question {
+  readonly method: "GET" | "POST";
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly signal: AbortSignal;
+}
+
+interface HostAnswer {
+  readonly status: number;
+  readonly contentType: string | null;
+  readonly text: string;
+}
+
+/** Asks a host. A redirect is not followed: git follows it, and the credentials are for this host alone. Rejects without an answer. */
+async function ask({ PUBLIC_EGRESS: egress }: Env, url: string, question: Question): Promise<HostAnswer> {
+  if (egress !== undefined) {
+    const answer = await throughEgress(egress, "git", url, question);
+    if ("error" in answer) throw new Error(answer.error);
+    return answer;
+  }
+  const response = await fetch(url, { ...question, redirect: "manual" });
+  const contentType = response.headers.get("content-type");
+  return { status: response.status, contentType, text: await readBounded(response) };
 }
 
 function basic({ username, password }: UserInfo): string {

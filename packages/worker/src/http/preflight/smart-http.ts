@@ -1,9 +1,8 @@
 /** What git says over HTTP: pkt-lines of protocol version 2 (gitprotocol-v2, gitprotocol-http). Pure, but for reading a body. */
 
-/** More than the refs of one branch, and than the advertisement of version 2; older servers list all refs, which is cut. */
-const MAX_BYTES = 64 * 1024;
+import { MAX_GIT_ANSWER_BYTES } from "@valet/shared/protocol/public-egress";
 
-const LINE = (text: string) => (text.length + 4).toString(16).padStart(4, "0") + text;
+const LINE = (text: string) => (new TextEncoder().encode(text).length + 4).toString(16).padStart(4, "0") + text;
 
 /** Returns whether an answer to `info/refs?service=git-upload-pack` comes from a git server ("smart" HTTP). */
 export function isGitAdvertisement(contentType: string | null, text: string): boolean {
@@ -11,12 +10,10 @@ export function isGitAdvertisement(contentType: string | null, text: string): bo
   return type === "application/x-git-upload-pack-advertisement" && /^[0-9a-f]{4}/.test(text);
 }
 
-/** Returns the request for the refs that begin with one of these names, which are ASCII or escaped by nobody: bytes are counted. */
-export function lsRefsRequest(prefixes: readonly string[]): Uint8Array<ArrayBuffer> {
-  const bytes = (text: string) => String.fromCharCode(...new TextEncoder().encode(text));
-  const lines = prefixes.map((prefix) => LINE(bytes(`ref-prefix ${prefix}\n`)));
-  const request = `${LINE("command=ls-refs\n")}0001${lines.join("")}0000`;
-  return Uint8Array.from(request, (char) => char.charCodeAt(0));
+/** Returns the request for the refs that begin with one of these names, which nobody escapes: their UTF-8 bytes are counted. */
+export function lsRefsRequest(prefixes: readonly string[]): string {
+  const lines = prefixes.map((prefix) => LINE(`ref-prefix ${prefix}\n`));
+  return `${LINE("command=ls-refs\n")}0001${lines.join("")}0000`;
 }
 
 /** Returns the names of the refs in an answer to {@link lsRefsRequest}; `undefined` if that is not complete. */
@@ -44,7 +41,7 @@ export async function readBounded({ body }: Response): Promise<string> {
   for await (const chunk of body ?? []) {
     bytes += chunk.byteLength;
     text += decoder.decode(chunk, { stream: true });
-    if (bytes > MAX_BYTES) break;
+    if (bytes > MAX_GIT_ANSWER_BYTES) break;
   }
   return text;
 }

@@ -161,7 +161,7 @@ async function checkReferences(env: Env, { repoUrl, parentSessionId }: CreateSes
 /** Refuses a session whose models or repository cannot work, as far as that can be known before it has a sandbox. */
 async function refuseUseless(env: Env, input: CreateSession): Promise<void> {
   const { modelAccess } = parseConfig(env);
-  const refusals = await Promise.all([refuseModels(input, modelAccess), refuseRepository(input)]);
+  const refusals = await Promise.all([refuseModels(input, modelAccess), refuseRepository(input, env)]);
   const errors = refusals.filter((each) => each !== undefined);
   if (errors.length > 0) throw problem("invalid-input", { errors });
 }

@@ -13,7 +13,7 @@ import {
 } from "@valet/shared/protocol/webhooks";
 import { z } from "zod";
 import type { Env } from "../../bindings.ts";
-import { allowsPrivateWebhooks, parseConfig } from "../../config.ts";
+import { allowsPrivateHosts, parseConfig } from "../../config.ts";
 import {
   addWebhook,
   enableWebhook,
@@ -71,7 +71,7 @@ webhooks.openapi(
   }),
   async (c) => {
     const { url, events = WEBHOOK_EVENTS } = c.req.valid("json");
-    const refusal = refuseWebhookUrl(url, allowsPrivateWebhooks(c.env));
+    const refusal = refuseWebhookUrl(url, allowsPrivateHosts(c.env));
     if (refusal !== undefined) throw problem("invalid-input", { errors: [{ path: "url", message: refusal }] });
     const [id, secret, createdAt] = [newId("wh"), newSecret(), new Date().toISOString()];
     const { ownerId } = c.var;

@@ -1,16 +1,22 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { EGRESS_TARGET } from "@valet/shared/protocol/webhook-egress";
+import {
+  EGRESS_TARGET,
+  EGRESS_URLS,
+  type EgressPurpose,
+  MAX_GIT_ANSWER_BYTES,
+} from "@valet/shared/protocol/public-egress";
 import { expect, onTestFinished, test } from "vitest";
-import { createEgress, type EgressOptions } from "./webhook-egress.ts";
+import { createEgress, type EgressOptions } from "./public-egress.ts";
 
 /** Listens on one loopback address. @returns the port, and the paths that were asked for */
-async function listen(host: string, port = 0, status = 204, location?: string) {
-  const seen: { readonly url: string; readonly headers: object; readonly body: string }[] = [];
+async function listen(host: string, port = 0, status = 200, location?: string) {
+  const seen: { readonly method: string; readonly url: string; readonly headers: object; readonly body: string }[] = [];
   const server = createServer(async (request, response) => {
     let body = "";
     for await (const chunk of request) body += chunk;
-    seen.push({ url: request.url ?? "", headers: request.headers, body });
+    const { method = "" } = request;
+    seen.push({ method, url: request.url ?? "", headers: request.headers, body });
     response.writeHead(status, location === undefined ? {} : { location }).end("x".repeat(100_000));
   });
   let connections = 0;
@@ -20,22 +26,41 @@ async function listen(host: string, port = 0, status = 204, location?: string) {
   return { seen, connections: () => connections, port: (server.address() as AddressInfo).port };
 }
 
-const ask = (url: string, options: EgressOptions) => {
+const ask = (target: string, options: EgressOptions, purpose: EgressPurpose = "webhook", method = "POST") => {
   const headers = new Headers({
-    [EGRESS_TARGET]: url,
+    [EGRESS_TARGET]: target,
     "webhook-id": "evt_1",
     "content-type": "application/json",
+    "git-protocol": "version=2",
+    authorization: "Basic x",
     "mf-internal": "x",
   });
-  return createEgress(options)({ headers, text: async () => "{}" });
+  return createEgress(options)({ url: EGRESS_URLS[purpose], method, headers, text: async () => "{}" });
 };
+/** Nothing is read of a webhook's answer. */
+const answered = (status: number) => ({ status, contentType: null, text: "" });
 
 test("posts to a loopback receiver where that is allowed, with the headers of the webhook only", async () => {
   const { seen, port } = await listen("127.0.0.1");
-  expect(await ask(`http://127.0.0.1:${port}/hook?a=1`, { allowsPrivate: true })).toEqual({ status: 204 });
+  expect(await ask(`http://127.0.0.1:${port}/hook?a=1`, { allowsPrivate: true })).toEqual(answered(200));
   expect(seen).toMatchObject([{ url: "/hook?a=1", body: "{}", headers: { "webhook-id": "evt_1" } }]);
-  expect(seen[0]?.headers).not.toHaveProperty("mf-internal");
+  for (const name of ["mf-internal", "git-protocol", "authorization"])
+    expect(seen[0]?.headers).not.toHaveProperty(name);
   expect(seen[0]?.headers).not.toHaveProperty(EGRESS_TARGET);
+});
+
+test("asks about a repository with git's headers only, and reads the beginning of the answer", async () => {
+  const { seen, port } = await listen("127.0.0.1");
+  const url = `http://127.0.0.1:${port}/info/refs`;
+  const answer = { status: 200, contentType: null, text: "x".repeat(MAX_GIT_ANSWER_BYTES) };
+  expect(await ask(url, { allowsPrivate: true }, "git", "GET")).toEqual(answer);
+  expect(await ask(url, { allowsPrivate: true }, "git", "POST")).toEqual(answer);
+  const headers = { "git-protocol": "version=2", authorization: "Basic x" };
+  expect(seen).toMatchObject([
+    { method: "GET", body: "", headers },
+    { method: "POST", body: "{}", headers },
+  ]);
+  for (const name of ["mf-internal", "webhook-id"]) expect(seen[0]?.headers).not.toHaveProperty(name);
 });
 
 test.each(["https://127.0.0.1/", "https://[::1]/", "https://2130706433/", "http://example.com/", "https://localhost/"])(
@@ -59,20 +84,27 @@ function answers(...each: string[][]) {
   return { names, resolve };
 }
 
-test("a name that is public first and private second never leads to the private address", async () => {
-  const open = await listen("127.0.0.2");
-  const hidden = await listen("127.0.0.1", open.port);
-  const { names, resolve } = answers(["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1", "127.0.0.2"]);
-  const send = () => ask(`https://${NAME}:${open.port}/`, { allowsPrivate: false, resolve, isAllowed });
-  // The receiver speaks no TLS, so the connection is all that there is to see.
-  expect(await send()).toEqual({ error: expect.stringMatching(/^no connection \(E(?:PROTO|RR_SSL\w+)\)$/) });
-  expect(names).toEqual([NAME]);
-  expect(await send()).toEqual({ error: "the name of its host leads to private addresses only" });
-  expect(await send()).toEqual({ error: expect.stringMatching(/^no connection \(E/) });
-  expect(names).toHaveLength(3);
-  expect(open.connections()).toBe(2);
-  expect(hidden.connections()).toBe(0);
-});
+test.each([
+  ["webhook", "POST"],
+  ["git", "GET"],
+] as const)(
+  "a name that is public first and private second never leads to the private address: %s",
+  async (purpose, method) => {
+    const open = await listen("127.0.0.2");
+    const hidden = await listen("127.0.0.1", open.port);
+    const { names, resolve } = answers(["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1", "127.0.0.2"]);
+    const send = () =>
+      ask(`https://${NAME}:${open.port}/`, { allowsPrivate: false, resolve, isAllowed }, purpose, method);
+    // The receiver speaks no TLS, so the connection is all that there is to see.
+    expect(await send()).toEqual({ error: expect.stringMatching(/^no connection \(E(?:PROTO|RR_SSL\w+)\)$/) });
+    expect(names).toEqual([NAME]);
+    expect(await send()).toEqual({ error: "the name of its host leads to private addresses only" });
+    expect(await send()).toEqual({ error: expect.stringMatching(/^no connection \(E/) });
+    expect(names).toHaveLength(3);
+    expect(open.connections()).toBe(2);
+    expect(hidden.connections()).toBe(0);
+  },
+);
 
 test.each([["10.0.0.1"], ["::1"], ["169.254.169.254"], ["::ffff:127.0.0.1"], ["fd00::1"], []])(
   "a name for %s is not connected to",
@@ -87,7 +119,7 @@ test.each([["10.0.0.1"], ["::1"], ["169.254.169.254"], ["::ffff:127.0.0.1"], ["f
 test("redirects are not followed, and a large answer is not read", async () => {
   const other = await listen("127.0.0.1");
   const { port } = await listen("127.0.0.1", 0, 302, `http://127.0.0.1:${other.port}/`);
-  expect(await ask(`http://127.0.0.1:${port}/`, { allowsPrivate: true })).toEqual({ status: 302 });
+  expect(await ask(`http://127.0.0.1:${port}/`, { allowsPrivate: true })).toEqual(answered(302));
   expect(other.seen).toEqual([]);
 });
 
