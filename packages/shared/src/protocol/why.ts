@@ -118,6 +118,13 @@ export const Part = z.object({
 });
 export type Part = z.infer<typeof Part>;
 
+/** How many pieces the course of a message's time has at most. */
+export const MAX_COURSE_PIECES = 200;
+
+/** A period that was spent on one outermost part, which has the same name and, unless it was joined with others, the same detail. */
+export const CoursePiece = z.object({ name: PartName, detail: z.string().nullable(), ms: wholeMs });
+export type CoursePiece = z.infer<typeof CoursePiece>;
+
 /** What the calls of one model by one agent cost. */
 export const ModelMoney = z.object({
   model: z.string().nullable().describe("As its provider names it; null if only the turn's sums are known"),
@@ -278,6 +285,12 @@ export const WhyView = z.object({
   time: z.object({
     wall_ms: wholeMs.describe("From acceptance to the outcome, or to `at`"),
     parts: z.array(Part).describe("Largest first; they add up exactly to `wall_ms`"),
+    course: z
+      .array(CoursePiece)
+      .max(MAX_COURSE_PIECES)
+      .describe(
+        "The same time in its order, from acceptance on; the pieces add up exactly to `wall_ms`. If there are more than 200, the time is divided evenly, and each piece is what had most of its share",
+      ),
   }),
   money: Money,
   failure: WhyFailure.nullable().describe(

@@ -2095,6 +2095,8 @@ export interface components {
                 wall_ms: number;
                 /** @description Largest first; they add up exactly to `wall_ms` */
                 parts: components["schemas"]["WhyPart"][];
+                /** @description The same time in its order, from acceptance on; the pieces add up exactly to `wall_ms`. If there are more than 200, the time is divided evenly, and each piece is what had most of its share */
+                course: components["schemas"]["WhyCoursePiece"][];
             };
             money: components["schemas"]["Money"];
             /** @description null unless it ended with another outcome than `ok`, or something failed that is being retried */
@@ -2144,6 +2146,12 @@ export interface components {
             /** @description An error type, the exit code of a tool's command that failed (`exit code 1`), or why the operation behind the part began; null if there is none */
             cause: string | null;
             parts: components["schemas"]["WhyPart"][];
+        };
+        WhyCoursePiece: {
+            /** @enum {string} */
+            name: "queue.channel" | "queue.sandbox" | "queue.capacity" | "queue.runner" | "queue.collect" | "queue.other" | "sandbox.hibernate" | "sandbox.broker" | "sandbox.copy" | "sandbox.boot" | "sandbox.agent_start" | "sandbox.clone" | "sandbox.warm_up" | "sandbox.other" | "dispatch" | "prepare" | "model.first_token" | "model.streaming" | "model.retry" | "tool" | "command" | "permission" | "question" | "compaction" | "agent" | "sub_agent" | "child_session" | "child_session.work" | "sent_job" | "agent_start" | "agent_unresponsive" | "finalize" | "runner_gone" | "lost_attempt" | "unattributed";
+            detail: string | null;
+            ms: number;
         };
         Money: {
             /** @description The known cost; null if none is known */

@@ -2,10 +2,11 @@
 import type { QueryClient } from "@tanstack/react-query";
 import { createRouter } from "@tanstack/react-router";
 import { inboxRoute } from "../pages/inbox/route.ts";
-import { sessionIndexRoute, sessionRoute } from "../pages/session/route.ts";
+import { sessionIndexRoute } from "../pages/session/route.ts";
 import { signInRoute } from "../pages/sign-in/route.ts";
 import { PageError, PageLoading } from "./page-states.tsx";
 import { rootRoute } from "./root-route.ts";
+import { sessionRoute } from "./session-route.ts";
 
 const routeTree = rootRoute.addChildren([inboxRoute, signInRoute, sessionRoute.addChildren([sessionIndexRoute])]);
 

@@ -22,6 +22,7 @@ import { WarningView } from "@valet/shared/protocol/warnings";
 import * as hooks from "@valet/shared/protocol/webhooks";
 import {
   Avoidable,
+  CoursePiece,
   Evidence,
   ModelMoney,
   Money,
@@ -114,6 +115,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   OwnerTurns,
   PageSession,
   PageTicket,
+  CoursePiece,
   Part,
   PartDelta,
   PermissionView,
@@ -155,6 +157,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   WebhookView,
   WebhookWithSecret,
   WhyFailure,
+  WhyCoursePiece: CoursePiece,
   WhyPart: Part,
   WhyView,
   WorkflowList,

@@ -95,6 +95,7 @@ test("any forest of traces gives parts that are never negative and add up exactl
         const view = why({ job, spans: forest, turns: [], others, nowMs: ACCEPTED_MS + nowMs });
         expect(view.time.wall_ms).toBe(endedMs ?? nowMs);
         expectExact(view.time.parts, view.time.wall_ms);
+        expect(view.time.course.reduce((total, { ms }) => total + ms, 0)).toBe(view.time.wall_ms);
         for (const { time } of view.sessions.flatMap(({ work }) => work)) expectExact(time.parts, time.wall_ms);
         expect(WhyView.parse(view)).toEqual(view);
       },

@@ -1,6 +1,7 @@
 /** The answer `why`: where the time and the money of a message or a workflow went, and why it failed. Pure. */
 import type { SessionMoney, WhyView } from "../../protocol/why.ts";
 import { addUp } from "./add-up.ts";
+import { courseOf } from "./course.ts";
 import type { Segment } from "./critical-path.ts";
 import { failureOf } from "./failure.ts";
 import { toUs } from "./forest.ts";
@@ -19,8 +20,9 @@ export function why(input: WhyInput): WhyView {
   const ofOthers = input.spans.filter(({ sessionId }) => sessionId !== job.sessionId);
   const sessions = otherSessions(input, index, (other) => {
     const { failure, money, ...view } = answerOf({ ...other, spans: ofOthers, nowMs }, index, [], "");
-    const { messageId, kind, traceId, state, outcome, sentence, time } = view;
+    const { messageId, kind, traceId, state, outcome, sentence } = view;
     const { cost_usd, known } = money;
+    const time = { wall_ms: view.time.wall_ms, parts: view.time.parts };
     return { messageId, kind, traceId, state, outcome, sentence, time, cost_usd, known, failure };
   });
   const { money, ...answer } = answerOf(input, index, moneyOfOthers(sessions), failureClause(sessions));
@@ -50,7 +52,7 @@ function answerOf(input: WhyInput, index: SpanIndex, children: readonly SessionM
   return {
     ...{ messageId, kind, traceId, state, outcome },
     sentence: sentenceOf(wallMs, parts, ended, now, clause),
-    time: { wall_ms: wallMs, parts },
+    time: { wall_ms: wallMs, parts, course: courseOf(segments, startUs, wallMs) },
     money: moneyOf(input, index, children),
     failure,
   };
