@@ -43,6 +43,7 @@ const ROOMS = {
   // The Worker. It knows the object by its contract and by the plain values of `core`.
   http: [
     "auth",
+    "broker",
     "database",
     "core",
     "webhooks",

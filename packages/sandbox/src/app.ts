@@ -3,10 +3,12 @@ import {
   type BrokerHealth,
   BrokerId,
   type BrokerProblem,
+  CheckRepository,
   CreateSandbox,
   type DeleteAnswer,
   LIMIT_HEADER,
   MAX_BROKER_REQUEST_BYTES,
+  type RepositoryAnswer,
   type SandboxAnswer,
   type SandboxList,
   SESSION_HEADER,
@@ -130,6 +132,14 @@ export function createApp({ driver, secrets, isDraining = () => false, onError, 
     const { id } = await find(c, steps);
     const taken = await withinLimit(c.req.header(LIMIT_HEADER), (limit) => driver.snapshot(id, steps, limit));
     return taken satisfies SnapshotAnswer;
+  });
+
+  route("POST", "/v1/repositories/check", 200, async (c) => {
+    const request = parse(CheckRepository, await readJson(c));
+    const check = driver.checkRepository?.bind(driver);
+    if (check === undefined) throw new BrokerError("not_found");
+    const state = await withinLimit(c.req.header(LIMIT_HEADER), (limit) => check(request, limit));
+    return { state } satisfies RepositoryAnswer;
   });
 
   route("DELETE", "/v1/sandboxes/:id", 200, async (c, steps) => {

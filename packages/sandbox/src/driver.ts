@@ -1,4 +1,4 @@
-import type { CreateSandbox, Sandbox } from "@valet/shared/protocol/sandbox-broker";
+import type { CheckRepository, CreateSandbox, RepositoryState, Sandbox } from "@valet/shared/protocol/sandbox-broker";
 import type { Steps } from "./request-trace.ts";
 
 export interface CreateOptions extends CreateSandbox {
@@ -44,6 +44,8 @@ export interface Driver {
   terminate(id: string, steps: Steps): Promise<boolean>;
   /** Deletes a snapshot; `false` when there was none. */
   deleteSnapshot(id: string, steps: Steps): Promise<boolean>;
+  /** Says whether a repository of this machine could be cloned; drivers whose sandboxes run elsewhere have no such method. */
+  checkRepository?(request: CheckRepository, limit: AbortSignal): Promise<RepositoryState>;
   /** Returns how many sandboxes run on this machine, those that start or end included; drivers that run none have no such method. */
   countAwake?(): number;
   /** Stops everything that this process runs. Pending calls fail with `shutting_down`. */

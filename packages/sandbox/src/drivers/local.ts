@@ -5,10 +5,12 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
 import { LIMITS } from "@valet/shared/limits";
+import type { CheckRepository, RepositoryState } from "@valet/shared/protocol/sandbox-broker";
 import { machineCapacity } from "../capacity.ts";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
 import { endProcesses } from "../local/end-processes.ts";
 import { makePrivateDirectory } from "../local/private-directory.ts";
+import { RepositoryChecks } from "../local/repository-checks.ts";
 import { LocalSandbox, type SandboxSettings } from "../local/sandbox.ts";
 import { deleteSnapshot } from "../local/snapshots.ts";
 import { startGuardian } from "../local/start-guardian.ts";
@@ -84,6 +86,7 @@ class LocalDriver implements Driver {
   readonly #maxSandboxes: number;
   readonly #sandboxes: Map<string, LocalSandbox>;
   readonly #release: () => Promise<void>;
+  readonly #repositories = new RepositoryChecks();
   #isClosed = false;
 
   constructor(
@@ -112,6 +115,10 @@ class LocalDriver implements Driver {
       throw error;
     }
     return sandbox.describe();
+  }
+
+  checkRepository(request: CheckRepository, limit: AbortSignal): Promise<RepositoryState> {
+    return this.#repositories.of(request, limit);
   }
 
   countAwake(): number {

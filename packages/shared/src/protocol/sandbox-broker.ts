@@ -8,6 +8,7 @@
  * | `GET /v1/sandboxes/:id` | 200 {@link SandboxAnswer} |
  * | `GET /v1/sandboxes?sessionId=` | 200 {@link SandboxList} |
  * | `POST /v1/sandboxes/:id/snapshot` | 201 {@link SnapshotAnswer}; 409 when the sandbox is gone |
+ * | `POST /v1/repositories/check` {@link CheckRepository} | 200 {@link RepositoryAnswer}; 404 where sandboxes run on another machine |
  * | `DELETE /v1/sandboxes/:id`, `DELETE /v1/snapshots/:id` | 200 {@link DeleteAnswer}, also when there was nothing left |
  *
  * Every other answer is a {@link BrokerProblem}. Requests carry the shared secret as a bearer token, `traceparent` and
@@ -17,6 +18,8 @@
 import { z } from "zod";
 import { Problem, type ProblemDetails, problemsOf } from "../http/problem.ts";
 import { SANDBOX_DRIVERS } from "../spans.ts";
+import { isGitRef } from "./git-ref.ts";
+import { repoUrlProblem } from "./repo-url.ts";
 
 /**
  * The header with the session of a request, for the broker's spans: the ids of sandboxes and snapshots do not name it.
@@ -135,6 +138,25 @@ export const SnapshotAnswer = z.object({
   ...spans,
 });
 export type SnapshotAnswer = z.infer<typeof SnapshotAnswer>;
+
+/** Asks whether sandboxes on the broker's machine could clone a repository there. Whether sessions may is the caller's decision. */
+export const CheckRepository = z.strictObject({
+  url: z
+    .string()
+    .max(2000)
+    .refine((text) => repoUrlProblem(text) === undefined && URL.parse(text)?.protocol === "file:", "not a `file:` URL"),
+  /** A branch or a tag. */
+  branch: z.string().max(255).refine(isGitRef, "not a valid git ref").optional(),
+});
+export type CheckRepository = z.infer<typeof CheckRepository>;
+
+/** `not_found`: no git repository is there. `no_ref`: it has no such branch or tag. `unknown`: git was slow, or failed otherwise. */
+export const RepositoryState = z.enum(["ok", "not_found", "no_ref", "unknown"]);
+export type RepositoryState = z.infer<typeof RepositoryState>;
+
+/** A state that a newer broker knows counts as `unknown`. */
+export const RepositoryAnswer = z.object({ state: RepositoryState.catch("unknown"), ...spans });
+export type RepositoryAnswer = z.infer<typeof RepositoryAnswer>;
 
 /** `alreadyGone`: there was nothing to delete. */
 export const DeleteAnswer = z.object({ alreadyGone: z.boolean(), ...spans });

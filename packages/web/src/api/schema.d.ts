@@ -76,7 +76,7 @@ export interface paths {
         put?: never;
         /**
          * Creates a session and starts its sandbox
-         * @description Refused (400) where it could not work: a model whose provider has no key here, or that the deployment's own endpoint does not have; a repository that its https host says does not exist, or needs other credentials; a branch that it does not have. A host that is away, slow or in a private network refuses nothing: the start of the sandbox shows it.
+         * @description Refused (400) where it could not work: a model whose provider has no key here, or that the deployment's own endpoint does not have; a repository that its https host says does not exist, or needs other credentials; a branch that it does not have; a `file:` repository that the sandboxes' machine does not have, or that lacks the branch. A host that is away, slow or in a private network refuses nothing: the start of the sandbox shows it.
          */
         post: operations["createSession"];
         delete?: never;

@@ -4,9 +4,11 @@ import { innerLimit } from "@valet/shared/limits";
 import {
   BrokerProblem,
   type BrokerProblemCode,
+  type CheckRepository,
   type CreateSandbox,
   DeleteAnswer,
   LIMIT_HEADER,
+  RepositoryAnswer,
   SandboxAnswer,
   SandboxList,
   SESSION_HEADER,
@@ -44,7 +46,8 @@ const MAX_DETAIL = 300;
 
 /** The caller of the broker. */
 export interface BrokerCaller {
-  readonly sessionId: string;
+  /** `undefined` before there is one. */
+  readonly sessionId: string | undefined;
   /** The context of the CLIENT span; without one the broker records nothing. */
   readonly context: SpanContext | undefined;
 }
@@ -84,6 +87,11 @@ export class SandboxBroker {
     return this.#call("DELETE", `/v1/sandboxes/${encodeURIComponent(sandboxId)}`, DeleteAnswer, caller);
   }
 
+  /** Asks whether a repository of the broker's machine could be cloned there. */
+  checkRepository(request: CheckRepository, caller: BrokerCaller): Promise<BrokerResult<RepositoryAnswer>> {
+    return this.#call("POST", "/v1/repositories/check", RepositoryAnswer, caller, request);
+  }
+
   deleteSnapshot(snapshotId: string, caller: BrokerCaller): Promise<BrokerResult<DeleteAnswer>> {
     return this.#call("DELETE", `/v1/snapshots/${encodeURIComponent(snapshotId)}`, DeleteAnswer, caller);
   }
@@ -93,7 +101,7 @@ export class SandboxBroker {
     path: string,
     schema: z.ZodType<T>,
     { sessionId, context }: BrokerCaller,
-    body?: CreateSandbox,
+    body?: CreateSandbox | CheckRepository,
     timeoutMs = this.#options.timeoutMs,
   ): Promise<BrokerResult<T>> {
     const { url, secret, fetch } = this.#options;
@@ -105,7 +113,7 @@ export class SandboxBroker {
         method,
         headers: {
           authorization: `Bearer ${secret}`,
-          [SESSION_HEADER]: sessionId,
+          ...(sessionId !== undefined && { [SESSION_HEADER]: sessionId }),
           [LIMIT_HEADER]: String(innerLimit(timeoutMs)),
           ...(context !== undefined && contextHeaders(context)),
           ...(body !== undefined && { "content-type": "application/json" }),

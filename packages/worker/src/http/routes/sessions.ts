@@ -24,6 +24,7 @@ import { type AppContext, agentOf, callContext, change, createRoutes, requestCha
 import { decodeCursor } from "../cursor.ts";
 import { refuseDeleted } from "../middleware.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
+import { refuseFileRepository } from "../preflight/file-repository.ts";
 import { refuseModels } from "../preflight/models.ts";
 import { refuseRepository } from "../preflight/repository.ts";
 import { problem, unwrap } from "../problem.ts";
@@ -40,7 +41,8 @@ sessions.openapi(
     summary: "Creates a session and starts its sandbox",
     description:
       "Refused (400) where it could not work: a model whose provider has no key here, or that the deployment's own endpoint does not " +
-      "have; a repository that its https host says does not exist, or needs other credentials; a branch that it does not have. A host " +
+      "have; a repository that its https host says does not exist, or needs other credentials; a branch that it does not have; a " +
+      "`file:` repository that the sandboxes' machine does not have, or that lacks the branch. A host " +
       "that is away, slow or in a private network refuses nothing: the start of the sandbox shows it.",
     request: {
       body: body(CreateSession, { repoUrl: "https://github.com/acme/shop.git", prompt: "Why does the build fail?" }),
@@ -161,7 +163,11 @@ async function checkReferences(env: Env, { repoUrl, parentSessionId }: CreateSes
 /** Refuses a session whose models or repository cannot work, as far as that can be known before it has a sandbox. */
 async function refuseUseless(env: Env, input: CreateSession): Promise<void> {
   const { modelAccess } = parseConfig(env);
-  const refusals = await Promise.all([refuseModels(input, modelAccess), refuseRepository(input, env)]);
+  const refusals = await Promise.all([
+    refuseModels(input, modelAccess),
+    refuseRepository(input, env),
+    refuseFileRepository(input, env),
+  ]);
   const errors = refusals.filter((each) => each !== undefined);
   if (errors.length > 0) throw problem("invalid-input", { errors });
 }
