@@ -38,9 +38,11 @@ class Try {
     this.spanId = spanId;
   }
 
-  /** Records a chunk of the answer. */
-  chunkAt(atMs: number): void {
+  /** Records a chunk of the answer. @returns whether it is the first of the try */
+  chunkAt(atMs: number): boolean {
+    const isFirst = this.firstChunkMs === undefined;
     this.firstChunkMs = this.firstChunkMs === undefined ? atMs : Math.min(this.firstChunkMs, atMs);
+    return isFirst;
   }
 
   contentUntil(atMs: number): void {

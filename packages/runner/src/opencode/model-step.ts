@@ -118,6 +118,11 @@ export class ModelStep {
     if (this.#call?.current !== undefined) this.#context.log.heard(this.#call.spanId, atMs, "byte");
   }
 
+  /** Records a chunk of the current call's answer. */
+  #chunk(atMs: number): void {
+    if (this.#call?.current?.chunkAt(atMs)) this.#context.log.heard(this.#call.spanId, atMs, "first");
+  }
+
   #recordRequest(): void {
     if (this.#call === undefined || this.#requestMs === undefined) return;
     this.#context.log.heard(this.#call.spanId, this.#requestMs, "request");
@@ -177,7 +182,7 @@ export class ModelStep {
     const current = this.#call?.current;
     if (this.#call === undefined || current === undefined) return;
     if (piece.trim() !== "") current.filled.add(partId);
-    current.chunkAt(atMs);
+    this.#chunk(atMs);
     current.contentUntil(atMs);
     this.#context.log.heard(this.#call.spanId, atMs);
   }
@@ -276,7 +281,7 @@ export class ModelStep {
     const current = this.#call?.current;
     if (this.#call === undefined || current === undefined) return;
     const { start = atMs, end } = part.time ?? {};
-    current.chunkAt(start);
+    this.#chunk(start);
     this.#context.log.heard(this.#call.spanId, atMs);
     current.output.set(part.id, { type: part.type, content: part.text });
     if (part.text.trim() !== "") current.filled.add(part.id);
@@ -293,7 +298,7 @@ export class ModelStep {
     const current = call?.current;
     const isMore = this.#tools.has(callID);
     const isNew = !isMore && !this.#openTools.has(callID);
-    if (isNew) current?.chunkAt(atMs);
+    if (isNew) this.#chunk(atMs);
     if (state.status === "pending") {
       if (call === undefined || current === undefined || isMore) return;
       this.#openTools.add(callID);
@@ -302,7 +307,7 @@ export class ModelStep {
       return;
     }
     if (current !== undefined) {
-      current.chunkAt(state.time.start);
+      this.#chunk(state.time.start);
       current.unfinished.delete(callID);
       // The model had completed the call when the tool began.
       if (!isMore) {

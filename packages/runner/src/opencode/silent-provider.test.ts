@@ -138,5 +138,9 @@ const has = (what: Heard) => heard.some((each) => each.what === what);
 test("an open call shows the last request to a provider, its last byte and its last text", async () => {
   expect(await heardOf("silent", () => has("request"))).toEqual(new Set(["request"]));
   expect(await heardOf("always", () => has("byte"))).toEqual(new Set(["request", "byte"]));
-  expect(await heardOf("stops", () => has("content"))).toEqual(new Set(["request", "byte", "content"]));
+  expect(await heardOf("stops", () => has("content") && has("byte"))).toEqual(
+    new Set(["request", "byte", "first", "content"]),
+  );
+  // One try, and one first piece of its answer, however many follow.
+  expect(heard.filter(({ what }) => what === "first")).toHaveLength(1);
 }, 60_000);

@@ -222,6 +222,12 @@ export const ATTRIBUTES = {
     meaning:
       "when the provider last sent anything of its answer, text or not, to within a second; only while the span is open, or if nothing ended it",
   },
+  "valet.llm.first_content_ms": {
+    type: "int",
+    unit: "ms since 1970",
+    meaning:
+      "when the first piece of the answer to the call's last request came; only while the span is open, or if nothing ended it: `gen_ai.response.time_to_first_chunk` says it then",
+  },
   "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "where the start time was read" },
   "valet.retry.delay_ms": { type: "int", meaning: "the wait that OpenCode announced" },
   "gen_ai.conversation.compacted": {

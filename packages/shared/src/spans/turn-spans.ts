@@ -143,6 +143,7 @@ export const TURN_SPANS = {
       "valet.llm.start_source",
       "valet.llm.last_request_ms",
       "valet.llm.last_byte_ms",
+      "valet.llm.first_content_ms",
       "server.address",
       "server.port",
     ],

@@ -14,6 +14,8 @@ interface Call {
   readonly cause: string | null;
   /** The last try; `null` if the call was not retried. */
   readonly lastTry: Node | null;
+  /** When the first piece came of the answer to the last request, epoch µs by the clock of the spans; `null` if unknown. */
+  readonly firstUs: number | null;
 }
 
 /** Returns the model calls of a tree, by the spans that belong to them: the call itself, its tries and its pauses. */
@@ -38,11 +40,20 @@ function isOfCall({ span: { name } }: Node): boolean {
 function callOf(node: Node, model: string | null): Call {
   const tries = node.children.filter(({ span }) => span.name === TRY).sort((a, b) => a.startUs - b.startUs);
   const failed = tries.find(({ span }) => reasonOf(span) !== null);
-  return { model, cause: failed === undefined ? null : reasonOf(failed.span), lastTry: tries.at(-1) ?? null };
+  const cause = failed === undefined ? null : reasonOf(failed.span);
+  return { model, cause, lastTry: tries.at(-1) ?? null, firstUs: firstContentUs(node) };
+}
+
+/** Spans tell it of calls that are open, or were lost. A time from before the last request is an earlier try's. */
+function firstContentUs({ span, startUs }: Node): number | null {
+  const firstMs = numberOf(span, "valet.llm.first_content_ms");
+  if (firstMs === null || firstMs < (numberOf(span, "valet.llm.last_request_ms") ?? 0)) return null;
+  // The node may have been moved to another clock than the attribute's.
+  return startUs + Math.round((firstMs - span.startMs) * 1000);
 }
 
 /** Returns what a period of a call, a try or a pause was spent on. */
-export function callSegments(time: OwnTime, { model, cause, lastTry }: Call): Segment[] {
+export function callSegments(time: OwnTime, { model, cause, lastTry, firstUs: knownUs }: Call): Segment[] {
   const { node, startUs, endUs, around } = time;
   const one = (step: Step): Segment[] => [{ startUs, endUs, path: [...around, step] }];
   if (node.span.name === TRY && node !== lastTry) return one(stepOf("model.retry", node.span, model, cause));
@@ -51,19 +62,21 @@ export function callSegments(time: OwnTime, { model, cause, lastTry }: Call): Se
     const isOver = startUs >= lastTry.endUs && reasonOf(lastTry.span) === null;
     return one(stepOf(isOver ? "model.streaming" : "model.retry", node.span, model, cause));
   }
-  const firstUs = Math.min(Math.max(firstTokenUs(node), startUs), endUs);
+  const firstUs = Math.min(Math.max(firstTokenUs(node, knownUs), startUs), endUs);
   const cut = (name: Step["name"], fromUs: number, toUs: number): Segment[] =>
     fromUs < toUs ? [{ startUs: fromUs, endUs: toUs, path: [...around, stepOf(name, node.span, model)] }] : [];
   return [...cut("model.first_token", startUs, firstUs), ...cut("model.streaming", firstUs, endUs)];
 }
 
 /**
- * Returns when the first token came. While the call is open only the last one's time is known, so all of it counts as streaming
- * once there is one; a call that ended well without saying when likewise.
+ * Returns when the first token came, of a call or of its last try. An older runner tells only the last token's time while the call is
+ * open, so all of it counts as streaming once there is one; a call that ended well without saying when likewise.
+ * @param knownUs what the call itself says
  */
-function firstTokenUs({ span, startUs, endUs }: Node): number {
+function firstTokenUs({ span, startUs, endUs }: Node, knownUs: number | null): number {
   const seconds = numberOf(span, "gen_ai.response.time_to_first_chunk");
   if (seconds !== null) return startUs + Math.round(Math.max(seconds, 0) * 1e6);
+  if (knownUs !== null) return knownUs;
   const heardMs = numberOf(span, "valet.last_heard_ms");
   const requestMs = numberOf(span, "valet.llm.last_request_ms");
   if (endUs === OPEN_US) return heardMs !== null && heardMs >= (requestMs ?? 0) ? startUs : OPEN_US;

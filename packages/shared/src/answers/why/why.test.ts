@@ -392,6 +392,45 @@ describe("an unfinished message", () => {
     const of = { job: message(null), nowMs: 5000, leastMs: 1000 };
     expect(partsOf([...all, chat({})], of)).toEqual(["model.first_token glm: 4800"]);
     expect(partsOf([...all, chat(heard)], of)).toEqual(["model.streaming glm: 4800"]);
+    const at = (ms: number) => chat({}).startMs - 200 + ms;
+    const first = { ...heard, "valet.llm.last_request_ms": at(210), "valet.llm.first_content_ms": at(3200) };
+    const apart = ["model.first_token glm: 3000", "model.streaming glm: 1800"];
+    expect(partsOf([...all, chat(first)], of)).toEqual(apart);
+    // The first piece of an earlier try.
+    const again = { ...first, "valet.last_heard_ms": at(3300), "valet.llm.last_request_ms": at(3500) };
+    expect(partsOf([...all, chat(again)], of)).toEqual(["model.first_token glm: 4800"]);
+    // A clock that runs ahead or behind.
+    for (const ms of [-9000, 90_000]) {
+      const parts = partsOf(
+        [...all, chat({ ...first, "valet.llm.last_request_ms": 0, "valet.llm.first_content_ms": at(ms) })],
+        of,
+      );
+      expect(parts).toEqual([ms < 0 ? "model.streaming glm: 4800" : "model.first_token glm: 4800"]);
+    }
+  });
+
+  test("may stream in a second try, or have been cut off while it streamed", () => {
+    const { all } = messageSpans(null, 100);
+    const at = (ms: number) => span("x", ms, null).startMs;
+    const told = { "valet.llm.last_request_ms": at(2200), "valet.llm.first_content_ms": at(3200) };
+    const chat = (endMs: number | null) => span("chat glm", 200, endMs, { ...IN_AGENT, id: "c", attributes: told });
+    const tries = [
+      span("valet.llm.try", 200, 1200, {
+        parent: "c",
+        id: "t1",
+        attributes: { "valet.outcome": "error", "error.type": "provider_overloaded" },
+      }),
+      span("valet.retry.wait", 1200, 2200, { parent: "c" }),
+      span("valet.llm.try", 2200, null, { parent: "c", id: "t2" }),
+    ];
+    const of = { job: message(null), nowMs: 5000, leastMs: 900 };
+    expect(partsOf([...all, chat(null), ...tries], of)).toEqual([
+      "model.retry glm: 2000",
+      "model.streaming glm: 1800",
+      "model.first_token glm: 1000",
+    ]);
+    const lost = { ...chat(5000), attributes: { ...told, "valet.outcome": "lost", "error.type": "runner_lost" } };
+    expect(partsOf([...all, lost], of)).toEqual(["model.first_token glm: 3000", "model.streaming glm: 1800"]);
   });
 
   test("without any span all of its time is unattributed", () => {
