@@ -4,11 +4,17 @@ import { createRouter } from "@tanstack/react-router";
 import { inboxRoute } from "../pages/inbox/route.ts";
 import { sessionIndexRoute } from "../pages/session/route.ts";
 import { signInRoute } from "../pages/sign-in/route.ts";
+import { turnsRoute } from "../pages/turns/route.ts";
 import { PageError, PageLoading } from "./page-states.tsx";
 import { rootRoute } from "./root-route.ts";
 import { sessionRoute } from "./session-route.ts";
 
-const routeTree = rootRoute.addChildren([inboxRoute, signInRoute, sessionRoute.addChildren([sessionIndexRoute])]);
+const routeTree = rootRoute.addChildren([
+  inboxRoute,
+  signInRoute,
+  turnsRoute,
+  sessionRoute.addChildren([sessionIndexRoute]),
+]);
 
 export function createAppRouter(queryClient: QueryClient) {
   return createRouter({

@@ -1,6 +1,7 @@
 /** A list of which only the rows near the window exist. Rows may have any height. */
 import { defaultRangeExtractor, useWindowVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, type RefObject, useLayoutEffect, useRef, useState } from "react";
+import { type ReactNode, useRef } from "react";
+import { useTopOf } from "./use-top-of.ts";
 
 interface WindowRowsProps<Row> {
   readonly label: string;
@@ -50,20 +51,4 @@ export function WindowRows<Row extends { readonly id: string }>(props: WindowRow
       })}
     </ul>
   );
-}
-
-/** Returns how far an element is from the top of the page, px: lists above it grow and shrink. */
-function useTopOf(element: RefObject<HTMLElement | null>): number {
-  const [top, setTop] = useState(0);
-  useLayoutEffect(() => {
-    const measure = () => {
-      const box = element.current?.getBoundingClientRect();
-      if (box !== undefined) setTop(Math.round(box.top + scrollY));
-    };
-    measure();
-    const observer = new ResizeObserver(measure);
-    observer.observe(document.body);
-    return () => observer.disconnect();
-  }, [element]);
-  return top;
 }
