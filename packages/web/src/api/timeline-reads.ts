@@ -1,0 +1,69 @@
+/** What the timeline reads of a session: all its turns, its traces and their skeletons, its family. */
+import { api, ok, type Schemas } from "./client.ts";
+
+/** The most pages of a list that are read: 10,000 turns, and as many traces. */
+const MAX_PAGES = 200;
+
+interface Page<T> {
+  readonly items: readonly T[];
+  readonly nextCursor?: string | undefined;
+}
+
+async function allPages<T>(
+  read: (cursor: string | undefined) => Promise<Page<T>>,
+  onPage: (items: readonly T[]) => void,
+): Promise<void> {
+  let cursor: string | undefined;
+  for (let page = 0; page < MAX_PAGES; page += 1) {
+    const { items, nextCursor } = await read(cursor);
+    onPage(items);
+    if (nextCursor === undefined) return;
+    cursor = nextCursor;
+  }
+}
+
+/** Reads the turns that ended, the oldest first. @param onPage gets each page as it comes */
+export function readTurns(
+  id: string,
+  onPage: (turns: readonly Schemas["TurnRecord"][]) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  return allPages(async (cursor) => {
+    const query = cursor === undefined ? {} : { cursor };
+    const answer = await ok(api.GET("/api/sessions/{id}/turns", { params: { path: { id }, query }, signal }));
+    return { items: answer.turns, nextCursor: answer.nextCursor };
+  }, onPage);
+}
+
+/** Reads the list of traces, the newest first. @param onPage gets each page as it comes */
+export function readTraces(
+  id: string,
+  onPage: (traces: readonly Schemas["TraceSummaryView"][]) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  return allPages(async (cursor) => {
+    const query = cursor === undefined ? {} : { cursor };
+    const answer = await ok(api.GET("/api/sessions/{id}/traces", { params: { path: { id }, query }, signal }));
+    return { items: answer.traces, nextCursor: answer.nextCursor };
+  }, onPage);
+}
+
+/** Reads a page of a skeleton. @param after `next` of the page before, if any */
+export async function readSkeleton(
+  id: string,
+  traceId: string,
+  after: string | undefined,
+  signal: AbortSignal,
+): Promise<Schemas["TraceSkeleton"]> {
+  const query = after === undefined ? {} : { after };
+  const params = { path: { id, traceId }, query };
+  const page = await ok(api.GET("/api/sessions/{id}/traces/{traceId}/skeleton", { params, signal }));
+  // The client's types turn the tuples of the document into lists.
+  return page as Schemas["TraceSkeleton"];
+}
+
+/** Reads the session's children, oldest first. */
+export async function readChildren(id: string, signal: AbortSignal): Promise<readonly Schemas["FamilyMember"][]> {
+  const family = await ok(api.GET("/api/sessions/{id}/family", { params: { path: { id } }, signal }));
+  return family.sessions.filter(({ depth }) => depth === 1);
+}

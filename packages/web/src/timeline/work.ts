@@ -1,0 +1,101 @@
+/** What of a trace's spans the lanes show: model calls, tools, waits. Pure. */
+import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
+import type { Kind } from "../ui/kind.tsx";
+
+/** The runner's work on one dispatch. */
+export interface TurnSpan {
+  readonly span: SkeletonSpan;
+  readonly traceId: string;
+}
+
+/** A span that a lane shows. */
+export interface Work {
+  readonly span: SkeletonSpan;
+  readonly traceId: string;
+  readonly kind: Kind;
+  readonly name: string;
+  /** The turn or workflow whose work it is; `undefined` if its ancestors do not lead to one. */
+  readonly turn: SkeletonSpan | undefined;
+  /** The span over which it is drawn: a wait within a call; `undefined` if it has a place of its own. */
+  readonly over: string | undefined;
+}
+
+export interface TraceWork {
+  readonly turns: readonly TurnSpan[];
+  readonly work: readonly Work[];
+}
+
+const KINDS_BY_NAME: Readonly<Record<string, readonly [kind: Kind, name: string]>> = {
+  "valet.retry.wait": ["retry", "wait before a retry"],
+  "valet.permission.wait": ["person", "permission"],
+  "valet.question.wait": ["person", "question"],
+  "valet.agent.prepare": ["sandbox", "agent prepares"],
+  "valet.runner.opencode_wait": ["sandbox", "wait for the agent"],
+  "valet.runner.opencode_start": ["sandbox", "agent starts"],
+  "valet.agent.unresponsive": ["lost", "agent does not respond"],
+};
+
+const CHAT = "chat ";
+const TOOL = "execute_tool ";
+const STEP = "valet.workflow.step ";
+
+/** Returns the kind and the name that a lane shows; `undefined` for a span that no channel's lane shows. */
+export function lookOf(spanName: string): readonly [kind: Kind, name: string] | undefined {
+  const fixed = Object.hasOwn(KINDS_BY_NAME, spanName) ? KINDS_BY_NAME[spanName] : undefined;
+  if (fixed !== undefined) return fixed;
+  if (spanName.startsWith(CHAT)) return ["model", spanName.slice(CHAT.length)];
+  if (spanName.startsWith(TOOL)) return ["tool", spanName.slice(TOOL.length)];
+  return undefined;
+}
+
+export function isTurn({ name }: SkeletonSpan): boolean {
+  return name === "valet.turn" || name === "valet.workflow.execute";
+}
+
+const known = new WeakMap<readonly SkeletonSpan[], TraceWork>();
+
+/** Returns what the lanes show of a trace. The same spans give the same answer without work. */
+export function traceWork(traceId: string, spans: readonly SkeletonSpan[]): TraceWork {
+  const before = known.get(spans);
+  if (before !== undefined) return before;
+  const byId = new Map(spans.map((span) => [span.spanId, span]));
+  const turnOf = turnFinder(byId);
+  const parents = new Set(spans.map(({ parentSpanId }) => parentSpanId));
+  const work: Work[] = [];
+  for (const span of spans) {
+    const isCommand = span.name.startsWith(STEP) && !parents.has(span.spanId);
+    const look = isCommand ? (["tool", span.name.slice(STEP.length)] as const) : lookOf(span.name);
+    // A start that belongs to no turn is part of the sandbox's start, which the lifecycle shows.
+    const turn = look === undefined ? undefined : turnOf(span);
+    if (look === undefined || (look[0] === "sandbox" && turn === undefined)) continue;
+    const [kind, name] = look;
+    const isWait = kind === "retry" || kind === "person" || kind === "lost";
+    const parent = span.parentSpanId === undefined ? undefined : byId.get(span.parentSpanId);
+    const over = isWait && parent !== undefined && lookOf(parent.name) !== undefined ? parent.spanId : undefined;
+    work.push({ span, traceId, kind, name, turn, over });
+  }
+  const result = { turns: spans.filter(isTurn).map((span) => ({ span, traceId })), work };
+  known.set(spans, result);
+  return result;
+}
+
+/** Returns a function that finds the turn above a span. Cycles and self-links end the search. */
+function turnFinder(byId: ReadonlyMap<string, SkeletonSpan>): (span: SkeletonSpan) => SkeletonSpan | undefined {
+  const found = new Map<string, SkeletonSpan | undefined>();
+  return (span) => {
+    const path: string[] = [];
+    const seen = new Set<string>();
+    let at: SkeletonSpan | undefined = span;
+    let turn: SkeletonSpan | undefined;
+    while (at !== undefined && !seen.has(at.spanId)) {
+      if (isTurn(at)) turn = at;
+      else if (found.has(at.spanId)) turn = found.get(at.spanId);
+      if (turn !== undefined || found.has(at.spanId)) break;
+      seen.add(at.spanId);
+      path.push(at.spanId);
+      at = at.parentSpanId === undefined ? undefined : byId.get(at.parentSpanId);
+    }
+    for (const id of path) found.set(id, turn);
+    return turn;
+  };
+}
