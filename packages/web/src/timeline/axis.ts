@@ -9,9 +9,9 @@ export const FOLD_PX = 40;
 /** Folded gaps take at most this part of the width when everything is shown. */
 const MAX_FOLDED = 0.5;
 /** Idle time folds if it lasts this long, and this part of all working time. */
-const MIN_FOLDED_MS = 60_000;
+const MIN_FOLDED_MS = 20_000;
 const MAX_FOLDED_MS = 3_600_000;
-const FOLDED_PART = 0.05;
+const FOLDED_PART = 0.08;
 
 /** A part of the time from the first to the last thing of a session. Parts follow each other without holes. */
 export interface Stretch extends Interval {

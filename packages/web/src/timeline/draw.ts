@@ -122,11 +122,17 @@ function drawLabels(surface: Surface, lane: Lane, bars: readonly Bar[]): void {
     const x = item.isShell ? Math.max(0, bar.x) : isBand ? Math.max(4, bar.x + 8) : bar.x + bar.width + 6;
     const room = isBand ? bar.x + bar.width - 4 : item.isShell ? Math.max(nextX - 4, bar.x + bar.width) : nextX - 4;
     if (x < freeFrom || x + wide > Math.min(room, surface.width)) return;
+    if (isBand && item.name === "hibernated") clearBehind(surface, x, wide, bar);
     const isBad = item.state !== "ok";
     context.fillStyle = isBad ? palette.failed : palette.ink2;
     context.fillText(item.label, x, item.isShell ? 12 : bar.y + bar.height / 2 + 1);
     freeFrom = x + wide + 8;
   });
+}
+
+/** Makes room for a word on the line of a sandbox that is asleep. */
+function clearBehind({ context }: Surface, x: number, wide: number, { y, height }: Bar): void {
+  context.clearRect(x - 6, y, wide + 12, height);
 }
 
 /** Draws a stem for each turn: its input, the cached part hollow. @param maxInput the largest stem of the session */

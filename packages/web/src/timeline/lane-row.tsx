@@ -1,4 +1,5 @@
 /** One lane: its bars on a canvas, and the same as a list for the keyboard and for screen readers. */
+import { Link } from "@tanstack/react-router";
 import { type KeyboardEvent, useId, useLayoutEffect, useMemo, useRef } from "react";
 import { KIND_LOOKS } from "../ui/kind.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
@@ -84,6 +85,13 @@ function LaneLabel({ lane, isChosenChannel, onChannel }: LaneRowProps) {
       {lane.note !== "" && <OutsideText text={lane.note} className="tl-note cut" max={120} />}
     </>
   );
+  if (lane.kind === "child" && lane.of !== undefined) {
+    return (
+      <Link className="tl-label" to="/sessions/$sessionId" params={{ sessionId: lane.of }}>
+        {text}
+      </Link>
+    );
+  }
   if (lane.kind !== "channel" || lane.of === undefined) return <div className="tl-label">{text}</div>;
   return (
     <button

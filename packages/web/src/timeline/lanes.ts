@@ -14,6 +14,11 @@ function endOf(startMs: number, endUs: number | undefined): number | undefined {
   return endUs === undefined ? undefined : Math.max(startMs, endUs / 1000);
 }
 
+/** States that last, so that there is room for their word. */
+const BAND_STATES: readonly LifeStretch["state"][] = ["running", "hibernated", "unknown", "lost"];
+/** A wait below this is not worth a text, ms. */
+const MIN_LABELLED_MS = 1000;
+
 export function lifecycleLane(stretches: readonly LifeStretch[]): Lane {
   const items = stretches.map((stretch): Item => {
     const { state, startMs, endMs, traceId, spanId, hasFailed } = stretch;
@@ -27,7 +32,7 @@ export function lifecycleLane(stretches: readonly LifeStretch[]): Lane {
       row: 0,
       name: lifeText(stretch),
       state: state === "lost" ? "lost" : hasFailed ? "failed" : "ok",
-      label: state === "running" ? lifeText(stretch) : "",
+      label: BAND_STATES.includes(state) ? lifeText(stretch) : "",
       traceId,
       spanId,
     };
@@ -64,7 +69,7 @@ export function queueLane(turns: readonly Turn[], queued: readonly Schemas["Queu
         startMs: startMs - record.queue_wait_ms,
         endMs: startMs,
         name: `waited${why}`,
-        label: `${formatDuration(record.queue_wait_ms)}${why}`,
+        label: record.queue_wait_ms < MIN_LABELLED_MS ? "" : `${formatDuration(record.queue_wait_ms)}${why}`,
         messageId,
         traceId: record.message_trace_id ?? record.trace_id,
       },
@@ -143,8 +148,8 @@ export function channelLane(channel: string, turns: readonly Turn[], work: reado
   };
 }
 
-/** Tasks that follow each other to the ms are not parallel: clocks of two processes measured them. */
-const TOUCHING_MS = 1;
+/** A tool may begin while the last of the model's answer comes: that is one after the other. */
+const TOUCHING_MS = 50;
 
 /** Gives each item the first line on which nothing else is at the time; a wait within a call has the call's line. */
 export function pack(work: readonly Placeable[]): { readonly items: Item[]; readonly rows: number } {

@@ -74,7 +74,8 @@ export function modelOf(known: Known, session: Session, now: Now | undefined, ch
     ...children.map(childLane),
   ];
   const items = lanes.flatMap((lane) => lane.items.filter((item) => countsAsWork(lane, item)));
-  const startMs = items.reduce((first, item) => Math.min(first, item.startMs), Date.parse(session.createdAt));
+  const all = lanes.flatMap((lane) => lane.items);
+  const startMs = all.reduce((first, item) => Math.min(first, item.startMs), Date.parse(session.createdAt));
   return {
     lanes,
     turns,
@@ -85,7 +86,7 @@ export function modelOf(known: Known, session: Session, now: Now | undefined, ch
     openSinceMs: firstOpen(items),
     ...waitsOf(items, over),
     startMs,
-    lastMs: items.reduce((last, item) => Math.max(last, item.endMs ?? item.startMs), startMs),
+    lastMs: all.reduce((last, item) => Math.max(last, item.endMs ?? item.startMs), startMs),
   };
 }
 

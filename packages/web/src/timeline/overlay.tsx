@@ -31,7 +31,7 @@ export function AxisRow({ view, nowMs }: Omit<OverlayProps, "model">) {
           );
         })}
         {isNowShown && (
-          <span className="tl-tick" style={{ right: Math.max(0, view.width - nowX) }}>
+          <span className="tl-tick tl-tick-now" style={{ right: Math.max(0, view.width - nowX) }}>
             <b>now</b> {formatTick({ ms: nowMs, stepMs: 1000, hasDay: false }, nowMs).clock}
           </span>
         )}

@@ -15,6 +15,7 @@ interface UsageRowProps {
 export function TokensRow({ model: { stems }, view }: Omit<UsageRowProps, "nowMs">) {
   if (stems.length === 0) return null;
   const largest = stems.reduce((most, stem) => (stem.input > most.input ? stem : most));
+  if (largest.input === 0) return null;
   const label = `Input tokens of ${stems.length === 1 ? "one turn" : `${stems.length} turns`}; the largest is ${formatTokens(largest.input)}`;
   const x = view.axis.xOf(largest.atMs) - view.left;
   return (

@@ -1,0 +1,306 @@
+import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import type { Schemas } from "../api/client.ts";
+import { formatDuration } from "../format/duration.ts";
+import { barsOf } from "./geometry.ts";
+import { gapText, type KnownTrace, modelOf, stretchesOf } from "./model.ts";
+import { moved, selectedPlace, selectionOf } from "./selection.ts";
+import { ticksOf } from "./ticks.ts";
+import { viewOf } from "./view.ts";
+import { wantedTraces } from "./wanted.ts";
+
+const T0 = Date.UTC(2026, 10, 25, 9);
+const iso = (ms: number) => new Date(ms).toISOString();
+const session = { status: "running" as const, generation: 1, createdAt: iso(T0) };
+const TRACE = "a".repeat(32);
+
+function span(
+  id: number,
+  name: string,
+  startMs: number,
+  endMs: number | undefined,
+  more: Partial<SkeletonSpan> = {},
+): SkeletonSpan {
+  const endUs = endMs === undefined ? undefined : endMs * 1000;
+  return {
+    spanId: id.toString(16).padStart(16, "0"),
+    name,
+    kind: 1,
+    startUs: startMs * 1000,
+    endUs,
+    isError: false,
+    isSealed: false,
+    links: [],
+    ...more,
+  };
+}
+const idOf = (id: number) => id.toString(16).padStart(16, "0");
+
+function record(
+  message: string,
+  startMs: number,
+  endMs: number,
+  more: Partial<Schemas["TurnRecord"]> = {},
+): Schemas["TurnRecord"] {
+  return {
+    attempt_id: `att ${message}`,
+    message_ids: [message],
+    trace_id: TRACE,
+    message_trace_id: TRACE,
+    channel: "main",
+    attempt: 1,
+    outcome: "ok",
+    dispatched_at: iso(startMs),
+    ended_at: iso(endMs),
+    queue_wait_ms: 0,
+    queue_reasons: [],
+    files_changed: null,
+    cost_usd: null,
+    tokens_input: null,
+    tokens_cache_read: null,
+    ...more,
+  } as Schemas["TurnRecord"];
+}
+const known = (traces: readonly KnownTrace[], records: readonly Schemas["TurnRecord"][] = []) => ({
+  traces,
+  records,
+  traceOf: () => undefined,
+});
+const traceOf = (spans: readonly SkeletonSpan[], traceId = TRACE): KnownTrace => ({
+  traceId,
+  summary: undefined,
+  spans,
+});
+
+describe("any spans", () => {
+  const NAMES = [
+    "valet.turn",
+    "chat model",
+    "execute_tool bash",
+    "valet.question.wait",
+    "valet.retry.wait",
+    "valet.sandbox.spawn",
+    "valet.sandbox.hibernate",
+    "__proto__",
+    "invoke_agent build",
+  ];
+  const spans = fc.array(
+    fc.record({
+      name: fc.constantFrom(...NAMES),
+      // Clocks may be hours off, and an end may lie before its start.
+      startMs: fc.integer({ min: -36e5 * 5, max: 36e5 * 48 }),
+      lasted: fc.option(fc.integer({ min: -5000, max: 36e5 }), { freq: 6 }),
+      // Parents may be missing, themselves, or in a circle.
+      parent: fc.option(fc.integer({ min: 0, max: 40 })),
+      isError: fc.boolean(),
+      isSealed: fc.boolean(),
+    }),
+    { maxLength: 40 },
+  );
+  test("give lanes in order, without negative times or widths, and ticks that do not overlap", () => {
+    fc.assert(
+      fc.property(spans, fc.integer({ min: 200, max: 3000 }), (all, width) => {
+        const made = all
+          .map(({ name, startMs, lasted, parent, isError, isSealed }, index) =>
+            span(index, name, T0 + startMs, lasted === null ? undefined : T0 + startMs + lasted, {
+              parentSpanId: parent === null ? undefined : idOf(parent),
+              isError,
+              isSealed,
+            }),
+          )
+          .sort((a, b) => a.startUs - b.startUs);
+        const nowMs = T0 + 36e5 * 24;
+        const model = modelOf(known([traceOf(made)], [record("msg", T0, T0 + 36e5)]), session, undefined, []);
+        const stretches = stretchesOf(model, nowMs);
+        const view = viewOf(stretches, undefined, width);
+        for (const lane of model.lanes) {
+          lane.items.forEach((item, index) => {
+            expect(item.endMs ?? Number.POSITIVE_INFINITY).toBeGreaterThanOrEqual(item.startMs);
+            expect(item.startMs).toBeGreaterThanOrEqual(lane.items[index - 1]?.startMs ?? Number.NEGATIVE_INFINITY);
+            expect(item.row).toBeLessThan(lane.rows);
+          });
+          expect(new Set(lane.items.map(({ id }) => id)).size).toBe(lane.items.length);
+          for (const bar of barsOf(lane, view, nowMs)) {
+            expect(bar.x).toBeGreaterThanOrEqual(-0.001);
+            expect(bar.width).toBeGreaterThan(0);
+            expect(bar.x + bar.width).toBeLessThanOrEqual(width + 2);
+          }
+        }
+        const ticks = ticksOf(view, () => 0);
+        expect(ticks.every(({ x }, index) => x > (ticks[index - 1]?.x ?? -1))).toBe(true);
+        const shown = all.filter(({ name }) => /^(chat|execute_tool|valet\.(question|retry))/.test(name)).length;
+        const placed = model.lanes.flatMap(({ items }) => items.filter(({ id }) => id.startsWith(TRACE)));
+        expect(placed).toHaveLength(shown);
+      }),
+    );
+  });
+});
+
+describe("a session", () => {
+  const turn = span(1, "valet.turn", T0 + 1010, T0 + 60_000);
+  const chat = span(2, "chat big", T0 + 2000, T0 + 9000, { parentSpanId: idOf(1) });
+  const wait = span(3, "valet.retry.wait", T0 + 4000, T0 + 6000, { parentSpanId: idOf(2) });
+  const [left, right] = [4, 5].map((id) =>
+    span(id, `execute_tool ${id}`, T0 + 9000 + id, T0 + 20_000, { parentSpanId: idOf(1), isError: id === 5 }),
+  ) as [SkeletonSpan, SkeletonSpan];
+  const turns = [
+    record("msg_1", T0 + 1000, T0 + 60_000, {
+      cost_usd: 0.5,
+      tokens_input: 100,
+      tokens_cache_read: 40,
+      queue_wait_ms: 700,
+      queue_reasons: ["sandbox_starting"],
+    }),
+    record("msg_2", T0 + 36e5 * 9, T0 + 36e5 * 9 + 60_000, {
+      channel: "review",
+      trace_id: "b".repeat(32),
+      message_trace_id: null,
+      cost_usd: 0.25,
+    }),
+  ];
+  const now = { running: [], queue: [], cost_usd: 0.75, at: iso(T0 + 36e5 * 10) };
+  const model = modelOf(known([traceOf([turn, chat, wait, left, right])], turns), session, now, []);
+  const lane = (id: string) => model.lanes.find((each) => each.id === id);
+
+  test("has a lane a channel; parallel calls lie below each other, a wait lies over its call", () => {
+    expect(model.lanes.map(({ id }) => id)).toEqual(["lifecycle", "queue", "channel main", "channel review"]);
+    const rows = lane("channel main")?.items.map(({ name, row, state }) => [name, row, state]);
+    expect(rows).toEqual([
+      ["turn 1", 0, "ok"],
+      ["big", 0, "ok"],
+      ["wait before a retry", 0, "ok"],
+      ["4", 0, "ok"],
+      ["5", 1, "failed"],
+    ]);
+  });
+
+  test("says why a message waited, and what tokens and money came to at the end of each turn", () => {
+    expect(lane("queue")?.items[0]).toMatchObject({ startMs: T0 + 300, endMs: T0 + 1000, name: "waited, starting" });
+    expect(model.stems).toEqual([{ atMs: T0 + 60_000, input: 100, cached: 40, messageId: "msg_1" }]);
+    expect(model.costs.map(({ usd }) => usd)).toEqual([0, 0.5, 0.75]);
+  });
+
+  test("finds what is selected elsewhere, and selects what is found", () => {
+    const place = selectedPlace(model.lanes, { message: "msg_1", span: idOf(5) });
+    expect(place?.item.name).toBe("5");
+    expect(place && selectionOf(place.item)).toEqual({ message: "msg_1", span: idOf(5) });
+    expect(selectedPlace(model.lanes, { message: "msg_2" })?.item.name).toBe("turn 2");
+    // Its spans are not read yet: its turn stands for it.
+    expect(selectedPlace(model.lanes, { message: "msg_2", span: "f".repeat(16) })?.item.name).toBe("turn 2");
+    expect(selectedPlace(model.lanes, { message: "msg_3" })).toBeUndefined();
+  });
+
+  test("is walked through by keys", () => {
+    const first = selectedPlace(model.lanes, { message: "msg_1" });
+    const names = ["ArrowRight", "End", "ArrowUp", "ArrowDown"].map(
+      (key) => first && moved(model.lanes, first, key)?.item.name,
+    );
+    expect(first?.item.name).toBe("turn 1");
+    expect(names).toEqual(["big", "5", "waited, starting", "turn 2"]);
+  });
+
+  test("folds the hours between its turns, and says what they were", () => {
+    const nowMs = T0 + 36e5 * 9 + 70_000;
+    const folded = stretchesOf(model, nowMs).filter(({ isFolded }) => isFolded);
+    expect(folded).toHaveLength(1);
+    expect(gapText(model, folded[0] as (typeof folded)[0], nowMs)).toBe(
+      `idle ${formatDuration((8 * 60 + 59) * 60_000)}`,
+    );
+  });
+});
+
+describe("the lifecycle", () => {
+  const operations = (...all: readonly (readonly [name: string, startMs: number, endMs: number | undefined])[]) =>
+    all.map(([name, startMs, endMs], index) =>
+      traceOf([span(index + 1, name, startMs, endMs)], String(index).repeat(32)),
+    );
+  const states = (traces: readonly KnownTrace[], more: Partial<typeof session> = {}) =>
+    modelOf(known(traces), { ...session, ...more }, undefined, []).lifecycle.map(({ state, generation }) => [
+      state,
+      generation,
+    ]);
+
+  test("follows the operations, and the status of now", () => {
+    const traces = operations(
+      ["valet.sandbox.spawn", T0, T0 + 5000],
+      ["valet.sandbox.hibernate", T0 + 60_000, T0 + 61_000],
+      ["valet.sandbox.restore", T0 + 90_000, T0 + 95_000],
+    );
+    expect(states(traces, { generation: 2 })).toEqual([
+      ["starting", 1],
+      ["running", 1],
+      ["hibernating", 1],
+      ["hibernated", 1],
+      ["restoring", 2],
+      ["running", 2],
+    ]);
+  });
+
+  test("knows of the list of traces alone", () => {
+    const summary = {
+      traceId: TRACE,
+      name: "valet.sandbox.spawn",
+      startedAt: iso(T0),
+      duration_ms: 5000,
+      spans: 3,
+      openSpans: 0,
+      errors: 0,
+    };
+    expect(states([{ traceId: TRACE, summary, spans: [] }])).toEqual([
+      ["starting", 1],
+      ["running", 1],
+    ]);
+  });
+
+  test("a sandbox that was replaced is lost from when its work was ended; without such a moment nobody knows", () => {
+    const starts = operations(
+      ["valet.sandbox.spawn", T0, T0 + 5000],
+      ["valet.sandbox.spawn", T0 + 90_000, T0 + 95_000],
+    );
+    expect(states(starts, { generation: 2 }).map(([state]) => state)).toEqual([
+      "starting",
+      "unknown",
+      "starting",
+      "running",
+    ]);
+    const sealed = traceOf([span(9, "valet.turn", T0 + 6000, T0 + 80_000, { isSealed: true })]);
+    expect(states([...starts, sealed], { generation: 2 }).map(([state]) => state)).toEqual([
+      "starting",
+      "running",
+      "lost",
+      "starting",
+      "running",
+    ]);
+  });
+
+  test("starts that nobody knows of any more leave a part that is not known", () => {
+    expect(states(operations(["valet.sandbox.restore", T0 + 90_000, T0 + 95_000]), { generation: 3 })).toEqual([
+      ["unknown", undefined],
+      ["restoring", 3],
+      ["running", 3],
+    ]);
+  });
+});
+
+test("traces that are too small to be seen are not read; a selected one always is", () => {
+  const nowMs = T0 + 36e5 * 100;
+  const summary = (index: number, ms: number) => ({
+    traceId: String(index).repeat(32),
+    startedAt: iso(T0 + index * 36e5),
+    duration_ms: ms,
+    spans: 1,
+    openSpans: 0,
+    errors: 0,
+  });
+  const traces = [summary(1, 30 * 60_000), summary(2, 5), summary(3, 5)].map((each) => ({
+    traceId: each.traceId,
+    summary: each,
+    spans: [],
+  }));
+  const view = viewOf([{ startMs: T0, endMs: nowMs, isFolded: false }], undefined, 1000);
+  expect(wantedTraces(traces, view, nowMs, undefined)).toEqual([summary(1, 0).traceId]);
+  expect(wantedTraces(traces, view, nowMs, summary(3, 0).traceId)).toEqual(
+    [3, 1].map((index) => summary(index, 0).traceId),
+  );
+});
