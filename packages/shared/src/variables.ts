@@ -62,6 +62,10 @@ export const WORKER_VARIABLES = {
     meaning:
       "`true`: webhooks may be sent to private addresses and local names, and by http to this machine; repositories there are asked for before a session is created. Use it only if everybody with a token may reach what the Worker reaches",
   },
+  VALET_TRACE_URL_TEMPLATE: {
+    meaning:
+      "where the backend shows a trace, with `{traceId}` in its place: `https://jaeger.example/trace/{traceId}`. The session explorer then links each trace there; what is no http or https URL with `{traceId}` is ignored",
+  },
   VALET_COMMIT_TRAILERS: {
     default: "true",
     meaning:

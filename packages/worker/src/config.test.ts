@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Env } from "./bindings.ts";
-import { ConfigError, parseConfig, sandboxVariables } from "./config.ts";
+import { ConfigError, parseConfig, sandboxVariables, traceUrlTemplate } from "./config.ts";
 
 const needed = {
   PUBLIC_URL: "https://valet.example/",
@@ -100,4 +100,15 @@ test.each([
 ])("a sandbox adds trailers to commits unless VALET_COMMIT_TRAILERS is false (%s)", (value, expected) => {
   const env = { ...needed, VALET_COMMIT_TRAILERS: value } as unknown as Env;
   expect(sandboxVariables(env, "https://valet.example", "ses_1", 1).VALET_COMMIT_TRAILERS).toBe(expected);
+});
+
+test.each([
+  ["https://grafana.example/explore?trace={traceId}", true],
+  ["http://127.0.0.1:16686/trace/{traceId}", true],
+  ["https://jaeger.example/trace", false],
+  ["javascript:alert('{traceId}')", false],
+  ["/trace/{traceId}", false],
+  ["", false],
+])("the page links traces to %j: %s", (template, isTaken) => {
+  expect(traceUrlTemplate({ VALET_TRACE_URL_TEMPLATE: template })).toBe(isTaken ? template : undefined);
 });

@@ -176,6 +176,17 @@ export function allowsPrivateHosts(env: Env): boolean {
   return String(env.VALET_WEBHOOKS_ALLOW_PRIVATE) === "true";
 }
 
+/**
+ * Returns where the backend shows a trace, with `{traceId}` in its place (`VALET_TRACE_URL_TEMPLATE`). `undefined` without it, and for
+ * what is no http or https URL: the page makes a link of it.
+ */
+export function traceUrlTemplate(env: EnvironmentRecord | Env): string | undefined {
+  const template = String(env.VALET_TRACE_URL_TEMPLATE ?? "");
+  const protocol = URL.parse(template.replaceAll("{traceId}", "0"))?.protocol;
+  const isWeb = protocol === "https:" || protocol === "http:";
+  return isWeb && template.includes("{traceId}") ? template : undefined;
+}
+
 /** Returns the environment of a sandbox's entrypoint: its session, the Worker's URL, and the limits of its spans. */
 export function sandboxVariables(
   env: Env,

@@ -335,7 +335,14 @@ export const TraceSummaryView = z.object({
   errors: z.int().nonnegative(),
 });
 export type TraceSummaryView = z.infer<typeof TraceSummaryView>;
-export const TraceList = z.object({ traces: z.array(TraceSummaryView), nextCursor });
+export const TraceList = z.object({
+  traces: z.array(TraceSummaryView),
+  nextCursor,
+  urlTemplate: z
+    .string()
+    .optional()
+    .describe("Where the backend shows a trace, with `{traceId}` in its place; absent if none is configured"),
+});
 export type TraceList = z.infer<typeof TraceList>;
 
 /** The ids of the spans that a search has found. */

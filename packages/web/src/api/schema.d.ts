@@ -1653,6 +1653,8 @@ export interface components {
             traces: components["schemas"]["TraceSummaryView"][];
             /** @description Absent on the last page */
             nextCursor?: string;
+            /** @description Where the backend shows a trace, with `{traceId}` in its place; absent if none is configured */
+            urlTemplate?: string;
         };
         TraceSummaryView: {
             traceId: string;

@@ -4,6 +4,7 @@ import { createRouter } from "@tanstack/react-router";
 import { inboxRoute } from "../pages/inbox/route.ts";
 import { sessionIndexRoute } from "../pages/session/route.ts";
 import { signInRoute } from "../pages/sign-in/route.ts";
+import { traceRoute, tracesRoute } from "../pages/trace/route.ts";
 import { turnsRoute } from "../pages/turns/route.ts";
 import { PageError, PageLoading } from "./page-states.tsx";
 import { rootRoute } from "./root-route.ts";
@@ -13,7 +14,7 @@ const routeTree = rootRoute.addChildren([
   inboxRoute,
   signInRoute,
   turnsRoute,
-  sessionRoute.addChildren([sessionIndexRoute]),
+  sessionRoute.addChildren([sessionIndexRoute, tracesRoute, traceRoute]),
 ]);
 
 export function createAppRouter(queryClient: QueryClient) {

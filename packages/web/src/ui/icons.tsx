@@ -27,6 +27,8 @@ const ICONS = {
     </>
   ),
   idle: <circle cx="8" cy="8" r="3" />,
+  left: <path d="M10 3.5 5.5 8l4.5 4.5" />,
+  link: <path d="M6.5 9.5l3-3M7.3 4.7 9 3a2.8 2.8 0 0 1 4 4l-1.7 1.7M8.7 11.3 7 13a2.8 2.8 0 0 1-4-4l1.7-1.7" />,
   lost: (
     <>
       <circle cx="8" cy="8" r="6" strokeDasharray="2.6 2.1" />
@@ -79,6 +81,7 @@ const ICONS = {
       <path d="M6.3 5.5v5M9.7 5.5v5" />
     </>
   ),
+  up: <path d="m3.5 10 4.5-4.5L12.5 10" />,
   theme: (
     <>
       <circle cx="8" cy="8" r="5.5" />

@@ -3,6 +3,7 @@
  * that of the page, and it is cut to a length that a browser can lay out.
  */
 import { cutEnd } from "@valet/shared/text";
+import type { CSSProperties } from "react";
 import { codeParts } from "../format/code-parts.ts";
 
 /** The most characters of a title, a name or a line; what is longer shows in panels made for it. */
@@ -11,12 +12,17 @@ const MAX_LINE = 2_000;
 interface OutsideTextProps {
   readonly text: string;
   readonly className?: string;
+  readonly style?: CSSProperties;
   /** The most characters shown. */
   readonly max?: number;
 }
 
-export function OutsideText({ text, className, max = MAX_LINE }: OutsideTextProps) {
-  return <bdi className={className}>{cutEnd(text, max)}</bdi>;
+export function OutsideText({ text, className, style, max = MAX_LINE }: OutsideTextProps) {
+  return (
+    <bdi className={className} style={style}>
+      {cutEnd(text, max)}
+    </bdi>
+  );
 }
 
 /** A sentence of the API, in which names stand between backticks. */

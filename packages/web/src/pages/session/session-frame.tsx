@@ -65,7 +65,12 @@ export default function SessionFrame() {
         )}
         <nav className="tabs" aria-label="Session">
           {TABS.map(({ to, text }) => (
-            <Link key={to} to={to} params={{ sessionId }} activeOptions={{ exact: true, includeSearch: false }}>
+            <Link
+              key={to}
+              to={to}
+              params={{ sessionId }}
+              activeOptions={{ exact: to === "/sessions/$sessionId", includeSearch: false }}
+            >
               {text}
             </Link>
           ))}

@@ -11,6 +11,7 @@ import {
 } from "@valet/shared/protocol/session-api";
 import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { z } from "zod";
+import { traceUrlTemplate } from "../../config.ts";
 import { type AppContext, agentOf, createRoutes } from "../context.ts";
 import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { invalidQuery, problem, unwrap } from "../problem.ts";
@@ -28,7 +29,11 @@ traces.openapi(
     request: { params: SessionParams, query: CursorQuery },
     responses: { 200: answer(TraceList, "A page of traces"), default: PROBLEM },
   }),
-  async (c) => c.json(unwrap(await agentOf(c).traces(c.req.valid("query").cursor)), 200),
+  async (c) => {
+    const list = unwrap(await agentOf(c).traces(c.req.valid("query").cursor));
+    const urlTemplate = traceUrlTemplate(c.env);
+    return c.json(urlTemplate === undefined ? list : { ...list, urlTemplate }, 200);
+  },
 );
 
 // These routes pass on text from the session unchanged, so the router does not validate their answers.

@@ -1,0 +1,84 @@
+/** The traces of a session: their list, spans with attributes, and what a search finds. Skeletons: `skeletons.ts`. */
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { api, ok, type Schemas } from "./client.ts";
+
+export function tracesQuery(sessionId: string) {
+  return infiniteQueryOptions({
+    queryKey: ["sessions", sessionId, "traces"],
+    queryFn: ({ pageParam, signal }) => {
+      const query = pageParam === "" ? {} : { cursor: pageParam };
+      return ok(api.GET("/api/sessions/{id}/traces", { params: { path: { id: sessionId }, query }, signal }));
+    },
+    initialPageParam: "",
+    getNextPageParam: ({ nextCursor }) => nextCursor,
+    refetchInterval: 10_000,
+  });
+}
+
+/** All spans of a trace, with attributes and events. For traces of a few hundred spans. @param everyMs how often to read it anew */
+export function otlpQuery(sessionId: string, traceId: string, isWanted: boolean, everyMs: number | false) {
+  return queryOptions({
+    // What ended since is in another answer than what was open.
+    queryKey: ["sessions", sessionId, "otlp", traceId, everyMs === false],
+    queryFn: async ({ signal }) => {
+      const groups: Schemas["TraceView"]["resourceSpans"] = [];
+      for (let cursor: string | undefined, isFirst = true; isFirst || cursor !== undefined; isFirst = false) {
+        const params = { path: { id: sessionId, traceId }, query: cursor === undefined ? {} : { cursor } };
+        const page = await ok(api.GET("/api/sessions/{id}/traces/{traceId}", { params, signal }));
+        groups.push(...page.resourceSpans);
+        cursor = page.nextCursor;
+      }
+      return groups;
+    },
+    enabled: isWanted,
+    refetchInterval: everyMs,
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** One span. @param everyMs how often to read it anew: an open one tells when it was last heard of */
+export function spanQuery(sessionId: string, traceId: string, spanId: string, everyMs: number | false) {
+  return queryOptions({
+    queryKey: ["sessions", sessionId, "otlp", traceId, spanId, everyMs === false],
+    queryFn: async ({ signal }) => {
+      const path = { id: sessionId, traceId, spanId };
+      const { resourceSpans } = await ok(
+        api.GET("/api/sessions/{id}/traces/{traceId}/spans/{spanId}", { params: { path }, signal }),
+      );
+      return resourceSpans;
+    },
+    refetchInterval: everyMs,
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** The pages of a search of one trace. */
+export function traceSearchQuery(sessionId: string, traceId: string, text: string) {
+  return infiniteQueryOptions({
+    queryKey: ["sessions", sessionId, "search", traceId, text],
+    queryFn: ({ pageParam, signal }) => {
+      const query = { q: text, ...(pageParam !== "" && { cursor: pageParam }) };
+      const params = { path: { id: sessionId, traceId }, query };
+      return ok(api.GET("/api/sessions/{id}/traces/{traceId}/search", { params, signal }));
+    },
+    initialPageParam: "",
+    getNextPageParam: ({ nextCursor }) => nextCursor,
+    enabled: text !== "",
+  });
+}
+
+/** A page of a trace's skeleton. @returns `undefined` if it is still what `etag` is of */
+export async function readSkeleton(
+  sessionId: string,
+  traceId: string,
+  after: string | undefined,
+  etag: string | undefined,
+): Promise<{ skeleton: Schemas["TraceSkeleton"]; etag: string | undefined } | undefined> {
+  const params = { path: { id: sessionId, traceId }, query: after === undefined ? {} : { after } };
+  const headers = etag === undefined ? {} : { "if-none-match": etag };
+  const answer = await api.GET("/api/sessions/{id}/traces/{traceId}/skeleton", { params, headers });
+  if (answer.response.status === 304) return undefined;
+  // What `openapi-fetch` makes of the answer's type has lost the lengths of its tuples.
+  const skeleton = (await ok<unknown>(Promise.resolve(answer))) as Schemas["TraceSkeleton"];
+  return { skeleton, etag: answer.response.headers.get("etag") ?? undefined };
+}

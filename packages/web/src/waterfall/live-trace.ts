@@ -1,0 +1,105 @@
+/** Reads the skeleton of one trace, keeps it up to date, and makes models of it: at most one a frame, and fewer of large traces. */
+import type { Schemas } from "../api/client.ts";
+import { readSkeleton } from "../api/traces.ts";
+import { buildModel } from "./model.ts";
+import type { Linked } from "./rows.ts";
+import { SpanStore } from "./span-store.ts";
+
+/** Making models takes at most a tenth of the time. */
+const REST = 9;
+
+export class LiveTrace {
+  readonly traceId: string;
+  readonly #sessionId: string;
+  readonly #onChange: () => void;
+  readonly #store = new SpanStore();
+  #state: Linked = { state: "loading" };
+  #next: string | undefined;
+  #etag: string | undefined;
+  #isReading = false;
+  #isDirty = false;
+  #isAgain = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #frame: number | undefined;
+  #restUntil = 0;
+  #isClosed = false;
+
+  constructor(sessionId: string, traceId: string, onChange: () => void) {
+    this.#sessionId = sessionId;
+    this.traceId = traceId;
+    this.#onChange = onChange;
+    void this.read();
+  }
+
+  get state(): Linked {
+    return this.#state;
+  }
+
+  /** Reads what is new since the last time, for example after a break of the live events. */
+  async read(): Promise<void> {
+    if (this.#isReading) {
+      this.#isAgain = true;
+      return;
+    }
+    this.#isReading = true;
+    try {
+      for (let isComplete = false; !isComplete && !this.#isClosed; ) {
+        const page = await readSkeleton(this.#sessionId, this.traceId, this.#next, this.#etag);
+        if (page === undefined) break;
+        const { skeleton } = page;
+        for (const chunk of skeleton.chunks) this.#store.take(chunk);
+        // The tag is that of the answer to the same question: without a further page, and before a new one.
+        this.#etag = skeleton.next === this.#next ? page.etag : undefined;
+        this.#next = skeleton.next;
+        isComplete = skeleton.isComplete;
+      }
+      this.#makeModel();
+    } catch (error) {
+      if (this.#state.state !== "ready") this.#set({ state: "failed", error });
+    } finally {
+      this.#isReading = false;
+    }
+    if (!this.#isAgain || this.#isClosed) return;
+    this.#isAgain = false;
+    await this.read();
+  }
+
+  /** Takes a chunk of a live event. */
+  take(chunk: Schemas["SkeletonChunk"]): void {
+    if (!this.#store.take(chunk) || this.#state.state === "loading") return;
+    this.#isDirty = true;
+    if (this.#timer !== undefined || this.#frame !== undefined) return;
+    const waitMs = this.#restUntil - performance.now();
+    if (waitMs <= 0) this.#nextFrame();
+    else this.#timer = setTimeout(this.#nextFrame, waitMs);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
+  }
+
+  readonly #nextFrame = (): void => {
+    this.#timer = undefined;
+    this.#frame = requestAnimationFrame(() => {
+      this.#frame = undefined;
+      if (this.#isDirty) this.#makeModel();
+    });
+  };
+
+  #makeModel(): void {
+    if (this.#isClosed) return;
+    this.#isDirty = false;
+    const begun = performance.now();
+    const model = buildModel(this.traceId, this.#store.spans());
+    const ended = performance.now();
+    this.#restUntil = ended + REST * (ended - begun);
+    this.#set({ state: "ready", model });
+  }
+
+  #set(state: Linked): void {
+    this.#state = state;
+    this.#onChange();
+  }
+}

@@ -1,0 +1,155 @@
+/** The rows of a waterfall: the spans that no folded ancestor hides, and the linked traces that are opened in place. Pure. */
+import type { SkeletonLink } from "@valet/shared/protocol/skeleton-codec";
+import type { Item, Model } from "./model.ts";
+
+/** A link of a span, or a link to it. */
+export interface Tie {
+  readonly direction: "to" | "from";
+  /** The trace and the span at the other end. */
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly type: string | undefined;
+}
+
+/** What is known of the trace at the other end of an opened link. */
+export type Linked =
+  | { readonly state: "loading" }
+  | { readonly state: "failed"; readonly error: unknown }
+  | { readonly state: "ready"; readonly model: Model };
+
+interface AnyRow {
+  /** The same while the row is shown; of a span in the main trace its id. */
+  readonly key: string;
+  /** From 1. */
+  readonly level: number;
+  /** The keys of the boxes around it, the outermost first. */
+  readonly boxes: readonly string[];
+  /** The boxes that end with this row. */
+  readonly ends: number;
+}
+
+export interface SpanRow extends AnyRow {
+  readonly type: "span";
+  readonly item: Item;
+  /** `undefined` if nothing is below it. */
+  readonly isExpanded: boolean | undefined;
+}
+
+/** The head of a linked trace. */
+export interface LinkRow extends AnyRow {
+  readonly type: "link";
+  /** The key of the row that has the link. */
+  readonly owner: string;
+  readonly tie: Tie;
+  readonly linked: Linked;
+  /** Whether the span at the other end was not found, so that the whole trace is shown. */
+  readonly isWhole: boolean;
+}
+
+export type Row = SpanRow | LinkRow;
+
+export interface Folding {
+  /** The keys of rows whose children are hidden. */
+  readonly folded: ReadonlySet<string>;
+  /** The opened links by the key of their row. */
+  readonly opened: ReadonlyMap<string, readonly Tie[]>;
+  readonly linked: (traceId: string) => Linked;
+}
+
+/** Returns the key of an opened link. */
+export function tieKey(owner: string, { direction, traceId, spanId }: Tie): string {
+  return `${owner}>${direction}:${traceId}:${spanId}`;
+}
+
+/** The most boxes within each other: each was opened by hand, but the page has an edge. */
+const MAX_BOXES = 6;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+export function visibleRows(model: Model, folding: Folding): Row[] {
+  const rows: Row[] = [];
+  add(model.roots, "", 1, [], folding, rows);
+  return rows;
+}
+
+/** @param prefix of the rows' keys; `topLevel` the level of the tops */
+function add(
+  tops: readonly Item[],
+  prefix: string,
+  topLevel: number,
+  boxes: readonly string[],
+  folding: Folding,
+  rows: Row[],
+): void {
+  const topDepth = tops[0]?.depth ?? 0;
+  const left: Item[] = tops.toReversed();
+  for (let item = left.pop(); item !== undefined; item = left.pop()) {
+    const key = prefix + item.span.spanId;
+    const level = topLevel + item.depth - topDepth;
+    const ties = folding.opened.get(key) ?? NO_TIES;
+    const isFolded = folding.folded.has(key);
+    const hasBelow = item.children.length > 0 || ties.length > 0;
+    rows.push({ type: "span", key, level, boxes, ends: 0, item, isExpanded: hasBelow ? !isFolded : undefined });
+    if (isFolded) continue;
+    if (boxes.length < MAX_BOXES) for (const tie of ties) addBox(key, tie, level + 1, boxes, folding, rows);
+    for (let at = item.children.length - 1; at >= 0; at--) left.push(item.children[at] as Item);
+  }
+}
+
+function addBox(
+  owner: string,
+  tie: Tie,
+  level: number,
+  around: readonly string[],
+  folding: Folding,
+  rows: Row[],
+): void {
+  const key = tieKey(owner, tie);
+  const linked = folding.linked(tie.traceId);
+  const target = linked.state === "ready" ? linked.model.items.get(tie.spanId) : undefined;
+  const isWhole = linked.state === "ready" && target === undefined;
+  const boxes = [...around, key];
+  rows.push({ type: "link", key, level, boxes, ends: 0, owner, tie, linked, isWhole });
+  if (linked.state === "ready") {
+    add(target === undefined ? linked.model.roots : [target], `${key}/`, level + 1, boxes, folding, rows);
+  }
+  const last = rows.at(-1) as Mutable<Row>;
+  last.ends += 1;
+}
+
+const NO_TIES: readonly Tie[] = [];
+
+/** Returns a span's links that lead somewhere: not to itself, each once. */
+export function tiesOf({ span, traceId }: Item): Tie[] {
+  const distinct = new Map<string, SkeletonLink>();
+  for (const link of span.links) {
+    if (link.traceId === traceId && link.spanId === span.spanId) continue;
+    distinct.set(`${link.traceId}:${link.spanId}`, link);
+  }
+  return Array.from(distinct.values(), ({ traceId, spanId, type }) => ({ direction: "to", traceId, spanId, type }));
+}
+
+/** Returns the links of other traces' spans to spans of a trace, by the span that they lead to. */
+export function backlinks(traceId: string, models: Iterable<Model>): ReadonlyMap<string, readonly Tie[]> {
+  const found = new Map<string, Tie[]>();
+  for (const model of models) {
+    if (model.traceId === traceId) continue;
+    for (const { span } of model.order) {
+      for (const link of span.links) {
+        if (link.traceId !== traceId) continue;
+        const tie: Tie = { direction: "from", traceId: model.traceId, spanId: span.spanId, type: link.type };
+        const known = found.get(link.spanId);
+        if (known === undefined) found.set(link.spanId, [tie]);
+        else if (!known.some(({ spanId }) => spanId === span.spanId)) known.push(tie);
+      }
+    }
+  }
+  return found;
+}
+
+/** Returns the fold keys of the ancestors of a span in the main trace. */
+export function ancestorKeys(item: Item): string[] {
+  const keys: string[] = [];
+  for (let above = item.parent; above !== undefined; above = above.parent) keys.push(above.span.spanId);
+  return keys;
+}

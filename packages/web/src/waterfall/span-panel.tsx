@@ -1,0 +1,287 @@
+/** All that is known of one span. */
+import { useId, useState } from "react";
+import { formatAge } from "../format/duration.ts";
+import { formatExactTime } from "../format/figures.ts";
+import { Button } from "../ui/button.tsx";
+import { Duration } from "../ui/figure.tsx";
+import { Icon } from "../ui/icons.tsx";
+import { KIND_LOOKS } from "../ui/kind.tsx";
+import { CopyButton } from "../ui/notes.tsx";
+import { OutsideText } from "../ui/outside-text.tsx";
+import { Tabs } from "../ui/tabs.tsx";
+import { awaitsFirstByte, explainError, heardOf, lastSeenUs, oddityText, reasonOf } from "./details.ts";
+import { hasFailed, type Item } from "./model.ts";
+import type { OtlpAttribute, OtlpSpan } from "./otlp.ts";
+import type { Tie } from "./rows.ts";
+
+interface SpanPanelProps {
+  readonly item: Item;
+  readonly otlp: OtlpSpan | undefined;
+  readonly nowMs: number;
+  /** Its links, and those to it. */
+  readonly ties: readonly Tie[];
+  /** Says among which traces links to it were looked for. */
+  readonly searched: string;
+  readonly onTie: (tie: Tie) => void;
+}
+
+type TabName = "attributes" | "events" | "links" | "otlp";
+/** Longer values show their beginning, until they are copied. */
+const MAX_VALUE = 4_000;
+const MAX_RAW = 200_000;
+
+export function SpanPanel(props: SpanPanelProps) {
+  const { item, otlp, nowMs, ties } = props;
+  const [tab, setTab] = useState<TabName>("attributes");
+  const heading = useId();
+  const { span } = item;
+  const look = KIND_LOOKS[item.kind];
+  const state = span.isSealed ? "lost" : hasFailed(span) ? "failed" : undefined;
+  const icon = state ?? look.icon;
+  const reason = reasonOf(otlp);
+  const error = explainError(reason);
+  const attributes = Array.from(otlp?.attributes ?? [], ([key, value]) => ({ key, value })).sort((a, b) =>
+    a.key < b.key ? -1 : 1,
+  );
+  return (
+    <aside className="wf-side" aria-labelledby={heading}>
+      <div>
+        <h2 id={heading} className="flex items-center gap-2">
+          {icon !== undefined && <Icon name={icon} className={state === undefined ? look.text : "t-failed"} />}
+          <OutsideText text={span.name === "" ? "(no name)" : span.name} className="wf-wrap" max={500} />
+        </h2>
+        <p className="wf-big">
+          <Headline item={item} otlp={otlp} nowMs={nowMs} />
+        </p>
+        {reason !== undefined && (
+          <p className="m2 wf-wrap">
+            <OutsideText text={reason} className="mono" max={200} />
+            {error !== undefined && `: ${error.meaning}${error.remedy === undefined ? "" : ` ${error.remedy}`}`}
+          </p>
+        )}
+        {otlp?.statusMessage !== undefined && (
+          <p className="m2 wf-wrap">
+            <OutsideText text={otlp.statusMessage} max={1_000} />
+          </p>
+        )}
+        {item.oddities.length > 0 && (
+          <ul className="wf-odd">
+            {item.oddities.map((oddity) => (
+              <li key={oddity.type}>{oddityText(oddity)}</li>
+            ))}
+          </ul>
+        )}
+        <Facts item={item} otlp={otlp} nowMs={nowMs} />
+      </div>
+      <Tabs<TabName>
+        label="Of this span"
+        value={tab}
+        onChange={setTab}
+        tabs={[
+          {
+            value: "attributes",
+            text: "Attributes",
+            content: <Attributes attributes={attributes} isKnown={otlp !== undefined} />,
+          },
+          {
+            value: "events",
+            text: <Counted word="Events" count={otlp?.events.length} />,
+            content: <Events otlp={otlp} startUs={span.startUs} />,
+          },
+          { value: "links", text: <Counted word="Links" count={ties.length} />, content: <Links {...props} /> },
+          { value: "otlp", text: "OTLP", content: <Raw otlp={otlp} /> },
+        ]}
+      />
+    </aside>
+  );
+}
+
+function Counted({ word, count }: { readonly word: string; readonly count: number | undefined }) {
+  return (
+    <>
+      {word} <span className="m">{count ?? "–"}</span>
+    </>
+  );
+}
+
+function Headline({ item, otlp, nowMs }: Pick<SpanPanelProps, "item" | "otlp" | "nowMs">) {
+  const { span } = item;
+  if (span.endUs === undefined) {
+    return (
+      <>
+        Open {formatAge(nowMs - span.startUs / 1000)}
+        {awaitsFirstByte(item, otlp) && ", no byte yet"}
+      </>
+    );
+  }
+  return (
+    <>
+      <Duration ms={(span.endUs - span.startUs) / 1000} />
+      {span.outcome !== undefined && `, ${span.outcome}`}
+      {span.isSealed && ", sealed"}
+    </>
+  );
+}
+
+function Facts({ item, otlp, nowMs }: Pick<SpanPanelProps, "item" | "otlp" | "nowMs">) {
+  const { span } = item;
+  const isOpen = span.endUs === undefined;
+  const heard = heardOf(otlp);
+  const ago = (ms: number | undefined) => (ms === undefined ? undefined : `${formatAge(Math.max(0, nowMs - ms))} ago`);
+  const time = (us: number | undefined) => (us === undefined ? undefined : formatExactTime(new Date(us / 1000)));
+  const facts: readonly (readonly [what: string, value: string | undefined])[] = [
+    ["last byte from the provider", isOpen ? ago(heard.byte) : undefined],
+    ["last output", isOpen ? ago(heard.content) : undefined],
+    ["last request sent", isOpen ? ago(heard.request) : undefined],
+    ["started", time(span.startUs)],
+    ["last sign of life", time(lastSeenUs(item, otlp))],
+    [span.isSealed ? "sealed" : "ended", time(span.endUs)],
+    ["service", otlp?.service],
+    ["span", span.spanId],
+    ["parent", span.parentSpanId],
+  ];
+  return (
+    <dl className="wf-facts">
+      {facts.map(([what, value]) =>
+        value === undefined ? null : (
+          <div key={what}>
+            <dt>{what}</dt>
+            <dd>
+              <OutsideText text={value} max={200} />
+            </dd>
+          </div>
+        ),
+      )}
+    </dl>
+  );
+}
+
+function Attributes({
+  attributes,
+  isKnown,
+}: {
+  readonly attributes: readonly OtlpAttribute[];
+  readonly isKnown: boolean;
+}) {
+  if (!isKnown) return <p className="m2 wf-none">They are being read.</p>;
+  if (attributes.length === 0) return <p className="m2 wf-none">This span has none.</p>;
+  const all = attributes.map(({ key, value }) => `${key}=${value}`).join("\n");
+  return (
+    <>
+      <AttributeTable attributes={attributes} />
+      <CopyButton text={all} label="Copy all" />
+    </>
+  );
+}
+
+function AttributeTable({ attributes }: { readonly attributes: readonly OtlpAttribute[] }) {
+  return (
+    <table className="wf-attributes">
+      <tbody>
+        {attributes.map(({ key, value }) => (
+          <tr key={key}>
+            <th scope="row">
+              <OutsideText text={key} max={200} />
+            </th>
+            <td>
+              <OutsideText text={value} max={MAX_VALUE} />
+            </td>
+            <td className="wf-copy">
+              <CopyIcon text={value} name={key.slice(0, 80)} />
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function CopyIcon({ text, name }: { readonly text: string; readonly name: string }) {
+  const [isCopied, setCopied] = useState(false);
+  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true));
+  return (
+    <Button
+      look="quiet"
+      className="sq"
+      icon={isCopied ? "ok" : "copy"}
+      aria-label={`${isCopied ? "Copied" : "Copy"} ${name}`}
+      onClick={copy}
+      onBlur={() => setCopied(false)}
+    />
+  );
+}
+
+function Events({ otlp, startUs }: { readonly otlp: OtlpSpan | undefined; readonly startUs: number }) {
+  const events = otlp?.events ?? [];
+  if (events.length === 0)
+    return <p className="m2 wf-none">{otlp === undefined ? "They are being read." : "This span has none."}</p>;
+  return (
+    <ol className="wf-events">
+      {events.map((event, at) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: events have no id, and keep their order
+        <li key={at}>
+          <p>
+            <OutsideText text={event.name} className="font-medium" max={300} />{" "}
+            <span className="m">
+              <Duration ms={event.atMs - startUs / 1000} /> after the start
+            </span>
+          </p>
+          {event.attributes.length > 0 && <AttributeTable attributes={event.attributes} />}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function Links({ ties, searched, onTie }: SpanPanelProps) {
+  return (
+    <>
+      {ties.length > 0 && (
+        <ul className="wf-links">
+          {ties.map((tie) => (
+            <li key={`${tie.direction}${tie.traceId}${tie.spanId}`}>
+              <span className="wf-wrap">
+                <OutsideText text={tie.type ?? "link"} max={60} /> {tie.direction === "to" ? "to" : "from"} span{" "}
+                <code>{tie.spanId.slice(0, 8)}…</code> of trace <code>{tie.traceId.slice(0, 8)}…</code>
+              </span>
+              <Button onClick={() => onTie(tie)}>Show in place</Button>
+            </li>
+          ))}
+        </ul>
+      )}
+      <p className="m2 wf-none">
+        {ties.length === 0 && "None are known. "}
+        {searched}
+      </p>
+    </>
+  );
+}
+
+function Raw({ otlp }: { readonly otlp: OtlpSpan | undefined }) {
+  if (otlp === undefined) return <p className="m2 wf-none">It is being read.</p>;
+  const text = JSON.stringify(otlp.raw, null, 2);
+  const download = () => {
+    const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));
+    const link = document.createElement("a");
+    link.href = url;
+    link.download = `span-${otlp.spanId}.json`;
+    link.click();
+    URL.revokeObjectURL(url);
+  };
+  return (
+    <>
+      <div className="flex gap-2 mt-2">
+        <CopyButton text={text} label="Copy" />
+        <Button look="quiet" onClick={download}>
+          Download
+        </Button>
+      </div>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
+      <section className="wf-raw" tabIndex={0} aria-label="OTLP of this span">
+        <pre>
+          <OutsideText text={text} max={MAX_RAW} />
+        </pre>
+      </section>
+    </>
+  );
+}
