@@ -34,9 +34,9 @@ export function surfaceOf(
 }
 
 /** Draws the bars of a lane, and their labels where there is room. */
-export function drawBars(surface: Surface, lane: Lane, bars: readonly Bar[]): void {
+export function drawBars(surface: Surface, lane: Lane, bars: readonly Bar[], view: View): void {
   for (const bar of bars) drawBar(surface, lane, bar);
-  drawLabels(surface, lane, bars);
+  drawLabels(surface, lane, bars, foldsOf(view));
 }
 
 function drawBar(surface: Surface, lane: Lane, bar: Bar): void {
@@ -58,6 +58,9 @@ function drawBar(surface: Surface, lane: Lane, bar: Bar): void {
   }
   if (lane.kind === "lifecycle" && item.kind === "other") drawRest(surface, bar, x, width);
   else if (isHatched(item.kind)) {
+    // What it lies over must not show between its lines.
+    context.fillStyle = palette.surface;
+    context.fillRect(x, bar.y, width, bar.height);
     context.fillStyle = hatchOf(context, item.kind, colour, scale);
     context.fillRect(x, bar.y, width, bar.height);
     if (width > 3) outline(context, colour, x, bar.y, width, bar.height);
@@ -107,8 +110,18 @@ function outline(
   context.setLineDash([]);
 }
 
+/** Returns where folded gaps begin and end in the view, px. */
+function foldsOf({ axis, left }: View): (readonly [from: number, to: number])[] {
+  return axis.pieces.filter(({ isFolded }) => isFolded).map(({ x, width }) => [x - left, x + width - left]);
+}
+
 /** Writes labels: above turns, within the bands of the lifecycle, beside waits. One that would cover another is left out. */
-function drawLabels(surface: Surface, lane: Lane, bars: readonly Bar[]): void {
+function drawLabels(
+  surface: Surface,
+  lane: Lane,
+  bars: readonly Bar[],
+  folds: readonly (readonly [from: number, to: number])[],
+): void {
   const { context, palette } = surface;
   context.font = palette.font;
   context.textBaseline = "middle";
@@ -121,7 +134,8 @@ function drawLabels(surface: Surface, lane: Lane, bars: readonly Bar[]): void {
     const isBand = lane.kind === "lifecycle";
     const x = item.isShell ? Math.max(0, bar.x) : isBand ? Math.max(4, bar.x + 8) : bar.x + bar.width + 6;
     const room = isBand ? bar.x + bar.width - 4 : item.isShell ? Math.max(nextX - 4, bar.x + bar.width) : nextX - 4;
-    if (x < freeFrom || x + wide > Math.min(room, surface.width)) return;
+    const isFolded = folds.some(([from, to]) => x + wide > from && x < to);
+    if (isFolded || x < freeFrom || x + wide > Math.min(room, surface.width)) return;
     if (isBand && item.name === "hibernated") clearBehind(surface, x, wide, bar);
     const isBad = item.state !== "ok";
     context.fillStyle = isBad ? palette.failed : palette.ink2;

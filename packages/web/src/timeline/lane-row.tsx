@@ -39,8 +39,8 @@ export function LaneRow(props: LaneRowProps) {
   const bars = useMemo(() => barsOf(lane, view, nowMs), [lane, view, nowMs]);
   useLayoutEffect(() => {
     const surface = canvas.current && surfaceOf(canvas.current, palette, view.width, shape.height);
-    if (surface) drawBars(surface, lane, bars);
-  }, [bars, lane, palette, view.width, shape.height]);
+    if (surface) drawBars(surface, lane, bars, view);
+  }, [bars, lane, palette, view, shape.height]);
   const at = (event: React.PointerEvent | React.MouseEvent): Bar | undefined => {
     const box = event.currentTarget.getBoundingClientRect();
     return barAt(bars, event.clientX - box.left, event.clientY - box.top);

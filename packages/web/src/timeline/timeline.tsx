@@ -1,5 +1,4 @@
 /** The timeline of a session: all that happened, on lanes that share one axis of time. */
-import "./timeline.css";
 import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { nowQuery } from "../api/sessions.ts";
@@ -18,10 +17,10 @@ import { moved, nearest, type Place, type Selection, selectedPlace, selectionOf 
 import { PAN_STEP, type Preset, Toolbar, ZOOM_STEP } from "./toolbar.tsx";
 import { CostRow, TokensRow } from "./usage-row.tsx";
 import { useGestures } from "./use-gestures.ts";
-import { type TimelineData, useTimeline } from "./use-timeline.ts";
+import type { TimelineData } from "./use-timeline.ts";
+import { useWanted } from "./use-wanted.ts";
 import { useWidth } from "./use-width.ts";
-import { panned, type Range, rangeAround, rangeWith, type View, viewOf, zoomed } from "./view.ts";
-import { wantedTraces } from "./wanted.ts";
+import { panned, type Range, rangeAround, rangeWith, viewOf, zoomed } from "./view.ts";
 
 export interface TimelineProps {
   readonly sessionId: string;
@@ -30,8 +29,8 @@ export interface TimelineProps {
   readonly onSelect: (selection: Selection) => void;
 }
 
-export function Timeline(props: TimelineProps) {
-  const data = useTimeline(props.sessionId);
+export function Timeline(props: TimelineProps & { readonly data: TimelineData }) {
+  const { data } = props;
   const { model, error, retry } = data;
   return (
     <section className="tl" aria-label="Timeline">
@@ -45,7 +44,7 @@ export function Timeline(props: TimelineProps) {
           </div>
         )
       ) : (
-        <Lanes {...props} data={data} model={model} />
+        <Lanes {...props} model={model} />
       )}
     </section>
   );
@@ -105,7 +104,11 @@ function Lanes({
   };
   useGestures(lanesRef, {
     pan,
-    zoom,
+    // What is under the pointer stays there, so now cannot.
+    zoom: (factor, x) => {
+      setFollowing(false);
+      zoom(factor, x);
+    },
     labelsPx: () => (lanesRef.current?.clientWidth ?? width) - width - GUTTER_PX,
   });
   useActions([
@@ -261,19 +264,6 @@ function kindsOf(lanes: readonly Lane[]) {
 
 function withChannel({ channel, ...rest }: Selection, chosen: string | undefined): Selection {
   return channel === chosen || chosen === undefined ? rest : { ...rest, channel: chosen };
-}
-
-/** Reads the spans of what is in view, a moment after it came into view. */
-function useWanted(data: TimelineData, view: View, nowMs: number, alwaysId: string | undefined): void {
-  const { state, want } = data;
-  const ids = useMemo(
-    () => wantedTraces(state.traces, view, nowMs, alwaysId).join(" "),
-    [state.traces, view, nowMs, alwaysId],
-  );
-  useEffect(() => {
-    const timer = setTimeout(() => want(ids === "" ? [] : ids.split(" ")), 60);
-    return () => clearTimeout(timer);
-  }, [want, ids]);
 }
 
 /** Brings what was selected into view, once it is known: once for each selection. */

@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, useNavigate } from "@tanstack/react-router";
 import { nowQuery } from "../../api/sessions.ts";
-import { Timeline } from "../../timeline/timeline.tsx";
+import { TimelinePane } from "../../timeline/timeline-pane.tsx";
 import { Sentence } from "../../ui/outside-text.tsx";
+import type { SessionSearch } from "./session-search.ts";
 
 const route = getRouteApi("/sessions/$sessionId/");
 
@@ -11,6 +12,7 @@ export default function SessionPage() {
   const { sessionId } = route.useParams();
   const search = route.useSearch();
   const navigate = useNavigate();
+  const select = (next: SessionSearch) => void navigate({ to: ".", search: next, replace: true, resetScroll: false });
   const { data } = useQuery(nowQuery(sessionId));
   if (data === undefined) return null;
   const { nextStep, command } = data.verdict;
@@ -29,10 +31,15 @@ export default function SessionPage() {
           </p>
         )}
       </section>
-      <Timeline
+      <TimelinePane
         sessionId={sessionId}
         selection={search}
-        onSelect={(selection) => void navigate({ to: ".", search: selection, replace: true, resetScroll: false })}
+        onSelect={(selection) => select({ ...selection, ...(search.tab !== undefined && { tab: search.tab }) })}
+        tab={search.tab ?? "conversation"}
+        onTab={(tab) => {
+          const { tab: _, ...rest } = search;
+          select(tab === "timeline" ? { ...rest, tab } : rest);
+        }}
       />
     </div>
   );

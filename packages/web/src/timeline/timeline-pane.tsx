@@ -1,0 +1,69 @@
+/**
+ * The timeline beside the conversation. Where there is room for one of them only, a strip shows the whole session, and leads from one to
+ * the other: `data-tab` of the pane says which one is to be seen.
+ */
+import "./timeline.css";
+import { useMemo, useRef } from "react";
+import { formatTime } from "../format/figures.ts";
+import { useNow } from "../ui/age.tsx";
+import { Segments } from "../ui/button.tsx";
+import { Minimap } from "./minimap.tsx";
+import { type Model, stretchesOf } from "./model.ts";
+import { Timeline, type TimelineProps } from "./timeline.tsx";
+import { type TimelineData, useTimeline } from "./use-timeline.ts";
+import { useWanted } from "./use-wanted.ts";
+import { useIsNarrow, useWidth } from "./use-width.ts";
+import { viewOf } from "./view.ts";
+
+type Tab = "conversation" | "timeline";
+
+interface TimelinePaneProps extends TimelineProps {
+  /** What is to be seen where there is room for one only. */
+  readonly tab: Tab;
+  readonly onTab: (tab: Tab) => void;
+}
+
+export function TimelinePane({ tab, onTab, ...props }: TimelinePaneProps) {
+  const data = useTimeline(props.sessionId);
+  const isNarrow = useIsNarrow();
+  return (
+    <div className="time" data-tab={tab}>
+      {isNarrow && (
+        <div className="tl-strip">
+          <Segments
+            label="View"
+            value={tab}
+            options={[
+              ["conversation", "Conversation"],
+              ["timeline", "Timeline"],
+            ]}
+            onChange={onTab}
+          />
+          {tab === "conversation" && data.model !== undefined && <Strip data={data} model={data.model} />}
+        </div>
+      )}
+      {(!isNarrow || tab === "timeline") && <Timeline {...props} data={data} />}
+    </div>
+  );
+}
+
+/** The whole session on one line, with its ends and what is folded. */
+function Strip({ data, model }: { readonly data: TimelineData; readonly model: Model }) {
+  const nowMs = useNow();
+  const box = useRef<HTMLDivElement>(null);
+  const width = useWidth(box);
+  const stretches = useMemo(() => stretchesOf(model, nowMs), [model, nowMs]);
+  const view = useMemo(() => viewOf(stretches, undefined, Math.max(1, width)), [stretches, width]);
+  useWanted(data, view, nowMs, undefined);
+  const folded = stretches.filter(({ isFolded }) => isFolded).length;
+  return (
+    <div ref={box}>
+      <Minimap model={model} view={view} nowMs={nowMs} width={Math.max(1, width)} height={30} />
+      <p className="tl-ends">
+        <span>{formatTime(new Date(model.startMs), new Date(nowMs))}</span>
+        {folded > 0 && <span>{folded === 1 ? "1 gap folded" : `${folded} gaps folded`}</span>}
+        <span>now</span>
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,121 @@
+/** The timeline of a session in a real browser, on a session that has run: by keyboard alone, by pointer, by a link, and live. */
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { waitForMessage } from "../../packages/cli/src/wait.ts";
+import { parseScenario, type ScriptedModel, startScriptedModel } from "../../packages/scripted-model/src/index.ts";
+import { modelVariables } from "../valet-up.ts";
+import { type Explorer, startExplorer } from "./page.ts";
+
+const SCENARIO = `
+name: timeline
+rules:
+  - name: title
+    when: { agent: title }
+    reply: [{ text: Timeline }]
+  - name: work
+    when: {}
+    turn:
+      - - tool: bash
+          arguments: { command: "true" }
+        - usage: { input: 8200, cached: 8000, output: 9 }
+      - - text: Done.
+        - usage: { input: 8400, cached: 8200, output: 9 }
+`;
+
+let model: ScriptedModel;
+let explorer: Explorer;
+let page: Page;
+let sessionId: string;
+let messageId: string;
+beforeAll(async () => {
+  model = await startScriptedModel({ scenario: parseScenario(SCENARIO, "timeline.yaml") });
+  explorer = await startExplorer(modelVariables(model));
+  const { api } = explorer.up;
+  ({ id: sessionId } = await api.createSession({ title: "Timeline" }));
+  messageId = await converse("main");
+  ({ page } = await explorer.openSignedIn(`/sessions/${sessionId}`, { viewport: { width: 1440, height: 900 } }));
+}, 90_000);
+afterAll(async () => {
+  await explorer?.close();
+  await model?.close();
+});
+
+/** Sends a message, and returns its id when it has ended. */
+async function converse(channel: string): Promise<string> {
+  const { api } = explorer.up;
+  const { messageId: id } = await api.sendMessage(sessionId, { content: "Work.", channel });
+  await waitForMessage(api, sessionId, id, () => {}, 60_000);
+  return id;
+}
+
+const lane = (name: string) => page.getByRole("listbox", { name });
+const search = () => Object.fromEntries(new URL(page.url()).searchParams);
+
+test("lanes show what happened, and the keyboard alone selects a tool call", async () => {
+  await lane("Lifecycle").waitFor();
+  await lane("# main, 1 turn").focus();
+  await expect.poll(() => lane("# main, 1 turn").getByRole("option").textContent()).toContain("turn 1");
+  // The spans come when they can be seen.
+  await expect.poll(() => lane("# main, 1 turn").getAttribute("aria-label")).not.toContain(": 1 item");
+  const option = lane("# main, 1 turn").getByRole("option");
+  while (!(await option.textContent())?.includes("tool bash")) await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Enter");
+  await expect
+    .poll(() => search())
+    .toMatchObject({ message: messageId, span: expect.stringMatching(/^[0-9a-f]{16}$/) });
+  const panel = page.getByRole("region", { name: "Selected" });
+  await panel.getByRole("heading", { name: "bash" }).waitFor();
+  expect(await option.getAttribute("aria-selected")).toBe("true");
+  // A second time takes it back.
+  await page.keyboard.press("Enter");
+  await expect.poll(() => search()).toEqual({});
+});
+
+test("a link selects, and it zooms by buttons and keys; the whole session is one step away", async () => {
+  await page.goto(`${explorer.up.url}/sessions/${sessionId}?message=${messageId}`);
+  const panel = page.getByRole("region", { name: "Selected" });
+  await panel.getByText(messageId).waitFor();
+  const whole = page.getByRole("button", { name: "Whole session" });
+  const isWhole = () => whole.getAttribute("aria-pressed");
+  await panel.getByRole("button", { name: "Zoom to it" }).click();
+  await expect.poll(isWhole).toBe("false");
+  await whole.click();
+  await expect.poll(isWhole).toBe("true");
+  await page.keyboard.press("+");
+  await expect.poll(isWhole).toBe("false");
+  await page.keyboard.press("-");
+  await expect.poll(isWhole).toBe("true");
+  const follow = page.getByRole("button", { name: "Follow" });
+  expect(await follow.getAttribute("aria-pressed")).toBe("false");
+  await page.keyboard.press("f");
+  await expect.poll(() => follow.getAttribute("aria-pressed")).toBe("true");
+});
+
+test("the wheel zooms, a drag moves, and Follow ends where somebody looks at something else", async () => {
+  const bars = lane("# main, 1 turn");
+  const box = await bars.boundingBox();
+  if (box === null) throw new Error("the lane is not shown");
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await page.mouse.wheel(0, -300);
+  const whole = page.getByRole("button", { name: "Whole session" });
+  await expect.poll(() => whole.getAttribute("aria-pressed")).toBe("false");
+  const ticks = () => page.locator(".tl-axis").textContent();
+  const before = await ticks();
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width / 2 - 250, box.y + box.height / 2, { steps: 4 });
+  await page.mouse.up();
+  await expect.poll(ticks).not.toBe(before);
+  expect(await page.getByRole("button", { name: "Follow" }).getAttribute("aria-pressed")).toBe("false");
+  await whole.click();
+});
+
+test("a turn on another channel shows up while the page is open", async () => {
+  await converse("review");
+  await lane("# review, 1 turn").waitFor();
+  await page.getByRole("button", { name: "# review 1 turn" }).click();
+  await expect.poll(() => search()).toMatchObject({ channel: "review" });
+});
+
+test("no page has violated its policy, logged an error or asked another origin", () => {
+  expect(explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });
+});
