@@ -1,8 +1,12 @@
 /** What is known of the selected item. */
+import { Link, useNavigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
+import { useActions } from "../app/actions.ts";
 import { formatExactTime } from "../format/figures.ts";
+import { Button, buttonClass } from "../ui/button.tsx";
 import { Count, Duration, Money, Tokens } from "../ui/figure.tsx";
 import { Icon } from "../ui/icons.tsx";
+import { Kbd } from "../ui/kbd.tsx";
 import { KIND_LOOKS } from "../ui/kind.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
 import type { Item, Lane } from "./items.ts";
@@ -13,10 +17,13 @@ export interface PanelProps {
   readonly item: Item;
   readonly turn: Turn | undefined;
   readonly nowMs: number;
-  readonly links: ReactNode;
+  readonly sessionId: string;
+  /** Brings it into view, as large as it can be. */
+  readonly onZoom: () => void;
 }
 
-export function Panel({ lane, item, turn, nowMs, links }: PanelProps) {
+export function Panel(props: PanelProps) {
+  const { lane, item, turn, nowMs, onZoom } = props;
   const look = KIND_LOOKS[item.kind];
   const isNamed = !item.isShell && lane.kind !== "lifecycle";
   const endMs = item.endMs;
@@ -34,7 +41,10 @@ export function Panel({ lane, item, turn, nowMs, links }: PanelProps) {
           <Duration ms={Math.max(0, (endMs ?? nowMs) - item.startMs)} hasTenths />
           {endMs === undefined ? "; it has not ended." : "."}
         </p>
-        <div className="acts0 mt-2">{links}</div>
+        <div className="acts0 mt-2">
+          <TraceLink {...props} />
+          <Button onClick={onZoom}>Zoom to it</Button>
+        </div>
       </div>
       <dl className="tl-facts">
         <Fact name="began">{formatExactTime(new Date(item.startMs))}</Fact>
@@ -42,6 +52,32 @@ export function Panel({ lane, item, turn, nowMs, links }: PanelProps) {
         {turn !== undefined && <TurnFacts turn={turn} />}
       </dl>
     </section>
+  );
+}
+
+/** The way to its trace, where its attributes are. What a child session did is in a trace of that session. */
+function TraceLink({ lane, item, sessionId }: PanelProps) {
+  const navigate = useNavigate();
+  const { traceId, spanId } = item;
+  const to = traceId !== undefined && {
+    to: "/sessions/$sessionId/traces/$traceId" as const,
+    params: { sessionId: lane.kind === "child" && lane.of !== undefined ? lane.of : sessionId, traceId },
+    search: spanId === undefined ? {} : { span: spanId },
+  };
+  useActions([
+    {
+      label: "Open what is selected in its trace",
+      group: "Timeline",
+      keys: "t",
+      applies: () => to !== false,
+      run: () => to !== false && void navigate(to),
+    },
+  ]);
+  if (to === false) return null;
+  return (
+    <Link {...to} className={buttonClass()}>
+      Open in trace <Kbd keys="t" />
+    </Link>
   );
 }
 

@@ -4,7 +4,6 @@ import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react"
 import { nowQuery } from "../api/sessions.ts";
 import { useActions } from "../app/actions.ts";
 import { useNow } from "../ui/age.tsx";
-import { Button } from "../ui/button.tsx";
 import { KINDS } from "../ui/kind.tsx";
 import { ErrorNote, Loading } from "../ui/notes.tsx";
 import type { Item, Lane } from "./items.ts";
@@ -219,16 +218,11 @@ function Lanes({
           {...selected}
           turn={turn}
           nowMs={nowMs}
-          links={
-            <Button
-              onClick={() => {
-                setFollowing(false);
-                show(rangeAround(view, timeOf(selected.item)));
-              }}
-            >
-              Zoom to it
-            </Button>
-          }
+          sessionId={sessionId}
+          onZoom={() => {
+            setFollowing(false);
+            show(rangeAround(view, timeOf(selected.item)));
+          }}
         />
       )}
     </>
