@@ -1,6 +1,6 @@
 import { PROVIDER_STATES, type SystemView } from "@valet/shared/protocol/system";
 import { expect, test } from "vitest";
-import { systemFindings, uncheckedFindings } from "./check-system.ts";
+import { refusedFindings, systemFindings, uncheckedFindings } from "./check-system.ts";
 
 const SYSTEM: SystemView = {
   model: { model: "valet/m", host: "models.test", state: "ok", status: 200 },
@@ -23,6 +23,16 @@ test("what was asked, and what was not, is said", () => {
     ["note", "not checked: no Valet answers"],
     ["note", "not checked: no Valet answers"],
   ]);
+});
+
+test.each([
+  [500, "missing"],
+  [503, "missing"],
+  [401, "note"],
+] as const)("a system that answers %i: what it holds is %s", (status, state) => {
+  expect(refusedFindings({ status, message: "The server failed." })).toEqual(
+    ["model's provider", "sandbox broker"].map((name) => ({ name, state, detail: "not checked: The server failed." })),
+  );
 });
 
 test.each(PROVIDER_STATES)("a provider that is %s: what to do is said if something is missing", (state) => {

@@ -1,5 +1,6 @@
 /** Says what a running system's model and broker answered. Pure. */
 import type { SystemView } from "@valet/shared/protocol/system";
+import type { ApiError } from "./api-transport.ts";
 import type { Finding } from "./check-telemetry.ts";
 
 const source = "asked by the running host";
@@ -12,9 +13,18 @@ export function systemFindings(system: SystemView): Finding[] {
   return [providerFinding(system.model), brokerFinding(system)];
 }
 
-/** Returns the findings where nothing could be asked. @param why what follows "not checked: " */
-export function uncheckedFindings(why: string): Finding[] {
-  return [MODEL, BROKER].map((name) => ({ name, state: "note", detail: `not checked: ${why}` }));
+/**
+ * Returns the findings where nothing could be asked.
+ * @param why what follows "not checked: "
+ * @param state `missing` where that is a fault of the running system
+ */
+export function uncheckedFindings(why: string, state: Finding["state"] = "note"): Finding[] {
+  return [MODEL, BROKER].map((name) => ({ name, state, detail: `not checked: ${why}` }));
+}
+
+/** Returns the findings where the running system refused to say. A server that fails (5xx) is a fault of its own. */
+export function refusedFindings({ status, message }: Pick<ApiError, "status" | "message">): Finding[] {
+  return uncheckedFindings(message, status >= 500 ? "missing" : "note");
 }
 
 function providerFinding({ model, host, state, status }: SystemView["model"]): Finding {

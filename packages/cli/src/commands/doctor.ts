@@ -5,10 +5,11 @@ import { dirname, isAbsolute, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import type { Command } from "commander";
 import { ApiClient } from "../api-client.ts";
+import { ApiError } from "../api-transport.ts";
 import { checkDisk } from "../check-disk.ts";
 import { findHost, type HostFinding, stateOf } from "../check-host.ts";
 import { checkModel, compareBackend } from "../check-settings.ts";
-import { systemFindings, uncheckedFindings } from "../check-system.ts";
+import { refusedFindings, systemFindings, uncheckedFindings } from "../check-system.ts";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
 import { connect, findConnection, type GlobalOptions, printJson, printLines } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
@@ -94,6 +95,7 @@ async function askSystem(options: GlobalOptions): Promise<readonly Finding[]> {
   try {
     return systemFindings(await connect(options).checkSystem());
   } catch (error) {
+    if (error instanceof ApiError) return refusedFindings(error);
     if (!(error instanceof UserError)) throw error;
     return uncheckedFindings(error.message);
   }

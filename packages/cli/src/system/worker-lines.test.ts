@@ -34,6 +34,12 @@ describe("a line of the Worker's log", () => {
     expect(shownLine(line)).toEqual({ text: `The Worker: ${message} (Error).`, hides: "known" });
   });
 
+  test("about a failure that a variable causes names the variable", () => {
+    const setting = "VALET_MODEL_PRICES: must be INPUT/OUTPUT";
+    const line = JSON.stringify({ message: "a request failed", error: "ConfigError", setting, at: [] });
+    expect(shownLine(line)).toEqual({ text: `The Worker: a request failed. ${setting}.`, hides: "nothing" });
+  });
+
   test("about a variable becomes a sentence", () => {
     const line = JSON.stringify({
       type: "config_invalid",

@@ -131,6 +131,26 @@ test.each(["no such table: sessions: SQLITE_ERROR", "no such column: export_prob
   },
 );
 
+test.each([
+  ["VALET_MODEL_PRICES", "SECRET"],
+  ["VALET_RETENTION_DAYS", "SECRET"],
+  ["VALET_MODEL_BASE_URL", "SECRET"],
+  ["VALET_MAX_AWAKE", "SECRET"],
+])("a wrong %s is named to the caller and in the log, without its value", async (name, value) => {
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
+  const env = { ...bindings, [name]: value } as unknown as typeof bindings;
+  const headers = { authorization: `Bearer ${await signIn()}` };
+  const request = new Request(`${ORIGIN}/api/system`, { headers });
+  const response = await createApp().fetch(request, env, createExecutionContext());
+  expect(response.status).toBe(500);
+  const { detail } = (await response.json()) as { readonly detail: string };
+  expect(detail).toMatch(new RegExp(`^A variable of the deployment is wrong\\. ${name}: .+\\.$`));
+  const logged = log.mock.calls.flat().join();
+  expect(logged).toContain(`"setting":"${name}: `);
+  expect(detail + logged).not.toContain(value);
+  log.mockRestore();
+});
+
 test("an unexpected error is hidden from the caller and from the log", async () => {
   const log = vi.spyOn(console, "error").mockImplementation(() => {});
   const DB = { prepare: () => ({ bind: () => ({ first: () => Promise.reject(new Error("SELECT secret FROM t")) }) }) };

@@ -3,6 +3,7 @@ import { fieldErrors, type Problem, type ProblemDetails, problemResponse } from 
 import { type ApiProblemName, apiProblem } from "@valet/shared/protocol/api-problems";
 import { HTTPException } from "hono/http-exception";
 import type { ZodError } from "zod";
+import { ConfigError } from "../config.ts";
 import { badCursor } from "../durable-objects/core/cursor.ts";
 import type { Result } from "../durable-objects/core/result.ts";
 import { isStorageFull, isStorageLost } from "./storage-full.ts";
@@ -45,7 +46,8 @@ export function unwrap<T>(result: Result<T>): T {
 }
 
 /**
- * Converts any error into one for the caller. The text of an unexpected error is not passed on.
+ * Converts any error into one for the caller. The text of an unexpected error is not passed on;
+ * which variable of the deployment is wrong is.
  * @param method of the failed request
  */
 export function toApiError(error: unknown, method: string): ApiError {
@@ -58,6 +60,9 @@ export function toApiError(error: unknown, method: string): ApiError {
   if (overloaded) return problem("unavailable", { detail: "The session is overloaded." }, { "retry-after": "10" });
   if (retryable) return problem("unavailable", { detail: "Try again." }, { "retry-after": "1" });
   if (isStorageLost(error)) return storageFull("The Worker's storage failed; the disk may be full.", method);
+  if (error instanceof ConfigError) {
+    return problem("internal", { detail: `A variable of the deployment is wrong. ${error.message}.` });
+  }
   return problem("internal");
 }
 
