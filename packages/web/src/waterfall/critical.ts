@@ -21,12 +21,9 @@ export function criticalPeriods(roots: readonly Node[]): ReadonlyMap<WhySpan, re
     endUs = Math.max(endUs, tree.endUs);
   }
   const all: Node = { span: first.span, startUs, endUs, children: trees };
-  const ends = new Map<WhySpan, number>();
   for (const { node, ...own } of criticalPath(all, startUs, endUs, [], () => [])) {
     if (node === all) continue;
-    const spanEnd = ends.get(node.span) ?? ownEnd(node.span);
-    ends.set(node.span, spanEnd);
-    const end = Math.min(own.endUs, spanEnd);
+    const end = Math.min(own.endUs, ownEnd(node.span));
     if (end <= own.startUs) continue;
     const known = periods.get(node.span);
     if (known === undefined) periods.set(node.span, [[own.startUs, end]]);
@@ -49,14 +46,22 @@ function lengthened(root: Node): Node {
       parents.push(at);
     }
   }
-  const below: Node[][] = order.map(() => []);
+  const below: (Node[] | undefined)[] = [];
   let copy = root;
   // Children come after their parents, so each is finished before its parent is.
   for (let at = order.length - 1; at >= 0; at--) {
-    const { span, startUs, endUs } = order[at] as Node;
-    const children = below[at] as Node[];
-    copy = { span, startUs, endUs: children.reduce((end, child) => Math.max(end, child.endUs), endUs), children };
-    below[parents[at] as number]?.push(copy);
+    const node = order[at] as Node;
+    const children = below[at];
+    copy = node;
+    if (children !== undefined) {
+      const { span, startUs, endUs } = node;
+      copy = { span, startUs, endUs: children.reduce((end, child) => Math.max(end, child.endUs), endUs), children };
+    }
+    const parent = parents[at] as number;
+    if (parent < 0) continue;
+    const siblings = below[parent];
+    if (siblings === undefined) below[parent] = [copy];
+    else siblings.push(copy);
   }
   return copy;
 }

@@ -22,8 +22,20 @@ const BEGINNINGS: readonly (readonly [beginning: string, kind: Kind])[] = [
   ["valet.agent.mcp_connect", "sandbox"],
 ];
 
+/** A trace has few different names; of those that a sandbox makes up, no more are kept. */
+const MAX_KNOWN = 2_000;
+const known = new Map<string, Kind>();
+
 /** Returns the kind of a span; `other` for one that only holds others together, and for unknown names. */
 export function kindOf(name: string): Kind {
+  const before = known.get(name);
+  if (before !== undefined) return before;
+  const kind = find(name);
+  if (known.size < MAX_KNOWN) known.set(name, kind);
+  return kind;
+}
+
+function find(name: string): Kind {
   const exact = Object.hasOwn(EXACT, name) ? EXACT[name] : undefined;
   return exact ?? BEGINNINGS.find(([beginning]) => name.startsWith(beginning))?.[1] ?? "other";
 }

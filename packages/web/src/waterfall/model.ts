@@ -48,9 +48,7 @@ const TOLERATED_US = 1_000;
 export function buildModel(traceId: string, spans: Iterable<SkeletonSpan>): Model {
   const skeletons = new Map<string, SkeletonSpan>();
   for (const span of spans) skeletons.set(span.spanId, span);
-  const sources = new Map<WhySpan, SkeletonSpan>();
-  for (const span of skeletons.values()) sources.set(plainSpan(traceId, span), span);
-  const { roots } = plant([...sources.keys()]);
+  const { roots } = plant(Array.from(skeletons.values(), (span) => plainSpan(traceId, span)));
   const critical = criticalPeriods(roots);
 
   const items = new Map<string, Item>();
@@ -60,7 +58,7 @@ export function buildModel(traceId: string, spans: Iterable<SkeletonSpan>): Mode
   const left: [node: Node, parent: Item | undefined][] = reversed(roots).map((node) => [node, undefined]);
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
     const [node, parent] = next;
-    const span = sources.get(node.span) as SkeletonSpan;
+    const span = skeletons.get(node.span.spanId) as SkeletonSpan;
     const item: Item = {
       traceId,
       span,
@@ -78,7 +76,7 @@ export function buildModel(traceId: string, spans: Iterable<SkeletonSpan>): Mode
     endUs = Math.max(endUs, span.endUs ?? span.startUs, span.startUs);
     if (span.endUs === undefined) openCount++;
     if (hasFailed(span)) errorCount++;
-    for (const child of reversed(node.children)) left.push([child, item]);
+    if (node.children.length > 0) for (const child of reversed(node.children)) left.push([child, item]);
   }
   const isEmpty = order.length === 0;
   return {
@@ -99,10 +97,11 @@ export function hasFailed({ isError, outcome }: SkeletonSpan): boolean {
 }
 
 const NONE: readonly never[] = [];
+const NO_ATTRIBUTES = {};
 
 /** Returns nodes from the last to the first, for a stack. */
-function reversed(nodes: readonly Node[]): Node[] {
-  return nodes.length < 2 ? [...nodes] : nodes.toSorted((a, b) => b.startUs - a.startUs);
+function reversed(nodes: readonly Node[]): readonly Node[] {
+  return nodes.length < 2 ? nodes : nodes.toSorted((a, b) => b.startUs - a.startUs);
 }
 
 function plainSpan(traceId: string, { spanId, parentSpanId, name, kind, startUs, endUs }: SkeletonSpan): WhySpan {
@@ -116,7 +115,7 @@ function plainSpan(traceId: string, { spanId, parentSpanId, name, kind, startUs,
     startMs: startUs / 1000,
     endMs: endUs === undefined ? null : Math.max(endUs, startUs) / 1000,
     outcome: null,
-    attributes: {},
+    attributes: NO_ATTRIBUTES,
     events: NONE,
     links: NONE,
     isSealed: false,
@@ -131,16 +130,15 @@ function odditiesOf(
   skeletons: ReadonlyMap<string, SkeletonSpan>,
 ): readonly Oddity[] {
   const { spanId, parentSpanId, links } = span;
+  const isEarly = parent !== undefined && parent.span.startUs - span.startUs >= TOLERATED_US;
+  if (!isEarly && links.length === 0 && (parent !== undefined || parentSpanId === undefined)) return NONE;
   const found: Oddity[] = [];
   if (parent === undefined && parentSpanId !== undefined) {
     if (parentSpanId === spanId) found.push({ type: "own-parent" });
     else if (skeletons.has(parentSpanId)) found.push({ type: "cycle" });
     else found.push({ type: "missing-parent", parentSpanId });
   }
-  if (parent !== undefined) {
-    const byUs = parent.span.startUs - span.startUs;
-    if (byUs >= TOLERATED_US) found.push({ type: "early", byUs });
-  }
+  if (isEarly) found.push({ type: "early", byUs: parent.span.startUs - span.startUs });
   if (links.some((link) => link.traceId === traceId && link.spanId === spanId)) found.push({ type: "self-link" });
   return found.length === 0 ? NONE : found;
 }

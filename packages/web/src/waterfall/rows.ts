@@ -119,6 +119,22 @@ function addBox(
 
 const NO_TIES: readonly Tie[] = [];
 
+/** What a link is from its other end. */
+const BACKWARDS: Readonly<Record<string, string>> = {
+  caused_by: "caused",
+  waited_on: "waited for by",
+  collected: "collected by",
+  spawned_by: "spawned",
+  follows: "followed by",
+};
+
+/** Returns what a link says of its span: `waited_on`; from its other end `waited for by`. The type may be a sandbox's invention. */
+export function tieText({ direction, type }: Tie): string {
+  if (direction === "to") return type ?? "link to";
+  if (type === undefined) return "link from";
+  return (Object.hasOwn(BACKWARDS, type) ? BACKWARDS[type] : undefined) ?? `${type} from`;
+}
+
 /** Returns a span's links that lead somewhere: not to itself, each once. */
 export function tiesOf({ span, traceId }: Item): Tie[] {
   const distinct = new Map<string, SkeletonLink>();

@@ -12,7 +12,7 @@ import { Tabs } from "../ui/tabs.tsx";
 import { awaitsFirstByte, explainError, heardOf, lastSeenUs, oddityText, reasonOf } from "./details.ts";
 import { hasFailed, type Item } from "./model.ts";
 import type { OtlpAttribute, OtlpSpan } from "./otlp.ts";
-import type { Tie } from "./rows.ts";
+import { type Tie, tieText } from "./rows.ts";
 
 interface SpanPanelProps {
   readonly item: Item;
@@ -241,8 +241,8 @@ function Links({ ties, searched, onTie }: SpanPanelProps) {
           {ties.map((tie) => (
             <li key={`${tie.direction}${tie.traceId}${tie.spanId}`}>
               <span className="wf-wrap">
-                <OutsideText text={tie.type ?? "link"} max={60} /> {tie.direction === "to" ? "to" : "from"} span{" "}
-                <code>{tie.spanId.slice(0, 8)}…</code> of trace <code>{tie.traceId.slice(0, 8)}…</code>
+                <OutsideText text={tieText(tie)} max={60} /> span <code>{tie.spanId.slice(0, 8)}…</code> of trace{" "}
+                <code>{tie.traceId.slice(0, 8)}…</code>
               </span>
               <Button onClick={() => onTie(tie)}>Show in place</Button>
             </li>

@@ -8,7 +8,7 @@ import { barsOf, endOf } from "./bars.ts";
 import { detailOf, oddityText, openNote, sealNote } from "./details.ts";
 import { hasFailed, type Item } from "./model.ts";
 import type { OtlpSpan } from "./otlp.ts";
-import type { LinkRow, Row, SpanRow, Tie } from "./rows.ts";
+import { type LinkRow, type Row, type SpanRow, type Tie, tieText } from "./rows.ts";
 import { placeOf, type View } from "./scale.ts";
 
 /** Deeper rows are indented no further. */
@@ -87,7 +87,7 @@ export function SpanRowView({ row, index, top, context }: RowProps<SpanRow>) {
             data-ties=""
             className="wf-ties"
             aria-expanded={context.areTiesOpen(row.key)}
-            aria-label={`${ties.length === 1 ? "1 link" : `${ties.length} links`} of this span, in place`}
+            aria-label={`${tieWord(ties)}, in place`}
           >
             <Icon name={context.areTiesOpen(row.key) ? "down" : "right"} />
             {tieWord(ties)}
@@ -106,9 +106,7 @@ export function SpanRowView({ row, index, top, context }: RowProps<SpanRow>) {
 
 function tieWord(ties: readonly Tie[]): string {
   const [first] = ties;
-  if (ties.length !== 1 || first === undefined) return `${ties.length} links`;
-  const type = (first.type ?? "link").slice(0, 24);
-  return first.direction === "to" ? type : `${type} from`;
+  return ties.length === 1 && first !== undefined ? tieText(first).slice(0, 24) : `${ties.length} links`;
 }
 
 function Track({ item, otlp, context }: { item: Item; otlp: OtlpSpan | undefined; context: RowContext }) {
@@ -167,13 +165,12 @@ function Track({ item, otlp, context }: { item: Item; otlp: OtlpSpan | undefined
 
 export function LinkRowView({ row, index, top, context }: RowProps<LinkRow>) {
   const { tie, linked, isWhole } = row;
-  const said = tie.direction === "to" ? (tie.type ?? "linked") : `${tie.type ?? "linked"} by`;
   return (
     <div {...frameOf(row, index, top, context.activeKey)} className="wf-row is-link">
       <div className="wf-link" role="gridcell" aria-colspan={3}>
         <Icon name="link" />
         <span className="cut">
-          <OutsideText text={said} max={60} />: another trace, <code>{tie.traceId.slice(0, 8)}…</code>{" "}
+          <OutsideText text={tieText(tie)} max={60} />: another trace, <code>{tie.traceId.slice(0, 8)}…</code>{" "}
           {linked.state === "ready" && !isWhole && "at its own place in time"}
           {linked.state === "ready" && isWhole && "whole, since the linked span is not in it"}
           {linked.state === "loading" && "is being read"}
