@@ -6,6 +6,7 @@ import { sessionIndexRoute } from "../pages/session/route.ts";
 import { signInRoute } from "../pages/sign-in/route.ts";
 import { traceRoute, tracesRoute } from "../pages/trace/route.ts";
 import { turnsRoute } from "../pages/turns/route.ts";
+import { whyLatestRoute, whyRoute } from "../pages/why/route.ts";
 import { PageError, PageLoading } from "./page-states.tsx";
 import { rootRoute } from "./root-route.ts";
 import { sessionRoute } from "./session-route.ts";
@@ -14,7 +15,7 @@ const routeTree = rootRoute.addChildren([
   inboxRoute,
   signInRoute,
   turnsRoute,
-  sessionRoute.addChildren([sessionIndexRoute, tracesRoute, traceRoute]),
+  sessionRoute.addChildren([sessionIndexRoute, tracesRoute, traceRoute, whyLatestRoute, whyRoute]),
 ]);
 
 export function createAppRouter(queryClient: QueryClient) {

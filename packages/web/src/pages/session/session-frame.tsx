@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, Outlet } from "@tanstack/react-router";
+import { getRouteApi, Link, Outlet, useMatchRoute } from "@tanstack/react-router";
 import { nowQuery, sessionQuery } from "../../api/sessions.ts";
 import { useLiveSession } from "../../api/use-session-events.ts";
 import { useTitle } from "../../app/use-title.ts";
@@ -18,6 +18,7 @@ const route = getRouteApi("/sessions/$sessionId");
 export default function SessionFrame() {
   const { sessionId } = route.useParams();
   useLiveSession(sessionId);
+  const matchRoute = useMatchRoute();
   const session = useQuery(sessionQuery(sessionId));
   const now = useQuery(nowQuery(sessionId));
   const title = sessionTitle({ id: sessionId, title: session.data?.title });
@@ -64,14 +65,15 @@ export default function SessionFrame() {
           </p>
         )}
         <nav className="tabs" aria-label="Session">
-          {TABS.map(({ to, text }) => (
+          {TABS.map((tab) => (
             <Link
-              key={to}
-              to={to}
+              key={tab.to}
+              to={tab.to}
               params={{ sessionId }}
-              activeOptions={{ exact: to === "/sessions/$sessionId", includeSearch: false }}
+              activeOptions={{ exact: tab.to === "/sessions/$sessionId", includeSearch: false }}
+              {...("also" in tab && matchRoute({ to: tab.also }) !== false && { "aria-current": "page" })}
             >
-              {text}
+              {tab.text}
             </Link>
           ))}
         </nav>

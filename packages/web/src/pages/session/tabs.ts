@@ -2,4 +2,6 @@
 export const TABS = [
   { to: "/sessions/$sessionId", text: "Session" },
   { to: "/sessions/$sessionId/traces", text: "Trace" },
-] as const;
+  // The page about one message is this one, too.
+  { to: "/sessions/$sessionId/why", text: "Why", also: "/sessions/$sessionId/messages/$messageId/why" },
+] as const satisfies readonly { readonly to: string; readonly text: string; readonly also?: string }[];
