@@ -51,7 +51,7 @@ export function addUp(program: Command): void {
       shrinkHeap();
       const signInUrl = await system.signInUrl();
       if (options.json) {
-        printJson({ url: system.url, token: system.token, signInUrl });
+        printJson({ url: system.url, token: system.token, signInUrl: signInUrl ?? null });
       } else {
         print(`Valet is up.
 

@@ -35,7 +35,9 @@ const ask = (target: string, options: EgressOptions, purpose: EgressPurpose = "w
     authorization: "Basic x",
     "mf-internal": "x",
   });
-  return createEgress(options)({ url: EGRESS_URLS[purpose], method, headers, text: async () => "{}" });
+  return createEgress(options)(
+    new Request(EGRESS_URLS[purpose], { method, headers, ...(method !== "GET" && { body: "{}" }) }),
+  );
 };
 /** Nothing is read of a webhook's answer. */
 const answered = (status: number) => ({ status, contentType: null, text: "" });

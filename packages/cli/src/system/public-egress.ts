@@ -59,7 +59,8 @@ class PrivateAddressError extends Error {
 
 /** Returns what answers the Worker's requests (protocol/public-egress.ts). It never rejects for what a host does. */
 export function createEgress(options: EgressOptions): (request: EgressRequest) => Promise<EgressAnswer> {
-  return async ({ url, method, headers: given, ...request }) => {
+  return async (request) => {
+    const { url, method, headers: given } = request;
     const purpose = url === EGRESS_URLS.git ? PURPOSES.git : PURPOSES.webhook;
     const target = given.get(EGRESS_TARGET) ?? "";
     const refusal = refuseWebhookUrl(target, options.allowsPrivate);

@@ -1,5 +1,6 @@
 /** A whole local Valet: the Worker in workerd, the sandbox broker, and a scripted model if none is configured. */
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { lockDirectory, type MachineCapacity, machineCapacity, startSandboxBroker } from "@valet/sandbox";
 import type { ShippedScenario } from "@valet/scripted-model";
 import { hostOf, readTracingConfig } from "@valet/shared/tracing";
@@ -37,13 +38,16 @@ export interface SystemOptions {
   readonly workerEntry?: string | undefined;
 }
 
+/** How long the database may take for a sign-in link, in ms. */
+const SIGN_IN_MS = 5000;
+
 export interface System extends Connection {
   /** The limits for sandboxes. */
   readonly capacity: MachineCapacity;
   /** Whether a scripted model stands in for a real one. */
   readonly isScripted: boolean;
-  /** Returns a new link that signs a browser in to the page, once. */
-  signInUrl(): Promise<string>;
+  /** Returns a new link that signs a browser in to the page, once; `undefined` if the database does not answer in time. Never rejects. */
+  signInUrl(): Promise<string | undefined>;
   /** Resolves with the error when the Worker crashes and cannot be restarted. */
   readonly failed: Promise<Error>;
   /** Stops everything that was started. Idempotent. */
@@ -127,7 +131,9 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     writeConnection(state, { url, token, brokerUrl: broker.url, uses: usesOf(model, env) });
     const isScripted = model.scripted !== undefined;
     // Asked anew each time: a restart of the Worker gives its database another client.
-    const signInUrl = async () => newSignInUrl(await worker.database(), url, token);
+    // A request to a Worker that crashes meanwhile may never end.
+    const link = async () => newSignInUrl(await worker.database(), url, token);
+    const signInUrl = () => Promise.race([link().catch(() => undefined), sleep(SIGN_IN_MS, undefined, { ref: false })]);
     return { url, token, capacity, isScripted, signInUrl, failed: failure.promise, stop };
   } catch (error) {
     await stop();
