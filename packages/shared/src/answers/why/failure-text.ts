@@ -146,6 +146,12 @@ export function remedyOf(cause: ErrorType, chain: readonly WhySpan[], failure: F
   return [remedy, ...about].join(" ");
 }
 
+/** Returns what to do while Valet itself tries again, which the remedy must not ask for then. `null` if nothing else is to be done. */
+export function remedyMeanwhile(remedy: string | null): string | null {
+  const rest = remedy?.replace(/^Try again(?:: [^.]*)?\.\s*/, "").replace(/[,;] then try again\./, ".");
+  return rest === undefined || rest === "" ? null : rest;
+}
+
 /** What remedies are about: the beginning of the error types, the attribute, its name. */
 const ABOUT: readonly (readonly [string, string, string])[] = [
   ["git_", "vcs.repository.url.full", "The repository"],

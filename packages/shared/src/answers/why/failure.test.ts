@@ -342,7 +342,10 @@ describe("a message that has not ended", () => {
     const message = story.message("m1", { at: 0 });
     story.attempt(message, { at: 10, to: 5000, outcome: "lost", error: "runner_lost" });
     story.attempt(message, { at: 9000 });
-    expect(whyFailed(story, message)).toMatchObject({ type: "runner_lost", outcome: "lost" });
+    const failure = whyFailed(story, message);
+    expect(failure).toMatchObject({ type: "runner_lost", outcome: "lost" });
+    // Valet tries again by itself.
+    expect(failure.remedy).toBe("If it recurs, the sandbox may be out of memory.");
   });
 
   test("and works as it should has no failure, and one that ended well neither", () => {

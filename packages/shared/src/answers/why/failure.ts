@@ -4,7 +4,7 @@
 import type { Evidence, WhyFailure } from "../../protocol/why.ts";
 import { type ErrorType, knownErrorType, type Outcome } from "../../spans.ts";
 import { causeChain, cuts, hasFailed, isSessionEnd, reasonOf } from "./cause-chain.ts";
-import { type Cause, clauseOf, ENDED, happened, noteOf, remedyOf } from "./failure-text.ts";
+import { type Cause, clauseOf, ENDED, happened, noteOf, remedyMeanwhile, remedyOf } from "./failure-text.ts";
 import { jobSpans, SpanIndex } from "./span-index.ts";
 import type { WhyInput, WhyJob, WhySpan } from "./spans.ts";
 import { capitalized } from "./text.ts";
@@ -110,7 +110,7 @@ function unfinished(index: SpanIndex, job: WhyJob, span: WhySpan): WhyFailure | 
     sentence: `The ${job.kind} has not ended: ${clause}, and ${meanwhile}.`,
     cause: first === undefined ? null : { type: first.type, sentence: `${capitalized(clause)}.` },
     evidence: evidenceOf(index, chain),
-    remedy: remedyOf(first?.type ?? type, chain, job.failure),
+    remedy: remedyMeanwhile(remedyOf(first?.type ?? type, chain, job.failure)),
   };
 }
 
