@@ -17,6 +17,8 @@ import { type Tie, tieText } from "./rows.ts";
 interface SpanPanelProps {
   readonly item: Item;
   readonly otlp: OtlpSpan | undefined;
+  /** Whether its attributes could not be read. */
+  readonly hasFailed: boolean;
   readonly nowMs: number;
   /** Its links, and those to it. */
   readonly ties: readonly Tie[];
@@ -42,6 +44,13 @@ export function SpanPanel(props: SpanPanelProps) {
   const error = explainError(reason);
   const attributes = Array.from(otlp?.attributes ?? [], ([key, value]) => ({ key, value })).sort((a, b) =>
     a.key < b.key ? -1 : 1,
+  );
+  const unknown = (
+    <p className="m2 wf-none">
+      {props.hasFailed
+        ? "The span could not be read. It is tried again when it is selected."
+        : "The span is being read."}
+    </p>
   );
   return (
     <aside className="wf-side" aria-labelledby={heading}>
@@ -81,15 +90,15 @@ export function SpanPanel(props: SpanPanelProps) {
           {
             value: "attributes",
             text: "Attributes",
-            content: <Attributes attributes={attributes} isKnown={otlp !== undefined} />,
+            content: otlp === undefined ? unknown : <Attributes attributes={attributes} />,
           },
           {
             value: "events",
             text: <Counted word="Events" count={otlp?.events.length} />,
-            content: <Events otlp={otlp} startUs={span.startUs} />,
+            content: otlp === undefined ? unknown : <Events otlp={otlp} startUs={span.startUs} />,
           },
           { value: "links", text: <Counted word="Links" count={ties.length} />, content: <Links {...props} /> },
-          { value: "otlp", text: "OTLP", content: <Raw otlp={otlp} /> },
+          { value: "otlp", text: "OTLP", content: otlp === undefined ? unknown : <Raw otlp={otlp} /> },
         ]}
       />
     </aside>
@@ -156,14 +165,7 @@ function Facts({ item, otlp, nowMs }: Pick<SpanPanelProps, "item" | "otlp" | "no
   );
 }
 
-function Attributes({
-  attributes,
-  isKnown,
-}: {
-  readonly attributes: readonly OtlpAttribute[];
-  readonly isKnown: boolean;
-}) {
-  if (!isKnown) return <p className="m2 wf-none">They are being read.</p>;
+function Attributes({ attributes }: { readonly attributes: readonly OtlpAttribute[] }) {
   if (attributes.length === 0) return <p className="m2 wf-none">This span has none.</p>;
   const all = attributes.map(({ key, value }) => `${key}=${value}`).join("\n");
   return (
@@ -211,10 +213,8 @@ function CopyIcon({ text, name }: { readonly text: string; readonly name: string
   );
 }
 
-function Events({ otlp, startUs }: { readonly otlp: OtlpSpan | undefined; readonly startUs: number }) {
-  const events = otlp?.events ?? [];
-  if (events.length === 0)
-    return <p className="m2 wf-none">{otlp === undefined ? "They are being read." : "This span has none."}</p>;
+function Events({ otlp: { events }, startUs }: { readonly otlp: OtlpSpan; readonly startUs: number }) {
+  if (events.length === 0) return <p className="m2 wf-none">This span has none.</p>;
   return (
     <ol className="wf-events">
       {events.map((event, at) => (
@@ -257,8 +257,7 @@ function Links({ ties, searched, onTie }: SpanPanelProps) {
   );
 }
 
-function Raw({ otlp }: { readonly otlp: OtlpSpan | undefined }) {
-  if (otlp === undefined) return <p className="m2 wf-none">It is being read.</p>;
+function Raw({ otlp }: { readonly otlp: OtlpSpan }) {
   const text = JSON.stringify(otlp.raw, null, 2);
   const download = () => {
     const url = URL.createObjectURL(new Blob([text], { type: "application/json" }));

@@ -1,5 +1,5 @@
 import { useQueries, useQuery } from "@tanstack/react-query";
-import { useMemo } from "react";
+import { useCallback, useMemo } from "react";
 import { otlpQuery, spanQuery } from "../api/traces.ts";
 import type { Item, Model } from "./model.ts";
 import { type OtlpSpan, readOtlp } from "./otlp.ts";
@@ -11,7 +11,12 @@ const MAX_SINGLE = 24;
 /** How often the attributes of open spans are read again, ms. */
 const OPEN_MS = 3_000;
 
-export type Details = (item: Item) => OtlpSpan | undefined;
+export interface Details {
+  /** Stays the same as long as its answers do. */
+  readonly of: (item: Item) => OtlpSpan | undefined;
+  /** Whether the attributes of the selected span could not be read. */
+  readonly hasFailed: boolean;
+}
 
 /**
  * The attributes of spans.
@@ -41,15 +46,22 @@ export function useDetails(
     queries: wanted.map(({ traceId, span }) =>
       spanQuery(sessionId, traceId, span.spanId, span.endUs === undefined ? OPEN_MS : false),
     ),
-    combine: (results) => results.map(({ data }) => data),
+    combine: (results) => ({ data: results.map(({ data }) => data), hasFailed: results[0]?.isError === true }),
   });
+  const { data } = singles;
   const ofSingles = useMemo(() => {
     const found = new Map<string, OtlpSpan>();
-    for (const groups of singles) for (const [id, span] of readOtlp(groups ?? [])) found.set(id, span);
+    for (const groups of data) for (const [id, span] of readOtlp(groups ?? [])) found.set(id, span);
     return found;
-  }, [singles]);
-  return (item) => {
-    const { spanId } = item.span;
-    return ofSingles.get(spanId) ?? (item.traceId === model?.traceId ? ofWhole.get(spanId) : undefined);
-  };
+  }, [data]);
+  const traceId = model?.traceId;
+  const of = useCallback(
+    (item: Item) => {
+      const { spanId } = item.span;
+      return ofSingles.get(spanId) ?? (item.traceId === traceId ? ofWhole.get(spanId) : undefined);
+    },
+    [ofSingles, ofWhole, traceId],
+  );
+  const isFirst = selected !== undefined && wanted[0] === selected;
+  return { of, hasFailed: isFirst && singles.hasFailed };
 }

@@ -1,4 +1,5 @@
 /** The rows of the waterfall. Clicks are heard by the tree: see `waterfall.tsx`. */
+import { memo } from "react";
 import { formatAge } from "../format/duration.ts";
 import { Duration } from "../ui/figure.tsx";
 import { Icon } from "../ui/icons.tsx";
@@ -56,7 +57,7 @@ function frameOf(row: Row, index: number, top: number, activeKey: string | undef
   } as const;
 }
 
-export function SpanRowView({ row, index, top, context }: RowProps<SpanRow>) {
+export const SpanRowView = memo(function SpanRowView({ row, index, top, context }: RowProps<SpanRow>) {
   const { item, isExpanded } = row;
   const { span, kind } = item;
   const otlp = context.detailsOf(item);
@@ -102,7 +103,7 @@ export function SpanRowView({ row, index, top, context }: RowProps<SpanRow>) {
       </div>
     </div>
   );
-}
+});
 
 function tieWord(ties: readonly Tie[]): string {
   const [first] = ties;

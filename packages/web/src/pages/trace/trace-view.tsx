@@ -18,6 +18,7 @@ import { useDetails } from "../../waterfall/use-details.ts";
 import { useTop } from "../../waterfall/use-top.ts";
 import type { Traces } from "../../waterfall/use-traces.ts";
 import { Waterfall } from "../../waterfall/waterfall.tsx";
+import type { RowContext } from "../../waterfall/waterfall-row.tsx";
 import { backendUrl } from "./backend-url.ts";
 import { useSearch } from "./use-search.ts";
 
@@ -86,10 +87,30 @@ export function TraceView(props: TraceViewProps) {
   const active = activeKey === undefined ? undefined : rows[indexOf.get(activeKey) ?? -1];
   const selected = active?.type === "span" ? active.item : undefined;
   const search = useSearch(sessionId, model, props.initialText, props.onText);
-  const detailsOf = useDetails(sessionId, model, shown, selected);
+  const details = useDetails(sessionId, model, shown, selected);
 
   const bounds = useMemo(() => boundsOf(model, rows, nowUs), [model, rows, nowUs]);
-  const view = zoom === undefined ? bounds : followed(zoom, isFollowing, bounds);
+  const view = useMemo(
+    () => (zoom === undefined ? bounds : followed(zoom, isFollowing, bounds)),
+    [zoom, isFollowing, bounds],
+  );
+
+  const detailsOf = details.of;
+  const { matches } = search;
+  // The rows are drawn anew only when this changes.
+  const context = useMemo(
+    (): RowContext => ({
+      view,
+      nowUs,
+      isCriticalShown,
+      activeKey,
+      matches,
+      detailsOf,
+      tiesOf: tiesOfItem,
+      areTiesOpen: (key) => opened.has(key),
+    }),
+    [view, nowUs, isCriticalShown, activeKey, matches, detailsOf, tiesOfItem, opened],
+  );
 
   useEffect(() => {
     const own = activeKey !== undefined && /^[0-9a-f]{16}$/.test(activeKey) ? activeKey : undefined;
@@ -258,16 +279,7 @@ export function TraceView(props: TraceViewProps) {
           tree={tree}
           rows={rows}
           indexOf={indexOf}
-          context={{
-            view,
-            nowUs,
-            isCriticalShown,
-            activeKey,
-            matches: search.matches,
-            detailsOf,
-            tiesOf: tiesOfItem,
-            areTiesOpen: (key) => opened.has(key),
-          }}
+          context={context}
           bounds={bounds}
           originUs={model.startUs}
           onView={onView}
@@ -310,7 +322,8 @@ export function TraceView(props: TraceViewProps) {
           <SpanPanel
             key={`${selected.traceId}:${selected.span.spanId}`}
             item={selected}
-            otlp={detailsOf(selected)}
+            otlp={details.of(selected)}
+            hasFailed={details.hasFailed}
             nowMs={nowUs / 1000}
             ties={tiesOfItem(selected)}
             searched={searched}
