@@ -39,6 +39,9 @@ export function drawBars(surface: Surface, lane: Lane, bars: readonly Bar[], vie
   drawLabels(surface, lane, bars, foldsOf(view));
 }
 
+/** From this width on, a frame around a bar that failed leaves something of it, px. */
+const MIN_RING_PX = 5;
+
 function drawBar(surface: Surface, lane: Lane, bar: Bar): void {
   const { context, palette, scale } = surface;
   const { item } = bar;
@@ -70,7 +73,11 @@ function drawBar(surface: Surface, lane: Lane, bar: Bar): void {
     context.roundRect(x, bar.y, width, bar.height, Math.min(2, width / 2));
     context.fill();
   }
-  if (item.state === "failed") {
+  if (item.state === "failed" && width < MIN_RING_PX) {
+    // Frames of many narrow bars would hide them.
+    context.fillStyle = palette.failed;
+    context.fillRect(x, bar.y + bar.height - 4, width, 4);
+  } else if (item.state === "failed") {
     context.strokeStyle = palette.failed;
     context.lineWidth = 1.5;
     context.setLineDash([]);

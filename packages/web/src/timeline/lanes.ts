@@ -55,7 +55,10 @@ const REASON_WORDS: Readonly<Record<Schemas["QueuedNow"]["reason"] & string, str
   capacity: "capacity",
 };
 
-export function queueLane(turns: readonly Turn[], queued: readonly Schemas["QueuedNow"][]): Lane {
+export function queueLane(
+  turns: readonly Turn[],
+  queued: readonly Pick<Schemas["QueuedNow"], "id" | "reason" | "since">[],
+): Lane {
   const ended = turns.flatMap(({ record, startMs, messageId, id }): Omit<Item, "row">[] => {
     if (record === undefined || record.queue_wait_ms <= 0) return [];
     const reasons = record.queue_reasons

@@ -159,7 +159,7 @@ describe("a session", () => {
       cost_usd: 0.25,
     }),
   ];
-  const now = { running: [], queue: [], cost_usd: 0.75, at: iso(T0 + 36e5 * 10) };
+  const now = { running: [], queue: [] };
   const model = modelOf(known([traceOf([turn, chat, wait, left, right])], turns), session, now, []);
   const lane = (id: string) => model.lanes.find((each) => each.id === id);
 

@@ -54,7 +54,11 @@ export interface Model {
 }
 
 type Session = Pick<Schemas["SessionView"], "status" | "generation" | "createdAt">;
-type Now = Pick<Schemas["NowView"], "running" | "queue" | "cost_usd" | "at">;
+/** Of what runs and waits now, what does not change while it does. */
+interface Now {
+  readonly running: readonly Pick<Schemas["RunNow"], "id" | "channel" | "attempt" | "dispatchedAt">[];
+  readonly queue: readonly Pick<Schemas["QueuedNow"], "id" | "reason" | "since">[];
+}
 
 export function modelOf(known: Known, session: Session, now: Now | undefined, children: readonly KnownChild[]): Model {
   const turns = turnsOf(known.records, now?.running ?? [], known.traceOf);
@@ -80,7 +84,7 @@ export function modelOf(known: Known, session: Session, now: Now | undefined, ch
     lanes,
     turns,
     stems: tokenStems(turns),
-    costs: costSteps(turns, startMs, now),
+    costs: costSteps(turns, startMs),
     lifecycle,
     work: closedTime(items),
     openSinceMs: firstOpen(items),

@@ -76,7 +76,7 @@ function TraceLink({ lane, item, sessionId }: PanelProps) {
   if (to === false) return null;
   return (
     <Link {...to} className={buttonClass()}>
-      Open in trace <Kbd keys="t" />
+      Open in trace <Kbd keys="T" />
     </Link>
   );
 }

@@ -208,7 +208,7 @@ function Lanes({
               />
             ))}
           <TokensRow view={view} model={model} />
-          <CostRow {...common} isPartial={now?.isCostPartial ?? false} />
+          <CostRow {...common} totalUsd={now?.cost_usd ?? null} isPartial={now?.isCostPartial ?? false} />
           <Folds {...common} />
         </div>
         {data.hiddenChildren > 0 && <p className="tl-more">{data.hiddenChildren} more child sessions are not shown.</p>}

@@ -23,7 +23,7 @@ export interface Turn {
 /** @param traceOf the trace of a running message, if it is known */
 export function turnsOf(
   records: readonly Schemas["TurnRecord"][],
-  running: readonly Schemas["RunNow"][],
+  running: readonly Pick<Schemas["RunNow"], "id" | "channel" | "attempt" | "dispatchedAt">[],
   traceOf: (messageId: string) => string | undefined,
 ): Turn[] {
   const ended = records.map((record): Omit<Turn, "number"> => {

@@ -4,6 +4,7 @@ import { formatMoney, formatTokens } from "../format/figures.ts";
 import { drawCosts, drawStems, type Surface, surfaceOf } from "./draw.ts";
 import type { Model } from "./model.ts";
 import { usePalette } from "./palette.ts";
+import { stepsUntilNow } from "./usage.ts";
 import type { View } from "./view.ts";
 
 interface UsageRowProps {
@@ -36,8 +37,15 @@ export function TokensRow({ model: { stems }, view }: Omit<UsageRowProps, "nowMs
   );
 }
 
-/** @param isPartial whether some cost is not known */
-export function CostRow({ model: { costs }, view, nowMs, isPartial }: UsageRowProps & { readonly isPartial: boolean }) {
+interface CostRowProps extends UsageRowProps {
+  /** What the session has cost, with what runs; `null` if it is not known. */
+  readonly totalUsd: number | null;
+  /** Whether some cost is not known. */
+  readonly isPartial: boolean;
+}
+
+export function CostRow({ model, view, nowMs, totalUsd, isPartial }: CostRowProps) {
+  const costs = stepsUntilNow(model.costs, totalUsd, model.startMs, nowMs);
   const last = costs.at(-1);
   if (last === undefined) return null;
   const text = formatMoney(last.usd, isPartial);

@@ -1,5 +1,4 @@
 /** Tokens and money on the axis of time, from the records of turns. Pure. */
-import type { Schemas } from "../api/client.ts";
 import type { CostStep, TokenStem } from "./items.ts";
 import type { Turn } from "./turns.ts";
 
@@ -15,36 +14,37 @@ export function tokenStems(turns: readonly Turn[]): TokenStem[] {
     .sort((a, b) => a.atMs - b.atMs);
 }
 
-/**
- * Returns the cost from each moment on. It begins with 0 at `startMs` and rises at the end of each turn whose cost is known.
- * @param now what the session has cost by now, with what runs; it is the last step if it is known
- */
-export function costSteps(
-  turns: readonly Turn[],
-  startMs: number,
-  now: Pick<Schemas["NowView"], "cost_usd" | "at"> | undefined,
-): CostStep[] {
+/** Returns the cost from each moment on: it rises from 0 at `startMs` at the end of each turn whose cost is known. Empty if none is. */
+export function costSteps(turns: readonly Turn[], startMs: number): CostStep[] {
   const known = turns
     .flatMap(({ record, endMs }) => {
       const usd = record?.cost_usd ?? null;
-      return usd === null || endMs === undefined || usd === 0 ? [] : [{ atMs: endMs, usd }];
+      return usd === null || endMs === undefined ? [] : [{ atMs: endMs, usd }];
     })
     .sort((a, b) => a.atMs - b.atMs);
-  const total = now?.cost_usd ?? null;
-  if (known.length === 0 && total === null) return [];
-  const steps: { atMs: number; usd: number }[] = [{ atMs: startMs, usd: 0 }];
+  if (known.length === 0) return [];
+  const steps: CostStep[] = [{ atMs: startMs, usd: 0 }];
   let sum = 0;
   for (const { atMs, usd } of known) {
     sum += usd;
-    const last = steps.at(-1) as CostStep;
-    if (last.atMs === atMs) steps[steps.length - 1] = { atMs, usd: sum };
-    else steps.push({ atMs: Math.max(atMs, last.atMs), usd: sum });
-  }
-  // What runs has cost something already; sums of fractions differ in their last digits.
-  if (now !== undefined && total !== null && total > sum * 1.000001) {
-    steps.push({ atMs: Math.max(Date.parse(now.at), (steps.at(-1) as CostStep).atMs), usd: total });
+    steps.push({ atMs, usd: sum });
   }
   return steps;
+}
+
+/**
+ * Returns the steps until now.
+ * @param totalUsd what the session has cost, with what runs; `null` if it is not known. Sums of fractions differ in their last digits
+ */
+export function stepsUntilNow(
+  steps: readonly CostStep[],
+  totalUsd: number | null,
+  startMs: number,
+  nowMs: number,
+): readonly CostStep[] {
+  const last = steps.at(-1)?.usd ?? 0;
+  if (totalUsd === null || (steps.length > 0 && totalUsd <= last * 1.000001)) return steps;
+  return [...(steps.length === 0 ? [{ atMs: startMs, usd: 0 }] : steps), { atMs: nowMs, usd: totalUsd }];
 }
 
 /** Returns the largest of the stems of each pixel, so that there are no more than pixels. @param stems in order of time */

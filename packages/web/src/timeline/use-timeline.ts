@@ -27,8 +27,8 @@ export interface TimelineData {
 export function useTimeline(sessionId: string): TimelineData {
   const feed = useFeed(sessionId);
   const state = useSyncExternalStore(feed.subscribe, feed.read);
-  const session = useQuery(sessionQuery(sessionId)).data;
-  const now = useQuery(nowQuery(sessionId)).data;
+  const session = useParts(useQuery(sessionQuery(sessionId)).data, sessionParts);
+  const now = useParts(useQuery(nowQuery(sessionId)).data, nowParts);
   const children = useChildren(sessionId);
   const model = useMemo(() => {
     if (session === undefined) return undefined;
@@ -48,6 +48,25 @@ export function useTimeline(sessionId: string): TimelineData {
     want: feed.want,
     retry: feed.retry,
   };
+}
+
+/** Of the session, what the model is made of. */
+function sessionParts({ status, generation, createdAt }: Schemas["SessionView"]) {
+  return { status, generation, createdAt };
+}
+
+/** Of now, what the model is made of: without ages, which differ in each answer. */
+function nowParts({ running, queue }: Schemas["NowView"]) {
+  return {
+    running: running.map(({ id, channel, attempt, dispatchedAt }) => ({ id, channel, attempt, dispatchedAt })),
+    queue: queue.map(({ id, reason, since }) => ({ id, reason, since })),
+  };
+}
+
+/** Returns parts of an answer: the same ones until one of them changes, since the model of a long session takes time to make. */
+function useParts<Whole, Parts>(whole: Whole | undefined, partsOf: (whole: Whole) => Parts): Parts | undefined {
+  const key = whole === undefined ? undefined : JSON.stringify(partsOf(whole));
+  return useMemo(() => (key === undefined ? undefined : (JSON.parse(key) as Parts)), [key]);
 }
 
 function makeFeed(id: string): TimelineFeed {
