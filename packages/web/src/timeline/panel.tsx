@@ -44,6 +44,15 @@ export function Panel(props: PanelProps) {
         <div className="acts0 mt-2">
           <TraceLink {...props} />
           <Button onClick={onZoom}>Zoom to it</Button>
+          {item.messageId !== undefined && lane.kind !== "child" && (
+            <Link
+              to="/sessions/$sessionId/messages/$messageId/why"
+              params={{ sessionId: props.sessionId, messageId: item.messageId }}
+              className={buttonClass("quiet")}
+            >
+              Why so long
+            </Link>
+          )}
         </div>
       </div>
       <dl className="tl-facts">
