@@ -289,15 +289,17 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       ownerId: state.record.ownerId,
       view: tracing.captureContent ? view() : viewWithoutContent(view()),
     }),
+    status: () => state.record.state,
+    sentence: (turn) => notices.sentence(turn),
     onWritten: (written) => notices.projected(written),
   });
   const notices = new Notices({
     ...durable,
     db: env.DB,
     keys: new CredentialKeys(credentialKeys, brokerConfig.secret),
-    why: (jobId) => {
+    why: async (jobId) => {
       const job = jobs.job(jobId);
-      return job && whyAnswer.sentence(job);
+      return job && (await whyAnswer.of(job)).sentence;
     },
     post: (posting) => post(env, posting),
   });

@@ -16,6 +16,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   attention,
   turnChanges,
   notices,
+  statuses,
 ];
 
 /**
@@ -314,5 +315,14 @@ function notices(sql: SqlStorage): void {
   sql.exec(`
     CREATE TABLE notices (one INTEGER PRIMARY KEY CHECK (one = 1), told TEXT NOT NULL);
     ALTER TABLE projected_turns ADD COLUMN is_end INTEGER NOT NULL DEFAULT 0;
+  `);
+}
+
+/** Version 14: each status that the session takes waits in order with the turns, until D1 has had it. Such a row has no record. */
+function statuses(sql: SqlStorage): void {
+  sql.exec(`
+    ALTER TABLE projected_session ADD COLUMN status TEXT;
+    ALTER TABLE projected_turns ADD COLUMN status TEXT;
+    ALTER TABLE projected_turns ADD COLUMN at_ms INTEGER;
   `);
 }

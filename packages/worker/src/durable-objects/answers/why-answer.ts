@@ -37,14 +37,6 @@ export class WhyAnswer {
     return why({ job: jobOf(row, sessionId()), turns, spans: [...own, ...spans], others, nowMs });
   }
 
-  /** Returns the answer's sentence, of what the session itself knows. */
-  sentence(row: JobRow): string {
-    const { sessionId } = this.#options;
-    const spans = this.#spans.of(row, this.#spans.reading(BOUNDS));
-    const turns = this.#spans.turns(row, spans);
-    return why({ job: jobOf(row, sessionId()), turns, spans, nowMs: this.#nowMs(row) }).sentence;
-  }
-
   /** Tells another session of the family what it asks. */
   forFamily(request: FamilySpansRequest): FamilySpans {
     const { sessionId, jobs } = this.#options;

@@ -15,11 +15,19 @@ export function turnEnded(view: SessionView, turn: TurnRecord, text: string): We
   return TurnEndedEvent.parse({ type: "turn.ended", timestamp: turn.ended_at, data });
 }
 
-/** @param previous what was told before; `undefined` if nothing was */
-export function stateChanged(view: SessionView, previous: SessionStatus | undefined, at: string): WebhookEvent {
+/** A status that the session took. It may have taken another since. */
+export interface StatusChange {
+  readonly status: SessionStatus;
+  /** What was told before; `undefined` if nothing was. */
+  readonly previous: SessionStatus | undefined;
+  /** ISO 8601. */
+  readonly at: string;
+}
+
+export function stateChanged(view: SessionView, { status, previous, at }: StatusChange): WebhookEvent {
   const was = previous === undefined ? "" : ` It was \`${previous}\` before.`;
-  const text = `The session is \`${view.status}\`.${was}`;
-  const data = { ...ofSession(view), text, status: view.status, previous: previous ?? null };
+  const text = `The session is \`${status}\`.${was}`;
+  const data = { ...ofSession(view), text, status, previous: previous ?? null };
   return SessionStateEvent.parse({ type: "session.state", timestamp: at, data });
 }
 

@@ -27,6 +27,8 @@ class World {
   nowMs = 1_800_000_000_000;
   status: SessionStatus = "running";
   turns = 0;
+  /** Each status that the session took, and each turn that ended. */
+  readonly happened: string[] = [];
   pending: Pending[] = [];
   /** What the endpoint has received, whether it took it or not. */
   readonly got: { readonly id: string; readonly body: string; readonly isTaken: boolean }[] = [];
@@ -66,7 +68,7 @@ class World {
         open: async () => ({ current: "whsec_x" }),
         isCurrent: async () => true,
       } as unknown as WebhookKeys,
-      why: (jobId) => `Why ${jobId}.`,
+      why: async (jobId) => `Why ${jobId}.`,
       post: (posting) => this.#post(posting),
     });
     this.#outbox = new ProjectionOutbox({
@@ -76,6 +78,8 @@ class World {
         ownerId: "own",
         view: { id: "ses", status: this.status, updatedAt: "", createdAt: "" } as SessionView,
       }),
+      status: () => this.status,
+      sentence: (turn) => notices.sentence(turn),
       onWritten: (written) => notices.projected(written),
     });
     timers.handle({ ...this.#outbox.timerHandlers, ...notices.timerHandlers });
@@ -90,6 +94,7 @@ class World {
   endTurn(): void {
     const record = { ...TURN, session_id: "ses", attempt_id: `att_${this.turns}`, message_ids: [`msg_${this.turns}`] };
     this.turns++;
+    this.happened.push(...record.message_ids);
     this.#transactions.run(() => this.#outbox.addTurn(record));
   }
 
@@ -102,6 +107,7 @@ class World {
   }
 
   setStatus(status: SessionStatus): void {
+    if (status !== this.status) this.happened.push(status);
     this.status = status;
     this.#transactions.run(() => this.#outbox.sessionChanged());
   }
@@ -180,7 +186,7 @@ const step: fc.Arbitrary<(world: World) => unknown> = fc.oneof(
   fc.constant((world: World) => world.live()),
 );
 
-test("each turn has events of one id, in order, and the states form a chain to the last, whenever the object dies", async () => {
+test("each turn and each state has one event, in the order in which they came about, whenever the object dies", async () => {
   await inStorage((storage) =>
     fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 120, size: "max" }), async (steps) => {
@@ -207,7 +213,15 @@ test("each turn has events of one id, in order, and the states form a chain to t
           expect(previous).toBe(states[index - 1]?.status ?? null);
           expect(status).not.toBe(previous);
         });
-        expect(states.at(-1)?.status).toBe(world.status);
+        const came = events.map((event) =>
+          event.type === "turn.ended"
+            ? event.data.turn.message_ids[0]
+            : event.type === "session.state" && event.data.status,
+        );
+        expect(came).toEqual(["running", ...world.happened]);
+        for (const event of events) {
+          if (event.type === "turn.ended") expect(event.data.text).toBe(`Why ${event.data.turn.message_ids[0]}.`);
+        }
         for (const id of order) expect(world.got.some((each) => each.id === id && each.isTaken)).toBe(true);
       }),
       { numRuns: 500 },

@@ -5,11 +5,14 @@ import {
   WebhookEvent as WebhookEventSchema,
   type WebhookEventType,
 } from "@valet/shared/protocol/webhooks";
+import { contextHeaders, extractFromHeaders } from "@valet/shared/tracing";
 import { Webhook } from "standardwebhooks";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
 import type { FakeRunner } from "../../../test/fake-runner.ts";
+import { requestOf, sessionIn, working } from "../../../test/family.ts";
+import { RunnerSpans } from "../../../test/runner-spans.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 import { parseConfig } from "../../config.ts";
 import { addWebhook, enableWebhook, listWebhooks, removeWebhook } from "../../database/webhooks.ts";
@@ -137,6 +140,34 @@ test("each endpoint receives the end of a turn once, with the sentence of why", 
   await projected(session);
   expect(await waiting(session)).toEqual([]);
   expect(receiver.turns).toHaveLength(2);
+});
+
+test("a turn's sentence has what became of its child session", async () => {
+  await receiver.add(["turn.ended"]);
+  const { session: parent, runner } = await start();
+  const spans = new RunnerSpans(parent);
+  const id = await parent.send("go");
+  const dispatch = await runner.accept();
+  const turn = spans.open("valet.turn", extractFromHeaders({ traceparent: dispatch.traceparent }), Date.now());
+  const tool = spans.add("execute_tool spawn_session", turn.context, Date.now(), Date.now() + 1);
+  await spans.sendTo(runner);
+  const request = requestOf({ action: "spawn", prompt: "count" }, dispatch.attemptId);
+  runner.send({ ...request, ...contextHeaders(tool) });
+  const { answer } = await runner.next("child-session-response");
+  turn.end(Date.now());
+  await spans.sendTo(runner);
+  const child = TestSession.of(sessionIn(answer));
+  sessions.push(child);
+  const work = await working(child);
+  await work.runner.end(work.attemptId, { outcome: "error", errorType: "model_unknown" });
+  await eventually(async () =>
+    expect(valueIn(await child.stub.messages()).messages[0]).toMatchObject({ status: "done" }),
+  );
+  await runner.end(dispatch.attemptId);
+  const ofTurn = () =>
+    receiver.got.find(({ event }) => event.type === "turn.ended" && event.data.turn.message_ids[0] === id);
+  await eventually(() => expect(ofTurn()).toBeDefined());
+  expect(ofTurn()?.event.data.text).toContain(`its child session \`${child.id}\` failed, because of \`model_unknown\``);
 });
 
 test("each status is delivered once, in order, with the previous one", async () => {

@@ -13,6 +13,7 @@ import { recordDelivered, recordFailure, type Subscription } from "../../databas
 import { failureOf, type Posted, type Posting } from "../../webhooks/post.ts";
 import { KEY_REMOVED, secretsAt } from "../../webhooks/secrets.ts";
 import { type DurableCall, type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
+import type { Happened } from "../core/happened.ts";
 import { newId } from "../core/ids.ts";
 import { isoTime } from "../core/iso-time.ts";
 import type { TimerHandlers } from "../core/timers.ts";
@@ -32,14 +33,14 @@ const GONE = 410;
 /** What D1 now has of the session, and which endpoints listen. */
 export interface Projected {
   readonly view: SessionView;
-  /** The turns that have ended, oldest first. */
-  readonly ended: readonly TurnRecord[];
+  /** The turns that have ended, and the statuses that the session took, oldest first. */
+  readonly happened: readonly Happened[];
   readonly subscriptions: readonly Subscription[];
 }
 
 export interface NoticesOptions extends DurableCallOptions, EndpointsOptions {
   /** Returns the sentence of `why` for a message or a workflow. */
-  readonly why: (jobId: string) => string | undefined;
+  readonly why: (jobId: string) => Promise<string | undefined>;
   readonly post: (posting: Posting) => Promise<Posted>;
 }
 
@@ -52,7 +53,7 @@ interface Notice {
   readonly body: string;
 }
 
-type Told = { readonly status?: SessionStatus; readonly attention: string };
+type Told = { readonly status?: SessionStatus | undefined; readonly attention: string };
 
 export class Notices {
   readonly #options: NoticesOptions;
@@ -81,19 +82,36 @@ export class Notices {
   }
 
   /** Stores the events that follow. Called in the transaction that records that D1 has this. */
-  projected({ view, ended, subscriptions }: Projected): void {
-    const { now } = this.#options;
+  projected({ view, happened, subscriptions }: Projected): void {
     const before = this.#told();
-    const told = { status: view.status, attention: attentionKey(view.attention) };
-    if (told.status !== before.status || told.attention !== before.attention) this.#tell(told);
-    if (subscriptions.length === 0) return;
-    const at = isoTime(now());
-    for (const turn of ended) this.#add(subscriptions, "turn.ended", () => turnEnded(view, turn, this.#textOf(turn)));
-    if (told.status !== before.status) {
-      this.#add(subscriptions, "session.state", () => stateChanged(view, before.status, at));
+    let { status } = before;
+    for (const each of happened) {
+      if ("turn" in each) {
+        const { turn, sentence = plainSentence(turn) } = each;
+        this.#add(subscriptions, "turn.ended", () => turnEnded(view, turn, sentence));
+      } else if (each.status !== status) {
+        const change = { status: each.status, previous: status, at: isoTime(each.atMs) };
+        this.#add(subscriptions, "session.state", () => stateChanged(view, change));
+        status = each.status;
+      }
     }
-    if (told.attention !== before.attention) {
+    const attention = attentionKey(view.attention);
+    if (attention !== before.attention) {
+      const at = isoTime(this.#options.now());
       this.#add(subscriptions, "session.attention", () => attentionChanged(view, view.attention, at));
+    }
+    if (status !== before.status || attention !== before.attention) this.#tell({ status, attention });
+  }
+
+  /** Returns the sentence of a turn. Never rejects: an event is sent even if its sentence cannot be made. */
+  async sentence(turn: TurnRecord): Promise<string> {
+    const { why, report } = this.#options;
+    const [jobId = ""] = turn.message_ids;
+    try {
+      return (await why(jobId)) ?? plainSentence(turn);
+    } catch (error) {
+      report(error);
+      return plainSentence(turn);
     }
   }
 
@@ -102,17 +120,6 @@ export class Notices {
     if (listening.length === 0) return;
     const notice = { id: newId("evt"), atMs: this.#options.now(), body: JSON.stringify(compose()) };
     for (const { id } of listening) this.#calls.add(id, notice);
-  }
-
-  /** An event is sent even if its sentence cannot be made. */
-  #textOf({ message_ids: [jobId = ""], outcome }: TurnRecord): string {
-    const { why, report } = this.#options;
-    try {
-      return why(jobId) ?? `The turn ended with \`${outcome}\`.`;
-    } catch (error) {
-      report(error);
-      return `The turn ended with \`${outcome}\`.`;
-    }
   }
 
   /** Tries once. Rejects only if D1 is away. */
@@ -154,4 +161,8 @@ export class Notices {
   #tell(told: Told): void {
     this.#options.sql.exec("INSERT OR REPLACE INTO notices VALUES (1, ?)", JSON.stringify(told));
   }
+}
+
+function plainSentence({ outcome }: TurnRecord): string {
+  return `The turn ended with \`${outcome}\`.`;
 }
