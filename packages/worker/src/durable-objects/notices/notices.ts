@@ -1,8 +1,8 @@
 /**
  * Tells the owner's endpoints what has happened in the session. Events follow from the projection to D1: when D1 has a turn, a status
  * or a verdict, the events for them are stored, in the transaction that records that D1 has it. So an event costs no transaction of
- * its own, none is lost or told twice, and whoever receives one finds in the API's lists what it tells. The statement that asks who
- * listens is part of the projection's batch, and an owner without endpoints has no further costs.
+ * its own, none is lost or told twice, and whoever receives one finds in the API's lists what it tells, or something later. The statement
+ * that asks who listens is part of the projection's batch, and an owner without endpoints costs no further request.
  *
  * Each event for each endpoint is a durable call: one at a time for each endpoint, in order, with the same id for each try.
  */
