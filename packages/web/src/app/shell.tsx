@@ -82,7 +82,7 @@ export function Shell() {
               <Button
                 className="jump"
                 onClick={() => setOverlay("palette")}
-                aria-label="Search or jump to…"
+                aria-label="Search or jump to… Ctrl K"
                 aria-keyshortcuts="Control+K"
               >
                 <Icon name="search" />

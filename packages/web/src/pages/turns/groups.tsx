@@ -56,7 +56,7 @@ export function Groups({ stats, by, look, search }: GroupsProps) {
               p99
             </th>
             <th scope="col" className="group-span">
-              <span aria-hidden="true">p50 to p99, logarithmic</span>
+              p50 to p99, logarithmic
             </th>
             <th scope="col" className="n">
               cost
