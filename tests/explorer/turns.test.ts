@@ -46,6 +46,8 @@ function statistics(url: URL): TurnStats {
   };
 }
 
+const traceOf = (index: number) => String(index).padStart(32, "0");
+
 /** Every record has the attributes that the page reads; the others are as they are for a turn of an old version: `null`. */
 function turn(index: number) {
   const at = new Date(Date.parse("2026-11-26T04:00:00Z") - index * 60_000).toISOString();
@@ -55,7 +57,7 @@ function turn(index: number) {
     attempt_id: `att_${index}`,
     session_id: SESSION,
     message_ids: [`msg_${index}`],
-    trace_id: "0".repeat(32),
+    trace_id: traceOf(index),
     channel: "main",
     model: "acme/model",
     outcome: index === 3 ? "lost" : "ok",
@@ -100,6 +102,8 @@ beforeAll(async () => {
 }, 90_000);
 afterAll(() => explorer.close());
 
+/** Waits for a condition, also on a busy machine. */
+const eventually = <T>(value: () => T) => expect.poll(value, { timeout: 20_000, interval: 20 });
 const search = () => new URL(page.url()).searchParams;
 
 describe("the table of turns", () => {
@@ -130,7 +134,7 @@ describe("the table of turns", () => {
       await page.keyboard.press("End");
       return table.getAttribute("aria-rowcount");
     };
-    await expect.poll(scrollOn).toBe("251");
+    await eventually(scrollOn).toBe("251");
     expect(await table.getByRole("row").count()).toBeLessThan(80);
     await page.keyboard.press("Home");
   });
@@ -140,12 +144,10 @@ describe("filters and groups", () => {
   test("stand in the URL, and are asked of the API", async () => {
     await page.getByRole("button", { name: "Person" }).click();
     await page.getByRole("menuitemcheckbox", { name: /^mira/ }).click();
-    await expect.poll(() => search().get("user")).toBe("mira");
-    await expect
-      .poll(() =>
-        asked.some(({ pathname, searchParams }) => pathname === "/api/turns" && searchParams.get("user") === "mira"),
-      )
-      .toBe(true);
+    await eventually(() => search().get("user")).toBe("mira");
+    await eventually(() =>
+      asked.some(({ pathname, searchParams }) => pathname === "/api/turns" && searchParams.get("user") === "mira"),
+    ).toBe(true);
   });
 
   test("a group's figures are a table, and its name leads to its turns", async () => {
@@ -155,28 +157,27 @@ describe("filters and groups", () => {
     await groups.waitFor();
     expect(await groups.getByRole("row").nth(1).textContent()).toMatch(/250.*1\.2.s.*9\.0.s.*40.s/);
     await groups.getByRole("link").click();
-    await expect.poll(() => search().get("repository")).toBe(REPOSITORY);
+    await eventually(() => search().get("repository")).toBe(REPOSITORY);
   });
 
   test("hold when the page is loaded anew, until they are cleared", async () => {
     await page.reload();
     await page.getByRole("button", { name: "Person: mira" }).waitFor();
     await page.getByRole("button", { name: "Clear" }).click();
-    await expect.poll(() => [...search().keys()]).toEqual(["sort", "by"]);
+    await eventually(() => [...search().keys()]).toEqual(["sort", "by"]);
   });
 });
 
-test("the arrow keys go from row to row, and Enter leads to the turn's message", async () => {
+test("the arrow keys go from row to row, and Enter leads to the turn's trace", async () => {
   await page.goto(`${explorer.up.url}/turns`);
   await page.getByRole("table", { name: "Turns" }).waitFor();
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
-  await expect.poll(() => page.url()).toContain(`/sessions/${SESSION}`);
-  expect(page.url()).toContain("msg_1");
+  await eventually(() => page.url()).toContain(`/sessions/${SESSION}/traces/${traceOf(1)}`);
 });
 
-test("a point of the plot leads to its turn", async () => {
+test("a point of the plot leads to its trace", async () => {
   await page.goto(`${explorer.up.url}/turns`);
   const plot = page.getByRole("img", { name: /^Duration of a turn of the 100 turns/ }).locator(".u-over");
   // The last turn stands near the right edge; the clicks go down there until they meet it.
@@ -188,7 +189,7 @@ test("a point of the plot leads to its turn", async () => {
     await plot.click({ position: { x: box.width * 0.99, y: top }, timeout: 1_000 }).catch(() => undefined);
     return page.url();
   };
-  await expect.poll(click, { interval: 20 }).toContain("msg_0");
+  await eventually(click).toContain(traceOf(0));
 });
 
 test("no page has violated its policy, logged an error or asked another origin", () => {

@@ -38,7 +38,7 @@ export function Closer({ search, turns, total, onChange }: CloserProps) {
         <h2>{look.title}</h2>
         <span className="small m2">
           {by === undefined
-            ? `each turn of the table (${turns.length}); dashed: p90 of all. A point leads to its turn.`
+            ? `each turn of the table (${turns.length}); dashed: p90 of all. A point leads to its trace.`
             : `by ${wordOf(by)}`}
         </span>
         <span className="grow" />
