@@ -5,7 +5,7 @@ import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import { costText } from "@valet/shared/protocol/cost";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { NowView, StepNow } from "@valet/shared/protocol/now";
-import { applyPartDelta } from "@valet/shared/protocol/part-delta";
+import { applyPartDelta } from "@valet/shared/protocol/part-delta-codec";
 import { counted } from "../counted.ts";
 
 /** The events after which the session may do something else. */

@@ -1,5 +1,5 @@
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import { applyPartDelta } from "@valet/shared/protocol/part-delta";
+import { applyPartDelta } from "@valet/shared/protocol/part-delta-codec";
 import { expect, test } from "vitest";
 import { PartStream } from "./part-stream.ts";
 

@@ -3,7 +3,7 @@
  * not acknowledged and may be lost.
  */
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import { partDelta } from "@valet/shared/protocol/part-delta";
+import { partDelta } from "@valet/shared/protocol/part-delta-codec";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 
 /** The interval at which a part is sent whole, which limits how long a view lacks a lost addition. */

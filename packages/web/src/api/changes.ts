@@ -1,4 +1,5 @@
 /** What a person does to a session. Each returns when the API has taken it. */
+import { randomId } from "../format/random-id.ts";
 import { api, ok, type Schemas } from "./client.ts";
 
 export function createSession(body: Schemas["CreateSession"]) {
@@ -7,6 +8,11 @@ export function createSession(body: Schemas["CreateSession"]) {
 
 export function sendMessage(id: string, body: Schemas["SendMessage"]) {
   return ok(api.POST("/api/sessions/{id}/messages", { params: { path: { id } }, body }));
+}
+
+/** Takes back a message that still waits. */
+export function withdrawMessage(id: string, messageId: string) {
+  return ok(api.DELETE("/api/sessions/{id}/messages/{messageId}", { params: { path: { id, messageId } } }));
 }
 
 export function abortSession(id: string) {
@@ -41,18 +47,12 @@ export async function retryLastMessage(id: string) {
   return sendMessage(id, { content, channel, queueMode, ...(model !== undefined && { model }) });
 }
 
-const ID_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz";
-const ID_LENGTH = 26;
-
 /** Returns a new session id. The sender chooses it, so that a request that is sent twice creates one session. */
 export function newSessionId(): string {
-  let id = "";
-  // A byte above the last multiple of 36 would make some letters more likely.
-  const limit = 256 - (256 % ID_LETTERS.length);
-  while (id.length < ID_LENGTH) {
-    for (const byte of crypto.getRandomValues(new Uint8Array(ID_LENGTH))) {
-      if (byte < limit && id.length < ID_LENGTH) id += ID_LETTERS[byte % ID_LETTERS.length];
-    }
-  }
-  return `ses_${id}`;
+  return randomId("ses_");
+}
+
+/** Returns a new message id, for the same reason. */
+export function newMessageId(): string {
+  return randomId("msg_");
 }

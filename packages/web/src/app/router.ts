@@ -9,6 +9,7 @@ import { turnsRoute } from "../pages/turns/route.ts";
 import { whyLatestRoute, whyRoute } from "../pages/why/route.ts";
 import { PageError, PageLoading } from "./page-states.tsx";
 import { rootRoute } from "./root-route.ts";
+import { parseSearch, stringifySearch } from "./search-params.ts";
 import { sessionRoute } from "./session-route.ts";
 
 const routeTree = rootRoute.addChildren([
@@ -22,6 +23,8 @@ export function createAppRouter(queryClient: QueryClient) {
   return createRouter({
     routeTree,
     context: { queryClient },
+    parseSearch,
+    stringifySearch,
     defaultErrorComponent: PageError,
     defaultPendingComponent: PageLoading,
     defaultPendingMs: 150,

@@ -13,6 +13,8 @@ interface QuestionAnswerProps {
   readonly request: Schemas["QuestionView"];
   /** Show the number of each answer, since keys give it. */
   readonly hasKeys?: boolean;
+  /** Show what each option means, beside it. */
+  readonly hasNotes?: boolean;
 }
 
 export function QuestionText({ request }: Pick<QuestionAnswerProps, "request">) {
@@ -27,7 +29,7 @@ export function QuestionText({ request }: Pick<QuestionAnswerProps, "request">) 
   );
 }
 
-export function QuestionAnswer({ sessionId, request, hasKeys = false }: QuestionAnswerProps) {
+export function QuestionAnswer({ sessionId, request, hasKeys = false, hasNotes = false }: QuestionAnswerProps) {
   const [isWriting, setWriting] = useState(false);
   const answer = useAnswer(sessionId, (answers: string[][] | null) => replyToQuestion(sessionId, request.id, answers));
   const { questions } = request;
@@ -50,12 +52,13 @@ export function QuestionAnswer({ sessionId, request, hasKeys = false }: Question
           <Button
             key={label}
             data-answer={index + 1}
-            title={description}
+            title={hasNotes ? undefined : description}
             isBusy={answer.isPending}
             onClick={() => answer.mutate([[label]])}
             {...(hasKeys && index < 9 && { hint: String(index + 1) })}
           >
-            <OutsideText text={label} className="cut max-w-64" />
+            <OutsideText text={label} className={hasNotes ? "" : "cut max-w-64"} />
+            {hasNotes && description !== "" && <OutsideText text={description} className="option-note" />}
           </Button>
         ))}
       <Button data-answer="own" onClick={() => setWriting(true)} {...(hasKeys && { hint: "R" })}>

@@ -2,7 +2,7 @@
 import { evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import { applyPartDelta } from "@valet/shared/protocol/part-delta";
+import { applyPartDelta } from "@valet/shared/protocol/part-delta-codec";
 import { TurnRecord } from "@valet/shared/protocol/session-view";
 import { spansOfSkeleton } from "@valet/shared/protocol/skeleton-codec";
 import { describe, expect, inject, test, vi } from "vitest";

@@ -3,6 +3,7 @@ import { getRouteApi, Link, Outlet, useMatchRoute } from "@tanstack/react-router
 import { nowQuery, sessionQuery } from "../../api/sessions.ts";
 import { useLiveSession } from "../../api/use-session-events.ts";
 import { useTitle } from "../../app/use-title.ts";
+import { SessionActions } from "../../conversation/session-actions.tsx";
 import { repositoryName, sessionTitle } from "../../format/session-names.ts";
 import { Age } from "../../ui/age.tsx";
 import { Money } from "../../ui/figure.tsx";
@@ -52,11 +53,12 @@ export default function SessionFrame() {
               <Money usd={now.data.cost_usd} isPartial={now.data.isCostPartial} />
             </span>
           )}
+          {session.data !== undefined && <SessionActions session={session.data} now={now.data} />}
         </div>
         {now.data === undefined ? (
           <Loading what="the session" rows={1} height={1.25} />
         ) : (
-          <p className="mt-1 flex flex-wrap items-baseline gap-x-2">
+          <p className="mt-1 flex flex-wrap items-center gap-x-2">
             <StateMark state={now.data.verdict.state} />
             <span className="m2 small">
               since <Age since={now.data.verdict.since} />

@@ -1,45 +1,26 @@
-import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, useNavigate } from "@tanstack/react-router";
-import { nowQuery } from "../../api/sessions.ts";
+/** A session: the conversation with its agent, and the timeline beside it. What is selected in one stands in the URL, and so in both. */
+import { getRouteApi } from "@tanstack/react-router";
+import { ConversationView } from "../../conversation/conversation-view.tsx";
 import { TimelinePane } from "../../timeline/timeline-pane.tsx";
-import { Sentence } from "../../ui/outside-text.tsx";
 import type { SessionSearch } from "./session-search.ts";
 
 const route = getRouteApi("/sessions/$sessionId/");
 
-/** What the session does now, and what to do about it. */
 export default function SessionPage() {
   const { sessionId } = route.useParams();
-  const search = route.useSearch();
-  const navigate = useNavigate();
-  const select = (next: SessionSearch) => void navigate({ to: ".", search: next, replace: true, resetScroll: false });
-  const { data } = useQuery(nowQuery(sessionId));
-  if (data === undefined) return null;
-  const { nextStep, command } = data.verdict;
+  const { tab, ...selection } = route.useSearch();
+  const navigate = route.useNavigate();
+  const go = (search: SessionSearch) => void navigate({ search, replace: true, resetScroll: false });
+  const select = (next: SessionSearch) => go({ ...next, ...(tab !== undefined && { tab }) });
   return (
-    <div className="page">
-      <section className="card">
-        <h2>What to do</h2>
-        <p className="mt-0.5">
-          <Sentence text={nextStep} />
-        </p>
-        {command !== null && (
-          <p className="mt-2">
-            <code>
-              <Sentence text={command} />
-            </code>
-          </p>
-        )}
-      </section>
+    <div className="cols">
+      <ConversationView sessionId={sessionId} selection={selection} onSelect={select} />
       <TimelinePane
         sessionId={sessionId}
-        selection={search}
-        onSelect={(selection) => select({ ...selection, ...(search.tab !== undefined && { tab: search.tab }) })}
-        tab={search.tab ?? "conversation"}
-        onTab={(tab) => {
-          const { tab: _, ...rest } = search;
-          select(tab === "timeline" ? { ...rest, tab } : rest);
-        }}
+        selection={selection}
+        onSelect={select}
+        tab={tab ?? "conversation"}
+        onTab={(next) => go(next === "timeline" ? { ...selection, tab: next } : selection)}
       />
     </div>
   );

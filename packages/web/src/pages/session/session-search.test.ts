@@ -11,5 +11,5 @@ test("a selection is read from the URL; what is malformed counts as absent", () 
   });
   const bad = { message: "<img onerror>", span: "xyz", channel: "c".repeat(129), tab: "other", more: 1 };
   expect(parseSessionSearch(bad)).toEqual({});
-  expect(parseSessionSearch({ message: 7, span: ["a"], channel: "", tab: null })).toEqual({});
+  expect(parseSessionSearch({ message: {}, span: ["a"], channel: "", tab: null })).toEqual({});
 });

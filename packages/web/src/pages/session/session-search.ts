@@ -13,15 +13,18 @@ export interface SessionSearch {
 
 /** Reads the search of a URL; what is malformed counts as absent. */
 export function parseSessionSearch(search: Readonly<Record<string, unknown>>): SessionSearch {
-  const { message, span, channel, tab } = search;
+  const { tab } = search;
+  const [message, span, channel] = [search.message, search.span, search.channel].map(textOf);
   return {
-    ...(isText(message) && /^[\w.:-]{1,128}$/.test(message) && { message }),
-    ...(isText(span) && /^[0-9a-f]{16}$/.test(span) && { span }),
-    ...(isText(channel) && channel !== "" && channel.length <= 128 && { channel }),
+    ...(message !== undefined && /^[\w.:-]{1,128}$/.test(message) && { message }),
+    ...(span !== undefined && /^[0-9a-f]{16}$/.test(span) && { span }),
+    ...(channel !== undefined && channel !== "" && channel.length <= 128 && { channel }),
     ...(tab === "timeline" && { tab }),
   };
 }
 
-function isText(value: unknown): value is string {
-  return typeof value === "string";
+/** Numbers and booleans come as such. */
+function textOf(value: unknown): string | undefined {
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  return typeof value === "string" ? value : undefined;
 }

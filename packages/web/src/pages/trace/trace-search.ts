@@ -11,8 +11,9 @@ const LONGEST = 200;
 
 /** Returns what a URL asks for. Whatever else stands there is ignored. */
 export function parseTraceSearch({ span, q }: Record<string, unknown>): TraceSearch {
-  // The router reads `?q=12` as a number; of a span's id only digits would be one, too, and could have lost some.
+  // The router reads `?q=12` as a number.
   const text = typeof q === "string" ? q : typeof q === "number" ? String(q) : "";
-  const id = typeof span === "string" && /^[0-9a-f]{16}$/.test(span) ? span : undefined;
+  const written = typeof span === "number" ? String(span) : span;
+  const id = typeof written === "string" && /^[0-9a-f]{16}$/.test(written) ? written : undefined;
   return { ...(id !== undefined && { span: id }), ...(text !== "" && text.length <= LONGEST && { q: text }) };
 }

@@ -5,7 +5,7 @@
  */
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import { applyPartDelta, partDelta } from "@valet/shared/protocol/part-delta";
+import { applyPartDelta, partDelta } from "@valet/shared/protocol/part-delta-codec";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 
 /** The size of one attempt's parts, in UTF-16 code units. A part that does not fit is passed on, but not kept. */

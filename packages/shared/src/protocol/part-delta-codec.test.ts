@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { MessagePart } from "./message-part.ts";
-import { applyPartDelta, partDelta } from "./part-delta.ts";
+import { applyPartDelta, partDelta } from "./part-delta-codec.ts";
 
 const long = "x".repeat(2000);
 const text = (content: string): MessagePart => ({ type: "text", id: "p1", text: content });

@@ -1,0 +1,179 @@
+/** The conversation of a session: its messages and turns, what the agent asks, and the field to write to it. */
+import { useQuery } from "@tanstack/react-query";
+import { useRouter } from "@tanstack/react-router";
+import { useCallback, useRef, useState } from "react";
+import { nowQuery, sessionQuery } from "../api/sessions.ts";
+import { useActions } from "../app/actions.ts";
+import { Button } from "../ui/button.tsx";
+import { ErrorNote, Loading } from "../ui/notes.tsx";
+import { OutsideText, Sentence } from "../ui/outside-text.tsx";
+import { StateMark } from "../ui/state.tsx";
+import { Composer } from "./composer.tsx";
+import { conversationActions } from "./conversation-keys.ts";
+import { hasPage, pageHref } from "./page-link.tsx";
+import { RowList, type RowListHandle } from "./row-list.tsx";
+import { RowView } from "./row-view.tsx";
+import { conversationRows, type Row } from "./rows.ts";
+import { useConversation } from "./use-conversation.ts";
+import { useConversationNews } from "./use-conversation-news.ts";
+import "./conversation.css";
+
+export interface Selection {
+  readonly message?: string;
+  readonly span?: string;
+  readonly channel?: string;
+}
+
+interface ConversationViewProps {
+  readonly sessionId: string;
+  readonly selection: Selection;
+  readonly onSelect: (selection: Selection) => void;
+}
+
+export function ConversationView({ sessionId, selection, onSelect }: ConversationViewProps) {
+  const { state, store } = useConversation(sessionId);
+  const session = useQuery(sessionQuery(sessionId)).data;
+  const now = useQuery(nowQuery(sessionId)).data;
+  const [chosen, setChosen] = useState<ReadonlyMap<string, boolean>>(new Map());
+  const field = useRef<HTMLTextAreaElement>(null);
+  const list = useRef<RowListHandle>(null);
+  const { conversation } = state;
+  // What a link or the timeline has selected is unfolded, until a person folds it.
+  const { message } = selection;
+  const folds = message === undefined || chosen.has(message) ? chosen : new Map([...chosen, [message, true]]);
+  const permissions = session?.permissions ?? [];
+  const questions = session?.questions ?? [];
+  const rows = conversationRows(conversation, { folds, channel: selection.channel, permissions, questions });
+  const firstRequest = permissions[0]?.id ?? questions[0]?.id;
+  useConversationNews(conversation);
+  useActions(
+    conversationActions({
+      field: () => field.current,
+      list: () => list.current,
+      trace: useTraceOf(sessionId, conversation, message),
+      request: () => firstRequest,
+    }),
+  );
+  const fold = useCallback((jobId: string, isOpen: boolean) => {
+    setChosen((before) => new Map([...before, [jobId, isOpen]]));
+  }, []);
+  const renderRow = (row: Row) => (
+    <RowView
+      row={row}
+      sessionId={sessionId}
+      selection={selection}
+      isFirstRequest={"request" in row && row.request.id === firstRequest}
+      onFold={(isOpen) => {
+        fold(row.jobId, isOpen);
+        onSelect({ ...without(selection, "span"), message: row.jobId });
+      }}
+      onSelectSpan={(span) =>
+        onSelect({ ...without(selection, "span"), message: row.jobId, ...(span !== undefined && { span }) })
+      }
+      onReadOutput={() => void store.readWorkflow(row.jobId)}
+    />
+  );
+  return (
+    <section className="talk" aria-label="Conversation">
+      {selection.channel !== undefined && (
+        <p className="talk-channel">
+          <span className="grow">
+            Only the channel{" "}
+            <b>
+              # <OutsideText text={selection.channel} max={128} />
+            </b>
+          </span>
+          <Button look="quiet" onClick={() => onSelect({ ...without(selection, "channel") })}>
+            Show all
+          </Button>
+        </p>
+      )}
+      {!state.isLoaded && state.error === undefined && (
+        <div className="px-4 py-3">
+          <Loading what="the conversation" rows={10} height={2} />
+        </div>
+      )}
+      {!state.isLoaded && state.error !== undefined && (
+        <div className="p-4">
+          <ErrorNote what="The conversation could not be read." error={state.error} onRetry={() => void store.load()} />
+        </div>
+      )}
+      {state.isLoaded && rows.length === 0 && <NothingYet channel={selection.channel} />}
+      {state.isLoaded && rows.length > 0 && (
+        <RowList
+          key={`${sessionId} ${selection.channel ?? ""}`}
+          handle={list}
+          rows={rows}
+          selected={message}
+          older={state.older}
+          onOlder={() => void store.loadOlder()}
+          onMissing={(id) => void store.find(id)}
+        >
+          {renderRow}
+        </RowList>
+      )}
+      {now !== undefined && NEEDS_HELP.includes(now.verdict.state) && (
+        <p className="talk-step">
+          <StateMark state={now.verdict.state} />
+          <Sentence text={now.verdict.nextStep} />
+        </p>
+      )}
+      {session !== undefined && (
+        <Composer
+          key={sessionId}
+          session={session}
+          channels={channelsOf(conversation, selection.channel)}
+          isBusy={(now?.running.length ?? 0) > 0}
+          field={field}
+          onSent={() => {
+            void store.readAgain();
+            list.current?.toEnd();
+          }}
+        />
+      )}
+    </section>
+  );
+}
+
+/** States in which a person has to do something; a question says so itself. */
+const NEEDS_HELP: readonly string[] = ["quiet", "stuck", "failed"];
+
+function without<K extends keyof Selection>(selection: Selection, key: K): Omit<Selection, K> {
+  const { [key]: _left, ...rest } = selection;
+  return rest;
+}
+
+function NothingYet({ channel }: { readonly channel: string | undefined }) {
+  return (
+    <div className="talk-empty">
+      <h2>{channel === undefined ? "Nothing has been said yet" : "Nothing in this channel"}</h2>
+      <p className="m2">
+        Write what the agent should do. It works in a sandbox of its own, and its answer appears here word by word.
+      </p>
+    </div>
+  );
+}
+
+const TRACE_PAGE = "/sessions/$sessionId/traces/$traceId";
+
+/** Opens the trace of the selected message, or else of the newest. */
+function useTraceOf(
+  sessionId: string,
+  { messages, workflows, order }: Parameters<typeof conversationRows>[0],
+  selected: string | undefined,
+): () => (() => void) | undefined {
+  const router = useRouter();
+  return () => {
+    const id = selected ?? order.at(-1);
+    const traceId = id === undefined ? undefined : (messages.get(id) ?? workflows.get(id))?.traceId;
+    if (traceId === undefined || !hasPage(router, TRACE_PAGE)) return undefined;
+    return () => router.history.push(pageHref(TRACE_PAGE, { sessionId, traceId }, {}));
+  };
+}
+
+/** Returns the channels that there are, the one to write to first: the selected one, or else that of the newest message. */
+function channelsOf(conversation: Parameters<typeof conversationRows>[0], selected: string | undefined): string[] {
+  const { order, messages } = conversation;
+  const newestFirst = order.toReversed().flatMap((id) => messages.get(id)?.channel ?? []);
+  return [...new Set([...(selected === undefined ? [] : [selected]), ...newestFirst])].slice(0, 50);
+}

@@ -1,0 +1,147 @@
+/** The rows of a conversation, of which only those near the window exist. It stays at its end only while a reader is there. */
+import { defaultRangeExtractor, useVirtualizer } from "@tanstack/react-virtual";
+import { type ReactNode, type Ref, useEffect, useImperativeHandle, useRef, useState } from "react";
+import { Button } from "../ui/button.tsx";
+import { rowHeight } from "./row-height.ts";
+import { moveFocus } from "./row-keys.ts";
+import type { Row } from "./rows.ts";
+import { useFollowEnd } from "./use-follow-end.ts";
+
+export interface RowListHandle {
+  toEnd(): void;
+  toStart(): void;
+  /** Brings a row into view, for example the request that a key answers. */
+  show(rowId: string): void;
+}
+
+interface RowListProps {
+  readonly handle: Ref<RowListHandle>;
+  readonly rows: readonly Row[];
+  /** The message that is selected: it is brought into view when it becomes so. */
+  readonly selected: string | undefined;
+  readonly older: "none" | "more" | "loading" | "failed";
+  readonly onOlder: () => void;
+  /** The selected message is on no page that is loaded. */
+  readonly onMissing: (jobId: string) => void;
+  readonly children: (row: Row) => ReactNode;
+}
+
+/** So near to the start, px, older messages are read. */
+const NEAR_START_PX = 600;
+
+export function RowList({ handle, rows, selected, older, onOlder, onMissing, children }: RowListProps) {
+  const scroller = useRef<HTMLElement>(null);
+  const [kept, setKept] = useState<string>();
+  const content = useRef<HTMLOListElement>(null);
+  const end = useFollowEnd(scroller, content);
+  const keptIndex = kept === undefined ? -1 : rows.findIndex(({ id }) => id === kept);
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: (index) => rowHeight(rows[index]),
+    getItemKey: (index) => rows[index]?.id ?? index,
+    overscan: 8,
+    paddingEnd: 8,
+    // Rows above may come and grow: what is read stays where it is.
+    anchorTo: "end",
+    rangeExtractor: (range) => {
+      const indexes = defaultRangeExtractor(range);
+      if (keptIndex < 0 || indexes.includes(keptIndex)) return indexes;
+      return [...indexes, keptIndex].sort((a, b) => a - b);
+    },
+  });
+  const show = (index: number, align: "start" | "center") => {
+    if (index < 0) return;
+    end.leave();
+    virtual.scrollToIndex(index, { align });
+  };
+  useImperativeHandle(handle, () => ({
+    toEnd: end.follow,
+    toStart: () => show(0, "start"),
+    show: (rowId) =>
+      show(
+        rows.findIndex(({ id }) => id === rowId),
+        "center",
+      ),
+  }));
+  const wasShown = useRef<string>(undefined);
+  useEffect(() => {
+    if (selected === undefined || wasShown.current === selected) return;
+    const index = rows.findIndex(({ jobId }) => jobId === selected);
+    if (index < 0) onMissing(selected);
+    else {
+      wasShown.current = selected;
+      const isInView = virtual
+        .getVirtualItems()
+        .some((item) => item.index === index && item.start >= (virtual.scrollOffset ?? 0));
+      if (!isInView) show(index, "start");
+    }
+  });
+  const items = virtual.getVirtualItems();
+  const first = items[0]?.index ?? 0;
+  const isNearStart = first === 0 && (virtual.scrollOffset ?? 0) < NEAR_START_PX;
+  useEffect(() => {
+    if (isNearStart && older === "more") onOlder();
+  }, [isNearStart, older, onOlder]);
+  const below = useUnseen(rows, end.isAtEnd);
+  return (
+    <div className="talk-list">
+      <section
+        ref={scroller}
+        className="talk-scroll"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls
+        tabIndex={0}
+        aria-label="Messages and turns"
+        aria-busy={older === "loading" || undefined}
+        onKeyDown={(event) => moveFocus(event)}
+        onFocus={(event) => setKept(event.target.closest<HTMLElement>("[data-key]")?.dataset.key)}
+        onBlur={() => setKept(undefined)}
+      >
+        {older === "loading" && <p className="talk-older m small">Older messages are being read…</p>}
+        {older === "failed" && (
+          <p className="talk-older small">
+            Older messages could not be read. <Button onClick={onOlder}>Try again</Button>
+          </p>
+        )}
+        <ol ref={content} className="talk-rows" style={{ height: `${virtual.getTotalSize()}px` }}>
+          {items.map((item) => {
+            const row = rows[item.index];
+            if (row === undefined) return null;
+            return (
+              <li
+                key={item.key}
+                ref={virtual.measureElement}
+                data-index={item.index}
+                data-key={row.id}
+                data-kind={row.kind}
+                aria-setsize={rows.length}
+                aria-posinset={item.index + 1}
+                style={{ transform: `translateY(${item.start}px)` }}
+              >
+                {children(row)}
+              </li>
+            );
+          })}
+        </ol>
+      </section>
+      {!end.isAtEnd && (
+        <Button className="talk-below" icon="down" onClick={end.follow}>
+          {below === 0 ? "To the end" : `${below} new below`}
+        </Button>
+      )}
+    </div>
+  );
+}
+
+/** Returns how many rows with something to read have come below since the reader left the end. */
+function useUnseen(rows: readonly Row[], isAtEnd: boolean): number {
+  const lastSeen = useRef<string>(undefined);
+  const readable = rows.filter(({ kind }) => !QUIET_ROWS.includes(kind));
+  if (isAtEnd) lastSeen.current = readable.at(-1)?.id;
+  const last = lastSeen.current;
+  const index = readable.findLastIndex(({ id }) => id === last);
+  return isAtEnd || index < 0 ? 0 : readable.length - 1 - index;
+}
+
+/** Rows that say nothing by themselves. */
+const QUIET_ROWS: readonly Row["kind"][] = ["head", "now", "end"];

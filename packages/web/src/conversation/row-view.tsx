@@ -1,0 +1,61 @@
+import type { Selection } from "./conversation-view.tsx";
+import { EndLine, JobHead, LostAttempt, NowLine, Said } from "./job-rows.tsx";
+import { PartRow } from "./part-row.tsx";
+import { ClosedRow, PermissionRow, QuestionRow } from "./request-rows.tsx";
+import type { Row } from "./rows.ts";
+import { StepRow } from "./step-row.tsx";
+
+interface RowViewProps {
+  readonly row: Row;
+  readonly sessionId: string;
+  readonly selection: Selection;
+  readonly isFirstRequest: boolean;
+  readonly onFold: (isOpen: boolean) => void;
+  readonly onSelectSpan: (span: string | undefined) => void;
+  readonly onReadOutput: () => void;
+}
+
+/** One row, by its kind. */
+export function RowView({
+  row,
+  sessionId,
+  selection,
+  isFirstRequest,
+  onFold,
+  onSelectSpan,
+  onReadOutput,
+}: RowViewProps) {
+  switch (row.kind) {
+    case "head":
+      return (
+        <JobHead
+          job={row.job}
+          turns={row.turns}
+          isOpen={row.isOpen}
+          isSelected={selection.message === row.jobId}
+          onToggle={() => onFold(!row.isOpen)}
+        />
+      );
+    case "said":
+      return <Said message={row.message} />;
+    case "attempt":
+      return <LostAttempt turn={row.turn} />;
+    case "part": {
+      const { part } = row;
+      const isSelected = part.type === "tool" && part.spanId !== undefined && part.spanId === selection.span;
+      return <PartRow part={part} isLive={row.isLive} isSelected={isSelected} onSelect={onSelectSpan} />;
+    }
+    case "step":
+      return <StepRow step={row.step} parts={row.parts} onOpen={onReadOutput} />;
+    case "permission":
+      return <PermissionRow sessionId={sessionId} request={row.request} hasKeys={isFirstRequest} />;
+    case "question":
+      return <QuestionRow sessionId={sessionId} request={row.request} hasKeys={isFirstRequest} />;
+    case "closed":
+      return <ClosedRow request={row.request} />;
+    case "now":
+      return <NowLine sessionId={sessionId} job={row.job} isWriting={row.isWriting} />;
+    case "end":
+      return <EndLine sessionId={sessionId} job={row.job} turns={row.turns} />;
+  }
+}

@@ -1,0 +1,165 @@
+/** What can be done to a session as a whole: buttons for what is near, a menu for the rest, a question before what cannot be undone. */
+import { useNavigate } from "@tanstack/react-router";
+import { type ReactNode, useState } from "react";
+import { abortSession, wakeSession } from "../api/changes.ts";
+import type { Schemas } from "../api/client.ts";
+import { clearQueue, deleteSession, hibernateSession, terminateSession } from "../api/lifecycle.ts";
+import { errorSentence } from "../api/problem.ts";
+import { useChange } from "../api/use-change.ts";
+import { useActions } from "../app/actions.ts";
+import { announce } from "../app/announce.ts";
+import { Button, IconButton } from "../ui/button.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+import { Menu, MenuItem, MenuLine } from "../ui/menu.tsx";
+import { Notice } from "../ui/notes.tsx";
+import { Sentence } from "../ui/outside-text.tsx";
+import { possibleActions } from "./possible-actions.ts";
+
+interface SessionActionsProps {
+  readonly session: Schemas["SessionView"];
+  readonly now: Schemas["NowView"] | undefined;
+}
+
+type Question = "terminate" | "delete" | undefined;
+
+export function SessionActions({ session, now }: SessionActionsProps) {
+  const { id } = session;
+  const [question, setQuestion] = useState<Question>();
+  const navigate = useNavigate();
+  const abort = useChange(id, () => abortSession(id));
+  const hibernate = useChange(id, () => hibernateSession(id));
+  const wake = useChange(id, () => wakeSession(id));
+  const clear = useChange(id, async () => {
+    const { withdrawn } = await clearQueue(id);
+    announce(withdrawn === 1 ? "One message was withdrawn." : `${withdrawn} messages were withdrawn.`, {
+      isShown: true,
+    });
+  });
+  const can = possibleActions(session, now);
+  useActions([
+    {
+      label: "Abort the turn",
+      group: "Session",
+      keys: "a",
+      asksTwice: true,
+      applies: () => can.abort,
+      run: () => abort.mutate(),
+    },
+    {
+      label: "Hibernate",
+      group: "Session",
+      keys: "h",
+      asksTwice: true,
+      applies: () => can.hibernate,
+      run: () => hibernate.mutate(),
+    },
+    { label: "Wake", group: "Session", keys: "w", applies: () => can.wake, run: () => wake.mutate() },
+    { label: "Clear the queue", group: "Session", applies: () => can.clear, run: () => clear.mutate() },
+    {
+      label: "Terminate the session…",
+      group: "Session",
+      applies: () => can.terminate,
+      run: () => setQuestion("terminate"),
+    },
+    { label: "Delete the session…", group: "Session", applies: () => can.delete, run: () => setQuestion("delete") },
+  ]);
+  return (
+    <span className="acts0">
+      {can.abort && (
+        <Button isBusy={abort.isPending} onClick={() => abort.mutate()}>
+          Abort the turn
+        </Button>
+      )}
+      {can.hibernate && (
+        <Button isBusy={hibernate.isPending} onClick={() => hibernate.mutate()} className="hide-narrow">
+          Hibernate
+        </Button>
+      )}
+      {can.wake && (
+        <Button isBusy={wake.isPending} onClick={() => wake.mutate()}>
+          {session.status === "error" ? "Start it again" : "Wake"}
+        </Button>
+      )}
+      <Menu trigger={<IconButton icon="more" label="More to do with the session" look="normal" />}>
+        {can.hibernate && <MenuItem onSelect={() => hibernate.mutate()}>Hibernate</MenuItem>}
+        <MenuItem isDisabled={!can.clear} onSelect={() => clear.mutate()}>
+          Clear the queue
+        </MenuItem>
+        <MenuItem
+          onSelect={() => void navigator.clipboard.writeText(id).then(() => announce("Copied.", { isShown: true }))}
+        >
+          Copy the session's id
+        </MenuItem>
+        <MenuLine />
+        <MenuItem isDanger isDisabled={!can.terminate} onSelect={() => setQuestion("terminate")}>
+          Terminate…
+        </MenuItem>
+        <MenuItem isDanger isDisabled={!can.delete} onSelect={() => setQuestion("delete")}>
+          Delete…
+        </MenuItem>
+      </Menu>
+      {question === "terminate" && (
+        <Confirm
+          sessionId={id}
+          title="Terminate this session?"
+          verb="Terminate"
+          change={terminateSession}
+          onClose={() => setQuestion(undefined)}
+        >
+          Its sandbox ends at once, with the turn that runs. The conversation and the traces stay and can be read; the
+          session takes no more messages.
+        </Confirm>
+      )}
+      {question === "delete" && (
+        <Confirm
+          sessionId={id}
+          title="Delete this session?"
+          verb="Delete"
+          change={deleteSession}
+          onClose={() => setQuestion(undefined)}
+          onDone={() => void navigate({ to: "/" })}
+        >
+          Its sandbox, its files, its conversation, its traces and its child sessions are deleted. Nothing brings them
+          back.
+        </Confirm>
+      )}
+    </span>
+  );
+}
+
+interface ConfirmProps {
+  readonly sessionId: string;
+  readonly title: string;
+  readonly verb: string;
+  readonly change: (id: string) => Promise<unknown>;
+  readonly onClose: () => void;
+  readonly onDone?: () => void;
+  readonly children: ReactNode;
+}
+
+function Confirm({ sessionId, title, verb, change, onClose, onDone, children }: ConfirmProps) {
+  const doIt = useChange(sessionId, async () => {
+    await change(sessionId);
+    onClose();
+    onDone?.();
+  });
+  return (
+    <Dialog isOpen onClose={onClose} title={title} description={children}>
+      {doIt.isError && (
+        <Notice icon="failed" isBad className="mb-3">
+          <span role="alert">
+            <Sentence text={errorSentence(doIt.error)} />
+          </span>
+        </Notice>
+      )}
+      <div className="flex gap-2">
+        <Button look="primary" isBusy={doIt.isPending} onClick={() => doIt.mutate()}>
+          {verb}
+        </Button>
+        <Button look="quiet" onClick={onClose}>
+          Keep it
+        </Button>
+      </div>
+    </Dialog>
+  );
+}
