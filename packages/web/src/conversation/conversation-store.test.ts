@@ -23,8 +23,8 @@ function apiWith(count: number) {
   const api = {
     all,
     messages: vi.fn(async (cursor: string | undefined) => {
-      const before = cursor === undefined ? api.all.length : Number(cursor);
-      const page = api.all.slice(Math.max(0, before - 10), before).toReversed();
+      const before = cursor === undefined ? all.length : Number(cursor);
+      const page = all.slice(Math.max(0, before - 10), before).toReversed();
       return { messages: page, ...(before > 10 && { nextCursor: String(before - 10) }) };
     }),
     workflows: async () => [],

@@ -1,7 +1,7 @@
 /** The conversation of a session: its messages and turns, what the agent asks, and the field to write to it. */
 import { useQuery } from "@tanstack/react-query";
 import { useRouter } from "@tanstack/react-router";
-import { useCallback, useRef, useState } from "react";
+import { useMemo, useRef, useState } from "react";
 import { nowQuery, sessionQuery } from "../api/sessions.ts";
 import { useActions } from "../app/actions.ts";
 import { Button } from "../ui/button.tsx";
@@ -12,7 +12,7 @@ import { Composer } from "./composer.tsx";
 import { conversationActions } from "./conversation-keys.ts";
 import { hasPage, pageHref } from "./page-link.tsx";
 import { RowList, type RowListHandle } from "./row-list.tsx";
-import { RowView } from "./row-view.tsx";
+import { type RowEvents, RowView } from "./row-view.tsx";
 import { conversationRows, type Row } from "./rows.ts";
 import { useConversation } from "./use-conversation.ts";
 import { useConversationNews } from "./use-conversation-news.ts";
@@ -40,10 +40,16 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
   const { conversation } = state;
   // What a link or the timeline has selected is unfolded, until a person folds it.
   const { message } = selection;
-  const folds = message === undefined || chosen.has(message) ? chosen : new Map([...chosen, [message, true]]);
-  const permissions = session?.permissions ?? [];
-  const questions = session?.questions ?? [];
-  const rows = conversationRows(conversation, { folds, channel: selection.channel, permissions, questions });
+  const folds = useMemo(
+    () => (message === undefined || chosen.has(message) ? chosen : new Map([...chosen, [message, true]])),
+    [chosen, message],
+  );
+  const { permissions = NONE, questions = NONE } = session ?? {};
+  const { channel } = selection;
+  const rows = useMemo(
+    () => conversationRows(conversation, { folds, channel, permissions, questions }),
+    [conversation, folds, channel, permissions, questions],
+  );
   const firstRequest = permissions[0]?.id ?? questions[0]?.id;
   useConversationNews(conversation);
   useActions(
@@ -54,23 +60,27 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
       request: () => firstRequest,
     }),
   );
-  const fold = useCallback((jobId: string, isOpen: boolean) => {
-    setChosen((before) => new Map([...before, [jobId, isOpen]]));
-  }, []);
+  const latest = useRef({ selection, onSelect });
+  latest.current = { selection, onSelect };
+  const events = useMemo<RowEvents>(() => {
+    const select = (next: Selection) =>
+      latest.current.onSelect({ ...without(latest.current.selection, "span"), ...next });
+    return {
+      onFold: (jobId, isOpen) => {
+        setChosen((before) => new Map([...before, [jobId, isOpen]]));
+        select({ message: jobId });
+      },
+      onSelectSpan: (jobId, span) => select({ message: jobId, ...(span !== undefined && { span }) }),
+      onReadOutput: (jobId) => void store.readWorkflow(jobId),
+    };
+  }, [store]);
   const renderRow = (row: Row) => (
     <RowView
       row={row}
       sessionId={sessionId}
       selection={selection}
       isFirstRequest={"request" in row && row.request.id === firstRequest}
-      onFold={(isOpen) => {
-        fold(row.jobId, isOpen);
-        onSelect({ ...without(selection, "span"), message: row.jobId });
-      }}
-      onSelectSpan={(span) =>
-        onSelect({ ...without(selection, "span"), message: row.jobId, ...(span !== undefined && { span }) })
-      }
-      onReadOutput={() => void store.readWorkflow(row.jobId)}
+      events={events}
     />
   );
   return (
@@ -134,6 +144,8 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
     </section>
   );
 }
+
+const NONE: readonly never[] = [];
 
 /** States in which a person has to do something; a question says so itself. */
 const NEEDS_HELP: readonly string[] = ["quiet", "stuck", "failed"];

@@ -1,6 +1,6 @@
 /** The rows of a conversation, of which only those near the window exist. It stays at its end only while a reader is there. */
 import { defaultRangeExtractor, useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, type Ref, useEffect, useImperativeHandle, useRef, useState } from "react";
+import { type ReactNode, type Ref, useEffect, useImperativeHandle, useMemo, useRef, useState } from "react";
 import { Button } from "../ui/button.tsx";
 import { rowHeight } from "./row-height.ts";
 import { moveFocus } from "./row-keys.ts";
@@ -79,7 +79,9 @@ export function RowList({ handle, rows, selected, older, onOlder, onMissing, chi
   });
   const items = virtual.getVirtualItems();
   const first = items[0]?.index ?? 0;
-  const isNearStart = first === 0 && (virtual.scrollOffset ?? 0) < NEAR_START_PX;
+  // At first it is at its end, and not yet measured.
+  const isShort = virtual.getTotalSize() <= (virtual.scrollRect?.height ?? 0);
+  const isNearStart = first === 0 && (virtual.scrollOffset ?? 0) < NEAR_START_PX && (!end.isAtEnd || isShort);
   useEffect(() => {
     if (isNearStart && older === "more") onOlder();
   }, [isNearStart, older, onOlder]);
@@ -136,11 +138,16 @@ export function RowList({ handle, rows, selected, older, onOlder, onMissing, chi
 /** Returns how many rows with something to read have come below since the reader left the end. */
 function useUnseen(rows: readonly Row[], isAtEnd: boolean): number {
   const lastSeen = useRef<string>(undefined);
-  const readable = rows.filter(({ kind }) => !QUIET_ROWS.includes(kind));
-  if (isAtEnd) lastSeen.current = readable.at(-1)?.id;
+  if (isAtEnd) lastSeen.current = rows.findLast(isReadable)?.id;
   const last = lastSeen.current;
-  const index = readable.findLastIndex(({ id }) => id === last);
-  return isAtEnd || index < 0 ? 0 : readable.length - 1 - index;
+  return useMemo(() => {
+    const index = isAtEnd ? -1 : rows.findLastIndex(({ id }) => id === last);
+    return index < 0 ? 0 : rows.slice(index + 1).filter(isReadable).length;
+  }, [rows, isAtEnd, last]);
+}
+
+function isReadable({ kind }: Row): boolean {
+  return !QUIET_ROWS.includes(kind);
 }
 
 /** Rows that say nothing by themselves. */

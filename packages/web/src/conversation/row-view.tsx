@@ -1,3 +1,4 @@
+import { memo } from "react";
 import type { Selection } from "./conversation-view.tsx";
 import { EndLine, JobHead, LostAttempt, NowLine, Said } from "./job-rows.tsx";
 import { PartRow } from "./part-row.tsx";
@@ -10,21 +11,18 @@ interface RowViewProps {
   readonly sessionId: string;
   readonly selection: Selection;
   readonly isFirstRequest: boolean;
-  readonly onFold: (isOpen: boolean) => void;
-  readonly onSelectSpan: (span: string | undefined) => void;
-  readonly onReadOutput: () => void;
+  readonly events: RowEvents;
+}
+
+/** What a person does with a row. The same object for all renders, so that a row is drawn again only when it has changed. */
+export interface RowEvents {
+  onFold(jobId: string, isOpen: boolean): void;
+  onSelectSpan(jobId: string, span: string | undefined): void;
+  onReadOutput(jobId: string): void;
 }
 
 /** One row, by its kind. */
-export function RowView({
-  row,
-  sessionId,
-  selection,
-  isFirstRequest,
-  onFold,
-  onSelectSpan,
-  onReadOutput,
-}: RowViewProps) {
+export const RowView = memo(function RowView({ row, sessionId, selection, isFirstRequest, events }: RowViewProps) {
   switch (row.kind) {
     case "head":
       return (
@@ -33,7 +31,7 @@ export function RowView({
           turns={row.turns}
           isOpen={row.isOpen}
           isSelected={selection.message === row.jobId}
-          onToggle={() => onFold(!row.isOpen)}
+          onToggle={() => events.onFold(row.jobId, !row.isOpen)}
         />
       );
     case "said":
@@ -43,10 +41,17 @@ export function RowView({
     case "part": {
       const { part } = row;
       const isSelected = part.type === "tool" && part.spanId !== undefined && part.spanId === selection.span;
-      return <PartRow part={part} isLive={row.isLive} isSelected={isSelected} onSelect={onSelectSpan} />;
+      return (
+        <PartRow
+          part={part}
+          isLive={row.isLive}
+          isSelected={isSelected}
+          onSelect={(span) => events.onSelectSpan(row.jobId, span)}
+        />
+      );
     }
     case "step":
-      return <StepRow step={row.step} parts={row.parts} onOpen={onReadOutput} />;
+      return <StepRow step={row.step} parts={row.parts} onOpen={() => events.onReadOutput(row.jobId)} />;
     case "permission":
       return <PermissionRow sessionId={sessionId} request={row.request} hasKeys={isFirstRequest} />;
     case "question":
@@ -58,4 +63,4 @@ export function RowView({
     case "end":
       return <EndLine sessionId={sessionId} job={row.job} turns={row.turns} />;
   }
-}
+});
