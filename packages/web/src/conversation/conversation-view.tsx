@@ -14,15 +14,10 @@ import { hasPage, pageHref } from "./page-link.tsx";
 import { RowList, type RowListHandle } from "./row-list.tsx";
 import { type RowEvents, RowView } from "./row-view.tsx";
 import { conversationRows, type Row } from "./rows.ts";
+import { type Selection, without } from "./selection.ts";
 import { useConversation } from "./use-conversation.ts";
 import { useConversationNews } from "./use-conversation-news.ts";
 import "./conversation.css";
-
-export interface Selection {
-  readonly message?: string;
-  readonly span?: string;
-  readonly channel?: string;
-}
 
 interface ConversationViewProps {
   readonly sessionId: string;
@@ -149,11 +144,6 @@ const NONE: readonly never[] = [];
 
 /** States in which a person has to do something; a question says so itself. */
 const NEEDS_HELP: readonly string[] = ["quiet", "stuck", "failed"];
-
-function without<K extends keyof Selection>(selection: Selection, key: K): Omit<Selection, K> {
-  const { [key]: _left, ...rest } = selection;
-  return rest;
-}
 
 function NothingYet({ channel }: { readonly channel: string | undefined }) {
   return (

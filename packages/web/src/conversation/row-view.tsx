@@ -1,9 +1,9 @@
 import { memo } from "react";
-import type { Selection } from "./conversation-view.tsx";
 import { EndLine, JobHead, LostAttempt, NowLine, Said } from "./job-rows.tsx";
 import { PartRow } from "./part-row.tsx";
 import { ClosedRow, PermissionRow, QuestionRow } from "./request-rows.tsx";
 import type { Row } from "./rows.ts";
+import type { Selection } from "./selection.ts";
 import { StepRow } from "./step-row.tsx";
 
 interface RowViewProps {
