@@ -1,6 +1,7 @@
 /** All pages. A page that does not work yet is not here. */
 import type { QueryClient } from "@tanstack/react-query";
 import { createRouter } from "@tanstack/react-router";
+import { changesRoute } from "../pages/changes/route.ts";
 import { inboxRoute } from "../pages/inbox/route.ts";
 import { sessionIndexRoute } from "../pages/session/route.ts";
 import { signInRoute } from "../pages/sign-in/route.ts";
@@ -16,7 +17,7 @@ const routeTree = rootRoute.addChildren([
   inboxRoute,
   signInRoute,
   turnsRoute,
-  sessionRoute.addChildren([sessionIndexRoute, tracesRoute, traceRoute, whyLatestRoute, whyRoute]),
+  sessionRoute.addChildren([sessionIndexRoute, tracesRoute, traceRoute, changesRoute, whyLatestRoute, whyRoute]),
 ]);
 
 export function createAppRouter(queryClient: QueryClient) {

@@ -1,0 +1,217 @@
+/** What one turn changed: its commits, its files, and their diffs. */
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import { useMemo, useState } from "react";
+import type { Schemas } from "../../api/client.ts";
+import { turnPatchQuery } from "../../api/diff.ts";
+import { Time } from "../../ui/age.tsx";
+import { Button } from "../../ui/button.tsx";
+import { Change } from "../../ui/figure.tsx";
+import { Icon } from "../../ui/icons.tsx";
+import { CopyButton, ErrorNote, Loading } from "../../ui/notes.tsx";
+import { OutsideText } from "../../ui/outside-text.tsx";
+import { shownLine } from "./diff-chunks.ts";
+import { FileDiff } from "./file-diff.tsx";
+import { parsePatch } from "./patch.ts";
+import { WritingCalls } from "./writing-calls.tsx";
+
+type Turn = Schemas["TurnChangesView"];
+type Message = Schemas["MessageView"];
+
+interface TurnChangesProps {
+  readonly sessionId: string;
+  readonly turn: Turn;
+  /** Those of the turn's messages that are known. */
+  readonly messages: readonly Message[];
+  /** Whether it is unfolded at first. */
+  readonly isOpenFirst: boolean;
+}
+
+const route = getRouteApi("/sessions/$sessionId/changes");
+/** The most files that are listed at once; the others come by a button. */
+const MAX_FILES = 100;
+
+export function TurnChanges({ sessionId, turn, messages, isOpenFirst }: TurnChangesProps) {
+  const { file: opened } = route.useSearch();
+  const [isOpen, setOpen] = useState(isOpenFirst || turn.files.some(({ path }) => path === opened));
+  const [isWhole, setWhole] = useState(false);
+  const files = isWhole ? turn.files : turn.files.filter(({ path }, index) => index < MAX_FILES || path === opened);
+  const [message] = messages;
+  const title = message?.content.trimStart().split("\n", 1)[0] || turn.message_ids.join(", ");
+  return (
+    <section className="changes-turn" aria-label={`Turn ${title.slice(0, 100)}`}>
+      <header>
+        <Button
+          look="quiet"
+          className="sq"
+          aria-expanded={isOpen}
+          aria-label="The files of this turn"
+          onClick={() => setOpen(!isOpen)}
+        >
+          <Icon name={isOpen ? "down" : "right"} />
+        </Button>
+        <h3 className="cut">
+          <Link
+            to="/sessions/$sessionId"
+            params={{ sessionId }}
+            search={turn.message_ids[0] === undefined ? {} : { message: turn.message_ids[0] }}
+          >
+            <OutsideText text={title} max={200} />
+          </Link>
+        </h3>
+        <span className="m small">
+          <Time at={turn.ended_at} />
+        </span>
+        <span className="grow" />
+        {turn.unknown === null ? (
+          <span className="small">
+            {turn.files_changed} {turn.files_changed === 1 ? "file" : "files"}{" "}
+            <Change added={turn.lines_added} removed={turn.lines_removed} />
+          </span>
+        ) : (
+          <span className="small t-failed">unknown</span>
+        )}
+      </header>
+      {isOpen && (
+        <>
+          <About turn={turn} />
+          <ul>
+            {files.map((file) => (
+              <FileRow key={file.path} sessionId={sessionId} turn={turn} file={file} messages={messages} />
+            ))}
+          </ul>
+          {files.length < turn.files.length && (
+            <p className="about">
+              <Button onClick={() => setWhole(true)}>Show the other {turn.files.length - files.length} files</Button>
+            </p>
+          )}
+          {turn.files_changed !== null && turn.files_changed > turn.files.length && (
+            <p className="about m2">
+              {turn.files_changed - turn.files.length} more files changed; their names are not stored.
+            </p>
+          )}
+        </>
+      )}
+    </section>
+  );
+}
+
+const PATCH_NOTES: Readonly<Partial<Record<Turn["patch"], string>>> = {
+  cut: "The patch is cut at the limit of a turn: the last files have none.",
+  dropped: "The patch is not stored any more: the session's patches exceeded their limit.",
+};
+
+function About({ turn }: { readonly turn: Turn }) {
+  const { unknown, shared_with, commit_list, commits, head_branch } = turn;
+  const note = PATCH_NOTES[turn.patch];
+  return (
+    <div className="about small m2">
+      {unknown !== null && (
+        <p>
+          What this turn changed is unknown: <code>{unknown}</code>.
+        </p>
+      )}
+      {shared_with.length > 0 && (
+        <p>
+          Work that ran at the same time may be in these changes, too:{" "}
+          <OutsideText text={shared_with.join(", ")} className="mono" />
+        </p>
+      )}
+      {note !== undefined && <p>{note}</p>}
+      {unknown === null && turn.files.length === 0 && <p>This turn changed no file.</p>}
+      {commit_list.length > 0 && (
+        <ul aria-label="Commits">
+          {commit_list.map(({ id, subject }) => (
+            <li key={id}>
+              <Icon name="branch" /> <span className="mono">{id.slice(0, 8)}</span>{" "}
+              <OutsideText text={shownLine(subject)} className="cut" />
+              {head_branch !== null && (
+                <span className="m">
+                  {" "}
+                  on <OutsideText text={head_branch} className="mono" max={100} />
+                </span>
+              )}
+            </li>
+          ))}
+          {commits !== null && commits > commit_list.length && <li>and {commits - commit_list.length} older ones</li>}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+interface FileRowProps {
+  readonly sessionId: string;
+  readonly turn: Turn;
+  readonly file: Turn["files"][number];
+  readonly messages: readonly Message[];
+}
+
+function FileRow({ sessionId, turn, file, messages }: FileRowProps) {
+  const search = route.useSearch();
+  const navigate = route.useNavigate();
+  const [isOpen, setOpen] = useState(search.file === file.path);
+  const toggle = () => {
+    setOpen(!isOpen);
+    const { file: _, ...rest } = search;
+    void navigate({ search: isOpen ? rest : { ...rest, file: file.path }, replace: true, resetScroll: false });
+  };
+  return (
+    <li className="changes-file">
+      <Button look="quiet" aria-expanded={isOpen} onClick={toggle}>
+        <Icon name={isOpen ? "down" : "right"} />
+        <span className="kind">{file.kind}</span>
+        <span className="mono path">
+          {file.previous_path !== null && (
+            <>
+              <OutsideText text={shownLine(file.previous_path)} max={300} /> →{" "}
+            </>
+          )}
+          <OutsideText text={shownLine(file.path)} max={300} />
+        </span>
+        <span className="grow" />
+        {file.lines_added === null ? (
+          <span className="m">only its name is known</span>
+        ) : (
+          <Change added={file.lines_added} removed={file.lines_removed} />
+        )}
+      </Button>
+      {isOpen && (
+        <div className="changes-open">
+          <WritingCalls sessionId={sessionId} path={file.path} messages={messages} />
+          {file.lines_added === null ? (
+            <p className="m2 small">
+              There is no diff: the file is binary, larger than 1 MiB, a repository of its own, or changed its type.
+            </p>
+          ) : (
+            <OpenFile sessionId={sessionId} turn={turn} path={file.path} />
+          )}
+        </div>
+      )}
+    </li>
+  );
+}
+
+function OpenFile({
+  sessionId,
+  turn,
+  path,
+}: {
+  readonly sessionId: string;
+  readonly turn: Turn;
+  readonly path: string;
+}) {
+  const { data: patch, isError, error, refetch } = useQuery(turnPatchQuery(sessionId, turn.turn_id));
+  const file = useMemo(() => parsePatch(patch ?? "").find((each) => each.path === path), [patch, path]);
+  if (patch === undefined) {
+    if (!isError) return <Loading what="the diff" rows={4} />;
+    return <ErrorNote what="The diff could not be read." error={error} onRetry={() => void refetch()} />;
+  }
+  if (file === undefined) return <p className="m2 small">The stored patch does not have this file.</p>;
+  return (
+    <>
+      <CopyButton text={file.text} label="Copy the patch of this file" />
+      {file.hunks.length === 0 ? <p className="m2 small">No line changed.</p> : <FileDiff file={file} />}
+    </>
+  );
+}
