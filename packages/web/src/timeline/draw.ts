@@ -137,7 +137,7 @@ function drawLabels(
   labelled.forEach((bar, index) => {
     const { item } = bar;
     const wide = context.measureText(item.label).width;
-    const nextX = labelled[index + 1]?.x ?? surface.width;
+    const nextX = item.isShell ? (labelled[index + 1]?.x ?? surface.width) : nextOnLine(bars, bar, surface.width);
     const isBand = lane.kind === "lifecycle";
     const x = item.isShell ? Math.max(0, bar.x) : isBand ? Math.max(4, bar.x + 8) : bar.x + bar.width + 6;
     const room = isBand ? bar.x + bar.width - 4 : item.isShell ? Math.max(nextX - 4, bar.x + bar.width) : nextX - 4;
@@ -149,6 +149,11 @@ function drawLabels(
     context.fillText(item.label, x, item.isShell ? 12 : bar.y + bar.height / 2 + 1);
     freeFrom = x + wide + 8;
   });
+}
+
+/** Returns where the next bar on the line of a bar begins, px. */
+function nextOnLine(bars: readonly Bar[], { item, x }: Bar, width: number): number {
+  return bars.reduce((next, bar) => (bar.item.row === item.row && bar.x > x ? Math.min(next, bar.x) : next), width);
 }
 
 /** Makes room for a word on the line of a sandbox that is asleep. */
