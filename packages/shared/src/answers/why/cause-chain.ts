@@ -137,9 +137,9 @@ function stepOf(index: SpanIndex, span: WhySpan, type: string): WhySpan | undefi
   const children = index.children(span);
   if (type === "model_chain_exhausted") return children.find((child) => isRun(child) && hasFailed(child));
   if (type === "workflow_step_failed") return children.find((child) => isWorkflowStep(child) && hasFailed(child));
-  // A call fails as its last try does; the first was the first to fail.
+  // A call fails as its last try does; the first was the first to fail. What cut it short is not the fault of the tries before.
   const tries = children.filter(({ name }) => name === "valet.llm.try");
-  if (span.name.startsWith("chat ")) return tries.find(hasFailed);
+  if (span.name.startsWith("chat ")) return cuts(type) ? undefined : tries.find(hasFailed);
   const same = children.filter((child) => reasonOf(child) === type);
   // Of those that were cut short with it, the one that was open for longest says most.
   if (cuts(type)) return same[0];

@@ -243,6 +243,33 @@ test("a workflow: its first failed step, and what failed in that", () => {
   );
 });
 
+test("an abort while a call is tried again: the person is the cause, not the try that failed before", () => {
+  const story = new Story();
+  const message = story.message("m1", { at: 0, to: 9000, outcome: "aborted", error: "user_abort" });
+  const { run } = story.attempt(message, { at: 10, to: 8000, outcome: "aborted", error: "user_abort" });
+  const call = story.chat(run, { at: 20, to: 7000, outcome: "aborted", error: "user_abort" });
+  story.span("valet.llm.try", {
+    at: 20,
+    to: 5000,
+    parent: call,
+    error: "provider_timeout",
+    attributes: { "valet.llm.attempt": 1 },
+  });
+  story.span("valet.llm.try", {
+    at: 6000,
+    to: 7000,
+    parent: call,
+    outcome: "aborted",
+    error: "user_abort",
+    attributes: { "valet.llm.attempt": 2 },
+  });
+  const failure = whyFailed(story, message, undefined, { outcomeReason: "user_abort" });
+  expect(failure.cause?.type).toBe("user_abort");
+  expect(failure.sentence).toMatch(
+    /^The message was aborted: a person aborted it .* while the model call to .* was in progress\.$/,
+  );
+});
+
 test("an abort is no error: it says who ended it and what was in progress", () => {
   const story = new Story();
   const message = story.message("m1", { at: 0, to: 9000, outcome: "aborted", error: "user_abort" });
