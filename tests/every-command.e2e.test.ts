@@ -231,7 +231,7 @@ describe("with a system", () => {
     );
   });
 
-  test("prints JSON for scripts, ends with its documented exit code, and has no escape sequence in a pipe", async () => {
+  test("prints JSON with --json, exits with a documented code, and writes no escape sequences to a pipe", async () => {
     for (const [text, code = 0] of COMMANDS) {
       const ids: Record<string, string> = { ...known, FOLDER: join(scratch, "exported"), STEPS: VALUES.file ?? "" };
       const args = ["--state", state, ...text.split(" ").map((word) => ids[word] ?? word), "--json"];
@@ -244,7 +244,7 @@ describe("with a system", () => {
     }
   }, 180_000);
 
-  test("what is not found ends with 2 and a sentence", async () => {
+  test("an unknown id gives exit code 2 and an error message", async () => {
     const named = runnable.filter(
       ({ path, command }) =>
         !WITHOUT_SYSTEM.has(path) &&

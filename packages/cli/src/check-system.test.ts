@@ -14,7 +14,7 @@ const findings = (more: { model?: object; broker?: object; capacity?: SystemView
     capacity: more.capacity ?? SYSTEM.capacity,
   });
 
-test("what was asked, and what was not, is said", () => {
+test("says what was checked and what could not be checked", () => {
   expect(findings({}).map(({ state, detail }) => [state, detail])).toEqual([
     ["ok", "models.test answers and has valet/m; no prompt was sent, since that may cost"],
     ["ok", "127.0.0.1:9 answers; driver local; 2 awake, at most 8, 2 starting at once"],

@@ -15,7 +15,7 @@ function apiWith(...ids: FoundId[]) {
   return { findIds: vi.fn(async (): Promise<FoundIds> => ({ ids, hasMore: false })) };
 }
 
-test("a whole id is not asked about, nor is what can be none", async () => {
+test("a complete id, or a text that cannot be an id, costs no request", async () => {
   const api = apiWith();
   expect(await findSessionId(api, WHOLE)).toBe(WHOLE);
   expect(await findTraceId(api, WHOLE, "f".repeat(32))).toBe("f".repeat(32));
@@ -36,7 +36,7 @@ test("only ids of the wanted kind are meant", async () => {
   ]);
 });
 
-test("turns are asked about once by whole ids and by callers' own, twice by beginnings", async () => {
+test("turns cost one request for complete ids and callers' own ids, two for prefixes", async () => {
   const api = apiWith(found("message", "msg_ab"));
   const notFound = new ApiError(404, "turn-not-found", "No such turn.");
   const ask = vi.fn(async ({ from, to }: { from?: string | undefined; to?: string | undefined }) => {

@@ -43,7 +43,7 @@ async function follow(answers: readonly Answer[], signal = new AbortController()
   return { lines, asked, followed };
 }
 
-test("each span is told when it begins and when it ends, once, and the end of all ends it", async () => {
+test("prints each start and each end of a span once, and stops when all spans have ended", async () => {
   const open = span(1);
   const ended = span(1, { endUs: 3_001_000, outcome: "error", isError: true });
   const { lines, asked, followed } = await follow([[open], [open, span(2, { endUs: 4000 })], [ended]]);
@@ -52,7 +52,7 @@ test("each span is told when it begins and when it ends, once, and the end of al
   expect(endedText("ses_1", "t", followed)).toBe("The trace has ended: 2 spans, 1 error. See it: valet trace ses_1 t.");
 });
 
-test("a Valet that does not answer is asked again; a refusal ends it", async () => {
+test("retries while Valet does not answer, and stops when it refuses", async () => {
   const away = new UserError("no answer");
   const { lines } = await follow([away, new ApiError(503, "busy", "busy"), [span(1, { endUs: 2000 })]]);
   expect(lines).toEqual([...Array(2).fill("Valet does not answer; trying again."), "    1 ms  span 1"]);
@@ -60,7 +60,7 @@ test("a Valet that does not answer is asked again; a refusal ends it", async () 
   await expect(follow([unknown])).rejects.toBe(unknown);
 });
 
-test("it ends when it is stopped, though spans are open", async () => {
+test("stops on Ctrl-C while spans are open", async () => {
   const stopping = new AbortController();
   setTimeout(() => stopping.abort(), 50);
   const { followed } = await follow([[span(1)]], stopping.signal);

@@ -13,15 +13,15 @@ test("the text is what was written, without the last line feed", async () => {
 });
 
 test.each([
-  ["nothing", [""], "Standard input is empty: the message was expected there."],
-  ["only space", [" \n\n"], "Standard input is empty"],
-  ["what is no text", [Uint8Array.of(0xff, 0xfe)], "Standard input is not UTF-8 text."],
-  ["too much", ["x".repeat(700_000), "x".repeat(700_000)], "Standard input has more than 1048576 bytes"],
-])("%s is refused", async (_, chunks, message) => {
+  ["empty input", [""], "Standard input is empty: the message was expected there."],
+  ["input of spaces only", [" \n\n"], "Standard input is empty"],
+  ["input that is not UTF-8", [Uint8Array.of(0xff, 0xfe)], "Standard input is not UTF-8 text."],
+  ["input above the limit", ["x".repeat(700_000), "x".repeat(700_000)], "Standard input has more than 1048576 bytes"],
+])("refuses %s", async (_, chunks, message) => {
   await expect(read(...chunks)).rejects.toThrow(message);
 });
 
-test("a person is told what is waited for; a program is not", async () => {
+test("prints a prompt if standard input is a terminal, and none otherwise", async () => {
   const told: string[] = [];
   const input = (isTTY: boolean) => Object.assign(Readable.from(["hello\n"]), { isTTY });
   await readStdin("the message", (line) => told.push(line), input(false));

@@ -64,7 +64,7 @@ export const WORKER_VARIABLES = {
   },
   VALET_TRACE_URL_TEMPLATE: {
     meaning:
-      "where the backend shows a trace, with `{traceId}` in its place: `https://jaeger.example/trace/{traceId}`. The session explorer then links each trace there; what is no http or https URL with `{traceId}` is ignored",
+      "URL of a trace at the backend, with `{traceId}` for its id: `https://jaeger.example/trace/{traceId}`. The session explorer links each trace to it; a value that is not an http or https URL with `{traceId}` is ignored",
   },
   VALET_COMMIT_TRAILERS: {
     default: "true",

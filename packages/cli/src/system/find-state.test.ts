@@ -19,7 +19,7 @@ function makeState(folder: string): string {
   return path;
 }
 
-test("the state of a folder is found from the folders within it, the nearest first", () => {
+test("the state directory is found from the subfolders of the folder that contains it; the nearest one wins", () => {
   const { root, deep } = project();
   expect(findState(".valet", deep, deep)).toBe(".valet");
   const state = makeState(root);
@@ -31,7 +31,7 @@ test("the state of a folder is found from the folders within it, the nearest fir
   expect(findState(".valet", deep, deep)).toBe(nearer);
 });
 
-test("a folder of that name that holds no state, and the state of another user, are passed over", () => {
+test("skips a folder of that name without state, and the state of another user", () => {
   const { root, deep } = project();
   const state = makeState(root);
   mkdirSync(join(root, "packages", ".valet"));

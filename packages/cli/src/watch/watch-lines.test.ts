@@ -3,7 +3,7 @@ import { NOW } from "../sample-now.ts";
 import { SILENCE_MS, watchLines } from "./watch-lines.ts";
 import { WatchModel } from "./watch-model.ts";
 
-test("a quiet session is told of every 15 s, so that a reader that has gone is noticed", () => {
+test("without changes, a line is printed every 15 s, so that a closed pipe is noticed", () => {
   const lines: string[] = [];
   let nowMs = Date.parse("2026-11-27T08:00:00Z");
   const output = watchLines(

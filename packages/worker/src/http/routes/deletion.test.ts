@@ -174,7 +174,7 @@ describe("who may not see a session cannot tell whether it exists, was deleted, 
     }
   });
 
-  test("by a socket with an unknown ticket, one that was used, one of another session, or one that was deleted with it", async () => {
+  test("by a client's socket, whose ticket is unknown, used, issued for another session, or deleted with its session", async () => {
     const { id: own } = await createSession(token);
     const { ticket: used } = await issueTicket(DB, own, OWNER);
     await sameForAll(

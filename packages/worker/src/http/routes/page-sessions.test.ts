@@ -206,7 +206,7 @@ describe("a signed-in browser", () => {
     expect(await statusOf(browser)).toBe(401);
   });
 
-  test("signs out: its cookie opens nothing any more; again is fine; a foreign page cannot do it", async () => {
+  test("signs out: its cookie is refused from then on; signing out is idempotent, and impossible for a page of another origin", async () => {
     const token = await signIn();
     const [browser, other] = [await browserOf(token), await browserOf(token)];
     const out = (headers: Record<string, string>) => call("DELETE", "/api/page-sessions/current", { headers });
