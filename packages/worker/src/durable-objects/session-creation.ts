@@ -63,6 +63,7 @@ function answerTo(parts: SessionParts, input: NewSession, { ownerId }: CallConte
   const known = state.maybe;
   if (known !== undefined) {
     if (known.id !== input.id || known.ownerId !== ownerId) return refuse("session-exists", "Use a new id.");
+    if (known.deletion !== undefined) return refuse("session-ended", "It is being deleted. Use a new id.");
     return isSameCreation(parts, input)
       ? ok(view())
       : refuse("id-taken", "You have a session of this id that was created with other content. Use a new id.");

@@ -77,6 +77,20 @@ test("DELETE answers 202 with the session, which is ending, and again; another o
   expect((await call("POST", `/api/sessions/${id}/messages`, { token, body: { content: "more" } })).status).toBe(409);
 });
 
+test("the id of a session that is being deleted creates no session, whatever is asked for: 409", async () => {
+  const own = { id: newId("ses"), title: "Short-lived" };
+  const { id: chosen } = await createSession(token);
+  await createSession(token, own);
+  for (const body of [own, { ...own, title: "Other" }, { id: chosen }]) {
+    await call("DELETE", `/api/sessions/${body.id}`, { token });
+    const response = await call("POST", "/api/sessions", { token, body });
+    expect([response.status, await response.json()]).toMatchObject([
+      409,
+      { type: "urn:valet:problem:session-ended", detail: "It is being deleted. Use a new id." },
+    ]);
+  }
+});
+
 describe("a deleted session is answered with 410, and its object is not woken", () => {
   test("by every route that names a session", async () => {
     const document = (await (await call("GET", "/api/openapi.json")).json()) as { paths: Record<string, object> };
