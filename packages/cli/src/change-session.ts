@@ -38,11 +38,15 @@ export function tell({ json }: GlobalOptions, session: SessionView, { text, more
   else print(`${sessionId}: ${text}`);
 }
 
-/** The end of the help of the commands that change a session. */
-export function helpOfChange(command: string, refused?: string): string {
-  const negative = refused === undefined ? "" : ` 1 refused: ${refused};`;
+const USAGE = "2 usage or environment error";
+
+/** The exit codes beside 0 of a command that a session may refuse. */
+export const refusedIf = (why: string) => `1 refused: ${why}; ${USAGE}`;
+
+/** The end of the help of the commands that change a session. @param codes what the exit codes beside 0 mean */
+export function helpOfChange(command: string, codes: string = USAGE): string {
   return `
-Exit codes: 0 it is done, was so before, or goes on;${negative} 2 usage or environment error.
+Exit codes: 0 it is done, was so before, or goes on; ${codes}.
 
 Example:
   valet ${command} ses_01j8z3k5m7n9p1q3r5s7t9v1w3`;

@@ -2,12 +2,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { costText } from "@valet/shared/protocol/cost";
 import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
-import { isAgreed } from "../agree.ts";
+import { ASKING_CODES, agree } from "../agree.ts";
 import type { ApiClient } from "../api-client.ts";
 import { ApiError } from "../api-transport.ts";
-import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { connect, type GlobalOptions, print, printJson } from "../context.ts";
 import { counted } from "../counted.ts";
-import { ExitCode } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 import { EXAMPLE_SESSION } from "../help-text.ts";
 
@@ -31,7 +30,7 @@ export function addDelete(program: Command): void {
 The session may be in any state: its work ends at once. The figures of its turns stay in your statistics, and spans that
 the backend has stay there. \`valet export\` writes everything into a folder first.
 
-Exit codes: 0 it is deleted, or was before, or its deletion goes on; 1 you did not agree; 2 usage or environment error.
+Exit codes: 0 it is deleted, or was before, or its deletion goes on; ${ASKING_CODES}.
 
 Example:
   valet delete ${EXAMPLE_SESSION} --yes`,
@@ -42,19 +41,20 @@ Example:
       const sessionId = await findSessionId(api, session);
       const family = await unlessGone(api.family(sessionId));
       if (family === undefined) return show(options, sessionId, "deleted", "It had been deleted before.");
-      if (!options.yes && !(await isAgreed(lossText(family), `Delete ${sessionId}?`, insteadOf(sessionId)))) {
-        report("Nothing was deleted.");
-        process.exitCode = ExitCode.FAILED;
-        return;
-      }
+      const agreed = await agree({
+        yes: options.yes,
+        loss: lossText(family),
+        question: `Delete ${sessionId}?`,
+        instead: `Say so with --yes, or run \`valet export ${sessionId}\` first.`,
+        refused: "Nothing was deleted.",
+      });
+      if (!agreed) return;
       await unlessGone(api.deleteSession(sessionId));
       const isDeleted = await waitUntilGone(api, sessionId);
       if (isDeleted) show(options, sessionId, "deleted", "It is deleted.");
       else show(options, sessionId, "deleting", WAITS);
     });
 }
-
-const insteadOf = (sessionId: string) => `Say so with --yes, or run \`valet export ${sessionId}\` first.`;
 
 const WAITS =
   "It is being deleted: the sandbox, its broker or the backend still have to answer. This goes on without you; `valet sessions` " +

@@ -1,7 +1,7 @@
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
 import { ApiError } from "../api-transport.ts";
-import { helpOfChange, tell, waitForChange } from "../change-session.ts";
+import { helpOfChange, refusedIf, tell, waitForChange } from "../change-session.ts";
 import { connect, type GlobalOptions } from "../context.ts";
 import { UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
@@ -10,7 +10,7 @@ export function addHibernate(program: Command): void {
   program
     .command("hibernate <session>")
     .description("put a session to sleep: its files are kept, its sandbox ends; the next message wakes it")
-    .addHelpText("after", helpOfChange("hibernate", "work runs, or the session's state does not allow it"))
+    .addHelpText("after", helpOfChange("hibernate", refusedIf("work runs, or the session's state does not allow it")))
     .action(async (wanted: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);

@@ -1,8 +1,7 @@
 import type { Command } from "commander";
-import { isAgreed } from "../agree.ts";
+import { ASKING_CODES, agree } from "../agree.ts";
 import { helpOfChange, tell, waitForChange } from "../change-session.ts";
-import { connect, type GlobalOptions, report } from "../context.ts";
-import { ExitCode } from "../errors.ts";
+import { connect, type GlobalOptions } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
 
 interface TerminateOptions extends GlobalOptions {
@@ -14,7 +13,7 @@ export function addTerminate(program: Command): void {
     .command("terminate <session>")
     .description("end a session for good: its work stops and its files are lost; conversation and traces stay")
     .option("--yes", "do not ask; needed where there is no terminal")
-    .addHelpText("after", `${helpOfChange("terminate", "you did not agree")} --yes`)
+    .addHelpText("after", `${helpOfChange("terminate", ASKING_CODES)} --yes`)
     .action(async (wanted: string, _options, command: Command) => {
       const options = command.optsWithGlobals<TerminateOptions>();
       const api = connect(options);
@@ -25,11 +24,8 @@ export function addTerminate(program: Command): void {
         return;
       }
       const loss = `The session is ${before.status}. Its work will stop, and the files of its sandbox will be lost.`;
-      if (!options.yes && !(await isAgreed(loss, `Terminate ${sessionId}?`))) {
-        report("Nothing was terminated.");
-        process.exitCode = ExitCode.FAILED;
-        return;
-      }
+      const question = `Terminate ${sessionId}?`;
+      if (!(await agree({ yes: options.yes, loss, question, refused: "Nothing was terminated." }))) return;
       await api.change(sessionId, "terminate");
       const session = await waitForChange(api, sessionId, ({ status }) => status === "terminated");
       const isDone = session.status === "terminated";

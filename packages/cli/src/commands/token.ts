@@ -1,9 +1,9 @@
 import type { CreatedToken, TokenView } from "@valet/shared/protocol/tokens";
 import type { Command } from "commander";
-import { isAgreed } from "../agree.ts";
-import { connect, type GlobalOptions, print, printJson, printLines, report } from "../context.ts";
+import { ASKING_CODES, agree } from "../agree.ts";
+import { connect, type GlobalOptions, print, printJson, printLines } from "../context.ts";
 import { parseDuration } from "../duration-arguments.ts";
-import { ExitCode, UserError } from "../errors.ts";
+import { UserError } from "../errors.ts";
 import { matchId } from "../match-id.ts";
 
 interface CreateOptions extends GlobalOptions {
@@ -15,7 +15,7 @@ interface RevokeOptions extends GlobalOptions {
   readonly yes?: boolean;
 }
 
-const EXIT_CODES = "\nExit codes: 0 success; 1 refused, or you did not agree; 2 usage or environment error.\n";
+const EXIT_CODES = "\nExit codes: 0 success; 1 refused; 2 usage or environment error.\n";
 
 export function addToken(program: Command): void {
   const token = program
@@ -53,7 +53,10 @@ export function addToken(program: Command): void {
     .command("revoke <token>")
     .description("revoke a token by its id, the beginning of its id, or its name; it is refused from then on")
     .option("--yes", "do not ask, though it is the token that you use")
-    .addHelpText("after", `${EXIT_CODES}\nExample:\n  valet token revoke tok_0123456789abcdef`)
+    .addHelpText(
+      "after",
+      `\nExit codes: 0 success; ${ASKING_CODES}.\n\nExample:\n  valet token revoke tok_0123456789abcdef`,
+    )
     .action(async (wanted: string, _options, command: Command) => {
       await revoke(wanted, command.optsWithGlobals<RevokeOptions>());
     });
@@ -62,11 +65,9 @@ export function addToken(program: Command): void {
 async function revoke(wanted: string, options: RevokeOptions): Promise<void> {
   const api = connect(options);
   const found = tokenIn(await api.tokens(), wanted);
-  if (found.isCurrent && !options.yes && !(await isAgreed(OWN, `Revoke ${found.id}?`))) {
-    report("Nothing was revoked.");
-    process.exitCode = ExitCode.FAILED;
-    return;
-  }
+  const question = `Revoke ${found.id}?`;
+  const isSettled = !found.isCurrent || options.yes;
+  if (!(await agree({ yes: isSettled, loss: OWN, question, refused: "Nothing was revoked." }))) return;
   await api.revokeToken(found.id);
   const next = found.isCurrent ? ` ${AFTERWARDS}` : "";
   if (options.json) printJson({ id: found.id, name: found.name, status: "revoked" });

@@ -1,6 +1,6 @@
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
-import { helpOfChange, tell, waitForChange } from "../change-session.ts";
+import { helpOfChange, refusedIf, tell, waitForChange } from "../change-session.ts";
 import { connect, type GlobalOptions } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
 import { placeText } from "../queue-text.ts";
@@ -9,7 +9,7 @@ export function addWake(program: Command): void {
   program
     .command("wake <session>")
     .description("start the sandbox of a session that sleeps, with the files that it had")
-    .addHelpText("after", helpOfChange("wake", "the session is being terminated"))
+    .addHelpText("after", helpOfChange("wake", refusedIf("the session is being terminated")))
     .action(async (wanted: string, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
