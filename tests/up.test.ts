@@ -1,5 +1,6 @@
 /** `valet up` as a process of its own: its output, its files, and its restart after it was killed. */
-import { readlinkSync } from "node:fs";
+import { existsSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { childrenOf } from "./processes.ts";
 import { run, startUp, temporaryState } from "./up-process.ts";
@@ -70,5 +71,18 @@ describe("bad input", () => {
     expect(stderr).toContain(message);
     expect(stdout).toBe("");
     expect(code).toBe(2);
+  });
+
+  test.each([
+    ["VALET_MODEL_PRICES", "abc"],
+    ["VALET_RETENTION_DAYS", "0"],
+    ["VALET_IDLE_TIMEOUT_MS", "15m"],
+  ])("`up` with %s=%s exits with 2 and names the variable before it starts anything", async (name, value) => {
+    const state = join(temporaryState(), "new");
+    const { code, stdout, stderr } = await run(["--state", state, "up"], { env: { ...process.env, [name]: value } });
+    expect(stderr).toContain(`valet: ${name}: `);
+    expect(stdout).toBe("");
+    expect(code).toBe(2);
+    expect(existsSync(state)).toBe(false);
   });
 });

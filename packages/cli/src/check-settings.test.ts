@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkModel, compareBackend } from "./check-settings.ts";
+import { checkModel, checkVariables, compareBackend } from "./check-settings.ts";
 import type { Uses } from "./system/state.ts";
 
 const SCRIPTED: Uses = { model: { name: "valet/scripted", isScripted: true }, backend: null };
@@ -56,4 +56,29 @@ test("the backend in use is reported when this shell names another one", () => {
   expect(compareBackend(endpoint("a.example"), SCRIPTED)).toMatchObject([
     { detail: "spans stay in Valet; `backend` checks this shell's setting: a.example" },
   ]);
+});
+
+describe("the Worker's variables of this shell", () => {
+  test.each([
+    ["VALET_MODEL_PRICES", "canary"],
+    ["VALET_RETENTION_DAYS", "0"],
+    ["VALET_MAX_MODEL_CALLS", "-1"],
+    ["VALET_IDLE_TIMEOUT_MS", "15m"],
+    ["VALET_MODEL_BASE_URL", "canary"],
+    ["VALET_MAX_AWAKE", "canary"],
+    ["VALET_MODEL", `canary/${"m".repeat(200)}`],
+  ])("are refused by their name, without their value: %s=%s", (name, value) => {
+    const env = { ...KEY, [name]: value };
+    expect(checkVariables(env, undefined)).toMatchObject([
+      { state: "missing", detail: expect.stringContaining(`\`valet up\` would refuse ${name}: `) },
+    ]);
+    expect(checkVariables(env, REAL)).toMatchObject([{ state: "note", source: "this shell's environment" }]);
+    expect(JSON.stringify(checkVariables(env, undefined))).not.toContain("canary");
+  });
+
+  test("are not mentioned while they are valid, empty, or set by Valet itself", () => {
+    for (const env of [{}, KEY, { VALET_RETENTION_DAYS: "" }, { VALET_MODEL: "" }, { PUBLIC_URL: "nonsense" }]) {
+      expect(checkVariables(env, undefined)).toEqual([]);
+    }
+  });
 });

@@ -3,6 +3,7 @@ import { type EnvironmentRecord, hostOf, readTracingConfig } from "@valet/shared
 import { type Finding, SHELL } from "./check-telemetry.ts";
 import { chooseModel } from "./system/model.ts";
 import type { Uses } from "./system/state.ts";
+import { invalidVariable } from "./system/worker-variables.ts";
 
 const HOST = "the running host";
 
@@ -24,6 +25,14 @@ export function checkModel(env: EnvironmentRecord, uses: KnownUses): Finding {
   const inUse = isScripted ? "scripted" : uses.model.name;
   const other = shell.model === inUse ? "" : `; a host started from this shell would use: ${ofShell}`;
   return { name, state: isScripted ? "note" : "ok", detail: inUse + other, source: HOST };
+}
+
+/** Returns a finding when `up` would refuse one of this shell's variables. */
+export function checkVariables(env: EnvironmentRecord, uses: KnownUses): Finding[] {
+  const invalid = invalidVariable(env);
+  if (invalid === undefined) return [];
+  const state = uses === undefined ? "missing" : "note";
+  return [{ name: "Worker's variables", state, detail: `\`valet up\` would refuse ${invalid}`, source: SHELL }];
 }
 
 /** Returns a finding when the running host exports to another backend than the one that this shell names. */

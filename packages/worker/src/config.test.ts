@@ -62,6 +62,7 @@ test.each([
   ["SANDBOX_BROKER_URL", "ftp://canary", "Invalid URL"],
   ["VALET_GRACE_MS", "canary", "expected number"],
   ["VALET_MODEL_PRICES", "cheap-canary", "must be INPUT/OUTPUT"],
+  ["VALET_MODEL", `canary/${"m".repeat(200)}`, "Too big"],
   ["VALET_MODEL_PRICES", "1", "must be INPUT/OUTPUT"],
   ["VALET_MODEL_PRICES", "1/2/3/4/5", "must be INPUT/OUTPUT"],
   ["VALET_CREDENTIAL_KEYS", "canary", "keys of 32 bytes in base64"],

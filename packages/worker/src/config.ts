@@ -5,7 +5,9 @@ import { TurnBounds } from "@valet/shared/protocol/turn";
 import { type EnvironmentRecord, limitVariables } from "@valet/shared/tracing";
 import { type Variable, WORKER_VARIABLES, type WorkerVariable } from "@valet/shared/variables";
 import { z } from "zod";
-import type { Env } from "./bindings.ts";
+
+/** Variables by their names, as the platform gives them. Text, except where somebody configured JSON. */
+type Variables = Readonly<Record<string, unknown>>;
 
 /** Timeouts and intervals, by their variables. What each means is in the table of variables. */
 const INTERVAL_VARIABLES = {
@@ -117,9 +119,9 @@ const modelPrices = z
 type Read = <T>(name: WorkerVariable | (typeof PROVIDER_KEYS)[number], schema: z.ZodType<T>) => T;
 
 /** @returns a function that reads one variable, or throws a ConfigError that names it */
-function reader(env: EnvironmentRecord | Env): Read {
+function reader(env: Variables): Read {
   return (name, schema) => {
-    const { [name]: value = "" } = env as Record<string, unknown>;
+    const { [name]: value = "" } = env;
     const { default: otherwise } = (WORKER_VARIABLES as Readonly<Record<string, Partial<Variable>>>)[name] ?? {};
     const result = schema.safeParse(value === "" ? otherwise : value);
     if (result.success) return result.data;
@@ -132,14 +134,14 @@ function reader(env: EnvironmentRecord | Env): Read {
  * these variables only the broker's own limit applies.
  * @throws ConfigError that names the invalid variable
  */
-export function parseCapacity(env: EnvironmentRecord | Env): CapacityLimits {
+export function parseCapacity(env: Variables): CapacityLimits {
   const read = reader(env);
   const limit = z.coerce.number().int().positive().default(Infinity);
   return { awake: read("VALET_MAX_AWAKE", limit), starting: read("VALET_MAX_STARTING", limit) };
 }
 
 /** @throws ConfigError that names the first invalid variable */
-export function parseConfig(env: EnvironmentRecord | Env): Config {
+export function parseConfig(env: Variables): Config {
   const read = reader(env);
   const intervals = intervalsOf((variable) => read(variable, millis));
   return {
@@ -160,11 +162,17 @@ export function parseConfig(env: EnvironmentRecord | Env): Config {
   };
 }
 
+/** @throws ConfigError that names the first variable with which an object could not start */
+export function requireConfig(env: Variables): void {
+  parseConfig(env);
+  parseCapacity(env);
+}
+
 /**
  * Returns whether sessions may clone from `file:` URLs (`VALET_ALLOW_FILE_REPOS`). Safe only where every user of the
  * API may read the sandboxes' machine anyway, that is with the local driver.
  */
-export function allowsFileRepos(env: Env): boolean {
+export function allowsFileRepos(env: Variables): boolean {
   return String(env.VALET_ALLOW_FILE_REPOS) === "true";
 }
 
@@ -172,7 +180,7 @@ export function allowsFileRepos(env: Env): boolean {
  * Returns whether webhooks may be sent to private networks, and by http to this machine, and repositories there be asked for
  * (`VALET_WEBHOOKS_ALLOW_PRIVATE`). Safe only where everybody with a token may reach them anyway.
  */
-export function allowsPrivateHosts(env: Env): boolean {
+export function allowsPrivateHosts(env: Variables): boolean {
   return String(env.VALET_WEBHOOKS_ALLOW_PRIVATE) === "true";
 }
 
@@ -180,7 +188,7 @@ export function allowsPrivateHosts(env: Env): boolean {
  * Returns where the backend shows a trace, with `{traceId}` in its place (`VALET_TRACE_URL_TEMPLATE`). `undefined` without it, and for
  * what is no http or https URL: the page makes a link of it.
  */
-export function traceUrlTemplate(env: EnvironmentRecord | Env): string | undefined {
+export function traceUrlTemplate(env: Variables): string | undefined {
   const template = String(env.VALET_TRACE_URL_TEMPLATE ?? "");
   const protocol = URL.parse(template.replaceAll("{traceId}", "0"))?.protocol;
   const isWeb = protocol === "https:" || protocol === "http:";
@@ -189,7 +197,7 @@ export function traceUrlTemplate(env: EnvironmentRecord | Env): string | undefin
 
 /** Returns the environment of a sandbox's entrypoint: its session, the Worker's URL, and the limits of its spans. */
 export function sandboxVariables(
-  env: Env,
+  env: Variables,
   publicUrl: string,
   sessionId: string,
   generation: number,
@@ -212,7 +220,7 @@ function readModelAccess(read: Read): ModelAccess {
     ([, key]) => key !== undefined,
   );
   return ModelAccess.parse({
-    model: read("VALET_MODEL", z.string().min(1)),
+    model: read("VALET_MODEL", ModelAccess.shape.model),
     ...(baseUrl !== undefined && {
       openAiCompatible: { baseUrl, ...(apiKey !== undefined && { apiKey }), ...(prices !== undefined && { prices }) },
     }),

@@ -8,7 +8,7 @@ import { ApiClient } from "../api-client.ts";
 import { ApiError } from "../api-transport.ts";
 import { checkDisk } from "../check-disk.ts";
 import { findHost, type HostFinding, stateOf } from "../check-host.ts";
-import { checkModel, compareBackend } from "../check-settings.ts";
+import { checkModel, checkVariables, compareBackend } from "../check-settings.ts";
 import { refusedFindings, systemFindings, uncheckedFindings } from "../check-system.ts";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
 import { connect, findConnection, type GlobalOptions, printJson, printLines } from "../context.ts";
@@ -45,7 +45,7 @@ export function addDoctor(program: Command): void {
           "run `npx --yes pnpm@12 install`, which installs it from the lockfile",
         ),
         checkRipgrep(),
-        ...(host.isOther ? [] : [checkModel(process.env, host.uses)]),
+        ...(host.isOther ? [] : [checkModel(process.env, host.uses), ...checkVariables(process.env, host.uses)]),
         ...checkTelemetry(process.env),
         ...compareBackend(process.env, host.uses),
         ...checkDisk(options.state),

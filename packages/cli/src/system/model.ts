@@ -13,6 +13,9 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** The scripted model's name. */
 const SCRIPTED = "scripted";
 
+/** The scripted model, as the Worker knows it. */
+export const SCRIPTED_MODEL = withProvider(SCRIPTED);
+
 /** The Worker's variables for the model, and the model server if this process started one. */
 export interface ModelSetup {
   readonly variables: Readonly<Record<string, string>>;
@@ -67,7 +70,7 @@ export async function setUpModel(env: Environment, scenario: ShippedScenario): P
   });
   return {
     variables: {
-      VALET_MODEL: withProvider(SCRIPTED),
+      VALET_MODEL: SCRIPTED_MODEL,
       VALET_MODEL_BASE_URL: scripted.url,
       VALET_MODEL_API_KEY: "none",
     },

@@ -8,7 +8,7 @@ import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
 import { ensureToken, newSignInUrl, prepareDatabase } from "./database.ts";
 import { diskError, requireSpace, requireWritable } from "./disk-error.ts";
-import { type ModelSetup, setUpModel } from "./model.ts";
+import { chooseModel, type ModelSetup, setUpModel } from "./model.ts";
 import { startPage } from "./page.ts";
 import { startOnPort } from "./ports.ts";
 import { BUN, BUN_FLAGS } from "./programs.ts";
@@ -21,6 +21,7 @@ import { WORKER_DIR } from "./worker-bundle.ts";
 import { createWorkerLog } from "./worker-log.ts";
 import { endLeftWorkerd } from "./worker-process.ts";
 import { keepUp } from "./worker-upkeep.ts";
+import { invalidVariable, workerVariables } from "./worker-variables.ts";
 
 export interface SystemOptions {
   readonly stateDir: string;
@@ -62,6 +63,8 @@ export interface System extends Connection {
 export async function startSystem(options: SystemOptions): Promise<System> {
   const { stateDir, port: wantedPort, env, scenario, report = console.error, workerEntry: entry } = options;
   const capacity = chooseCapacity(options.capacity ?? {}, env, machineCapacity());
+  const invalid = invalidVariable({ ...env, ...chooseModel(env) });
+  if (invalid !== undefined) throw new UserError(`${invalid}. Correct it, or unset it, and start again.`);
   const state = openStateDirectory(stateDir);
   const unlock = await lockDirectory(state.path, UP_ROLE);
   if (unlock === undefined) throw alreadyRunning(stateDir);
@@ -152,14 +155,4 @@ function usesOf({ variables, scripted }: ModelSetup, env: SystemOptions["env"]):
 function alreadyRunning(stateDir: string): UserError {
   const running = readConnection(stateDir);
   return new UserError(`Valet already runs on ${stateDir}${running === undefined ? "" : ` at ${running.url}`}.`);
-}
-
-/** Returns the variables that configure the Worker itself: telemetry, intervals, and what is allowed. */
-function workerVariables(env: SystemOptions["env"]): Record<string, string> {
-  const ours = Object.entries(env).filter(([name]) =>
-    /^(OTEL_|VALET_(\w+_MS|MAX_MODEL_CALLS|POLLING_TOOLS|RETENTION_DAYS|COMMIT_TRAILERS|WEBHOOKS_ALLOW_PRIVATE)$)/.test(
-      name,
-    ),
-  );
-  return Object.fromEntries(ours.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }

@@ -3,6 +3,7 @@ import { Health } from "@valet/shared/protocol/session-api";
 import { describe, expect, test, vi } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
+import { newId } from "../durable-objects/core/ids.ts";
 import { createApp } from "./app.ts";
 
 test("health needs no token", async () => {
@@ -148,6 +149,32 @@ test.each([
   const logged = log.mock.calls.flat().join();
   expect(logged).toContain(`"setting":"${name}: `);
   expect(detail + logged).not.toContain(value);
+  log.mockRestore();
+});
+
+test.each([
+  ["VALET_MODEL_PRICES", "GET", ""],
+  ["VALET_RETENTION_DAYS", "POST", "/abort"],
+  ["VALET_MAX_AWAKE", "GET", "/now"],
+  ["VALET_GRACE_MS", "POST", undefined],
+])("a wrong %s is named before a session's object is touched: %s %s", async (name, method, path) => {
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
+  const token = await signIn();
+  const id = newId("ses");
+  await createSession(token, { id });
+  const touched = () => {
+    throw new Error("the object was touched");
+  };
+  const SESSION_AGENT = { idFromName: touched, get: touched };
+  const env = { ...bindings, SESSION_AGENT, [name]: "SECRET" } as unknown as typeof bindings;
+  const url = `${ORIGIN}/api/sessions${path === undefined ? "" : `/${id}${path}`}`;
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const body = path === undefined ? JSON.stringify({ id }) : null;
+  const response = await createApp().fetch(new Request(url, { method, headers, body }), env, createExecutionContext());
+  expect([response.status, await response.json()]).toMatchObject([
+    500,
+    { detail: expect.stringMatching(new RegExp(`^A variable of the deployment is wrong\\. ${name}: .+\\.$`)) },
+  ]);
   log.mockRestore();
 });
 

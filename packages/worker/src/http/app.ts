@@ -6,7 +6,14 @@ import packageJson from "../../package.json" with { type: "json" };
 import { logFailure } from "../log-failure.ts";
 import { createRoutes } from "./context.ts";
 import { documentWebhooks } from "./document-webhooks.ts";
-import { limitChanges, protectAnswers, requireSession, requireTicket, requireToken } from "./middleware.ts";
+import {
+  limitChanges,
+  protectAnswers,
+  requireSession,
+  requireTicket,
+  requireToken,
+  requireVariables,
+} from "./middleware.ts";
 import { nameSchemas, schemaObject } from "./named-schemas.ts";
 import { servePage } from "./page.ts";
 import { problem, toApiError, toResponse } from "./problem.ts";
@@ -90,7 +97,8 @@ export function createApp() {
     }),
   );
   app.use("/api/*", limitChanges, readBody);
-  app.use("/api/sessions/:id/*", requireSession);
+  app.post("/api/sessions", requireVariables);
+  app.use("/api/sessions/:id/*", requireVariables, requireSession);
   for (const routes of [
     sessions,
     messages,

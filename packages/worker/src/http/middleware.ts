@@ -5,7 +5,8 @@ import { wallClock } from "@valet/shared/tracing";
 import { matchedRoutes } from "hono/route";
 import { redeemTicket } from "../auth/tickets.ts";
 import { bearerToken, type Credential, readAccess } from "../auth/tokens.ts";
-import { stubOf } from "../bindings.ts";
+import { type Env, stubOf } from "../bindings.ts";
+import { requireConfig } from "../config.ts";
 import { findSession, type KnownSession } from "../database/deleted-sessions.ts";
 import { isExpired, isUseStale, recordUse } from "../database/tokens.ts";
 import { logFailure } from "../log-failure.ts";
@@ -139,6 +140,19 @@ export const limitSignIns: AppMiddleware = async (c, next) => {
     const { success } = await c.env.SIGN_INS_LIMIT.limit({ key: c.req.header("cf-connecting-ip") ?? "unknown" });
     if (!success) throw problem("too-many-requests", {}, { "retry-after": `${LIMIT_PERIOD_S}` });
   }
+  await next();
+};
+
+/** The environments whose variables are valid. There is one for the life of an isolate, so that they are parsed once. */
+const valid = new WeakSet<Env>();
+
+/**
+ * Refuses requests to sessions where the deployment's variables are invalid: the constructor of a session's object would throw, and
+ * what it throws does not reach the caller.
+ */
+export const requireVariables: AppMiddleware = async (c, next) => {
+  if (!valid.has(c.env)) requireConfig(c.env);
+  valid.add(c.env);
   await next();
 };
 
