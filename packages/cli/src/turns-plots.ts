@@ -102,7 +102,7 @@ export function sparkline({ bars }: Distribution): string {
 }
 
 /** Returns a line for each bar of a histogram: its upper bound, the bar, and the number of turns. */
-export function histogramLines({ bars }: Distribution, text: (value: number) => string, width: number): string[] {
+function histogramLines({ bars }: Distribution, text: (value: number) => string, width: number): string[] {
   const labels = bars.map(({ to }) => (to === 0 ? text(0) : `≤ ${text(to)}`));
   const room = Math.max(...labels.map((label) => label.length));
   const most = Math.max(...bars.map(({ turns }) => turns));

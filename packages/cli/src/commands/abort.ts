@@ -37,11 +37,7 @@ export function addAbort(program: Command): void {
 const OVER = "Nothing was running: the session is terminated.";
 
 /** Says what an abort has stopped. @param ids the messages and workflows that ran before it */
-export function abortText(
-  sessionId: string,
-  ids: readonly string[],
-  after: Pick<NowView, "running" | "queueLength">,
-): Told {
+function abortText(sessionId: string, ids: readonly string[], after: Pick<NowView, "running" | "queueLength">): Told {
   const running = after.running.filter(({ id }) => ids.includes(id)).map(({ id }) => id);
   const stopped = ids.filter((id) => !running.includes(id));
   const queue =

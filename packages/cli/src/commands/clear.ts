@@ -21,7 +21,7 @@ export function addClear(program: Command): void {
 }
 
 /** Says what became of a session's queue. */
-export function clearText({ id, agent }: Pick<SessionView, "id" | "agent">, withdrawn: number): string {
+function clearText({ id, agent }: Pick<SessionView, "id" | "agent">, withdrawn: number): string {
   const done = withdrawn === 0 ? "The queue was empty." : `Withdrew ${counted(withdrawn, "job")} from the queue.`;
   return agent === "busy" ? `${done} The running job continues; stop it: valet abort ${id}.` : done;
 }

@@ -28,11 +28,7 @@ export function addHibernate(program: Command): void {
 const isSettled = ({ status, sleepProblem }: SessionView) => status !== "hibernating" || sleepProblem !== undefined;
 
 /** Says what became of a request to hibernate. */
-export function hibernateText({
-  id,
-  status,
-  sleepProblem,
-}: Pick<SessionView, "id" | "status" | "sleepProblem">): string {
+function hibernateText({ id, status, sleepProblem }: Pick<SessionView, "id" | "status" | "sleepProblem">): string {
   if (status === "hibernated") return `It sleeps; its files are kept. The next message wakes it, or valet wake ${id}.`;
   if (sleepProblem !== undefined) {
     const { errorType, detail, retryAt } = sleepProblem;

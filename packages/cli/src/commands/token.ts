@@ -82,7 +82,7 @@ const OWN =
 const TOKENS = { one: "token", many: "tokens", type: "token-not-found", remedy: "See `valet token list`." };
 
 /** Returns the token of this id, beginning of an id, or name. @throws UserError if there is none, or are several */
-export function tokenIn(tokens: readonly TokenView[], wanted: string): TokenView {
+function tokenIn(tokens: readonly TokenView[], wanted: string): TokenView {
   const named = tokens.filter(({ name }) => name === wanted);
   const [only] = named;
   if (only !== undefined && named.length === 1) return only;

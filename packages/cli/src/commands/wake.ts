@@ -30,7 +30,7 @@ const MOVING: ReadonlySet<SessionView["status"]> = new Set([
 ]);
 
 /** Says what became of a request to wake. */
-export function wakeText(session: Pick<SessionView, "id" | "status" | "capacityPlace" | "failure">): string {
+function wakeText(session: Pick<SessionView, "id" | "status" | "capacityPlace" | "failure">): string {
   const { id, status, capacityPlace, failure } = session;
   if (status === "running") return `It is awake. Send a message: valet prompt --session ${id} "…".`;
   if (failure !== undefined) return `It is ${status}: ${failure.message}`;

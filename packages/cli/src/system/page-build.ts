@@ -76,7 +76,7 @@ async function cacheFolder(preferred: string, fallback: string): Promise<string>
 }
 
 /** Returns the hash of the names and contents of all sources. Tests are none. */
-export async function hashSources({ package: root, others }: PageSources): Promise<string> {
+async function hashSources({ package: root, others }: PageSources): Promise<string> {
   const base = join(root, "..");
   const lists = await Promise.all([root, ...others].map((path) => filesIn(path)));
   const paths = lists.flat().sort();

@@ -67,7 +67,7 @@ export interface SessionFilter {
 }
 
 /** The maximum size of a page, in characters; the row that exceeds it is the page's last. */
-export const MAX_LISTED_LENGTH = 8 * 1024 * 1024;
+const MAX_LISTED_LENGTH = 8 * 1024 * 1024;
 
 /**
  * Returns the owner's sessions as last projected, newest first, until they fill {@link MAX_LISTED_LENGTH}. Each combination of

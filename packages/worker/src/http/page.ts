@@ -27,7 +27,7 @@ const FOR_ALL = {
  * Returns the policy of the page (CSP Level 3). Scripts and connections are Valet's own. Styles are files of the page, and those that
  * its libraries add with the nonce. Trusted Types forbid the DOM every way to make markup or script of text.
  */
-export function pagePolicy(nonce: string): string {
+function pagePolicy(nonce: string): string {
   return [
     "default-src 'none'",
     "script-src 'self'",

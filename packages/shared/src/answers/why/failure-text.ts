@@ -8,7 +8,7 @@ import { amountOf, textOf } from "./model-calls.ts";
 import type { WhySpan } from "./spans.ts";
 
 /** Returns what a span is, as the subject of a sentence. */
-export function subjectOf(span: WhySpan): string {
+function subjectOf(span: WhySpan): string {
   const named = NAMES[span.name];
   if (named !== undefined) return named(span);
   const begun = BEGINNINGS.find(([beginning]) => span.name.startsWith(beginning));

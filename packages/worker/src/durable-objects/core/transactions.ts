@@ -9,7 +9,7 @@ export interface TransactionHooks {
 }
 
 /** The object's database has been deleted. */
-export class DatabaseDeletedError extends Error {
+class DatabaseDeletedError extends Error {
   override readonly name = "DatabaseDeletedError";
 }
 
