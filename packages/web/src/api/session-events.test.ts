@@ -106,6 +106,20 @@ test("a server that is away is tried again, at once when the browser is online a
   stop();
 });
 
+test("a browser that says twice that it is online opens one socket", async () => {
+  answers.push(() => {
+    throw new TypeError("no network");
+  });
+  const { heard, stop } = listen();
+  await vi.advanceTimersByTimeAsync(1);
+  online();
+  online();
+  await vi.advanceTimersByTimeAsync(1);
+  await opened(1);
+  expect(heard).toEqual(["opened"]);
+  stop();
+});
+
 test("a socket that answers no ping is given up, even if it never closes", async () => {
   const { heard, stop } = listen();
   const socket = await opened(1);

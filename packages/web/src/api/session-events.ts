@@ -35,6 +35,7 @@ class SessionSocket {
   #failures = 0;
   #hasOpened = false;
   #isStopped = false;
+  #isAsking = false;
   #isHeard = true;
 
   constructor(id: string) {
@@ -71,7 +72,10 @@ class SessionSocket {
     for (const listener of [...this.#listeners]) listener(event);
   }
 
+  /** Asks for a ticket and opens a socket with it: once at a time, however often the browser says that it is online. */
   async #connect(): Promise<void> {
+    if (this.#isAsking) return;
+    this.#isAsking = true;
     try {
       const { ticket } = await ok(api.POST("/api/tickets", { body: { sessionId: this.#id } }));
       if (!this.#isStopped) this.#open(ticket);
@@ -82,6 +86,8 @@ class SessionSocket {
         this.#emit({ type: "gone", error: error instanceof ApiError ? error : new ApiError(String(error), null) });
         this.#stop();
       }
+    } finally {
+      this.#isAsking = false;
     }
   }
 

@@ -60,6 +60,20 @@ test("after a break it reads as many pages as were missed, and leaves no hole", 
   expect(idsOf(store)).toHaveLength(50);
 });
 
+test("what happens between the first answer and the socket is read, even if the socket opens before the answer is there", async () => {
+  for (const waits of [true, false]) {
+    const api = apiWith(0);
+    api.all.push(message(1, { status: "queued" }));
+    const store = new ConversationStore(api, now);
+    const first = store.load();
+    if (waits) await first;
+    api.all[0] = message(1);
+    store.hear({ type: "opened", isAgain: false });
+    await vi.waitFor(() => expect(store.read().conversation.messages.get("m1")?.status).toBe("done"));
+    expect(api.messages).toHaveBeenCalledTimes(2);
+  }
+});
+
 test("a delta that was lost is read again, once for all that come together", async () => {
   const api = apiWith(0);
   api.all.push(message(1, { status: "accepted", parts: [{ type: "text", id: "p", text: "abc" }] }));

@@ -46,6 +46,7 @@ export class ConversationStore {
   #olderCursor: string | undefined;
   #turnsCursor: string | undefined;
   #isReading = false;
+  #mustReadOn = false;
   #isReadingAgain = false;
   #isFinding = false;
 
@@ -62,14 +63,23 @@ export class ConversationStore {
   readonly read = (): ConversationState => this.#state;
 
   hear(event: SessionEvent): void {
-    if (event.type === "opened" && event.isAgain) void this.load();
+    // What happened before the socket was open, or while it was down, is told by no event.
+    if (event.type === "opened") void this.load();
     if (this.#heard.length === 0) this.#soon(() => this.#flush());
     this.#heard.push(event);
   }
 
-  /** Reads the newest messages, all workflows and the newest turns: at first, and after a break. */
+  /** Reads for the first time, unless the socket was open already and has begun it. */
+  start(): void {
+    if (!this.#isReading) void this.load();
+  }
+
+  /** Reads the newest messages, all workflows and the newest turns: at first, and after a break. While it does, it notes to do so again. */
   async load(): Promise<void> {
-    if (this.#isReading) return;
+    if (this.#isReading) {
+      this.#mustReadOn = true;
+      return;
+    }
     this.#isReading = true;
     try {
       const [, workflows, turns] = await Promise.all([
@@ -84,6 +94,9 @@ export class ConversationStore {
     } finally {
       this.#isReading = false;
     }
+    if (!this.#mustReadOn) return;
+    this.#mustReadOn = false;
+    await this.load();
   }
 
   /** Reads the page of messages before the oldest one. */

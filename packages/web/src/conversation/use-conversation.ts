@@ -43,6 +43,6 @@ export function useConversation(sessionId: string): { state: ConversationState; 
   if (current !== held) setHeld(current);
   const { store } = current;
   useSessionEvents(sessionId, (event) => store.hear(event));
-  useEffect(() => void store.load(), [store]);
+  useEffect(() => store.start(), [store]);
   return { state: useSyncExternalStore(store.subscribe, store.read), store };
 }
