@@ -1,10 +1,11 @@
 /** Failures by day: failed ones drawn through, lost ones hollow and dashed on top of them. */
 import { useMemo } from "react";
 import uPlot from "uplot";
+import { barScales, QUIET } from "./looks.ts";
 import { Plot } from "./plot.tsx";
 import type { PlotColours } from "./plot-colours.ts";
 
-export interface DayFailures {
+interface DayFailures {
   /** YYYY-MM-DD, UTC. */
   readonly day: string;
   readonly failed: number;
@@ -24,14 +25,8 @@ export function DayBars(props: {
     return [days.map((_, index) => index), all, days.map(({ failed }) => failed)];
   }, [days]);
   const options = ({ failed, surface }: PlotColours) => ({
-    legend: { show: false },
-    cursor: { show: false },
-    padding: [2, 0, 0, 0] as [number, number, number, number],
-    axes: [{ show: false }, { show: false }],
-    scales: {
-      x: { time: false, range: (): [number, number] => [-0.5, Math.max(0.5, days.length - 0.5)] },
-      y: { range: (_: uPlot, __: number, most: number): [number, number] => [0, Math.max(1, most) * 1.06] },
-    },
+    ...QUIET,
+    scales: barScales(days.length),
     series: [
       {},
       { stroke: failed, fill: surface, dash: [3, 2], width: 1, points: { show: false }, ...(bars && { paths: bars }) },

@@ -2,6 +2,7 @@
 import { useMemo } from "react";
 import uPlot from "uplot";
 import { type Bar, placeOf } from "./bar-place.ts";
+import { barScales, DASHES, QUIET } from "./looks.ts";
 import { Plot } from "./plot.tsx";
 import type { PlotColours } from "./plot-colours.ts";
 
@@ -16,7 +17,7 @@ interface HistogramProps {
   readonly height: number;
 }
 
-const DASHES = [[], [4, 2], [1.5, 2.5]] as const;
+const LINES = [DASHES.p50, DASHES.p90, DASHES.p99];
 const bars = uPlot.paths.bars?.({ size: [0.82], align: 0 });
 
 export function Histogram(props: HistogramProps) {
@@ -25,23 +26,12 @@ export function Histogram(props: HistogramProps) {
   }, [props.bars]);
   const options = (colours: PlotColours) => ({
     ...QUIET,
-    scales: {
-      x: { time: false, range: (): [number, number] => [-0.5, Math.max(0.5, props.bars.length - 0.5)] },
-      y: { range: (_: uPlot, __: number, most: number): [number, number] => [0, Math.max(1, most) * 1.06] },
-    },
+    scales: barScales(props.bars.length),
     series: [{}, { fill: colours[props.colour], width: 0, points: { show: false }, ...(bars && { paths: bars }) }],
     hooks: { draw: [(plot: uPlot) => drawPercentiles(plot, props, colours.ink)] },
   });
   return <Plot label={props.label} height={props.height} data={data} options={options} />;
 }
-
-/** Neither axes nor a legend nor a cursor. */
-const QUIET = {
-  legend: { show: false },
-  cursor: { show: false },
-  padding: [2, 0, 0, 0] as [number, number, number, number],
-  axes: [{ show: false }, { show: false }],
-};
 
 function drawPercentiles(plot: uPlot, { percentiles, bars }: HistogramProps, ink: string): void {
   const { ctx, bbox } = plot;
@@ -51,7 +41,7 @@ function drawPercentiles(plot: uPlot, { percentiles, bars }: HistogramProps, ink
   percentiles.forEach((value, index) => {
     if (value === null || bars.length === 0) return;
     const x = Math.round(plot.valToPos(placeOf(value, bars), "x", true));
-    ctx.setLineDash((DASHES[index] ?? []).map((length) => length * devicePixelRatio));
+    ctx.setLineDash((LINES[index] ?? []).map((length) => length * devicePixelRatio));
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);

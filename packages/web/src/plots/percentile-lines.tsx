@@ -3,10 +3,11 @@ import { useMemo } from "react";
 import type uPlot from "uplot";
 import { dayText } from "../format/days.ts";
 import { logRange, type Ticks, timeAxes } from "./log-axes.ts";
+import { DASHES } from "./looks.ts";
 import { Plot } from "./plot.tsx";
 import type { PlotColours } from "./plot-colours.ts";
 
-export interface DayPercentiles {
+interface DayPercentiles {
   /** The day's begin, epoch ms. */
   readonly dayMs: number;
   readonly p50: number | null;
@@ -23,7 +24,6 @@ interface PercentileLinesProps {
 }
 
 const NAMES = ["p50", "p90", "p99"] as const;
-const DASHES = { p50: [], p90: [4, 2], p99: [1.5, 2.5] } as const;
 const POINTS = { p50: 6, p90: 5, p99: 4 } as const;
 
 export function PercentileLines({ label, height, days, ticks, text }: PercentileLinesProps) {

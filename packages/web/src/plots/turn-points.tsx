@@ -6,7 +6,7 @@ import { nearestPoint, type Point } from "./nearest-point.ts";
 import { Plot } from "./plot.tsx";
 import type { PlotColours } from "./plot-colours.ts";
 
-export interface TurnPoint {
+interface TurnPoint {
   readonly endedMs: number;
   /** `null` if it is not known: the turn has no point. */
   readonly value: number | null;

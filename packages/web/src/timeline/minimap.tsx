@@ -28,11 +28,8 @@ export function Minimap({ model, view, nowMs, width, height = 24, onMove }: Mini
     if (!surface) return;
     const { context, scale } = surface;
     const pitch = (height - 6) / 3;
-    for (const { kind, isFolded, x, width: wide } of whole.axis.pieces.map((piece) => ({
-      ...piece,
-      kind: "other" as const,
-    }))) {
-      if (!isFolded || kind !== "other") continue;
+    for (const { isFolded, x, width: wide } of whole.axis.pieces) {
+      if (!isFolded) continue;
       context.fillStyle = palette.line;
       context.fillRect(x, 0, Math.max(1, wide), height);
     }

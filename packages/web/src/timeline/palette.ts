@@ -1,6 +1,6 @@
 /** The colours and patterns of canvases: those of the theme. */
-import { useSyncExternalStore } from "react";
 import type { Kind } from "../ui/kind.tsx";
+import { useShownTheme } from "../ui/use-shown-theme.ts";
 
 export interface Palette {
   readonly bars: Readonly<Record<Kind, string>>;
@@ -43,23 +43,14 @@ function readPalette(): Palette {
   };
 }
 
-let palette: Palette | undefined;
+const palettes = new Map<string, Palette>();
 
-function subscribe(listener: () => void): () => void {
-  const observer = new MutationObserver(() => {
-    palette = undefined;
-    listener();
-  });
-  observer.observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-  return () => observer.disconnect();
-}
-
-/** Returns the palette of the theme; another one when the theme changes. */
+/** Returns the palette of the theme that is shown: the same object as long as it is. */
 export function usePalette(): Palette {
-  return useSyncExternalStore(subscribe, () => {
-    palette ??= readPalette();
-    return palette;
-  });
+  const theme = useShownTheme();
+  const palette = palettes.get(theme) ?? readPalette();
+  palettes.set(theme, palette);
+  return palette;
 }
 
 const PATTERNS = new Map<string, CanvasPattern | null>();
@@ -70,7 +61,7 @@ const HATCHES = {
   person: { size: 7, line: 3, angle: "falling" },
   retry: { size: 4, line: 2, angle: "upright" },
 } as const;
-export type Hatch = keyof typeof HATCHES;
+type Hatch = keyof typeof HATCHES;
 
 export function isHatched(kind: Kind): kind is Hatch {
   return Object.hasOwn(HATCHES, kind);

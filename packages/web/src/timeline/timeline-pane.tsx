@@ -7,12 +7,13 @@ import { useMemo, useRef } from "react";
 import { formatTime } from "../format/figures.ts";
 import { useNow } from "../ui/age.tsx";
 import { Segments } from "../ui/button.tsx";
+import { useIsNarrow } from "../ui/use-is-narrow.ts";
+import { useWidth } from "../ui/use-width.ts";
 import { Minimap } from "./minimap.tsx";
 import { type Model, stretchesOf } from "./model.ts";
 import { Timeline, type TimelineProps } from "./timeline.tsx";
 import { type TimelineData, useTimeline } from "./use-timeline.ts";
 import { useWanted } from "./use-wanted.ts";
-import { useIsNarrow, useWidth } from "./use-width.ts";
 import { viewOf } from "./view.ts";
 
 type Tab = "conversation" | "timeline";

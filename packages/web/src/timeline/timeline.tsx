@@ -6,6 +6,7 @@ import { useActions } from "../app/actions.ts";
 import { useNow } from "../ui/age.tsx";
 import { KINDS } from "../ui/kind.tsx";
 import { ErrorNote, Loading } from "../ui/notes.tsx";
+import { useWidth } from "../ui/use-width.ts";
 import type { Item, Lane } from "./items.ts";
 import { LaneRow } from "./lane-row.tsx";
 import { Minimap } from "./minimap.tsx";
@@ -18,7 +19,6 @@ import { CostRow, TokensRow } from "./usage-row.tsx";
 import { useGestures } from "./use-gestures.ts";
 import type { TimelineData } from "./use-timeline.ts";
 import { useWanted } from "./use-wanted.ts";
-import { useWidth } from "./use-width.ts";
 import { panned, type Range, rangeAround, rangeWith, viewOf, zoomed } from "./view.ts";
 
 export interface TimelineProps {
@@ -202,7 +202,7 @@ function Lanes({
                 onFocus={() => enter(lane)}
                 onBlur={() => setAt(undefined)}
                 onKeyDown={onKeyDown}
-                onHover={(item) => setHovered(item && { lane, item })}
+                onHover={(item) => setHovered((before) => (before?.item === item ? before : item && { lane, item }))}
                 onPick={pick}
                 onChannel={() => onSelect(withChannel(selection, lane.of))}
               />

@@ -1,6 +1,6 @@
 import { type RefObject, useLayoutEffect, useState } from "react";
 
-/** Returns how far an element is from the top of the page, px: lists above it grow and shrink. */
+/** Returns how far an element is from the top of the page, px: what is above it grows and shrinks. */
 export function useTopOf(element: RefObject<HTMLElement | null>): number {
   const [top, setTop] = useState(0);
   useLayoutEffect(() => {
@@ -10,7 +10,7 @@ export function useTopOf(element: RefObject<HTMLElement | null>): number {
     };
     measure();
     const observer = new ResizeObserver(measure);
-    observer.observe(document.body);
+    for (const above of [document.body, element.current?.previousElementSibling]) if (above) observer.observe(above);
     return () => observer.disconnect();
   }, [element]);
   return top;

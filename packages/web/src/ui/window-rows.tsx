@@ -1,6 +1,7 @@
 /** A list of which only the rows near the window exist. Rows may have any height. */
-import { defaultRangeExtractor, useWindowVirtualizer } from "@tanstack/react-virtual";
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, useRef } from "react";
+import { idOf, useRowOptions } from "./use-row-options.ts";
 import { useTopOf } from "./use-top-of.ts";
 
 interface WindowRowsProps<Row> {
@@ -19,16 +20,10 @@ export function WindowRows<Row extends { readonly id: string }>(props: WindowRow
   const top = useTopOf(list);
   const keptIndex = kept === undefined ? -1 : rows.findIndex(({ id }) => id === kept);
   const virtual = useWindowVirtualizer({
-    count: rows.length,
+    ...useRowOptions(rows, idOf, keptIndex),
     estimateSize: () => height,
-    getItemKey: (index) => rows[index]?.id ?? index,
     scrollMargin: top,
     overscan: 6,
-    rangeExtractor: (range) => {
-      const indexes = defaultRangeExtractor(range);
-      if (keptIndex < 0 || indexes.includes(keptIndex)) return indexes;
-      return [...indexes, keptIndex].sort((a, b) => a - b);
-    },
   });
   return (
     <ul ref={list} className="list relative" aria-label={props.label} style={{ height: virtual.getTotalSize() }}>

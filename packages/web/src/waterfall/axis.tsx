@@ -49,8 +49,8 @@ export function Axis({ axis, view, ticks, originUs, onSelect }: AxisProps) {
         onPointerUp={end}
         onPointerCancel={() => setDrag(undefined)}
       >
-        {ticks.map(({ left, text }) => (
-          <span key={text} className="wf-tick" style={{ left: `${left}%` }}>
+        {ticks.map(({ atUs, left, text }) => (
+          <span key={atUs} className="wf-tick" style={{ left: `${left}%` }}>
             {text}
           </span>
         ))}

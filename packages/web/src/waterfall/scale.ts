@@ -67,9 +67,11 @@ export function isWhole(view: View, bounds: View): boolean {
 }
 
 export interface Tick {
+  /** The time since the origin, µs. */
+  readonly atUs: number;
   /** In percent of the axis. */
   readonly left: number;
-  /** The time since the origin. */
+  /** The same as text; that of two ticks may be the same. */
   readonly text: string;
 }
 
@@ -89,7 +91,7 @@ export function ticksOf({ startUs, endUs }: View, originUs: number, count: numbe
   const first = Math.ceil((startUs - originUs) / stepUs);
   for (let at = first; originUs + at * stepUs <= endUs && ticks.length <= count + 1; at++) {
     const left = ((originUs + at * stepUs - startUs) / widthUs) * 100;
-    ticks.push({ left, text: offsetText(at * stepUs, stepUs) });
+    ticks.push({ atUs: at * stepUs, left, text: offsetText(at * stepUs, stepUs) });
   }
   return { stepUs, ticks };
 }

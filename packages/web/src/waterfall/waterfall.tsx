@@ -2,16 +2,10 @@
  * The waterfall: a treegrid of which only the rows on the screen exist. The tree keeps the focus; the active row is named by
  * `aria-activedescendant`, and always exists.
  */
-import { defaultRangeExtractor, useVirtualizer } from "@tanstack/react-virtual";
-import {
-  type KeyboardEvent,
-  type MouseEvent,
-  type RefObject,
-  useEffect,
-  useLayoutEffect,
-  useRef,
-  useState,
-} from "react";
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { type KeyboardEvent, type MouseEvent, type RefObject, useEffect, useLayoutEffect, useRef } from "react";
+import { useRowOptions } from "../ui/use-row-options.ts";
+import { useWidth } from "../ui/use-width.ts";
 import { Axis } from "./axis.tsx";
 import type { Item } from "./model.ts";
 import type { Row } from "./rows.ts";
@@ -19,13 +13,13 @@ import { panned, ticksOf, type View, zoomed } from "./scale.ts";
 import { LinkRowView, type RowContext, rowId, SpanRowView } from "./waterfall-row.tsx";
 
 /** The height of a row, px. */
-export const ROW_PX = 24;
+const ROW_PX = 24;
 const OVERSCAN = 8;
 /** A tick's text and the space around it, px. */
 const TICK_PX = 92;
 const WHEEL_ZOOM = 0.002;
 
-export interface WaterfallProps {
+interface WaterfallProps {
   readonly tree: RefObject<HTMLDivElement | null>;
   readonly rows: readonly Row[];
   /** The index of each row by its key. */
@@ -49,22 +43,16 @@ export function Waterfall(props: WaterfallProps) {
   const { tree, rows, indexOf, context, bounds, originUs, onView, onShown } = props;
   const { view, activeKey } = context;
   const axis = useRef<HTMLDivElement>(null);
-  const axisPx = useWidth(axis);
+  const axisPx = Math.max(1, useWidth(axis));
   const activeIndex = activeKey === undefined ? undefined : indexOf.get(activeKey);
   const virtual = useVirtualizer({
-    count: rows.length,
+    ...useRowOptions(rows, keyOf, activeIndex),
     getScrollElement: () => tree.current,
     estimateSize: () => ROW_PX,
-    getItemKey: (index) => rows[index]?.key ?? index,
     overscan: OVERSCAN,
     scrollPaddingStart: 2 * ROW_PX,
     scrollPaddingEnd: ROW_PX,
     scrollMargin: ROW_PX,
-    rangeExtractor: (range) => {
-      const indexes = defaultRangeExtractor(range);
-      if (activeIndex === undefined || indexes.includes(activeIndex)) return indexes;
-      return [...indexes, activeIndex].sort((a, b) => a - b);
-    },
   });
   useAnchor(tree, rows, indexOf);
 
@@ -210,18 +198,8 @@ function parentIndex(rows: readonly Row[], at: number): number {
   return Math.max(0, at);
 }
 
-function useWidth(element: RefObject<HTMLElement | null>): number {
-  const [width, setWidth] = useState(600);
-  useLayoutEffect(() => {
-    const node = element.current;
-    if (node === null) return;
-    const measure = () => setWidth(Math.max(1, node.clientWidth));
-    measure();
-    const observer = new ResizeObserver(measure);
-    observer.observe(node);
-    return () => observer.disconnect();
-  }, [element]);
-  return width;
+function keyOf({ key }: Row): string {
+  return key;
 }
 
 /** Keeps the topmost row in its place when rows come or go above it. */

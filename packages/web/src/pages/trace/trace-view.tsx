@@ -8,6 +8,7 @@ import { Count } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Legend } from "../../ui/kind.tsx";
 import { CopyButton } from "../../ui/notes.tsx";
+import { useTopOf } from "../../ui/use-top-of.ts";
 import { isErrorSource, nextItem } from "../../waterfall/matches.ts";
 import type { Item, Model } from "../../waterfall/model.ts";
 import { ancestorKeys, backlinks, type Row, type Tie, tieKey, tiesOf, visibleRows } from "../../waterfall/rows.ts";
@@ -15,7 +16,6 @@ import { isWhole, type View, viewOf, zoomed } from "../../waterfall/scale.ts";
 import { SpanPanel } from "../../waterfall/span-panel.tsx";
 import { Toolbar } from "../../waterfall/toolbar.tsx";
 import { useDetails } from "../../waterfall/use-details.ts";
-import { useTop } from "../../waterfall/use-top.ts";
 import type { Traces } from "../../waterfall/use-traces.ts";
 import { Waterfall } from "../../waterfall/waterfall.tsx";
 import type { RowContext } from "../../waterfall/waterfall-row.tsx";
@@ -50,7 +50,7 @@ export function TraceView(props: TraceViewProps) {
   const field = useRef<HTMLInputElement>(null);
   const side = useRef<HTMLDivElement>(null);
   const columns = useRef<HTMLDivElement>(null);
-  const top = useTop(columns);
+  const top = useTopOf(columns);
   const [folded, setFolded] = useState<ReadonlySet<string>>(new Set());
   const [activeKey, setActiveKey] = useState<string | undefined>(props.initialSpan ?? model.order[0]?.span.spanId);
   const [zoom, setZoom] = useState<View>();
@@ -58,17 +58,18 @@ export function TraceView(props: TraceViewProps) {
   const [isCriticalShown, setCriticalShown] = useState(true);
   const [shown, setShown] = useState<readonly Item[]>(NOTHING);
   const before = useRef<string[]>([]);
-  const nowUs = Math.max(useNow() * 1000, model.endUs);
+  const tickUs = useNow() * 1000;
+  // Where nothing is open, no second changes the picture.
+  const nowUs = model.openCount > 0 || opened.size > 0 ? Math.max(tickUs, model.endUs) : model.endUs;
 
-  // The models of other traces are in `traces`, which changes its version.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the version stands for them
+  const linked = traces.of;
   const linksHere = useMemo(() => {
     const others = neighbours.flatMap((id) => {
-      const other = traces.of(id);
+      const other = linked(id);
       return other.state === "ready" ? [other.model] : [];
     });
     return backlinks(model.traceId, others);
-  }, [model.traceId, neighbours, traces.version]);
+  }, [model.traceId, neighbours, linked]);
   const tiesOfItem = useCallback(
     (item: Item): readonly Tie[] => {
       const own = item.span.links.length === 0 ? [] : tiesOf(item);
@@ -77,11 +78,7 @@ export function TraceView(props: TraceViewProps) {
     },
     [linksHere, model.traceId],
   );
-  // biome-ignore lint/correctness/useExhaustiveDependencies: as above
-  const rows = useMemo(
-    () => visibleRows(model, { folded, opened, linked: traces.of }),
-    [model, folded, opened, traces.version],
-  );
+  const rows = useMemo(() => visibleRows(model, { folded, opened, linked }), [model, folded, opened, linked]);
   const indexOf = useMemo(() => new Map(rows.map(({ key }, index) => [key, index])), [rows]);
 
   const active = activeKey === undefined ? undefined : rows[indexOf.get(activeKey) ?? -1];
@@ -251,11 +248,7 @@ export function TraceView(props: TraceViewProps) {
       ? "Links to this span are looked for in the traces of this session that are near in time."
       : `Links to this span were looked for in the ${neighbours.length} traces of this session that are nearest in time.`;
   return (
-    <div
-      ref={columns}
-      className="wf-columns"
-      style={top === undefined ? undefined : ({ "--wf-top": `${top}px` } as CSSProperties)}
-    >
+    <div ref={columns} className="wf-columns" style={{ "--wf-top": `${top}px` } as CSSProperties}>
       <section className="wf" aria-label="Waterfall">
         <Toolbar
           field={field}

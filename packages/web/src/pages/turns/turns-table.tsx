@@ -1,8 +1,10 @@
 /** The table of turns. Only the rows near the window exist. */
 import { useTable } from "@tanstack/react-table";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { type RefObject, useEffect, useRef, useSyncExternalStore } from "react";
+import { type RefObject, useEffect, useRef } from "react";
 import { Icon } from "../../ui/icons.tsx";
+import { useIsNarrow } from "../../ui/use-is-narrow.ts";
+import { idOf, useRowOptions } from "../../ui/use-row-options.ts";
 import { useTopOf } from "../../ui/use-top-of.ts";
 import { columns, FIGURES, features, type TurnRow } from "./turn-columns.tsx";
 import { SORTS, type Sort } from "./turns-search.ts";
@@ -16,22 +18,24 @@ interface TurnsTableProps {
   readonly onEnd: () => void;
 }
 
-export function TurnsTable({ rows, sort, hasMore, onSort, onEnd }: TurnsTableProps) {
+export function TurnsTable(props: TurnsTableProps) {
+  const height = useIsNarrow() ? 52 : 30;
+  // Another width, other heights: nothing that was measured is of use.
+  return <Table key={height} height={height} {...props} />;
+}
+
+/** @param props `height` is the likely height of a row, px */
+function Table({ rows, sort, hasMore, onSort, onEnd, height }: TurnsTableProps & { readonly height: number }) {
   const body = useRef<HTMLTableElement>(null);
   const table = useTable({ features, columns, data: rows as TurnRow[], getRowId: ({ id }) => id });
   const all = table.getRowModel().rows;
   const top = useTopOf(body);
-  const height = useIsNarrow() ? 52 : 30;
   const virtual = useWindowVirtualizer({
-    count: all.length,
+    ...useRowOptions(rows, idOf),
     estimateSize: () => height,
-    getItemKey: (index) => rows[index]?.id ?? index,
     scrollMargin: top,
     overscan: 12,
   });
-  // The heights that were reckoned with are those of the other width.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the height is what has changed
-  useEffect(() => virtual.measure(), [height, virtual]);
   const shown = virtual.getVirtualItems();
   const last = shown.at(-1)?.index ?? -1;
   useEffect(() => {
@@ -102,18 +106,6 @@ function Room({ height }: { readonly height: number }) {
 
 function classOf(id: string): string {
   return `col-${id.replace("_", "-")}${FIGURES.includes(id) ? " n" : ""}`;
-}
-
-const narrow = matchMedia("(width < 62rem)");
-
-function useIsNarrow(): boolean {
-  return useSyncExternalStore(
-    (listener) => {
-      narrow.addEventListener("change", listener);
-      return () => narrow.removeEventListener("change", listener);
-    },
-    () => narrow.matches,
-  );
 }
 
 /** Moves the focus from row to row. @returns whether there was a row to go to */
