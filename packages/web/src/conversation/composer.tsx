@@ -1,16 +1,17 @@
 /** Where a person writes to the agent. */
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, type KeyboardEvent, type RefObject, useState } from "react";
-import { sendMessage } from "../api/changes.ts";
+import { newMessageId, sendMessage } from "../api/changes.ts";
 import type { Schemas } from "../api/client.ts";
 import { errorSentence } from "../api/problem.ts";
+import { useContentIds } from "../api/use-content-ids.ts";
 import { announce } from "../app/announce.ts";
 import { Button, Segments } from "../ui/button.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Menu, MenuChoice, MenuLabel } from "../ui/menu.tsx";
 import { OutsideText, Sentence } from "../ui/outside-text.tsx";
 import { placeholderOf } from "./composer-words.ts";
-import { useContentIds, useDraft } from "./use-draft.ts";
+import { useDraft } from "./use-draft.ts";
 
 type Mode = NonNullable<Schemas["SendMessage"]["queueMode"]>;
 
@@ -35,7 +36,6 @@ export function Composer({ session, channels, isBusy, field, onSent }: ComposerP
   const [mode, setMode] = useState<Mode>(session.queueMode);
   const [channel, setChannel] = useState<string>();
   const [model, setModel] = useState<string>();
-  const ids = useContentIds();
   const target = channel ?? channels[0];
   const body = {
     content: text,
@@ -43,8 +43,9 @@ export function Composer({ session, channels, isBusy, field, onSent }: ComposerP
     ...(target !== undefined && { channel: target }),
     ...(model !== undefined && { model }),
   };
+  const ids = useContentIds<typeof body>(newMessageId);
   const send = useMutation({
-    mutationFn: (message: typeof body) => sendMessage(session.id, { ...message, id: ids.of(JSON.stringify(message)) }),
+    mutationFn: (message: typeof body) => sendMessage(session.id, { ...message, id: ids.of(message) }),
     onSuccess: (_accepted, { content }) => {
       ids.forget();
       // What was written meanwhile stays.

@@ -1,13 +1,15 @@
 /** The lines of a message or a workflow around its answer: its head, what was said, what it does now, how it ended. */
 import { withdrawMessage } from "../api/changes.ts";
 import { useChange } from "../api/use-change.ts";
+import { firstLine } from "../format/first-line.ts";
+import { withKeys } from "../format/with-keys.ts";
 import { Age, Time } from "../ui/age.tsx";
 import { Button } from "../ui/button.tsx";
 import { Count, Duration, Money } from "../ui/figure.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { OutsideText, Sentence } from "../ui/outside-text.tsx";
 import type { Message, Turn, Workflow } from "./conversation.ts";
-import { firstLine, jobSummary } from "./job-summary.ts";
+import { jobSummary } from "./job-summary.ts";
 import { Markdown } from "./markdown.tsx";
 import { PageLink } from "./page-link.tsx";
 import { queueSentence } from "./queue-words.ts";
@@ -117,11 +119,10 @@ export function Said({ message }: { readonly message: Message }) {
       {attachments.length > 0 && (
         <p className="m small">
           With {attachments.length === 1 ? "the file" : "the files"}{" "}
-          {attachments.map(({ filename }, index) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: names may repeat
-            <span key={index}>
+          {withKeys(attachments, ({ filename }) => filename).map(({ key, item }, index) => (
+            <span key={key}>
               {index > 0 && ", "}
-              <OutsideText text={filename} className="mono" max={200} />
+              <OutsideText text={item.filename} className="mono" max={200} />
             </span>
           ))}
         </p>
@@ -210,7 +211,7 @@ export function EndLine({
       )}
       {job.failure === undefined && job.outcome !== "ok" && (
         <p className="m2">
-          <Icon name="end" /> {endWords(job)}
+          <Icon name="end" /> <Sentence text={endWords(job)} />
         </p>
       )}
       {!isWorkflow(job) && job.outcome === "ok" && job.parts.length === 0 && (turn?.message_ids.length ?? 0) > 1 && (

@@ -1,7 +1,7 @@
-/** A turn in one line: its first words, and its figures from the records of its attempts. Pure. */
+/** A turn in one line: its figures from the records of its attempts. Pure. */
 import type { Message, Turn, Workflow } from "./conversation.ts";
 
-export interface JobSummary {
+interface JobSummary {
   /** From its last dispatch to its end; `null` if it was never dispatched, or has not ended. */
   readonly ms: number | null;
   /** Of all attempts. */
@@ -25,16 +25,4 @@ export function jobSummary(job: Message | Workflow, turns: readonly Turn[]): Job
     filesChanged: turns.at(-1)?.files_changed ?? null,
     lost: turns.filter(({ outcome }) => outcome === "lost").length,
   };
-}
-
-/** The most characters of a line; a browser cuts it to its width anyway. */
-const MAX_LINE = 200;
-
-/** Returns the first words of a text in one line. */
-export function firstLine(text: string): string {
-  return text
-    .slice(0, 4 * MAX_LINE)
-    .replace(/\s+/g, " ")
-    .trim()
-    .slice(0, MAX_LINE);
 }

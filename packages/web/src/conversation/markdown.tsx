@@ -5,6 +5,7 @@
 import { Component, memo, type ReactNode } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
+import { Scrollable } from "../ui/scrollable.tsx";
 import { markdownBlocks } from "./markdown-blocks.ts";
 import { namesTarget, safeLink } from "./safe-link.ts";
 
@@ -47,14 +48,14 @@ const COMPONENTS: Components = {
   h5: ({ children }) => <p className="said-heading">{children}</p>,
   h6: ({ children }) => <p className="said-heading">{children}</p>,
   pre: ({ children }) => (
-    // It scrolls, so the keyboard has to reach it.
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls
-    <pre tabIndex={0}>{children}</pre>
+    <Scrollable as="pre" label="Code">
+      {children}
+    </Scrollable>
   ),
   table: ({ children }) => (
-    <div className="said-table">
+    <Scrollable label="Table" className="said-table">
       <table>{children}</table>
-    </div>
+    </Scrollable>
   ),
   input: ({ checked }) => <span>{checked === true ? "[x] " : "[ ] "}</span>,
 };
@@ -65,13 +66,15 @@ function textOf(children: ReactNode): string {
 }
 
 export function Markdown({ text }: { readonly text: string }) {
+  let at = 0;
   return (
     <bdi className="said-text">
-      {markdownBlocks(text).map((block, index) => (
-        // Blocks are only added at the end, and the last one grows.
-        // biome-ignore lint/suspicious/noArrayIndexKey: the place is what a block is
-        <Block key={index} text={block} />
-      ))}
+      {markdownBlocks(text).map((block) => {
+        // Blocks are only added at the end, and the last one grows: where one begins does not change.
+        const key = at;
+        at += block.length + 1;
+        return <Block key={key} text={block} />;
+      })}
     </bdi>
   );
 }

@@ -2,13 +2,14 @@
 import { cutEnd } from "@valet/shared/text";
 import { visibleText } from "@valet/shared/visible-text";
 import { useState } from "react";
+import { firstLine } from "../format/first-line.ts";
 import { useNow } from "../ui/age.tsx";
 import { Duration } from "../ui/figure.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { CopyButton } from "../ui/notes.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
+import { Scrollable } from "../ui/scrollable.tsx";
 import type { Part } from "./conversation.ts";
-import { firstLine } from "./job-summary.ts";
 import { Markdown } from "./markdown.tsx";
 import { readableInput, type ToolPart, toolSubject } from "./tool-line.ts";
 
@@ -129,10 +130,9 @@ function Block({ label, text, none }: { readonly label: string; readonly text: s
       <figcaption className="m small">
         {label} <CopyButton text={text} label="Copy" />
       </figcaption>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls */}
-      <pre tabIndex={0}>
+      <Scrollable as="pre" label={label}>
         <bdi>{visibleText(cutEnd(text, MAX_SHOWN))}</bdi>
-      </pre>
+      </Scrollable>
     </figure>
   );
 }

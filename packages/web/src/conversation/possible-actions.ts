@@ -1,7 +1,7 @@
 /** Which changes of a session make sense now. The API decides; this only leaves out what it would refuse, or what has no effect. Pure. */
 import type { Schemas } from "../api/client.ts";
 
-export interface PossibleActions {
+interface PossibleActions {
   readonly abort: boolean;
   readonly hibernate: boolean;
   readonly wake: boolean;

@@ -2,11 +2,13 @@
 import { visibleText } from "@valet/shared/visible-text";
 import type { ReactNode } from "react";
 import type { Schemas } from "../api/client.ts";
+import { withKeys } from "../format/with-keys.ts";
 import { PermissionAnswer } from "../requests/permission-answer.tsx";
 import { QuestionAnswer } from "../requests/question-answer.tsx";
 import { Age } from "../ui/age.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
+import { Scrollable } from "../ui/scrollable.tsx";
 import type { ClosedRequest } from "./conversation.ts";
 
 interface AskProps {
@@ -50,12 +52,14 @@ export function PermissionRow({ sessionId, request, hasKeys }: PermissionRowProp
       <p>
         <OutsideText text={visibleText(request.permission)} className="mono" max={100} />
       </p>
-      <pre>
+      <Scrollable as="pre" label="What is asked for">
         <OutsideText text={visibleText(request.detail)} max={8_000} />
-      </pre>
+      </Scrollable>
     </Ask>
   );
 }
+
+const textOf = ({ question }: Schemas["AgentQuestion"]) => question;
 
 interface QuestionRowProps {
   readonly sessionId: string;
@@ -71,10 +75,9 @@ export function QuestionRow({ sessionId, request, hasKeys }: QuestionRowProps) {
       since={request.askedAt}
       actions={<QuestionAnswer sessionId={sessionId} request={request} hasKeys={hasKeys} hasNotes />}
     >
-      {request.questions.map(({ question }, index) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: the place is what a question is
-        <p key={index}>
-          <OutsideText text={question} className="whitespace-pre-wrap [overflow-wrap:anywhere]" />
+      {withKeys(request.questions, textOf).map(({ key, item }) => (
+        <p key={key}>
+          <OutsideText text={item.question} className="whitespace-pre-wrap [overflow-wrap:anywhere]" />
         </p>
       ))}
     </Ask>

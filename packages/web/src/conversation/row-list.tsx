@@ -1,7 +1,9 @@
 /** The rows of a conversation, of which only those near the window exist. It stays at its end only while a reader is there. */
-import { defaultRangeExtractor, useVirtualizer } from "@tanstack/react-virtual";
+import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, type Ref, useEffect, useImperativeHandle, useMemo, useRef, useState } from "react";
 import { Button } from "../ui/button.tsx";
+import { Scrollable } from "../ui/scrollable.tsx";
+import { idOf, useRowOptions } from "../ui/use-row-options.ts";
 import { rowHeight } from "./row-height.ts";
 import { moveFocus } from "./row-keys.ts";
 import type { Row } from "./rows.ts";
@@ -36,19 +38,13 @@ export function RowList({ handle, rows, selected, older, onOlder, onMissing, chi
   const end = useFollowEnd(scroller, content);
   const keptIndex = kept === undefined ? -1 : rows.findIndex(({ id }) => id === kept);
   const virtual = useVirtualizer({
-    count: rows.length,
+    ...useRowOptions(rows, idOf, keptIndex),
     getScrollElement: () => scroller.current,
     estimateSize: (index) => rowHeight(rows[index]),
-    getItemKey: (index) => rows[index]?.id ?? index,
     overscan: 8,
     paddingEnd: 8,
     // Rows above may come and grow: what is read stays where it is.
     anchorTo: "end",
-    rangeExtractor: (range) => {
-      const indexes = defaultRangeExtractor(range);
-      if (keptIndex < 0 || indexes.includes(keptIndex)) return indexes;
-      return [...indexes, keptIndex].sort((a, b) => a - b);
-    },
   });
   const show = (index: number, align: "start" | "center") => {
     if (index < 0) return;
@@ -88,12 +84,11 @@ export function RowList({ handle, rows, selected, older, onOlder, onMissing, chi
   const below = useUnseen(rows, end.isAtEnd);
   return (
     <div className="talk-list">
-      <section
+      <Scrollable
+        as="section"
+        label="Messages and turns"
         ref={scroller}
         className="talk-scroll"
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls
-        tabIndex={0}
-        aria-label="Messages and turns"
         aria-busy={older === "loading" || undefined}
         onKeyDown={(event) => moveFocus(event)}
         onFocus={(event) => setKept(event.target.closest<HTMLElement>("[data-key]")?.dataset.key)}
@@ -125,7 +120,7 @@ export function RowList({ handle, rows, selected, older, onOlder, onMissing, chi
             );
           })}
         </ol>
-      </section>
+      </Scrollable>
       {!end.isAtEnd && (
         <Button className="talk-below" icon="down" onClick={end.follow}>
           {below === 0 ? "To the end" : `${below} new below`}

@@ -2,7 +2,7 @@ import { memo } from "react";
 import { EndLine, JobHead, LostAttempt, NowLine, Said } from "./job-rows.tsx";
 import { PartRow } from "./part-row.tsx";
 import { ClosedRow, PermissionRow, QuestionRow } from "./request-rows.tsx";
-import type { Row } from "./rows.ts";
+import { isSameRow, type Row } from "./rows.ts";
 import type { Selection } from "./selection.ts";
 import { StepRow } from "./step-row.tsx";
 
@@ -63,4 +63,14 @@ export const RowView = memo(function RowView({ row, sessionId, selection, isFirs
     case "end":
       return <EndLine sessionId={sessionId} job={row.job} turns={row.turns} />;
   }
-});
+}, isSameView);
+
+function isSameView(before: RowViewProps, after: RowViewProps): boolean {
+  return (
+    isSameRow(before.row, after.row) &&
+    before.sessionId === after.sessionId &&
+    before.selection === after.selection &&
+    before.isFirstRequest === after.isFirstRequest &&
+    before.events === after.events
+  );
+}

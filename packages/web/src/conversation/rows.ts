@@ -29,7 +29,17 @@ export type Row = { readonly id: string; readonly jobId: string } & (
   | { readonly kind: "end"; readonly job: Message | Workflow; readonly turns: readonly Turn[] }
 );
 
-export interface RowChoices {
+const NO_TURNS: readonly Turn[] = [];
+const NO_PARTS: readonly Part[] = [];
+
+/** Returns whether two rows show the same: rows are made anew with each event, and most of them have not changed. */
+export function isSameRow(one: Row, other: Row): boolean {
+  const fields = Object.entries(one);
+  const others: Readonly<Record<string, unknown>> = { ...other };
+  return fields.length === Object.keys(others).length && fields.every(([name, value]) => others[name] === value);
+}
+
+interface RowChoices {
   /** What a person unfolded (`true`) or folded. */
   readonly folds: ReadonlyMap<string, boolean>;
   /** Only this channel. */
@@ -63,7 +73,7 @@ export function conversationRows(conversation: Conversation, choices: RowChoices
 
 function jobRows(job: Message | Workflow, isNewest: boolean, conversation: Conversation, choices: RowChoices): Row[] {
   const { id } = job;
-  const turns = conversation.turns.get(id) ?? [];
+  const turns = conversation.turns.get(id) ?? NO_TURNS;
   const isDone = job.status === "done";
   const isOpen = choices.folds.get(id) ?? (!isDone || isNewest || conversation.watched.has(id));
   const head: Row = { id: `${id} head`, jobId: id, kind: "head", job, turns, isOpen };
@@ -106,7 +116,7 @@ function partRows({ id, parts, status }: Message): Row[] {
 
 function stepRows({ id, steps }: Workflow, { stepParts }: Conversation): Row[] {
   return steps.map((step, index): Row => {
-    const parts = step.status === "running" ? (stepParts.get(id) ?? []) : [];
+    const parts = step.status === "running" ? (stepParts.get(id) ?? NO_PARTS) : NO_PARTS;
     return { id: `${id} step ${index}`, jobId: id, kind: "step", step, index, parts };
   });
 }

@@ -1,6 +1,6 @@
 /** Links in what an agent wrote. Pure. */
 
-export interface SafeLink {
+interface SafeLink {
   readonly href: string;
   /** Where it leads, as people check it. */
   readonly host: string;

@@ -9,6 +9,7 @@ import { useChange } from "../api/use-change.ts";
 import { useActions } from "../app/actions.ts";
 import { announce } from "../app/announce.ts";
 import { Button, IconButton } from "../ui/button.tsx";
+import { copyText } from "../ui/copy-text.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { Menu, MenuItem, MenuLine } from "../ui/menu.tsx";
 import { Notice } from "../ui/notes.tsx";
@@ -85,11 +86,7 @@ export function SessionActions({ session, now }: SessionActionsProps) {
         <MenuItem isDisabled={!can.clear} onSelect={() => clear.mutate()}>
           Clear the queue
         </MenuItem>
-        <MenuItem
-          onSelect={() => void navigator.clipboard.writeText(id).then(() => announce("Copied.", { isShown: true }))}
-        >
-          Copy the session's id
-        </MenuItem>
+        <MenuItem onSelect={() => void copyId(id)}>Copy the session's id</MenuItem>
         <MenuLine />
         <MenuItem isDanger isDisabled={!can.terminate} onSelect={() => setQuestion("terminate")}>
           Terminate…
@@ -125,6 +122,11 @@ export function SessionActions({ session, now }: SessionActionsProps) {
       )}
     </span>
   );
+}
+
+async function copyId(id: string): Promise<void> {
+  if (await copyText(id)) announce("Copied.", { isShown: true });
+  else announce(`The browser refused to copy: the id is ${id}.`, { isBad: true });
 }
 
 interface ConfirmProps {

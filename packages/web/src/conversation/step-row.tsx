@@ -4,6 +4,7 @@ import { useState } from "react";
 import { Duration } from "../ui/figure.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { OutsideText, Sentence } from "../ui/outside-text.tsx";
+import { Scrollable } from "../ui/scrollable.tsx";
 import type { Part, Workflow } from "./conversation.ts";
 import { Markdown } from "./markdown.tsx";
 
@@ -41,10 +42,9 @@ export function StepRow({ step, parts, onOpen }: StepRowProps) {
       {isOpen && (
         <div className="call-more">
           {step.type === "command" ? (
-            // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls
-            <pre tabIndex={0}>
+            <Scrollable as="pre" label="Output">
               <bdi>{visibleText(step.output ?? "It has written nothing yet.")}</bdi>
-            </pre>
+            </Scrollable>
           ) : (
             <div className="said">
               <Markdown

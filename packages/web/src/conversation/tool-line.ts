@@ -1,7 +1,7 @@
 /** A tool call in one line: what it was called for, and how it ended. Pure. */
 
+import { firstLine } from "../format/first-line.ts";
 import type { Part } from "./conversation.ts";
-import { firstLine } from "./job-summary.ts";
 
 export type ToolPart = Extract<Part, { type: "tool" }>;
 

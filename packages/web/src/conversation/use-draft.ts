@@ -1,5 +1,4 @@
-import { useEffect, useRef, useState } from "react";
-import { newMessageId } from "../api/changes.ts";
+import { useEffect, useState } from "react";
 
 const PREFIX = "valet.draft.";
 
@@ -10,26 +9,6 @@ export function useDraft(sessionId: string): readonly [string, (text: string) =>
   if (current !== draft) setDraft(current);
   useEffect(() => write(current.sessionId, current.text), [current]);
   return [current.text, (text) => setDraft({ sessionId, text })];
-}
-
-export interface ContentIds {
-  /** Returns the id of a content: the same until the content changes, so that a message that is sent again is one message. */
-  of(content: string): string;
-  /** The content has arrived: the same one, written again, is another message. */
-  forget(): void;
-}
-
-export function useContentIds(): ContentIds {
-  const last = useRef<{ readonly content: string; readonly id: string }>(undefined);
-  return {
-    of: (content) => {
-      if (last.current?.content !== content) last.current = { content, id: newMessageId() };
-      return last.current.id;
-    },
-    forget: () => {
-      last.current = undefined;
-    },
-  };
 }
 
 function read(sessionId: string): string {

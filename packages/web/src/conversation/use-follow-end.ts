@@ -5,7 +5,7 @@ const NEAR_PX = 24;
 /** So long after a key, a wheel or a touch, ms, a scroll is the reader's own; any other comes from rows that were measured. */
 const OWN_SCROLL_MS = 1_000;
 
-export interface FollowEnd {
+interface FollowEnd {
   readonly isAtEnd: boolean;
   /** Goes to the end, and stays there. */
   follow(): void;

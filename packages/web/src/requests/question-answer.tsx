@@ -1,8 +1,10 @@
 /** Questions of the agent, and the ways to answer: an option, own words, or to decline. */
+import { cutEnd } from "@valet/shared/text";
 import { type FormEvent, useState } from "react";
 import { replyToQuestion } from "../api/changes.ts";
 import type { Schemas } from "../api/client.ts";
 import { useAnswer } from "../api/use-change.ts";
+import { withKeys } from "../format/with-keys.ts";
 import { Button } from "../ui/button.tsx";
 import { TextArea } from "../ui/field.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
@@ -48,11 +50,11 @@ export function QuestionAnswer({ sessionId, request, hasKeys = false, hasNotes =
   return (
     <>
       {isSimple(questions) &&
-        first.options.map(({ label, description }, index) => (
+        withKeys(first.options, labelOf).map(({ key, item: { label, description } }, index) => (
           <Button
-            key={label}
+            key={key}
             data-answer={index + 1}
-            title={hasNotes ? undefined : description}
+            title={hasNotes ? undefined : cutEnd(description, 300)}
             isBusy={answer.isPending}
             onClick={() => answer.mutate([[label]])}
             {...(hasKeys && index < 9 && { hint: String(index + 1) })}
@@ -70,6 +72,8 @@ export function QuestionAnswer({ sessionId, request, hasKeys = false, hasNotes =
     </>
   );
 }
+
+const labelOf = ({ label }: Schemas["AgentQuestion"]["options"][number]) => label;
 
 function AnswerForm(props: {
   readonly questions: readonly Schemas["AgentQuestion"][];
@@ -91,15 +95,15 @@ function AnswerForm(props: {
       onSubmit={submit}
       onKeyDown={(event) => event.key === "Escape" && props.onCancel()}
     >
-      {questions.map((question, index) => {
+      {withKeys(questions, ({ question }) => question).map(({ key, item: question }, index) => {
         const draft = drafts[index] ?? EMPTY_DRAFT;
         return (
-          <fieldset key={question.question} className="grid gap-1">
+          <fieldset key={key} className="grid gap-1">
             <legend className={questions.length === 1 ? "sr" : "mb-1"}>
               <OutsideText text={question.question} className="[overflow-wrap:anywhere]" />
             </legend>
-            {question.options.map(({ label, description }) => (
-              <label key={label} className="flex min-h-6 items-baseline gap-2">
+            {withKeys(question.options, labelOf).map(({ key, item: { label, description } }) => (
+              <label key={key} className="flex min-h-6 items-baseline gap-2">
                 <input
                   type={question.multiple === true ? "checkbox" : "radio"}
                   checked={draft.chosen.includes(label)}

@@ -1,6 +1,6 @@
 /** One lane: its bars on a canvas, and the same as a list for the keyboard and for screen readers. */
 import { Link } from "@tanstack/react-router";
-import { type KeyboardEvent, useId, useLayoutEffect, useMemo, useRef } from "react";
+import { type KeyboardEvent, type MouseEvent, useId, useLayoutEffect, useMemo, useRef } from "react";
 import { KIND_LOOKS } from "../ui/kind.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
 import { describe, sentenceOf } from "./describe.ts";
@@ -10,7 +10,7 @@ import type { Item, Lane } from "./items.ts";
 import { usePalette } from "./palette.ts";
 import type { View } from "./view.ts";
 
-export interface LaneRowProps {
+interface LaneRowProps {
   readonly lane: Lane;
   readonly view: View;
   readonly nowMs: number;
@@ -41,26 +41,15 @@ export function LaneRow(props: LaneRowProps) {
     const surface = canvas.current && surfaceOf(canvas.current, palette, view.width, shape.height);
     if (surface) drawBars(surface, lane, bars, view);
   }, [bars, lane, palette, view, shape.height]);
-  const at = (event: React.PointerEvent | React.MouseEvent): Bar | undefined => {
+  const at = (event: MouseEvent): Item | undefined => {
     const box = event.currentTarget.getBoundingClientRect();
-    return barAt(bars, event.clientX - box.left, event.clientY - box.top);
+    return barAt(bars, event.clientX - box.left, event.clientY - box.top)?.item;
   };
   const shown = hovered ?? active;
   return (
     <div className="tl-lane" data-lane={lane.id}>
       <LaneLabel {...props} />
-      {/* biome-ignore lint/a11y/useKeyWithClickEvents: the list within has the keys */}
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: a pointer's way to what the list within holds */}
-      <div
-        className="tl-track"
-        style={{ height: shape.height, cursor: hovered === undefined ? undefined : "pointer" }}
-        onPointerMove={(event) => event.buttons === 0 && props.onHover(at(event)?.item)}
-        onPointerLeave={() => props.onHover(undefined)}
-        onClick={(event) => {
-          const bar = at(event);
-          if (bar !== undefined) props.onPick(bar.item);
-        }}
-      >
+      <div className="tl-track" style={{ height: shape.height }}>
         <canvas ref={canvas} style={{ width: view.width, height: shape.height }} />
         {bars
           .filter(({ item }) => item.endMs === undefined)
@@ -69,7 +58,7 @@ export function LaneRow(props: LaneRowProps) {
           ))}
         {selected !== undefined && <Ring bar={barOf(selected, shape, view, nowMs)} look="tl-selected" />}
         {active !== undefined && <Ring bar={barOf(active, shape, view, nowMs)} look="tl-ring" />}
-        <LaneList {...props} />
+        <LaneList {...props} at={at} />
         {shown !== undefined && (
           <Hint lane={lane} item={shown} bar={barOf(shown, shape, view, nowMs)} view={view} nowMs={nowMs} />
         )}
@@ -158,8 +147,14 @@ function Hint(props: {
   );
 }
 
-/** What the lane shows, in order. One item exists at a time: there may be thousands. */
-function LaneList({ lane, active, selected, nowMs, isTabStop, onFocus, onBlur, onKeyDown }: LaneRowProps) {
+interface LaneListProps extends LaneRowProps {
+  /** Returns the item at a pointer. */
+  readonly at: (event: MouseEvent) => Item | undefined;
+}
+
+/** What the lane shows, in order. One item exists at a time: there may be thousands. It covers the canvas, and so has its pointer, too. */
+function LaneList({ at, ...props }: LaneListProps) {
+  const { lane, active, hovered, selected, nowMs, isTabStop, onFocus, onBlur, onKeyDown, onHover, onPick } = props;
   const id = useId();
   const { items } = lane;
   if (items.length === 0) return null;
@@ -173,9 +168,17 @@ function LaneList({ lane, active, selected, nowMs, isTabStop, onFocus, onBlur, o
       aria-label={`${lane.title}${lane.note === "" ? "" : `, ${lane.note}`}: ${items.length} ${items.length === 1 ? "item" : "items"}`}
       aria-activedescendant={index < 0 ? undefined : `${id}-${index}`}
       tabIndex={isTabStop ? 0 : -1}
-      onFocus={onFocus}
+      // A pointer that goes to an empty place selects nothing.
+      onFocus={(event) => event.currentTarget.matches(":focus-visible") && onFocus()}
       onBlur={onBlur}
       onKeyDown={onKeyDown}
+      onPointerMove={(event) => event.buttons === 0 && onHover(at(event))}
+      onPointerLeave={() => onHover(undefined)}
+      onClick={(event) => {
+        const item = at(event);
+        if (item !== undefined) onPick(item);
+      }}
+      style={{ cursor: hovered === undefined ? undefined : "pointer" }}
       data-lane-list={lane.id}
     >
       <div

@@ -2,6 +2,7 @@
 import { type ReactNode, useEffect, useState } from "react";
 import { errorSentence } from "../api/problem.ts";
 import { Button } from "./button.tsx";
+import { copyText } from "./copy-text.ts";
 import { Icon, type IconName } from "./icons.tsx";
 import { Sentence } from "./outside-text.tsx";
 
@@ -54,11 +55,7 @@ export function CopyButton({ text, label }: { readonly text: string; readonly la
     const timer = setTimeout(() => setSaid(undefined), 2_000);
     return () => clearTimeout(timer);
   }, [said]);
-  const copy = () =>
-    navigator.clipboard.writeText(text).then(
-      () => setSaid("Copied"),
-      () => setSaid("The browser refused to copy"),
-    );
+  const copy = async () => setSaid((await copyText(text)) ? "Copied" : "The browser refused to copy");
   return (
     <Button look="quiet" icon={said === "Copied" ? "ok" : "copy"} onClick={copy}>
       <span aria-live="polite">{said ?? label}</span>

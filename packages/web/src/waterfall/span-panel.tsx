@@ -2,12 +2,15 @@
 import { useId, useState } from "react";
 import { formatAge } from "../format/duration.ts";
 import { formatExactTime } from "../format/figures.ts";
+import { withKeys } from "../format/with-keys.ts";
 import { Button } from "../ui/button.tsx";
+import { copyText } from "../ui/copy-text.ts";
 import { Duration } from "../ui/figure.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { KIND_LOOKS } from "../ui/kind.tsx";
 import { CopyButton } from "../ui/notes.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
+import { Scrollable } from "../ui/scrollable.tsx";
 import { Tabs } from "../ui/tabs.tsx";
 import { awaitsFirstByte, explainError, heardOf, lastSeenUs, oddityText, reasonOf } from "./details.ts";
 import { hasFailed, type Item } from "./model.ts";
@@ -200,7 +203,7 @@ function AttributeTable({ attributes }: { readonly attributes: readonly OtlpAttr
 
 function CopyIcon({ text, name }: { readonly text: string; readonly name: string }) {
   const [isCopied, setCopied] = useState(false);
-  const copy = () => navigator.clipboard.writeText(text).then(() => setCopied(true));
+  const copy = async () => setCopied(await copyText(text));
   return (
     <Button
       look="quiet"
@@ -217,9 +220,8 @@ function Events({ otlp: { events }, startUs }: { readonly otlp: OtlpSpan; readon
   if (events.length === 0) return <p className="m2 wf-none">This span has none.</p>;
   return (
     <ol className="wf-events">
-      {events.map((event, at) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: events have no id, and keep their order
-        <li key={at}>
+      {withKeys(events, ({ atMs, name }) => `${atMs} ${name}`).map(({ key, item: event }) => (
+        <li key={key}>
           <p>
             <OutsideText text={event.name} className="font-medium" max={300} />{" "}
             <span className="m">
@@ -275,12 +277,9 @@ function Raw({ otlp }: { readonly otlp: OtlpSpan }) {
           Download
         </Button>
       </div>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
-      <section className="wf-raw" tabIndex={0} aria-label="OTLP of this span">
-        <pre>
-          <OutsideText text={text} max={MAX_RAW} />
-        </pre>
-      </section>
+      <Scrollable as="pre" label="OTLP of this span" className="wf-raw">
+        <OutsideText text={text} max={MAX_RAW} />
+      </Scrollable>
     </>
   );
 }

@@ -9,7 +9,7 @@ type Turn = Pick<
 type Run = Pick<Schemas["RunNow"], "id" | "dispatchedAt">;
 
 /** A bar of the strip, in per cent of its width. */
-export interface StripBar {
+interface StripBar {
   readonly key: string;
   readonly kind: Kind;
   readonly left: number;

@@ -21,7 +21,7 @@ export interface InboxRow {
   readonly session: Session | undefined;
 }
 
-export interface InboxRows {
+interface InboxRows {
   readonly rows: readonly InboxRow[];
   /** How many sessions the search and the filters hide. */
   readonly hidden: number;

@@ -27,7 +27,7 @@ export function parseInboxSearch(search: Record<string, unknown>): InboxSearch {
 }
 
 /** What of a session can be searched. */
-export interface Searchable {
+interface Searchable {
   readonly id: string;
   readonly title?: string | null | undefined;
   readonly repoUrl?: string | null | undefined;

@@ -1,10 +1,11 @@
 /** The dialog that creates a session. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { type ComponentProps, type FormEvent, useId, useRef, useState } from "react";
+import { type ComponentProps, type FormEvent, useId, useState } from "react";
 import { createSession, newSessionId } from "../../api/changes.ts";
 import type { Schemas } from "../../api/client.ts";
 import { ApiError, errorSentence } from "../../api/problem.ts";
+import { useContentIds } from "../../api/use-content-ids.ts";
 import { Button } from "../../ui/button.tsx";
 import { Dialog } from "../../ui/dialog.tsx";
 import { Input, TextArea } from "../../ui/field.tsx";
@@ -29,11 +30,11 @@ interface NewSessionProps {
 
 export default function NewSession({ initial, sessions, onClose }: NewSessionProps) {
   const [values, setValues] = useState<Values>({ ...EMPTY, ...initial });
-  const idOf = useIdOfContent();
+  const ids = useContentIds<Schemas["CreateSession"]>(newSessionId);
   const navigate = useNavigate();
   const queryClient = useQueryClient();
   const create = useMutation({
-    mutationFn: (body: Schemas["CreateSession"]) => createSession({ ...body, id: idOf(body) }),
+    mutationFn: (body: Schemas["CreateSession"]) => createSession({ ...body, id: ids.of(body) }),
     onSuccess: async ({ id }) => {
       void queryClient.invalidateQueries({ queryKey: ["sessions", "list"] });
       onClose();
@@ -113,16 +114,6 @@ function Offering({ choices, ...rest }: { readonly choices: readonly string[] } 
 function filled(values: Values): Schemas["CreateSession"] {
   const entries = FIELDS.map((name) => [name, name === "prompt" ? values[name] : values[name].trim()] as const);
   return Object.fromEntries(entries.filter(([, value]) => value.trim() !== ""));
-}
-
-/** Returns the id of a content: the same until the content changes, so that a request that is repeated creates one session. */
-function useIdOfContent(): (body: Schemas["CreateSession"]) => string {
-  const last = useRef<{ readonly content: string; readonly id: string }>(undefined);
-  return (body) => {
-    const content = JSON.stringify(body);
-    if (last.current?.content !== content) last.current = { content, id: newSessionId() };
-    return last.current.id;
-  };
 }
 
 /** Returns the API's remark on a field as a sentence. */

@@ -5,6 +5,7 @@ import type { Schemas } from "../../api/client.ts";
 import { nowQuery } from "../../api/sessions.ts";
 import { costsQuery, lastHourQuery } from "../../api/turns.ts";
 import { repositoryName, sessionTitle } from "../../format/session-names.ts";
+import { withKeys } from "../../format/with-keys.ts";
 import { Age, useNow } from "../../ui/age.tsx";
 import { Money } from "../../ui/figure.tsx";
 import { KIND_LOOKS } from "../../ui/kind.tsx";
@@ -55,10 +56,10 @@ function Meta({ row: { repoUrl, branch, session } }: { readonly row: InboxRow })
   const parts = [repositoryName(repoUrl), branch ?? undefined, session?.userId].filter((part) => part !== undefined);
   return (
     <span className="meta cut">
-      {parts.map((part, index) => (
-        <span key={part}>
+      {withKeys(parts, (part) => part).map(({ key, item }, index) => (
+        <span key={key}>
           {index > 0 && " · "}
-          <OutsideText text={part} max={200} />
+          <OutsideText text={item} max={200} />
         </span>
       ))}
     </span>
