@@ -1,4 +1,4 @@
-/** What the timeline reads of a session: all its turns, its traces and their skeletons, its family. */
+/** What the timeline reads of a session: all its turns, its traces, its family. Skeletons: `skeletons.ts`. */
 import { api, ok, type Schemas } from "./client.ts";
 
 /** The most pages of a list that are read: 10,000 turns, and as many traces. */
@@ -46,20 +46,6 @@ export function readTraces(
     const answer = await ok(api.GET("/api/sessions/{id}/traces", { params: { path: { id }, query }, signal }));
     return { items: answer.traces, nextCursor: answer.nextCursor };
   }, onPage);
-}
-
-/** Reads a page of a skeleton. @param after `next` of the page before, if any */
-export async function readSkeleton(
-  id: string,
-  traceId: string,
-  after: string | undefined,
-  signal: AbortSignal,
-): Promise<Schemas["TraceSkeleton"]> {
-  const query = after === undefined ? {} : { after };
-  const params = { path: { id, traceId }, query };
-  const page = await ok(api.GET("/api/sessions/{id}/traces/{traceId}/skeleton", { params, signal }));
-  // The client's types turn the tuples of the document into lists.
-  return page as Schemas["TraceSkeleton"];
 }
 
 /** Reads the session's children, oldest first. */

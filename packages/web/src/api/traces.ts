@@ -66,19 +66,3 @@ export function traceSearchQuery(sessionId: string, traceId: string, text: strin
     enabled: text !== "",
   });
 }
-
-/** A page of a trace's skeleton. @returns `undefined` if it is still what `etag` is of */
-export async function readSkeleton(
-  sessionId: string,
-  traceId: string,
-  after: string | undefined,
-  etag: string | undefined,
-): Promise<{ skeleton: Schemas["TraceSkeleton"]; etag: string | undefined } | undefined> {
-  const params = { path: { id: sessionId, traceId }, query: after === undefined ? {} : { after } };
-  const headers = etag === undefined ? {} : { "if-none-match": etag };
-  const answer = await api.GET("/api/sessions/{id}/traces/{traceId}/skeleton", { params, headers });
-  if (answer.response.status === 304) return undefined;
-  // What `openapi-fetch` makes of the answer's type has lost the lengths of its tuples.
-  const skeleton = (await ok<unknown>(Promise.resolve(answer))) as Schemas["TraceSkeleton"];
-  return { skeleton, etag: answer.response.headers.get("etag") ?? undefined };
-}

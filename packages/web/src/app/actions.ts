@@ -22,7 +22,7 @@ function replace(next: readonly Registered[]): void {
 }
 
 /** Registers actions. @returns a function that removes them */
-export function registerActions(actions: readonly Action[]): () => void {
+function registerActions(actions: readonly Action[]): () => void {
   const mine = actions.map((action) => ({ action, keys: parseKeys(action.keys) }));
   replace([...registered, ...mine]);
   return () => replace(registered.filter((one) => !mine.includes(one)));

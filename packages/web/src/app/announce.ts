@@ -1,6 +1,6 @@
 /** Short messages: read out politely, and shown for a moment if they answer what a person just did. */
 
-export interface Announcement {
+interface Announcement {
   readonly id: number;
   readonly text: string;
   readonly isShown: boolean;

@@ -1,6 +1,6 @@
 /** Names of keys, as actions are registered with them. Pure. */
 
-export interface PressedKey {
+interface PressedKey {
   readonly key: string;
   readonly ctrlKey: boolean;
   readonly metaKey: boolean;

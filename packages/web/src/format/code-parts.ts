@@ -1,6 +1,6 @@
 /** Finds what stands between backticks in a sentence of the API. Pure. */
 
-export interface TextPart {
+interface TextPart {
   readonly text: string;
   readonly isCode: boolean;
   /** Where it begins, in UTF-16 code units. */

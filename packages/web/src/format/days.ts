@@ -1,4 +1,5 @@
 /** Days of UTC. Pure. */
+import { MONTHS } from "./calendar.ts";
 
 const DAY_MS = 86_400_000;
 const MAX_DAYS = 400;
@@ -12,8 +13,6 @@ export function daysOf(from: string, to: string): string[] {
     new Date((last - days + 1 + index) * DAY_MS).toISOString().slice(0, 10),
   );
 }
-
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /** Returns a day as text: `13 Nov`. @param day YYYY-MM-DD */
 export function dayText(day: string): string {

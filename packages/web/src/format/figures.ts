@@ -1,4 +1,5 @@
 /** Counts, money, tokens and times as text. Pure. */
+import { MONTHS, two, WEEKDAYS } from "./calendar.ts";
 import { NBSP, UNKNOWN } from "./duration.ts";
 
 const GROUPS = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
@@ -42,11 +43,4 @@ export function formatExactTime(time: Date): string {
   const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;
   const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
   return `${day} ${clock}.${String(time.getMilliseconds()).padStart(3, "0")}`;
-}
-
-const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
-const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"] as const;
-
-function two(part: number): string {
-  return String(part).padStart(2, "0");
 }

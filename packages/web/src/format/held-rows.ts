@@ -1,6 +1,6 @@
 /** Rows that stay where they are while a pointer or the focus is on them. Pure. */
 
-export interface HeldRows<Row> {
+interface HeldRows<Row> {
   readonly rows: readonly Row[];
   /** How many rows are new and not shown yet. */
   readonly waiting: number;

@@ -62,7 +62,7 @@ function makeLevel(items: readonly Item[]): Level {
  * Merges items of one row that are shorter than a cell and begin in the same one. An item stands for them: it looks like the one that
  * matters most, a failed one first, then the longest.
  */
-export function mergeSmall(items: readonly Item[], cellMs: number): Item[] {
+function mergeSmall(items: readonly Item[], cellMs: number): Item[] {
   const merged: Item[] = [];
   /** By row: where its last small item is in `merged`, and in which cell. */
   const last = new Map<number, { readonly index: number; readonly cell: number }>();

@@ -8,7 +8,7 @@ import type { Schemas } from "../api/client.ts";
 import type { SessionEvent } from "../api/session-events.ts";
 import type { KnownTrace } from "./model.ts";
 
-export interface FeedReads {
+interface FeedReads {
   turns(onPage: (turns: readonly Schemas["TurnRecord"][]) => void, signal: AbortSignal): Promise<void>;
   traces(onPage: (traces: readonly Schemas["TraceSummaryView"][]) => void, signal: AbortSignal): Promise<void>;
   skeleton(traceId: string, after: string | undefined, signal: AbortSignal): Promise<Schemas["TraceSkeleton"]>;

@@ -3,7 +3,7 @@ import { drawnItems } from "./aggregate.ts";
 import type { Item, Lane } from "./items.ts";
 import { timeInView, type View } from "./view.ts";
 
-export interface LaneShape {
+interface LaneShape {
   /** px, like all of these. */
   readonly height: number;
   readonly barTop: (row: number) => number;
@@ -12,7 +12,7 @@ export interface LaneShape {
   readonly shellTop: number;
 }
 
-export const SHELL_HEIGHT = 3;
+const SHELL_HEIGHT = 3;
 /** A bar is at least so wide, px. */
 const MIN_WIDTH = 2;
 /** A pointer may be so far from a bar that it means, px. */

@@ -13,15 +13,7 @@ export interface Operation {
   readonly hasFailed: boolean | undefined;
 }
 
-export type LifeState =
-  | "starting"
-  | "restoring"
-  | "running"
-  | "hibernating"
-  | "hibernated"
-  | "ending"
-  | "lost"
-  | "unknown";
+type LifeState = "starting" | "restoring" | "running" | "hibernating" | "hibernated" | "ending" | "lost" | "unknown";
 
 export interface LifeStretch {
   readonly state: LifeState;

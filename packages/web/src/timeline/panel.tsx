@@ -12,7 +12,7 @@ import { OutsideText } from "../ui/outside-text.tsx";
 import type { Item, Lane } from "./items.ts";
 import type { Turn } from "./turns.ts";
 
-export interface PanelProps {
+interface PanelProps {
   readonly lane: Lane;
   readonly item: Item;
   readonly turn: Turn | undefined;

@@ -1,8 +1,6 @@
 /** The words of a tick. Pure, in the time zone of the browser. */
+import { two, WEEKDAYS } from "../format/calendar.ts";
 import type { Tick } from "./ticks.ts";
-
-const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"] as const;
-const two = (part: number) => String(part).padStart(2, "0");
 
 /** Returns the time of day as exactly as the step needs, and the day if it is to be written. */
 export function formatTick(

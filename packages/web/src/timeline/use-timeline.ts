@@ -3,7 +3,8 @@ import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { Schemas } from "../api/client.ts";
 import { listenToSession } from "../api/session-events.ts";
 import { nowQuery, sessionQuery } from "../api/sessions.ts";
-import { readChildren, readSkeleton, readTraces, readTurns } from "../api/timeline-reads.ts";
+import { readSkeleton } from "../api/skeletons.ts";
+import { readChildren, readTraces, readTurns } from "../api/timeline-reads.ts";
 import { sessionTitle } from "../format/session-names.ts";
 import { type FeedState, TimelineFeed } from "./feed.ts";
 import { type KnownChild, type Model, modelOf } from "./model.ts";
@@ -73,7 +74,11 @@ function makeFeed(id: string): TimelineFeed {
   return new TimelineFeed({
     turns: (onPage, signal) => readTurns(id, onPage, signal),
     traces: (onPage, signal) => readTraces(id, onPage, signal),
-    skeleton: (traceId, after, signal) => readSkeleton(id, traceId, after, signal),
+    skeleton: async (traceId, after, signal) => {
+      const page = await readSkeleton(id, traceId, { after, signal });
+      if (page === undefined) throw new TypeError("The API answered that nothing changed, and was not asked that.");
+      return page.skeleton;
+    },
     listen: (listener) => listenToSession(id, listener),
   });
 }

@@ -20,7 +20,7 @@ export interface Work {
   readonly over: string | undefined;
 }
 
-export interface TraceWork {
+interface TraceWork {
   readonly turns: readonly TurnSpan[];
   readonly work: readonly Work[];
 }
@@ -40,7 +40,7 @@ const TOOL = "execute_tool ";
 const STEP = "valet.workflow.step ";
 
 /** Returns the kind and the name that a lane shows; `undefined` for a span that no channel's lane shows. */
-export function lookOf(spanName: string): readonly [kind: Kind, name: string] | undefined {
+function lookOf(spanName: string): readonly [kind: Kind, name: string] | undefined {
   const fixed = Object.hasOwn(KINDS_BY_NAME, spanName) ? KINDS_BY_NAME[spanName] : undefined;
   if (fixed !== undefined) return fixed;
   if (spanName.startsWith(CHAT)) return ["model", spanName.slice(CHAT.length)];
@@ -48,7 +48,7 @@ export function lookOf(spanName: string): readonly [kind: Kind, name: string] | 
   return undefined;
 }
 
-export function isTurn({ name }: SkeletonSpan): boolean {
+function isTurn({ name }: SkeletonSpan): boolean {
   return name === "valet.turn" || name === "valet.workflow.execute";
 }
 

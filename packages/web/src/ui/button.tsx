@@ -4,14 +4,14 @@ import { Icon, type IconName } from "./icons.tsx";
 import { Kbd } from "./kbd.tsx";
 import { Tooltip } from "./tooltip.tsx";
 
-export type ButtonLook = "normal" | "primary" | "quiet";
+type ButtonLook = "normal" | "primary" | "quiet";
 
 /** Returns the classes of a button, for links that look like one. */
 export function buttonClass(look: ButtonLook = "normal", more = ""): string {
   return `btn${look === "normal" ? "" : ` ${look}`}${more === "" ? "" : ` ${more}`}`;
 }
 
-export interface ButtonProps extends ComponentProps<"button"> {
+interface ButtonProps extends ComponentProps<"button"> {
   readonly look?: ButtonLook;
   readonly icon?: IconName;
   /** The key that does the same, shown beside the word where there is a keyboard. */
@@ -40,7 +40,7 @@ export function Button({ look, icon, hint, isBusy = false, className, children, 
   );
 }
 
-export interface IconButtonProps extends Omit<ButtonProps, "children" | "icon"> {
+interface IconButtonProps extends Omit<ButtonProps, "children" | "icon"> {
   readonly icon: IconName;
   /** What it does: its name for everybody, in a tooltip for those who see. */
   readonly label: string;

@@ -63,14 +63,3 @@ export function TextArea({ label, note, error, className = "", ...rest }: Labell
     />
   );
 }
-
-export function Select({ label, note, error, className = "", ...rest }: Labelled & ComponentProps<"select">) {
-  return (
-    <Field
-      label={label}
-      note={note}
-      error={error}
-      control={(ids) => <select className={`field ${className}`} {...rest} {...ids} />}
-    />
-  );
-}

@@ -28,7 +28,7 @@ export const KIND_LOOKS: Readonly<Record<Kind, Look>> = {
 };
 
 /** A small bar of a kind. Its word has to stand beside it. */
-export function Swatch({ kind }: { readonly kind: Kind }) {
+function Swatch({ kind }: { readonly kind: Kind }) {
   return <i className={`bar ${KIND_LOOKS[kind].bar}`} aria-hidden="true" />;
 }
 

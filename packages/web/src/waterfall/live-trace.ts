@@ -1,6 +1,6 @@
 /** Reads the skeleton of one trace, keeps it up to date, and makes models of it: at most one a frame, and fewer of large traces. */
 import type { Schemas } from "../api/client.ts";
-import { readSkeleton } from "../api/traces.ts";
+import { readSkeleton } from "../api/skeletons.ts";
 import { buildModel } from "./model.ts";
 import type { Linked } from "./rows.ts";
 import { SpanStore } from "./span-store.ts";
@@ -44,7 +44,7 @@ export class LiveTrace {
     this.#isReading = true;
     try {
       for (let isComplete = false; !isComplete && !this.#isClosed; ) {
-        const page = await readSkeleton(this.#sessionId, this.traceId, this.#next, this.#etag);
+        const page = await readSkeleton(this.#sessionId, this.traceId, { after: this.#next, etag: this.#etag });
         if (page === undefined) break;
         const { skeleton } = page;
         for (const chunk of skeleton.chunks) this.#store.take(chunk);

@@ -5,7 +5,7 @@ export interface OtlpAttribute {
   readonly value: string;
 }
 
-export interface OtlpEvent {
+interface OtlpEvent {
   readonly name: string;
   /** Epoch ms, with fractions. */
   readonly atMs: number;

@@ -48,7 +48,7 @@ export interface LinkRow extends AnyRow {
 
 export type Row = SpanRow | LinkRow;
 
-export interface Folding {
+interface Folding {
   /** The keys of rows whose children are hidden. */
   readonly folded: ReadonlySet<string>;
   /** The opened links by the key of their row. */

@@ -21,10 +21,6 @@ export class SpanStore {
   spans(): Iterable<SkeletonSpan> {
     return this.#spans.values();
   }
-
-  get size(): number {
-    return this.#spans.size;
-  }
 }
 
 /** Whether an ended span is told of again. */

@@ -11,7 +11,7 @@ const MAX_SINGLE = 24;
 /** How often the attributes of open spans are read again, ms. */
 const OPEN_MS = 3_000;
 
-export interface Details {
+interface Details {
   /** Stays the same as long as its answers do. */
   readonly of: (item: Item) => OtlpSpan | undefined;
   /** Whether the attributes of the selected span could not be read. */

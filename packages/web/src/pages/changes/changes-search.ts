@@ -1,6 +1,6 @@
 /** Which turns and which file are shown, as it stands in the URL. Pure. */
 
-export interface ChangesSearch {
+interface ChangesSearch {
   /** The first turn: its id, that of its message, or `first`. */
   readonly from?: string;
   /** The last turn: its id, or that of its message. */

@@ -9,7 +9,7 @@ const CHUNK_LINES = 50;
 /** The most characters of a line; a browser takes long to lay out more. */
 const MAX_LINE = 1_000;
 
-export interface DiffChunk {
+interface DiffChunk {
   readonly id: string;
   /** The head of the hunk that begins here. */
   readonly head: string | undefined;

@@ -12,7 +12,7 @@ export interface PatchLine {
   readonly newLine?: number;
 }
 
-export interface PatchHunk {
+interface PatchHunk {
   /** The head: `@@ -1,3 +1,4 @@ function`. */
   readonly head: string;
   readonly oldStart: number;

@@ -4,6 +4,7 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import type { Schemas } from "../../api/client.ts";
 import { turnPatchQuery } from "../../api/diff.ts";
+import { firstLine } from "../../format/first-line.ts";
 import { Time } from "../../ui/age.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Change } from "../../ui/figure.tsx";
@@ -37,7 +38,7 @@ export function TurnChanges({ sessionId, turn, messages, isOpenFirst }: TurnChan
   const [isWhole, setWhole] = useState(false);
   const files = isWhole ? turn.files : turn.files.filter(({ path }, index) => index < MAX_FILES || path === opened);
   const [message] = messages;
-  const title = message?.content.trimStart().split("\n", 1)[0] || turn.message_ids.join(", ");
+  const title = firstLine(message?.content ?? "") || turn.message_ids.join(", ");
   return (
     <section className="changes-turn" aria-label={`Turn ${title.slice(0, 100)}`}>
       <header>

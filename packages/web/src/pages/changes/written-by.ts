@@ -19,7 +19,7 @@ export interface WritingCall {
   readonly part: ToolPart;
 }
 
-export interface WrittenBy {
+interface WrittenBy {
   /** The calls whose input names the file. */
   readonly calls: readonly WritingCall[];
   /** Calls that may have written it and do not say what they write: commands, sub-agents, tools of others. */

@@ -1,6 +1,6 @@
 /** The address of a trace in the backend that also has it: Grafana, Jaeger. Pure. */
 
-export interface BackendUrl {
+interface BackendUrl {
   readonly href: string;
   /** What to call it: by its host if it is not a known product's. */
   readonly name: string;

@@ -4,7 +4,7 @@ import type { Schemas } from "../../api/client.ts";
 type Percentiles = Pick<Schemas["Distribution"], "p50" | "p90" | "p99">;
 
 /** Per cent of the width of a logarithmic axis. */
-export interface GroupSpan {
+interface GroupSpan {
   readonly p50: number;
   readonly p90: number;
   readonly p99: number;

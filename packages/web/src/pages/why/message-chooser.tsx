@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import type { Schemas } from "../../api/client.ts";
 import { recentMessagesQuery } from "../../api/recent-messages.ts";
+import { firstLine } from "../../format/first-line.ts";
 import { Time } from "../../ui/age.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icons.tsx";
@@ -77,7 +78,6 @@ export function MessageChooser({ sessionId, messageId }: ChooserProps) {
   );
 }
 
-/** The first line that is not blank. */
 function titleOf({ content }: Schemas["MessageView"]): string {
-  return content.trimStart().split("\n", 1)[0] || "(no text)";
+  return firstLine(content) || "(no text)";
 }

@@ -2,7 +2,7 @@
 import type { Schemas } from "../../api/client.ts";
 import type { Kind } from "../../ui/kind.tsx";
 
-export type PartName = Schemas["WhyPart"]["name"];
+type PartName = Schemas["WhyPart"]["name"];
 
 const KINDS: Readonly<Partial<Record<PartName, Kind>>> = {
   "queue.sandbox": "sandbox",

@@ -17,7 +17,7 @@ export interface PartRow {
   readonly isOpen: boolean;
 }
 
-export interface PartRows {
+interface PartRows {
   readonly rows: readonly PartRow[];
   /** What is shown of the whole, in units of `unitMs`. */
   readonly units: number;

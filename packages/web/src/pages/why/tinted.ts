@@ -5,7 +5,7 @@ import type { Schemas } from "../../api/client.ts";
 import type { Kind } from "../../ui/kind.tsx";
 import { kindOf } from "./part-kind.ts";
 
-export interface Tinted {
+interface Tinted {
   readonly text: string;
   /** Absent for text between the parts. */
   readonly kind?: Kind;
