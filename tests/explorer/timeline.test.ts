@@ -116,6 +116,31 @@ test("a turn on another channel shows up while the page is open", async () => {
   await expect.poll(() => search()).toMatchObject({ channel: "review" });
 });
 
+test("a pointer selects a bar, and the keys go on from lane to lane, to what is next in time", async () => {
+  const at = (name: string) => lane(name).getByRole("option").textContent();
+  const focused = () => page.evaluate(() => document.activeElement?.getAttribute("data-lane-list"));
+  await lane("# review, 1 turn").focus();
+  await page.keyboard.press("End");
+  const last = await at("# review, 1 turn");
+  await page.keyboard.press("ArrowUp");
+  await expect.poll(focused).toBe("channel main");
+  // The newest item of the other channel is the nearest in time, and not the first in view.
+  await page.keyboard.press("End");
+  const newest = await at("# main, 1 turn");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("End");
+  expect(await at("# review, 1 turn")).toBe(last);
+  await page.keyboard.press("ArrowUp");
+  await expect.poll(() => at("# main, 1 turn")).toBe(newest);
+  const box = await lane("# main, 1 turn").boundingBox();
+  if (box === null) throw new Error("the lane is not shown");
+  // The thin bar of the turn reaches from its start to its end.
+  const ring = await page.locator('[data-lane="channel main"] .tl-ring').boundingBox();
+  if (ring === null) throw new Error("nothing is active");
+  await page.mouse.click(ring.x + ring.width / 2, ring.y + ring.height / 2);
+  await expect.poll(() => search()).toMatchObject({ message: messageId });
+});
+
 test("no page has violated its policy, logged an error or asked another origin", () => {
   expect(explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });
 });

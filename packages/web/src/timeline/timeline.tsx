@@ -135,23 +135,32 @@ function Lanes({
   };
   const goTo = (place: Place | undefined) => {
     if (place === undefined) return;
-    setAt({ lane: place.lane.id, item: place.item.id });
     reveal(place);
     const list = lanesRef.current?.querySelectorAll<HTMLElement>("[data-lane-list]") ?? [];
     [...list].find(({ dataset }) => dataset.laneList === place.lane.id)?.focus();
+    // After the focus, which by itself enters the lane at another item.
+    setAt({ lane: place.lane.id, item: place.item.id });
   };
-  const onKeyDown = (event: KeyboardEvent) => {
-    if (active === undefined || event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Enter" || event.key === " ") pick(active.item);
+  /** Where the keyboard enters a lane. */
+  const entryOf = (lane: Lane): Place | undefined => {
+    if (selected?.lane.id === lane.id) return selected;
+    const item = nearest(lane.items, view.axis.msOf(view.left));
+    return item && { lane, item };
+  };
+  const onKeyDown = (event: KeyboardEvent, lane: Lane) => {
+    if (event.shiftKey || event.ctrlKey || event.metaKey || event.altKey) return;
+    // A pointer gives the focus without an item.
+    const here = active?.lane.id === lane.id ? active : entryOf(lane);
+    if (here === undefined) return;
+    if (event.key === "Enter" || event.key === " ") pick(here.item);
     else if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") {
-      goTo(moved(model.lanes, active, event.key));
+      goTo(moved(model.lanes, here, event.key));
     } else return;
     event.preventDefault();
   };
   const enter = (lane: Lane) => {
-    if (active?.lane.id === lane.id) return;
-    const item = selected?.lane.id === lane.id ? selected.item : nearest(lane.items, view.axis.msOf(view.left));
-    if (item !== undefined) setAt({ lane: lane.id, item: item.id });
+    const entry = active?.lane.id === lane.id ? undefined : entryOf(lane);
+    if (entry !== undefined) setAt({ lane: lane.id, item: entry.item.id });
   };
   const tabStop = active?.lane.id ?? selected?.lane.id ?? model.lanes.find(({ items }) => items.length > 0)?.id;
   const kinds = useMemo(() => kindsOf(model.lanes), [model.lanes]);
@@ -201,7 +210,7 @@ function Lanes({
                 isTabStop={tabStop === lane.id}
                 onFocus={() => enter(lane)}
                 onBlur={() => setAt(undefined)}
-                onKeyDown={onKeyDown}
+                onKeyDown={(event) => onKeyDown(event, lane)}
                 onHover={(item) => setHovered((before) => (before?.item === item ? before : item && { lane, item }))}
                 onPick={pick}
                 onChannel={() => onSelect(withChannel(selection, lane.of))}
