@@ -71,7 +71,8 @@ test("a message that is written and sent by keys is answered word by word", asyn
 });
 
 test("a tool call is one line with its outcome, which opens to what went in and out", async () => {
-  await messages().getByText("exit 3").waitFor();
+  // Its command ends so, too.
+  await messages().getByText("exit 3", { exact: true }).waitFor();
   await page.keyboard.press("Escape");
   const call = page.getByRole("button", { name: /^bash echo begun/ });
   await call.focus();
@@ -84,6 +85,8 @@ test("a tool call is one line with its outcome, which opens to what went in and 
 
 test("what an agent writes stays text, and leads to shown places only", async () => {
   await page.getByRole("region", { name: /^The agent asks/ }).waitFor();
+  // What the agent asks overtakes the text that it wrote before.
+  await expect.poll(() => messages().textContent(), { timeout: 10_000 }).toContain("there (example.com)");
   const text = await messages().textContent();
   expect(text).toContain('<img src=x onerror="alert(1)">');
   expect(text).toContain("<script>alert(2)</script>");

@@ -119,7 +119,7 @@ describe("by keyboard alone", () => {
 test("the address opens the same view", async () => {
   const orphan = main.find(({ name }) => name === MARKUP);
   await page.goto(`${address}?span=${orphan?.spanId}`);
-  await expect.poll(() => active().textContent()).toContain(MARKUP);
+  await active().filter({ hasText: MARKUP }).waitFor();
   // What a sandbox calls its spans and attributes is text.
   const panel = page.getByRole("complementary");
   await panel.getByRole("heading", { name: MARKUP }).waitFor();
