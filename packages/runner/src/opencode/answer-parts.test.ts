@@ -160,3 +160,34 @@ test("a call that has not begun has no times, and one whose clock was set back t
   expect(ended).toMatchObject({ duration_ms: 0 });
   expect(ended).not.toHaveProperty("exitCode");
 });
+
+test("a call that failed says why as its span does, also where OpenCode reports a success", () => {
+  const call = (id: string, tool: string, state: object): Part =>
+    ({ type: "tool", id, messageID: "msg_1", sessionID: "ses_1", tool, callID: id, state }) as Part;
+  const done = { status: "completed", input: {}, title: "", time: { start: 1, end: 2 } };
+  const info = { role: "assistant", id: "msg_1", sessionID: "ses_1", parentID: "msg_0", agent: "build" };
+  const timedOut = "<shell_metadata>\nshell tool terminated command after exceeding timeout 2000 ms\n</shell_metadata>";
+  const parts = partsOfHistory(
+    "att_1",
+    [
+      {
+        info: { ...info, time: { created: 1 }, providerID: "p", modelID: "m" } as AssistantMessage,
+        parts: [
+          call("prt_1", "bash", { ...done, output: `some\n${timedOut}`, metadata: {} }),
+          call("prt_2", "invalid", { ...done, input: { tool: "frob" }, output: "", metadata: {} }),
+          call("prt_3", "edit", { status: "error", input: {}, error: "no such file", time: { start: 1, end: 2 } }),
+          call("prt_4", "bash", {
+            status: "error",
+            input: {},
+            error: "The user dismissed this question",
+            time: { start: 1, end: 2 },
+          }),
+          call("prt_5", "bash", { ...done, output: timedOut, metadata: { exit: 0 } }),
+        ],
+      },
+    ],
+    () => true,
+  );
+  const types = parts.map((part) => (part.type === "tool" ? part.errorType : "no tool"));
+  expect(types).toEqual(["tool_timeout", "tool_call_invalid", "tool_failed", undefined, undefined]);
+});

@@ -5,6 +5,7 @@ import { withoutUndefined } from "@valet/shared/without-undefined";
 import { toolSpanId } from "../agent/span-ids.ts";
 import type { HistoryMessage } from "./client.ts";
 import type { AgentEvent, AssistantMessage, Part, ToolPart } from "./events.ts";
+import { isRefused, toolName, toolProblem } from "./tool-result.ts";
 
 /** The maximum lengths of a tool's input and output, and of a text, in UTF-16 code units. "…" ends a text that was cut. */
 const MAX_TOOL_TEXT = 8_000;
@@ -90,13 +91,14 @@ function toMessagePart(attemptId: string, part: Part): MessagePart | undefined {
   return part.type === "tool" ? toolPart(attemptId, part) : undefined;
 }
 
-function toolPart(attemptId: string, { id, sessionID, messageID, callID, tool, state }: ToolPart): MessagePart {
+function toolPart(attemptId: string, part: ToolPart): MessagePart {
+  const { id, sessionID, messageID, callID, state } = part;
   const output = state.status === "completed" ? state.output : state.status === "error" ? state.error : undefined;
   const title = "title" in state ? state.title : undefined;
   return {
     type: "tool",
     id,
-    tool: head(tool, 200),
+    tool: head(toolName(part), 200),
     status: state.status,
     spanId: toolSpanId(attemptId, sessionID, messageID, callID),
     ...withoutUndefined({
@@ -104,6 +106,7 @@ function toolPart(attemptId: string, { id, sessionID, messageID, callID, tool, s
       input: state.status === "pending" ? undefined : cutEnd(JSON.stringify(state.input), MAX_TOOL_TEXT),
       output: output === undefined ? undefined : cutEnd(output, MAX_TOOL_TEXT),
       ...timesOf(state),
+      errorType: isRefused(part) ? undefined : toolProblem(part),
     }),
   };
 }

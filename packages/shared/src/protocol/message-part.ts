@@ -24,6 +24,8 @@ export const MessagePart = z.discriminatedUnion("type", [
     duration_ms: z.number().nonnegative().optional(),
     /** The exit code of the command that it ran; absent for other tools. */
     exitCode: z.int().optional(),
+    /** Why it failed, as on its span; also of a call that the agent reports as a success. Absent if it did not, or a person refused it. */
+    errorType: z.enum(["tool_failed", "tool_call_invalid", "tool_timeout"]).optional(),
   }),
 ]);
 export type MessagePart = z.infer<typeof MessagePart>;

@@ -1551,6 +1551,8 @@ export interface components {
             startedAt?: string;
             duration_ms?: number;
             exitCode?: number;
+            /** @enum {string} */
+            errorType?: "tool_failed" | "tool_call_invalid" | "tool_timeout";
         };
         ClearedQueue: {
             /** @description How many queued messages and workflows were withdrawn */

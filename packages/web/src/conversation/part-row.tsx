@@ -11,7 +11,7 @@ import { OutsideText } from "../ui/outside-text.tsx";
 import { Scrollable } from "../ui/scrollable.tsx";
 import type { Part } from "./conversation.ts";
 import { Markdown } from "./markdown.tsx";
-import { readableInput, type ToolPart, toolSubject } from "./tool-line.ts";
+import { readableInput, type ToolPart, toolFailure, toolSubject } from "./tool-line.ts";
 
 /** The most of a tool's input or output that is laid out. The API has at most 8,000. */
 const MAX_SHOWN = 8_000;
@@ -92,14 +92,14 @@ function ToolRow({ part, isSelected, onSelect }: Omit<PartRowProps, "isLive" | "
   );
 }
 
-function hueOf({ tool, status }: ToolPart): string {
-  if (status === "error") return "t-failed";
+function hueOf({ tool, status, errorType }: ToolPart): string {
+  if (status === "error" || errorType !== undefined) return "t-failed";
   return tool.endsWith("_session") ? "t-sandbox" : "t-tool";
 }
 
 function Outcome({ part }: { readonly part: ToolPart }) {
-  if (part.exitCode !== undefined && part.exitCode !== 0) return <Failed text={`exit ${part.exitCode}`} />;
-  if (part.status === "error") return <Failed text="failed" />;
+  const failure = toolFailure(part);
+  if (failure !== undefined) return <Failed text={failure} />;
   if (part.status === "pending") return <span className="m">about to run</span>;
   if (part.status === "running") return <span className="t-tool">runs</span>;
   return <span className="sr">ok</span>;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { readableInput, toolSubject } from "./tool-line.ts";
+import { readableInput, toolFailure, toolSubject } from "./tool-line.ts";
 
 test.each([
   [{ title: "List files", input: '{"command":"ls  -la\\n"}' }, "ls -la"],
@@ -23,4 +23,16 @@ test("an input is read one argument a line; one that was cut as it is", () => {
     "command: a\nb\ntimeout: 5\nlist: [\n  1\n]",
   );
   expect(readableInput('{"command":"a…')).toBe('{"command":"a…');
+});
+
+test("a call that failed says how, also one that the agent reports as a success", () => {
+  expect(toolFailure({ status: "completed", errorType: "tool_timeout" })).toBe("timed out");
+  expect(toolFailure({ status: "completed", errorType: "tool_call_invalid" })).toBe("invalid call");
+  expect(toolFailure({ status: "completed", exitCode: 3 })).toBe("exit 3");
+  expect(toolFailure({ status: "error", errorType: "tool_failed" })).toBe("failed");
+  expect(toolFailure({ status: "error" })).toBe("failed");
+  expect([toolFailure({ status: "completed", exitCode: 0 }), toolFailure({ status: "running" })]).toEqual([
+    undefined,
+    undefined,
+  ]);
 });

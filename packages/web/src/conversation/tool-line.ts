@@ -19,6 +19,14 @@ export function toolSubject({ title, input }: Pick<ToolPart, "title" | "input">)
   return firstLine(typeof telling === "string" ? telling : (input ?? ""));
 }
 
+/** Returns how a call failed, in a word or two; `undefined` if it did not, or has not ended. */
+export function toolFailure({ status, exitCode, errorType }: Pick<ToolPart, "status" | "exitCode" | "errorType">) {
+  if (exitCode !== undefined && exitCode !== 0) return `exit ${exitCode}`;
+  if (errorType === "tool_timeout") return "timed out";
+  if (errorType === "tool_call_invalid") return "invalid call";
+  return status === "error" ? "failed" : undefined;
+}
+
 /** Returns what a call of the tool `question` asks. */
 function firstQuestion(args: Record<string, unknown> | undefined): string | undefined {
   const first: unknown = Array.isArray(args?.questions) ? args.questions[0] : undefined;
