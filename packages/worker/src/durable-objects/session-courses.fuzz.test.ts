@@ -85,5 +85,15 @@ describe("cases that failed before", () => {
       "a batch is dispatched even if the clock is set back",
       [...started, { ...message, mode: "collect" }, { do: "set-back", ms: 6000 }, { do: "hibernate" }, { do: "take" }],
     ],
+    [
+      "a session that has ended waits for its retention period while a call of a dead object is still unanswered",
+      [
+        { do: "answer", nth: 0, how: "ok" },
+        { do: "pass", ms: 50, dies: 0 },
+        { do: "terminate" },
+        { do: "answer", nth: 3, how: "ok" },
+        { do: "pass", ms: 100_000 },
+      ],
+    ],
   ])("%s", (_what, steps) => runInDurableObject(storage, (_object, state) => runCourse(state, steps)));
 });

@@ -330,6 +330,12 @@ class Course {
     this.#checkOutside();
   }
 
+  /** The end of the retention period, epoch ms. */
+  get #retainedUntilMs(): number {
+    const [row] = this.#sql.exec("SELECT due_ms FROM timers WHERE kind = 'retention'").toArray();
+    return (row?.due_ms as number | undefined) ?? Infinity;
+  }
+
   /** Whether nothing is under way but the retention period. */
   get #isQuiet(): boolean {
     const timers = this.#sql.exec("SELECT kind FROM timers").toArray();
@@ -373,8 +379,10 @@ class Course {
       this.#observe();
       if (isSo()) return;
       await this.#help();
+      // Not to the end of the retention period: what is waited for comes before it, and the session is gone after it.
       const { alarmMs = 0 } = this.host;
-      await this.#pass(Math.max(ROUND_MS, alarmMs - Date.now()));
+      const dueMs = alarmMs < this.#retainedUntilMs ? alarmMs : 0;
+      await this.#pass(Math.max(ROUND_MS, dueMs - Date.now()));
     }
     check(false, `${what}, in time: ${this.model.state}, ${JSON.stringify(this.model.messages.at(-1))}`);
   }
