@@ -48,10 +48,18 @@ async function testPackage(runtimes: Runtime[], files: string[], results: string
   return sum(all);
 }
 
-/** Runs every package's own test script, then the tests of the whole system. */
+/**
+ * Runs every package's own test script, then the tests of the whole system. Two packages at a time: while one waits for its
+ * processes, most of all the runner for OpenCode, another computes. Unsorted, since a package is tested even if one that it needs fails.
+ */
 async function testAll(results: string): Promise<TestResults> {
   const env = { [RESULTS]: results };
-  const code = await run("pnpm", ["--recursive", "--workspace-concurrency=1", "--no-bail", "run", "test"], env, root);
+  const code = await run(
+    "pnpm",
+    ["--recursive", "--workspace-concurrency=2", "--no-sort", "--no-bail", "run", "test"],
+    env,
+    root,
+  );
   const packages = readdirSync(results)
     .filter((name) => name.startsWith("package-"))
     .map((name) => JSON.parse(readFileSync(join(results, name), "utf8")) as TestResults);
