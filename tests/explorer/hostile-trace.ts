@@ -209,6 +209,19 @@ export async function serveHostileTraces(page: Page, beganMs = Date.now() - 100_
     if (what === "skeleton") {
       return route.fulfill({ json: { chunks: [encodeSkeleton(spans)], next: "1", isComplete: true } });
     }
+    if (what === "backlinks") {
+      const backlinks = [...traces].flatMap(([from, all]) =>
+        all.flatMap(({ spanId: id, name, startUs, links }) =>
+          links.flatMap((link) => {
+            const startedAt = new Date(startUs / 1000).toISOString();
+            const type = link.type === undefined ? {} : { type: link.type };
+            const one = { traceId: from, spanId: id, name, startedAt, targetSpanId: link.spanId, ...type };
+            return link.traceId === traceId ? [one] : [];
+          }),
+        ),
+      );
+      return route.fulfill({ json: { backlinks } });
+    }
     if (what === "search") {
       const wanted = (url.searchParams.get("q") ?? "").toLowerCase();
       const found = spans.filter(({ name, attributes }) =>

@@ -349,6 +349,19 @@ export type TraceList = z.infer<typeof TraceList>;
 export const FoundSpans = z.object({ spanIds: z.array(SpanId), nextCursor });
 export type FoundSpans = z.infer<typeof FoundSpans>;
 
+/** A link of a span to a span of the trace that was asked for. */
+export const Backlink = z.object({
+  traceId: TraceId.describe("The trace of the span that has the link"),
+  spanId: SpanId.describe("The span that has the link"),
+  name: z.string().describe("Its name, at most 200 characters"),
+  startedAt: z.iso.datetime().describe("When it started"),
+  targetSpanId: SpanId.describe("The span that it links to, which may be unknown"),
+  type: z.string().optional().describe("The link's `valet.link.type`; absent if it has none"),
+});
+export type Backlink = z.infer<typeof Backlink>;
+export const BacklinkList = z.object({ backlinks: z.array(Backlink), nextCursor });
+export type BacklinkList = z.infer<typeof BacklinkList>;
+
 /** OTLP/JSON as in `ExportTraceServiceRequest`; an open span has no `endTimeUnixNano`. */
 export const TraceView = z.object({ resourceSpans: z.array(z.looseObject({})), nextCursor });
 export type TraceView = z.infer<typeof TraceView>;

@@ -437,6 +437,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/traces/{traceId}/backlinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the session's spans that link to spans of a trace, open or ended, of any age
+         * @description Links of a trace's own spans are among them. Spans of other sessions are not: those sessions have them. A page may have few links or none and still have `nextCursor`, since it covers a bounded part of the spans that an earlier version has stored.
+         */
+        get: operations["listBacklinks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/spans": {
         parameters: {
             query?: never;
@@ -1720,6 +1740,28 @@ export interface components {
             spanIds: string[];
             /** @description Absent on the last page */
             nextCursor?: string;
+        };
+        BacklinkList: {
+            backlinks: components["schemas"]["Backlink"][];
+            /** @description Absent on the last page */
+            nextCursor?: string;
+        };
+        Backlink: {
+            /** @description The trace of the span that has the link */
+            traceId: string;
+            /** @description The span that has the link */
+            spanId: string;
+            /** @description Its name, at most 200 characters */
+            name: string;
+            /**
+             * Format: date-time
+             * @description When it started
+             */
+            startedAt: string;
+            /** @description The span that it links to, which may be unknown */
+            targetSpanId: string;
+            /** @description The link's `valet.link.type`; absent if it has none */
+            type?: string;
         };
         TurnList: {
             turns: components["schemas"]["TurnRecord"][];
@@ -3503,6 +3545,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["FoundSpans"];
+                };
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBacklinks: {
+        parameters: {
+            query?: {
+                /** @description `nextCursor` of the previous page. Opaque */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The session's id */
+                id: string;
+                traceId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of links, those that were stored first first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BacklinkList"];
                 };
             };
             /** @description What is wrong (RFC 9457) */

@@ -145,22 +145,25 @@ export function tiesOf({ span, traceId }: Item): Tie[] {
   return Array.from(distinct.values(), ({ traceId, spanId, type }) => ({ direction: "to", traceId, spanId, type }));
 }
 
-/** Returns the links of other traces' spans to spans of a trace, by the span that they lead to. */
-export function backlinks(traceId: string, models: Iterable<Model>): ReadonlyMap<string, readonly Tie[]> {
-  const found = new Map<string, Tie[]>();
-  for (const model of models) {
-    if (model.traceId === traceId) continue;
-    for (const { span } of model.order) {
-      for (const link of span.links) {
-        if (link.traceId !== traceId) continue;
-        const tie: Tie = { direction: "from", traceId: model.traceId, spanId: span.spanId, type: link.type };
-        const known = found.get(link.spanId);
-        if (known === undefined) found.set(link.spanId, [tie]);
-        else if (!known.some(({ spanId }) => spanId === span.spanId)) known.push(tie);
-      }
-    }
+/** A span that links to a span of the trace, as the API lists it. */
+export interface Backlink {
+  readonly traceId: string;
+  readonly spanId: string;
+  readonly targetSpanId: string;
+  readonly type?: string | undefined;
+}
+
+/** Returns the links to a trace's spans by the span that they lead to, each once and none of a span to itself. */
+export function tiesBySpan(traceId: string, links: readonly Backlink[]): ReadonlyMap<string, readonly Tie[]> {
+  const found = new Map<string, Map<string, Tie>>();
+  for (const { targetSpanId, type, ...from } of links) {
+    if (from.traceId === traceId && from.spanId === targetSpanId) continue;
+    const ties = found.get(targetSpanId) ?? new Map<string, Tie>();
+    found.set(targetSpanId, ties);
+    const tie: Tie = { direction: "from", traceId: from.traceId, spanId: from.spanId, type };
+    ties.set(`${from.traceId}:${from.spanId}`, tie);
   }
-  return found;
+  return new Map(Array.from(found, ([spanId, ties]) => [spanId, [...ties.values()]]));
 }
 
 /** Returns the fold keys of the ancestors of a span in the main trace. */

@@ -16,6 +16,7 @@ import { awaitsFirstByte, explainError, heardOf, lastSeenUs, oddityText, reasonO
 import { hasFailed, type Item } from "./model.ts";
 import type { OtlpAttribute, OtlpSpan } from "./otlp.ts";
 import { type Tie, tieText } from "./rows.ts";
+import type { Backlinks } from "./use-backlinks.ts";
 
 interface SpanPanelProps {
   readonly item: Item;
@@ -25,8 +26,8 @@ interface SpanPanelProps {
   readonly nowMs: number;
   /** Its links, and those to it. */
   readonly ties: readonly Tie[];
-  /** Says among which traces links to it were looked for. */
-  readonly searched: string;
+  /** How far the links to it are known. */
+  readonly backlinks: Backlinks["state"];
   readonly onTie: (tie: Tie) => void;
 }
 
@@ -235,7 +236,14 @@ function Events({ otlp: { events }, startUs }: { readonly otlp: OtlpSpan; readon
   );
 }
 
-function Links({ ties, searched, onTie }: SpanPanelProps) {
+const BACKLINKS_TEXTS: Readonly<Record<Backlinks["state"], string>> = {
+  loading: "Links to this span are being read.",
+  failed: "Links to this span could not be read: only its own are known.",
+  ready: "All spans of this session that link to this one are here, whatever their age.",
+  more: "The trace has more links to it than are read: some to this span may be missing.",
+};
+
+function Links({ ties, backlinks, onTie }: SpanPanelProps) {
   return (
     <>
       {ties.length > 0 && (
@@ -253,7 +261,7 @@ function Links({ ties, searched, onTie }: SpanPanelProps) {
       )}
       <p className="m2 wf-none">
         {ties.length === 0 && "None are known. "}
-        {searched}
+        {BACKLINKS_TEXTS[backlinks]}
       </p>
     </>
   );

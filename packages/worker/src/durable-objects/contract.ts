@@ -7,6 +7,7 @@ import type { NowView } from "@valet/shared/protocol/now";
 import type {
   AcceptedMessage,
   AcceptedWorkflow,
+  BacklinkList,
   ClearedQueue,
   CreateSession,
   FoundSpans,
@@ -113,6 +114,8 @@ export interface SessionCalls extends CapacityHolder {
   readSpan(traceId: string, spanId: string): Answer<string>;
   /** Returns the ids of spans whose name or attributes contain a text. */
   searchTrace(traceId: string, query: string, cursor?: string): Answer<FoundSpans>;
+  /** Returns the links to a trace's spans, of spans that the session has. */
+  readBacklinks(traceId: string, cursor?: string): Answer<BacklinkList>;
   /** Returns lines of OTLP/JSON. */
   spans(cursor?: string): Answer<ReadableStream<Uint8Array>>;
   /** Exports waiting spans again, even after the session has given up, and waits some seconds for the result. */

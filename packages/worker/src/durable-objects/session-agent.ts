@@ -7,6 +7,7 @@ import type { NowView } from "@valet/shared/protocol/now";
 import {
   type AcceptedMessage,
   type AcceptedWorkflow,
+  type BacklinkList,
   type ClearedQueue,
   type FoundSpans,
   type MessageList,
@@ -271,6 +272,13 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
       if (after === undefined) return badCursor();
       const { spanIds, nextCursor } = traces.reader.search(traceId, query, after);
       return ok({ spanIds: [...spanIds], ...(nextCursor !== undefined && { nextCursor }) });
+    });
+  }
+
+  async readBacklinks(traceId: string, cursor?: string): Promise<Result<BacklinkList>> {
+    return this.#read(({ traces }) => {
+      const after = segmentAfter(this.#listOf("backlinks", traceId), cursor);
+      return after === undefined ? badCursor() : ok(traces.readBacklinks(traceId, after));
     });
   }
 

@@ -17,6 +17,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   turnChanges,
   notices,
   statuses,
+  traceLinks,
 ];
 
 /**
@@ -324,5 +325,17 @@ function statuses(sql: SqlStorage): void {
     ALTER TABLE projected_session ADD COLUMN status TEXT;
     ALTER TABLE projected_turns ADD COLUMN status TEXT;
     ALTER TABLE projected_turns ADD COLUMN at_ms INTEGER;
+  `);
+}
+
+/** Version 15: which spans link to which traces. Segments of earlier versions are added when somebody asks for links. */
+function traceLinks(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE TABLE trace_links (
+      target_id TEXT NOT NULL, segment_id INTEGER NOT NULL, spans TEXT NOT NULL,
+      PRIMARY KEY (target_id, segment_id)) WITHOUT ROWID;
+    CREATE TABLE trace_links_fill (
+      one INTEGER PRIMARY KEY CHECK (one = 1), after INTEGER NOT NULL, up_to INTEGER NOT NULL);
+    INSERT INTO trace_links_fill SELECT 1, 0, id FROM trace_segments ORDER BY id DESC LIMIT 1;
   `);
 }

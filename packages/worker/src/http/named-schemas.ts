@@ -39,6 +39,8 @@ import { z } from "zod";
 const {
   AcceptedMessage,
   AcceptedWorkflow,
+  Backlink,
+  BacklinkList,
   ClearedQueue,
   CreateSession,
   CreateTicket,
@@ -85,6 +87,8 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   AttentionItem,
   AttentionList,
   Avoidable,
+  Backlink,
+  BacklinkList,
   ChangeFacts,
   ClearedQueue,
   ClientEvent,

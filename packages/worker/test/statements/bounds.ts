@@ -27,6 +27,7 @@ export const BOUNDED_TABLES: Readonly<Record<string, string>> = {
   trace_drops: "one row for each reason",
   trace_export: "one row",
   trace_instances: "at most 1000 (runner-instances.ts)",
+  trace_links_fill: "one row, or none",
   trace_open: "spans that are open now; at most 500 for each runner",
   trace_tail: "fewer than 200 spans, sampled or not",
 };
@@ -343,6 +344,12 @@ const OF_TRACES: readonly BoundedStatement[] = [
       "SELECT segment_id AS id, skeleton FROM trace_index WHERE trace_id = ? AND segment_id > ? ORDER BY segment_id LIMIT ?",
     steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=? AND segment_id>?)"],
     because: "one row for each segment of the trace that is read",
+  },
+  {
+    statement:
+      "SELECT segment_id AS id, spans FROM trace_links WHERE target_id = ? AND segment_id > ? AND segment_id <= ? ORDER BY segment_id LIMIT ?",
+    steps: ["SEARCH trace_links USING PRIMARY KEY (target_id=? AND segment_id>? AND segment_id<?)"],
+    because: PAGE,
   },
   {
     statement: "SELECT 1 FROM trace_index WHERE trace_id = ?1 UNION ALL … LIMIT 1",

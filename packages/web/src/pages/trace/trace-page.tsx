@@ -4,8 +4,8 @@ import { useCallback, useMemo, useState } from "react";
 import { tracesQuery } from "../../api/traces.ts";
 import { Empty, ErrorNote, Loading } from "../../ui/notes.tsx";
 import type { Tie } from "../../waterfall/rows.ts";
+import { useBacklinks } from "../../waterfall/use-backlinks.ts";
 import { useTraces } from "../../waterfall/use-traces.ts";
-import { neighboursOf } from "./neighbours.ts";
 import { parseTraceSearch, type TraceSearch } from "./trace-search.ts";
 import { TraceView } from "./trace-view.tsx";
 import "./trace.css";
@@ -24,13 +24,12 @@ function LoadedTrace({ sessionId, traceId }: { readonly sessionId: string; reado
   const navigate = useNavigate({ from: "/sessions/$sessionId/traces/$traceId" });
   const router = useRouter();
   const list = useInfiniteQuery(tracesQuery(sessionId));
-  const summaries = useMemo(() => list.data?.pages.flatMap(({ traces }) => traces) ?? [], [list.data]);
-  const neighbours = useMemo(() => neighboursOf(traceId, summaries), [traceId, summaries]);
+  const backlinks = useBacklinks(sessionId, traceId);
   const [opened, setOpened] = useState<ReadonlyMap<string, readonly Tie[]>>(new Map());
   const wanted = useMemo(() => {
     const ofLinks = [...opened.values()].flat().map((tie) => tie.traceId);
-    return [...new Set([traceId, ...neighbours, ...ofLinks])];
-  }, [traceId, neighbours, opened]);
+    return [...new Set([traceId, ...ofLinks])];
+  }, [traceId, opened]);
   const traces = useTraces(sessionId, wanted);
 
   const change = useCallback(
@@ -83,7 +82,7 @@ function LoadedTrace({ sessionId, traceId }: { readonly sessionId: string; reado
       sessionId={sessionId}
       model={trace.model}
       traces={traces}
-      neighbours={neighbours}
+      backlinks={backlinks}
       urlTemplate={list.data?.pages[0]?.urlTemplate}
       opened={opened}
       setOpened={setOpened}

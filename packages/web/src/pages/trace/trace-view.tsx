@@ -11,10 +11,11 @@ import { CopyButton } from "../../ui/notes.tsx";
 import { useTopOf } from "../../ui/use-top-of.ts";
 import { isErrorSource, nextItem } from "../../waterfall/matches.ts";
 import type { Item, Model } from "../../waterfall/model.ts";
-import { ancestorKeys, backlinks, type Row, type Tie, tieKey, tiesOf, visibleRows } from "../../waterfall/rows.ts";
+import { ancestorKeys, type Row, type Tie, tieKey, tiesOf, visibleRows } from "../../waterfall/rows.ts";
 import { isWhole, type View, viewOf, zoomed } from "../../waterfall/scale.ts";
 import { SpanPanel } from "../../waterfall/span-panel.tsx";
 import { Toolbar } from "../../waterfall/toolbar.tsx";
+import type { Backlinks } from "../../waterfall/use-backlinks.ts";
 import { useDetails } from "../../waterfall/use-details.ts";
 import type { Traces } from "../../waterfall/use-traces.ts";
 import { Waterfall } from "../../waterfall/waterfall.tsx";
@@ -26,8 +27,7 @@ interface TraceViewProps {
   readonly sessionId: string;
   readonly model: Model;
   readonly traces: Traces;
-  /** The traces that are searched for links to this one. */
-  readonly neighbours: readonly string[];
+  readonly backlinks: Backlinks;
   readonly urlTemplate: string | undefined;
   readonly opened: ReadonlyMap<string, readonly Tie[]>;
   readonly setOpened: (opened: ReadonlyMap<string, readonly Tie[]>) => void;
@@ -44,7 +44,7 @@ const SETTLED_MS = 200;
 const NOTHING: readonly Item[] = [];
 
 export function TraceView(props: TraceViewProps) {
-  const { sessionId, model, traces, neighbours, opened, setOpened, onSelected } = props;
+  const { sessionId, model, traces, backlinks, opened, setOpened, onSelected } = props;
   const navigate = useNavigate();
   const tree = useRef<HTMLDivElement>(null);
   const field = useRef<HTMLInputElement>(null);
@@ -63,13 +63,7 @@ export function TraceView(props: TraceViewProps) {
   const nowUs = model.openCount > 0 || opened.size > 0 ? Math.max(tickUs, model.endUs) : model.endUs;
 
   const linked = traces.of;
-  const linksHere = useMemo(() => {
-    const others = neighbours.flatMap((id) => {
-      const other = linked(id);
-      return other.state === "ready" ? [other.model] : [];
-    });
-    return backlinks(model.traceId, others);
-  }, [model.traceId, neighbours, linked]);
+  const linksHere = backlinks.bySpan;
   const tiesOfItem = useCallback(
     (item: Item): readonly Tie[] => {
       const own = item.span.links.length === 0 ? [] : tiesOf(item);
@@ -243,10 +237,6 @@ export function TraceView(props: TraceViewProps) {
     [model, search.matches],
   );
   const url = backendUrl(props.urlTemplate, model.traceId);
-  const searched =
-    neighbours.length === 0
-      ? "Links to this span are looked for in the traces of this session that are near in time."
-      : `Links to this span were looked for in the ${neighbours.length} traces of this session that are nearest in time.`;
   return (
     <div ref={columns} className="wf-columns" style={{ "--wf-top": `${top}px` } as CSSProperties}>
       <section className="wf" aria-label="Waterfall">
@@ -319,7 +309,7 @@ export function TraceView(props: TraceViewProps) {
             hasFailed={details.hasFailed}
             nowMs={nowUs / 1000}
             ties={tiesOfItem(selected)}
-            searched={searched}
+            backlinks={backlinks.state}
             onTie={(tie) => active !== undefined && follow(active, [tie])}
           />
         )}

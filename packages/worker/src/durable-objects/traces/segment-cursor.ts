@@ -4,10 +4,10 @@
  */
 import { encodeCursor, parseCursor } from "../core/cursor.ts";
 
-/** What is read in pages: all spans of a session, or one trace in one of three ways. */
+/** What is read in pages: all spans of a session, one trace in one of three ways, or the links to one. */
 export interface SegmentList {
   readonly sessionId: string;
-  readonly what: "spans" | "trace" | "skeleton" | "search";
+  readonly what: "spans" | "trace" | "skeleton" | "search" | "backlinks";
   /** Absent for all spans. */
   readonly traceId?: string | undefined;
 }

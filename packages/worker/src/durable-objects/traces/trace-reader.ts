@@ -1,4 +1,4 @@
-/** Reads the stored spans: lists of traces, one trace, and all ended spans. Writes nothing. */
+/** Reads the stored spans: lists of traces, one trace, links to it, and all ended spans. */
 import type { WhySpan } from "@valet/shared/answers/why/spans";
 import { DOUBLE_KEYS } from "@valet/shared/spans";
 import { encodeResource, encodeScope, encodeSpan, type OpenSpan } from "@valet/shared/tracing";
@@ -8,6 +8,7 @@ import type { RunnerInstances } from "./runner-instances.ts";
 import { segmentCursor } from "./segment-cursor.ts";
 import { toMicros } from "./span-facts.ts";
 import { runnerResource, type Stamp } from "./stamp.ts";
+import { TraceBacklinks } from "./trace-backlinks.ts";
 import { compareTraces, type TracePosition } from "./trace-index.ts";
 import { OBJECT, type OwnedSpan, type TraceOpenSpans } from "./trace-open-spans.ts";
 import { matcherOf } from "./trace-search.ts";
@@ -49,6 +50,8 @@ export interface SearchPage {
 export class TraceReader {
   /** Reads the skeletons of traces. */
   readonly skeletons: TraceSkeletons;
+  /** Reads the links to traces. */
+  readonly backlinks: TraceBacklinks;
   readonly #segments: TraceSegments;
   readonly #open: TraceOpenSpans;
   readonly #instances: RunnerInstances;
@@ -64,6 +67,7 @@ export class TraceReader {
     this.#segments = segments;
     this.#open = open;
     this.skeletons = new TraceSkeletons(segments, open, object.sessionId);
+    this.backlinks = new TraceBacklinks(segments, open, object.sessionId);
     this.#instances = instances;
     this.#object = object;
   }

@@ -6,7 +6,7 @@
  * Every call is synchronous and may run inside a caller's transaction.
  */
 import { gunzipSync, gzipSync } from "node:zlib";
-import type { SpanFacts } from "./otlp-request.ts";
+import { readStored, type SpanFacts } from "./otlp-request.ts";
 import { skeletonsOf } from "./skeleton-chunks.ts";
 import {
   factsOf,
@@ -24,8 +24,9 @@ import {
   toRow,
 } from "./tail-parts.ts";
 import { TraceIndex } from "./trace-index.ts";
+import { TraceLinks } from "./trace-links.ts";
 import { mergeSummaries, type TraceSummary } from "./trace-summary.ts";
-import { spansOf } from "./trace-text.ts";
+import { bodiesOf } from "./trace-text.ts";
 
 export interface Segment {
   readonly id: number;
@@ -55,12 +56,15 @@ interface LogState {
 export class TraceSegments {
   /** Which traces the segments hold. */
   readonly index: TraceIndex;
+  /** Which of their spans link to which traces. */
+  readonly links: TraceLinks;
   readonly #sql: SqlStorage;
   #known: LogState | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
     this.index = new TraceIndex(sql);
+    this.links = new TraceLinks(sql);
   }
 
   /** Reads the state of the log again. Call it after a rollback. */
@@ -166,8 +170,9 @@ export class TraceSegments {
       )
       .one();
     this.#state.newestId = id;
-    const skeletons = skeletonsOf(factsOf(parts));
-    this.index.add(id, spans, mergeSummaries(parts.map(({ summaries }) => summaries)), skeletons);
+    const facts = factsOf(parts);
+    this.index.add(id, spans, mergeSummaries(parts.map(({ summaries }) => summaries)), skeletonsOf(facts));
+    this.links.add(id, facts);
   }
 
   #tail(where = "", ...bindings: SqlStorageValue[]): TailPart[] {
@@ -264,7 +269,9 @@ export class TraceSegments {
     const [row] = rows;
     if (row === undefined) return undefined;
     const body = new Uint8Array(row.body);
-    this.index.remove(row.id, new Set(spansOf(unpack(body)).map(({ traceId }) => traceId)));
+    const facts = bodiesOf(unpack(body)).flatMap(readStored);
+    this.index.remove(row.id, new Set(facts.map(({ traceId }) => traceId)));
+    this.links.remove(row.id, facts);
     return { id: row.id, spans: row.spans, body, sampled: row.sampled === 1 };
   }
 
@@ -293,9 +300,9 @@ export class TraceSegments {
     return factsOf(rows).some((span) => span.spanId === spanId);
   }
 
-  /** Returns the facts of the trace's spans in the tail. */
-  tailFacts(traceId: string): SpanFacts[] {
-    return factsOf(this.#tail()).filter((span) => span.traceId === traceId);
+  /** Returns the facts of the spans in the tail. */
+  tailFacts(): readonly SpanFacts[] {
+    return factsOf(this.#tail());
   }
 
   /** Returns the tail as one request; `undefined` when it is empty. */

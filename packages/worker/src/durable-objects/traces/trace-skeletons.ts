@@ -64,7 +64,8 @@ export class TraceSkeletons {
   /** Returns the chunk of what is not in a segment yet, the ended spans of the tail and open ones; `undefined` if there are none. */
   #live(traceId: string): string | undefined {
     const open = this.#open.ofTrace(traceId).map(({ span }) => openFactsOf(span));
-    const spans = [...this.#segments.tailFacts(traceId), ...open];
+    const ended = this.#segments.tailFacts().filter((span) => span.traceId === traceId);
+    const spans = [...ended, ...open];
     return spans.length === 0 ? undefined : toChunk(spans);
   }
 

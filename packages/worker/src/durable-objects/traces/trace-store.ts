@@ -3,6 +3,8 @@
  * runner's, from span frames; the Worker's and the broker's, from the requests that they pass on. The object's spans
  * are written in the caller's transaction, with the state that they describe.
  */
+
+import type { BacklinkList } from "@valet/shared/protocol/session-api";
 import { MAX_OPEN_SPANS, type SpanFrame } from "@valet/shared/protocol/span-frame";
 import { DOUBLE_KEYS, originAttributes, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
@@ -190,6 +192,11 @@ export class TraceStore implements SpanProcessor {
   /** Returns whether the session has spans of the trace, or its sandbox may begin it. */
   isOwnTrace(traceId: string): boolean {
     return this.#origin.isOwn(traceId);
+  }
+
+  /** Returns a page of the links to a trace. @param after the last segment of the previous page */
+  readBacklinks(traceId: string, after?: number): BacklinkList {
+    return this.#options.transact(() => this.reader.backlinks.read(traceId, after));
   }
 
   /** Records a runner's sign of life. @param atMs its time, epoch ms; now if omitted. An older time changes nothing */

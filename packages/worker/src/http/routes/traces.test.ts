@@ -1,4 +1,4 @@
-import { FoundSpans, TraceList, TurnList } from "@valet/shared/protocol/session-api";
+import { BacklinkList, FoundSpans, TraceList, TurnList } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
 import { spansOfSkeleton } from "@valet/shared/protocol/skeleton-codec";
 import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
@@ -120,4 +120,30 @@ test("spans are streamed as lines of OTLP", async () => {
 
 test("only finished turns are listed", async () => {
   expect(TurnList.parse(JSON.parse(await read("/turns")))).toEqual({ turns: [] });
+});
+
+test("the spans that link to a trace are listed, of any state; one that nothing links to has none", async () => {
+  const linked = async () => {
+    const { spanId } = spansOf(await read(`/traces/${traceId}`)).find(({ name }) => name === "valet.queue.wait") ?? {};
+    const { traces } = TraceList.parse(JSON.parse(await read("/traces")));
+    const [link] = spansOf(await read(`/traces/${traceId}`)).flatMap(({ links = [] }) => links);
+    return { spanId, traces, link };
+  };
+  const { spanId, link } = await linked();
+  // The message waits for the sandbox: its wait links to the operation.
+  const answer = BacklinkList.parse(JSON.parse(await read(`/traces/${link?.traceId}/backlinks`)));
+  expect(answer.backlinks).toContainEqual({
+    traceId,
+    spanId,
+    name: "valet.queue.wait",
+    startedAt: expect.any(String),
+    targetSpanId: link?.spanId,
+    type: "waited_on",
+  });
+  expect(JSON.parse(await read(`/traces/${"a".repeat(32)}/backlinks`))).toEqual({ backlinks: [] });
+  for (const path of [`/traces/${traceId}/backlinks?cursor=x`, `/traces/${traceId}/backlinks?after=x`]) {
+    expect((await call("GET", session + path, { token })).status).toBe(400);
+  }
+  const other = await signIn();
+  expect((await call("GET", `${session}/traces/${traceId}/backlinks`, { token: other })).status).toBe(404);
 });

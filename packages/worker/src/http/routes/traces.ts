@@ -1,5 +1,6 @@
 import { createRoute } from "@hono/zod-openapi";
 import {
+  BacklinkList,
   CursorQuery,
   FoundSpans,
   SkeletonQuery,
@@ -111,6 +112,24 @@ traces.openapi(
     const { q, cursor } = c.req.valid("query");
     const { traceId } = c.req.valid("param");
     return c.json(unwrap(await agentOf(c).searchTrace(traceId, q, cursor)), 200);
+  },
+);
+
+traces.openapi(
+  createRoute({
+    method: "get",
+    path: `${SESSION_PATH}/traces/{traceId}/backlinks`,
+    operationId: "listBacklinks",
+    summary: "Lists the session's spans that link to spans of a trace, open or ended, of any age",
+    description:
+      "Links of a trace's own spans are among them. Spans of other sessions are not: those sessions have them. A page may have few links " +
+      "or none and still have `nextCursor`, since it covers a bounded part of the spans that an earlier version has stored.",
+    request: { params: TraceParams, query: CursorQuery },
+    responses: { 200: answer(BacklinkList, "A page of links, those that were stored first first"), default: PROBLEM },
+  }),
+  async (c) => {
+    const { traceId } = c.req.valid("param");
+    return c.json(unwrap(await agentOf(c).readBacklinks(traceId, c.req.valid("query").cursor)), 200);
   },
 );
 
