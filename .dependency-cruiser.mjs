@@ -77,7 +77,7 @@ const RUNNER_ROOMS = {
   agent: [],
   ...Object.fromEntries(Object.entries(AGENTS).map(([room, { knows }]) => [room, knows])),
   // Attempts and what they run, whatever the agent is.
-  jobs: ["agent", "processes", "secrets", "spans", "state"],
+  jobs: ["agent", "processes", "secrets", "spans", "state", "tools/command-environment.ts"],
   changes: ["git", "jobs/job-runner.ts", "secrets", "spans/tracing.ts", "state"],
   git: ["processes", "spans/tracing.ts", "state"],
   link: [],

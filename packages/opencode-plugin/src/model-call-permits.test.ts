@@ -6,6 +6,7 @@ import { json } from "node:stream/consumers";
 import { type ModelCallRef, WARM_UP_MARK } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { modelCallPermits } from "./model-call-permits.ts";
+import { OpenAnswers } from "./open-answers.ts";
 
 const CONTEXT = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, tracestate: "a=b" };
 
@@ -30,7 +31,7 @@ async function setUp({ reply, refusals = () => undefined }: Choices = { reply: C
     server.close();
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  const permits = modelCallPermits({ url, secret: "s" }, refusals, 500, 500);
+  const permits = modelCallPermits({ url, secret: "s" }, new OpenAnswers(), refusals, 500, 500);
   const answers = (id: string, parentID: string, more: object = {}) => {
     const info = { id, parentID, role: "assistant", sessionID: "ses_1", ...more };
     return permits.event({ event: { type: "message.updated", properties: { info } } });

@@ -10,7 +10,7 @@
 
 import { LIMITS } from "@valet/shared/limits";
 import { ModelCallPermit, type ModelCallRef, WARM_UP_MARK } from "@valet/shared/protocol/child-sessions";
-import { type AnnouncedAnswer, OpenAnswers } from "./open-answers.ts";
+import type { AnnouncedAnswer, OpenAnswers } from "./open-answers.ts";
 import type { RefusalCount } from "./refusals.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 
@@ -39,17 +39,18 @@ interface EarlyPermit {
 const MAX_EARLY = 100;
 
 /**
+ * @param answers what OpenCode's sessions work on; it is told here
  * @param refusals without a count, no permit is requested ahead
  * @param timeoutMs how long the runner may take to answer
  * @param delayMs how late OpenCode's event about the call's answer may be
  */
 export function modelCallPermits(
   access: RunnerAccess,
+  answers: OpenAnswers,
   refusals: RefusalCount,
   timeoutMs: number = LIMITS.callPermitMs,
   delayMs: number = EVENT_DELAY_MS,
 ) {
-  const answers = new OpenAnswers();
   /** The unobserved function, since this request is not a model call. */
   const ask = globalThis.fetch;
   /** The early permits, by the answer's id. */

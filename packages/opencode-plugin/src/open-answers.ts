@@ -42,6 +42,11 @@ export class OpenAnswers {
     return isKnown ? undefined : { sessionID, id, parentID };
   }
 
+  /** The answer that a session works on; `undefined` if there is none. */
+  current(sessionID: string): OpenAnswer | undefined {
+    return this.#open.get(sessionID);
+  }
+
   /**
    * Returns the answer to a user message that the session works on. The event that announces it may be a moment late.
    * @returns `undefined` if there is none after `timeoutMs`

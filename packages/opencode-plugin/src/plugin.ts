@@ -1,11 +1,12 @@
 /** Makes the plugin's hooks. Without a runner the plugin has no tools; variables that shells must not see are blanked in any case. */
 import { childSessionTools } from "./child-session-tools.ts";
-import { commitOrigins, readCommitHooks } from "./commit-origin.ts";
 import { refuseForeignCode } from "./foreign-code.ts";
 import { modelCallPermits } from "./model-call-permits.ts";
+import { OpenAnswers } from "./open-answers.ts";
 import { observeProviderCalls } from "./provider-calls.ts";
 import { readRefusals } from "./refusals.ts";
 import { readAccess, readHiddenVariables, readTrust } from "./runner-access.ts";
+import { readCommitHooks, type ShellInput, shellEnvironments } from "./shell-environment.ts";
 import { answerWarmUps } from "./warm-up.ts";
 
 /**
@@ -19,8 +20,9 @@ export function makePlugin(silenceMs?: number) {
   const hooks = readCommitHooks(process.env);
   if (!readTrust(process.env)) refuseForeignCode();
 
-  const originOf = access === undefined || hooks === undefined ? undefined : commitOrigins(access, hooks, blanks);
-  const permits = access === undefined ? undefined : modelCallPermits(access, refusals);
+  const answers = new OpenAnswers();
+  const variablesOf = access === undefined ? undefined : shellEnvironments(access, answers, hooks, blanks);
+  const permits = access === undefined ? undefined : modelCallPermits(access, answers, refusals);
   const onModelCall = access === undefined ? undefined : observeProviderCalls(access, silenceMs);
   const warmUps = answerWarmUps();
 
@@ -37,9 +39,8 @@ export function makePlugin(silenceMs?: number) {
       onModelCall?.(input, output, permit?.isRefused);
     },
     ...(access !== undefined && { tool: childSessionTools(access) }),
-    // OpenCode 1.18.33 names the session and the call for a tool's shell, and none for a terminal's.
-    "shell.env": async (input: { sessionID?: string }, output: { env: Record<string, string | undefined> }) => {
-      Object.assign(output.env, blanks, await originOf?.(input.sessionID));
+    "shell.env": async (input: ShellInput, output: { env: Record<string, string | undefined> }) => {
+      Object.assign(output.env, blanks, await variablesOf?.(input));
     },
   });
 }

@@ -129,7 +129,11 @@ test("the next runner reports the turn of a killed runner", { timeout: 60_000 },
   ];
   const first = startLinkServer({ greeting, acknowledges: false });
   const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
-  const killed = startRunnerProcess({ url: first.url, ...sandbox, env: { TRACEPARENT: traceparent } });
+  const killed = startRunnerProcess({
+    url: first.url,
+    ...sandbox,
+    env: { TRACEPARENT: traceparent, BAGGAGE: "user=a" },
+  });
   await first.frame("stage", ({ stage }) => stage === "ready");
   expect(readFileSync(join(sandbox.workspace, "file.txt"), "utf8")).toBe("second");
 
@@ -140,7 +144,12 @@ test("the next runner reports the turn of a killed runner", { timeout: 60_000 },
   expect(processes.some(({ commandLine }) => commandLine.includes("opencode"))).toBe(true);
   for (const { pid, commandLine, environment } of processes) {
     expect(commandLine + environment).not.toContain(TOKEN);
-    if (pid !== killed.pid) expect(environment).not.toMatch(/TRACEPARENT|VALET_RUNNER_URL/);
+    if (pid !== killed.pid) expect(environment).not.toMatch(/BAGGAGE|VALET_RUNNER_URL/);
+    // Only the command of the tool call has a context: its own.
+    const [, traceId, spanId] = /TRACEPARENT=00-(\w{32})-(\w{16})-03/.exec(environment) ?? [];
+    if (traceId === undefined || pid === killed.pid) continue;
+    expect([traceId, commandLine]).toEqual([traceparent.split("-")[1], expect.stringContaining("sleep")]);
+    expect(traceparent).not.toContain(spanId);
   }
   killed.kill("SIGKILL");
   expect(await killed.exited).toBe("SIGKILL");

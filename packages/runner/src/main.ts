@@ -44,8 +44,7 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   const given = readSettings(process.env, process.cwd());
   if (given.lifeline !== undefined) void endWithHost(given.lifeline, given.sandboxId);
   // Otherwise the agent would use this context for all its work.
-  delete process.env.TRACEPARENT;
-  delete process.env.TRACESTATE;
+  for (const name of ["TRACEPARENT", "TRACESTATE", "BAGGAGE"]) delete process.env[name];
   // The limits apply to Valet's spans, not to those of programs that the agent runs.
   for (const name of Object.keys(limitVariables(process.env))) delete process.env[name];
   secrets.add(...PROVIDER_KEYS.map((name) => process.env[name]));

@@ -1,6 +1,7 @@
 /** Starts OpenCode as the runner's agent, with the tools through which it calls the runner. */
 import { createHash } from "node:crypto";
 import { stuckLimits } from "@valet/shared/limits";
+import type { ShellAnswer, ShellRef } from "@valet/shared/protocol/agent-shell";
 import type { ChildSessionAnswer, ToolCall } from "@valet/shared/protocol/child-sessions";
 import { contextHeaders } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
@@ -10,6 +11,7 @@ import { PartStream } from "./link/part-stream.ts";
 import { callRef, OpenCodeAgent, permitOf } from "./opencode/agent.ts";
 import { OpenCode } from "./opencode/opencode.ts";
 import type { Agent, AgentStart } from "./runner.ts";
+import { commandEnvironment } from "./tools/command-environment.ts";
 import { startToolServer } from "./tools/tool-server.ts";
 
 /** Begins to start OpenCode. `healthy` rejects if it does not become healthy. */
@@ -26,7 +28,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     secrets,
     onProviderCall: (call) => opencode.forwardProviderCall(call),
     onProviderBytes: (bytes) => opencode.forwardProviderBytes(bytes),
-    commitOriginOf: ({ opencodeSessionId }) => jobs.commitOriginOf(opencodeSessionId),
+    shellOf: (shell) => shellAnswer(jobs, shell),
     permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call))),
   });
   const opencode = new OpenCode({
@@ -86,4 +88,13 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
 function requestIdOf({ opencodeSessionId, messageId, callId, request }: ToolCall): string {
   const identity = JSON.stringify([opencodeSessionId, messageId, callId, request]);
   return `req_${createHash("sha256").update(identity).digest("hex").slice(0, 32)}`;
+}
+
+/** Returns what a shell of the agent gets: for what it works and, if it is a tool call's, the variables of its command. */
+export function shellAnswer(
+  jobs: Pick<JobRunner, "commitOriginOf" | "findToolCall">,
+  { opencodeSessionId: sessionId, call }: ShellRef,
+): ShellAnswer {
+  const command = call && jobs.findToolCall({ sessionId, ...call });
+  return { ...jobs.commitOriginOf(sessionId), ...(command && { env: commandEnvironment(command) }) };
 }

@@ -5,12 +5,13 @@ import { type CommitOrigin, commitVariables } from "@valet/shared/protocol/commi
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { MAX_STEP_OUTPUT } from "@valet/shared/protocol/workflow";
 import { cutStart } from "@valet/shared/text";
-import { injectIntoEnvironment, type SpanContext } from "@valet/shared/tracing";
+import type { SpanContext } from "@valet/shared/tracing";
 import { collectEnd, killGroup } from "../processes/child-processes.ts";
 import { withoutOurs } from "../processes/environment.ts";
 import { STEP_VARIABLE } from "../processes/marks.ts";
 import { killOrphans } from "../processes/orphans.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
+import { commandEnvironment } from "../tools/command-environment.ts";
 
 export interface CommandOptions {
   /** The shell command. */
@@ -110,7 +111,7 @@ function environment(
 ): Record<string, string> {
   const own: Record<string, string> = { ...withoutOurs(env), [STEP_VARIABLE]: stepId };
   for (const key of PROVIDER_KEYS) delete own[key];
-  injectIntoEnvironment(context, own);
+  Object.assign(own, commandEnvironment({ context }));
   if (commit !== undefined) Object.assign(own, commitVariables(own, commit.hooks, commit.origin));
   return own;
 }

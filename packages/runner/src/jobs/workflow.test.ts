@@ -215,6 +215,7 @@ describe("a command", () => {
       OPENCODE_SERVER_PASSWORD: "canary",
       VALET_MODEL_API_KEY: "canary",
       TRACEPARENT: "canary",
+      BAGGAGE: "user=canary",
     };
     const { start, spans } = setUp({ env });
     const { done } = start([command("env")], { tracestate: "vendor=1" });

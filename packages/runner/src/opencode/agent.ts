@@ -201,7 +201,8 @@ class OpenCodePrompt implements AgentPrompt {
   }
 
   toolSpan({ sessionId, messageId, callId }: ToolCallRef, atMs: number): string | undefined {
-    if (!this.#reducer.has(sessionId)) return undefined;
+    // The events of a sub-agent's session wait for the one that names it.
+    if (!this.#reducer.knows(sessionId)) return undefined;
     const spanId = toolSpanId(this.#request.attemptId, sessionId, messageId, callId);
     // OpenCode reports a running tool a few milliseconds late, but the tool's request must not begin before the tool.
     this.#reducer.toolAsked(spanId, atMs);

@@ -69,6 +69,7 @@ test("the environment contains the keys, but nothing about telemetry, the link o
       OPENCODE_CONFIG_CONTENT: "{}",
       TRACEPARENT: "00-1",
       TRACESTATE: "a=b",
+      BAGGAGE: "user=a",
       UNSET: undefined,
     },
     { ...access, providerKeys: { ...access.providerKeys, OTEL_EXPORTER_OTLP_ENDPOINT: "x", VALET_SANDBOX_ID: "x" } },

@@ -13,6 +13,7 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
 import type { AgentAsks } from "../agent/agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
+import { shellAnswer } from "../opencode-agent.ts";
 import { callRef, OpenCodeAgent, permitOf } from "./agent.ts";
 import { toolOutputFolder } from "./tool-output.ts";
 
@@ -120,6 +121,7 @@ beforeAll(async () => {
         return { ok: true, sessions: [{ id: "ses_child", status: "running" }] };
       },
       permitModelCall: async (call) => permitOf(await runner.permitModelCall(callRef(call))),
+      shellOf: (shell) => shellAnswer(runner, shell),
     },
     env: {
       VALET_SESSION_ID: "ses_1",
@@ -128,6 +130,8 @@ beforeAll(async () => {
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1",
       OTEL_EXPORTER_OTLP_HEADERS: "authorization=canary-otlp-key",
       TRACEPARENT: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+      TRACESTATE: "canary=1",
+      BAGGAGE: "user=canary",
     },
   });
   runner = new JobRunner({
@@ -239,7 +243,9 @@ function pidOfOpenCode(): number {
 }
 
 test("two channels and a sub-agent run concurrently; the tools' environment contains nothing internal", async () => {
-  const [first, second] = [dispatchOf("Show the environment."), dispatchOf("Let a sub-agent count.")];
+  const traceparent = `00-${"c".repeat(32)}-${"d".repeat(16)}-03`;
+  const traced = { traceparent, tracestate: "vendor=1" };
+  const [first, second] = [dispatchOf("Show the environment.", traced), dispatchOf("Let a sub-agent count.")];
   const [environment, delegated] = await Promise.all([runner.run(first).done, runner.run(second).done]);
   expect(environment).toMatchObject({
     outcome: "ok",
@@ -250,7 +256,14 @@ test("two channels and a sub-agent run concurrently; the tools' environment cont
   expect(text).toMatchObject({ type: "text", text: "That is all." });
   const shown = tool?.type === "tool" ? (tool.output ?? "") : "";
   expect(shown).toContain("VALET_SESSION_ID=ses_1");
-  for (const secret of ["canary", "OTEL_", "TRACEPARENT", "VALET_TOOLS"]) expect(shown).not.toContain(secret);
+  for (const secret of ["canary", "OTEL_", "BAGGAGE", "VALET_TOOLS"]) expect(shown).not.toContain(secret);
+  const bash = spans.find(({ name, context }) => name === "execute_tool bash" && context.traceId === "c".repeat(32));
+  expect(
+    shown
+      .split("\n")
+      .filter((line) => line.startsWith("TRACE"))
+      .sort(),
+  ).toEqual([`TRACEPARENT=00-${"c".repeat(32)}-${bash?.context.spanId}-03`, "TRACESTATE=vendor=1"]);
   expect(treeOf(first.attemptId)).toBe(`
 valet.turn ok
   invoke_agent build ok

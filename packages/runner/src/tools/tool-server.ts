@@ -3,6 +3,7 @@
  * The secret permits the calls of the tools, and nothing else.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
+import { type ShellAnswer, ShellRef } from "@valet/shared/protocol/agent-shell";
 import {
   type ChildSessionAnswer,
   type ModelCallPermit,
@@ -11,7 +12,6 @@ import {
   ProviderCall,
   ToolCall,
 } from "@valet/shared/protocol/child-sessions";
-import { type CommitOrigin, ShellRef } from "@valet/shared/protocol/commit-trailers";
 import { z } from "zod";
 import type { SecretValues } from "../secrets/secret-values.ts";
 
@@ -26,8 +26,8 @@ export interface ToolServerOptions {
   onProviderBytes?(bytes: ProviderBytes): void;
   /** Decides on a model call that the agent is about to make. Without it, every call is permitted. */
   permitModelCall?(call: ModelCallRef): Promise<ModelCallPermit>;
-  /** Returns for what commits in a shell of the agent are made. Without it, nobody knows. */
-  commitOriginOf?(shell: ShellRef): CommitOrigin;
+  /** Returns for what a shell of the agent works, and its variables. Without it, nobody knows. */
+  shellOf?(shell: ShellRef): ShellAnswer;
   readonly maxOpen?: number;
 }
 
@@ -51,7 +51,7 @@ export function startToolServer({
   onProviderCall,
   onProviderBytes,
   permitModelCall,
-  commitOriginOf,
+  shellOf,
   secrets,
   maxOpen = MAX_OPEN,
 }: ToolServerOptions): ToolServer {
@@ -77,7 +77,7 @@ export function startToolServer({
       const asked = Asked.safeParse(body);
       if (asked.success) return Response.json((await permitModelCall?.(asked.data.modelCall)) ?? {});
       const shell = Shell.safeParse(body);
-      if (shell.success) return Response.json(commitOriginOf?.(shell.data.shell) ?? {});
+      if (shell.success) return Response.json(shellOf?.(shell.data.shell) ?? {});
       const call = ToolCall.safeParse(body);
       if (!call.success) return refused(400, "The call is invalid.");
       const clean = secrets?.redactAll(call.data) ?? call.data;

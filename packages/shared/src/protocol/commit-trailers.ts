@@ -17,10 +17,6 @@ export const CommitOrigin = z.object({
 });
 export type CommitOrigin = z.infer<typeof CommitOrigin>;
 
-/** The body of the plugin's request for the origin of commits in a shell of an OpenCode session. */
-export const ShellRef = z.object({ opencodeSessionId: z.string().min(1).max(128) });
-export type ShellRef = z.infer<typeof ShellRef>;
-
 /**
  * Returns the variables that make git use the hooks in a folder. Settings that the environment has already stay
  * (git-config(1), GIT_CONFIG_COUNT).

@@ -25,7 +25,7 @@ export const BOUNDARIES: readonly Boundary[] = [
     from: "SessionAgent",
     to: "sandbox",
     carrier:
-      "`TRACEPARENT`, `TRACESTATE` in the environment at create and restore; the runner deletes them from its own environment",
+      "`TRACEPARENT`, `TRACESTATE` in the environment at create and restore; the runner deletes them and `BAGGAGE` from its own environment",
   },
   {
     from: "SessionAgent",
@@ -46,8 +46,8 @@ export const BOUNDARIES: readonly Boundary[] = [
   {
     from: "OpenCode",
     to: "the agent's shell",
-    carrier: "`TRACEPARENT` and a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, one context per tool call",
-    notYet: true,
+    carrier:
+      "`TRACEPARENT`, `TRACESTATE`: the context of the tool call; none if Valet's plugin cannot tell which call it is, or the runner does not answer it within 250 ms",
   },
   { from: "runner", to: "a workflow's command", carrier: "`TRACEPARENT`, `TRACESTATE`: the context of its step" },
   {

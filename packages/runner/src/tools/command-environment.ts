@@ -1,0 +1,18 @@
+/**
+ * The one place where the variables are made by which a command takes part in its session's trace: that of a tool call of the
+ * agent, and that of a workflow's step. Pure.
+ */
+import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
+
+/** A command that the agent or a workflow is about to run. */
+export interface Command {
+  /** The context of its span, `execute_tool` or `valet.workflow.step`, whose id is that of the command, too. */
+  readonly context: SpanContext;
+}
+
+/** Returns the variables, none of a command without a trace. Those of the same names that are set already must go. */
+export function commandEnvironment({ context }: Command): Record<string, string> {
+  const { traceparent, tracestate } = contextHeaders(context);
+  return withoutUndefined({ TRACEPARENT: traceparent, TRACESTATE: tracestate });
+}
