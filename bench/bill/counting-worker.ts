@@ -174,4 +174,6 @@ export default {
     counts.workerRequests++;
     return worker.fetch(request, env, ctx);
   },
+  /** The upkeep belongs to no turn, and would be counted in whichever runs. */
+  scheduled() {},
 } satisfies ExportedHandler<Env>;
