@@ -185,6 +185,7 @@ describe("with a system", () => {
     ["open"],
     ["attention"],
     ["messages S"],
+    ["messages S M"],
     ["queue S"],
     ["sessions"],
     ["sessions S"],

@@ -26,7 +26,7 @@ import {
   TurnList,
 } from "@valet/shared/protocol/session-api";
 import {
-  type MessageView,
+  MessageView,
   type PermissionReply,
   SessionView,
   type TurnRecord,
@@ -38,7 +38,7 @@ import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { OwnerTurns, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
-import { ApiTransport, errorOf } from "./api-transport.ts";
+import { ApiError, ApiTransport, errorOf } from "./api-transport.ts";
 import type { Connection } from "./system/state.ts";
 
 export interface FoundTurns {
@@ -168,18 +168,14 @@ export class ApiClient {
     return this.#http.call("GET", path, WhyView);
   }
 
-  /**
-   * Returns a message, or `undefined`. Searches from the end of the conversation, since callers look for a message that
-   * they have just sent.
-   */
+  /** Returns a message; `undefined` if the session has none with this id. */
   async message(id: string, messageId: string): Promise<MessageView | undefined> {
-    const path = `/api/sessions/${encodeURIComponent(id)}/messages`;
-    let query = "?order=desc";
-    for (;;) {
-      const { messages, nextCursor } = await this.#http.call("GET", `${path}${query}`, MessageList);
-      const found = messages.find((message) => message.id === messageId);
-      if (found !== undefined || nextCursor === undefined) return found;
-      query = `?cursor=${encodeURIComponent(nextCursor)}`;
+    const path = `/api/sessions/${encodeURIComponent(id)}/messages/${encodeURIComponent(messageId)}`;
+    try {
+      return await this.#http.call("GET", path, MessageView);
+    } catch (error) {
+      if (error instanceof ApiError && error.type === "message-not-found") return undefined;
+      throw error;
     }
   }
 

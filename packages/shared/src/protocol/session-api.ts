@@ -184,6 +184,9 @@ export const MessagesQuery = CursorQuery.extend({
     .enum(["asc", "desc"])
     .describe("The order: `asc`, the default, starts with the oldest message, `desc` with the newest")
     .optional(),
+  from: MessageId.describe(
+    "The message that the list starts with, instead of the oldest or the newest. Not beside `cursor`",
+  ).optional(),
 });
 export const SkeletonQuery = z.strictObject({
   after: z

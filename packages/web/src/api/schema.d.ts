@@ -135,7 +135,7 @@ export interface paths {
         };
         /**
          * Lists the messages of the conversation, oldest or newest first
-         * @description A cursor continues in the order of its list; new messages do not change older pages.
+         * @description A cursor continues in the order of its list; new messages do not change older pages. Two lists `from` a message, one in each order, show what is around it.
          */
         get: operations["listMessages"];
         put?: never;
@@ -157,7 +157,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Shows a message with the agent's answer */
+        get: operations["getMessage"];
         put?: never;
         post?: never;
         /**
@@ -2843,6 +2844,8 @@ export interface operations {
                 cursor?: string;
                 /** @description The order: `asc`, the default, starts with the oldest message, `desc` with the newest */
                 order?: "asc" | "desc";
+                /** @description The message that the list starts with, instead of the oldest or the newest. Not beside `cursor` */
+                from?: string;
             };
             header?: never;
             path: {
@@ -2902,6 +2905,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedMessage"];
+                };
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMessage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id */
+                id: string;
+                /** @description The message's id, chosen by the sender. Sending the same message again returns the existing one; the same id with other content is refused (409) */
+                messageId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The message */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessageView"];
                 };
             };
             /** @description What is wrong (RFC 9457) */

@@ -12,15 +12,21 @@ import {
   withAnswers,
   withEvents,
 } from "./conversation.ts";
+import { afterRun, type Gaps, inState, NO_GAPS } from "./gaps.ts";
 
 export interface ConversationApi {
-  /** A page of messages, the newest first. */
-  messages(cursor: string | undefined): Promise<{ messages: Message[]; nextCursor?: string }>;
+  /** A page of messages, the newest first. @param place where it begins: `nextCursor` of a page, or the id of a message */
+  messages(place?: MessagePlace): Promise<{ messages: Message[]; nextCursor?: string }>;
+  /** A message; `undefined` if the session has none with this id. */
+  message(id: string): Promise<Message | undefined>;
   workflows(): Promise<Workflow[]>;
   workflow(id: string): Promise<Workflow>;
-  /** A page of turns, those that ended last first. */
-  turns(cursor: string | undefined): Promise<{ turns: Turn[]; nextCursor?: string }>;
+  /** The newest turns, those that ended last first. @param period only those that ended in it, ISO 8601 */
+  turns(period?: { readonly from: string; readonly to?: string }): Promise<Turn[]>;
 }
+
+/** Where a page of messages begins. `order` is that of its messages: the oldest first, or the newest. */
+export type MessagePlace = { readonly cursor: string } | { readonly from: string; readonly order: "asc" | "desc" };
 
 export interface ConversationState {
   readonly conversation: Conversation;
@@ -29,22 +35,26 @@ export interface ConversationState {
   /** Why they could not be read, the last time. */
   readonly error: unknown;
   readonly older: "none" | "more" | "loading" | "failed";
+  /** Where messages between others are missing. */
+  readonly gaps: Gaps;
 }
 
 /** After a break, pages are read until one has nothing new, and at most so many: who was away for longer loads older ones. */
 const MAX_CAUGHT_UP_PAGES = 10;
-/** So many pages are searched for a message: ten thousand messages. */
-const MAX_SEARCHED_PAGES = 200;
-
 export class ConversationStore {
   readonly #api: ConversationApi;
   /** Runs a function soon, for example with the next frame. */
   readonly #soon: (run: () => void) => void;
   readonly #listeners = new Set<() => void>();
   #heard: SessionEvent[] = [];
-  #state: ConversationState = { conversation: EMPTY_CONVERSATION, isLoaded: false, error: undefined, older: "none" };
+  #state: ConversationState = {
+    conversation: EMPTY_CONVERSATION,
+    isLoaded: false,
+    error: undefined,
+    older: "none",
+    gaps: NO_GAPS,
+  };
   #olderCursor: string | undefined;
-  #turnsCursor: string | undefined;
   #isReading = false;
   #mustReadOn = false;
   #isReadingAgain = false;
@@ -82,13 +92,8 @@ export class ConversationStore {
     }
     this.#isReading = true;
     try {
-      const [, workflows, turns] = await Promise.all([
-        this.#newest(),
-        this.#api.workflows(),
-        this.#api.turns(undefined),
-      ]);
-      this.#turnsCursor ??= turns.nextCursor;
-      this.#add({ workflows, turns: turns.turns }, { isLoaded: true, error: undefined });
+      const [, workflows, turns] = await Promise.all([this.#newest(), this.#api.workflows(), this.#api.turns()]);
+      this.#add({ workflows, turns }, { isLoaded: true, error: undefined });
     } catch (error) {
       this.#change({ error });
     } finally {
@@ -105,28 +110,58 @@ export class ConversationStore {
     if (!isLoaded || this.#olderCursor === undefined || older === "loading") return;
     this.#change({ older: "loading" });
     try {
-      const cursor = this.#turnsCursor;
-      const [page, turns] = await Promise.all([
-        this.#api.messages(this.#olderCursor),
-        cursor === undefined ? undefined : this.#api.turns(cursor),
-      ]);
-      this.#olderCursor = page.nextCursor;
-      this.#turnsCursor = turns?.nextCursor;
-      this.#add({ messages: page.messages, turns: turns?.turns ?? [] }, { older: this.#olderState() });
+      const { messages, nextCursor } = await this.#api.messages({ cursor: this.#olderCursor });
+      const turns = await this.#turnsOf(messages.toReversed());
+      this.#olderCursor = nextCursor;
+      this.#add({ messages, turns }, { older: this.#olderState() });
     } catch {
       this.#change({ older: "failed" });
     }
   }
 
-  /** Reads older pages until they have a message, for example that of a link. */
-  async find(id: string): Promise<void> {
-    if (this.#isFinding) return;
+  /**
+   * Reads a message that is not there, for example that of a link, with what is around it.
+   * @returns whether the session has it; `undefined` if it could not be read, or is being read
+   */
+  async find(id: string): Promise<boolean | undefined> {
+    const { conversation } = this.#state;
+    if (conversation.messages.has(id) || conversation.workflows.has(id)) return true;
+    if (this.#isFinding) return undefined;
     this.#isFinding = true;
-    const isKnown = () => this.#state.conversation.order.includes(id);
-    for (let page = 0; page < MAX_SEARCHED_PAGES && !isKnown() && this.#state.older === "more"; page++) {
-      await this.loadOlder();
+    try {
+      if ((await this.#api.message(id)) === undefined) return false;
+      const [newer, older] = await Promise.all([
+        this.#api.messages({ from: id, order: "asc" }),
+        this.#api.messages({ from: id, order: "desc" }),
+      ]);
+      const run = [...older.messages.slice(1).toReversed(), ...newer.messages];
+      const turns = await this.#turnsOf(run);
+      // The state of now: what has come since the beginning counts.
+      const known = [...this.#state.conversation.messages.values()];
+      const oldest = run[0]?.acceptedAt ?? "";
+      if (known.every(({ acceptedAt }) => oldest < acceptedAt)) this.#olderCursor = older.nextCursor;
+      this.#addRun(run, turns, newer.nextCursor);
+      return true;
+    } catch {
+      return undefined;
+    } finally {
+      this.#isFinding = false;
     }
-    this.#isFinding = false;
+  }
+
+  /** Reads on in a gap. @param id of the message that it follows */
+  async loadGap(id: string): Promise<void> {
+    const gap = this.#state.gaps.get(id);
+    if (gap === undefined || gap.state === "loading") return;
+    this.#change({ gaps: inState(this.#state.gaps, id, "loading") });
+    try {
+      const { messages, nextCursor } = await this.#api.messages({ cursor: gap.cursor });
+      const turns = await this.#turnsOf(messages);
+      const edge = this.#state.conversation.messages.get(id);
+      this.#addRun(edge === undefined ? messages : [edge, ...messages], turns, nextCursor);
+    } catch {
+      this.#change({ gaps: inState(this.#state.gaps, id, "failed") });
+    }
   }
 
   /** Reads the newest messages again, of which something was missed. */
@@ -134,7 +169,7 @@ export class ConversationStore {
     if (this.#isReadingAgain) return;
     this.#isReadingAgain = true;
     try {
-      this.#add({ messages: (await this.#api.messages(undefined)).messages });
+      this.#add({ messages: (await this.#api.messages()).messages });
     } catch {
       // What is missing comes with the next whole part, or after the next break.
     } finally {
@@ -154,7 +189,7 @@ export class ConversationStore {
   async #newest(): Promise<void> {
     let cursor: string | undefined;
     for (let page = 0; page < MAX_CAUGHT_UP_PAGES; page++) {
-      const { messages, nextCursor } = await this.#api.messages(cursor);
+      const { messages, nextCursor } = await this.#api.messages(cursor === undefined ? undefined : { cursor });
       const known = this.#state.conversation.messages;
       const isFirstTime = known.size === 0;
       const meets = messages.some(({ id, status }) => known.get(id)?.status === "done" && status === "done");
@@ -170,6 +205,22 @@ export class ConversationStore {
     // What lies between is read as older pages.
     this.#olderCursor = cursor;
     this.#change({ older: this.#olderState() });
+  }
+
+  /** Adds messages that follow one another, the oldest first. */
+  #addRun(run: readonly Message[], turns: readonly Turn[], cursor: string | undefined): void {
+    const { conversation, gaps } = this.#state;
+    const ids = run.map(({ id }) => id);
+    const next = afterRun(gaps, ids, (id) => conversation.messages.has(id), cursor);
+    this.#add({ messages: run, turns }, { gaps: next, older: this.#olderState() });
+  }
+
+  /** Returns the turns of messages that follow one another, the oldest first. */
+  async #turnsOf(run: readonly Message[]): Promise<Turn[]> {
+    const [first, last] = [run[0], run.at(-1)];
+    if (first === undefined || last === undefined) return [];
+    const to = last.endedAt === undefined ? undefined : new Date(Date.parse(last.endedAt) + 1).toISOString();
+    return await this.#api.turns({ from: first.acceptedAt, ...(to !== undefined && { to }) });
   }
 
   #olderState(): ConversationState["older"] {

@@ -4,6 +4,7 @@ import { useRouter } from "@tanstack/react-router";
 import { useMemo, useRef, useState } from "react";
 import { nowQuery, sessionQuery } from "../api/sessions.ts";
 import { useActions } from "../app/actions.ts";
+import { announce } from "../app/announce.ts";
 import { Button } from "../ui/button.tsx";
 import { ErrorNote, Loading } from "../ui/notes.tsx";
 import { OutsideText, Sentence } from "../ui/outside-text.tsx";
@@ -32,7 +33,7 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
   const [chosen, setChosen] = useState<ReadonlyMap<string, boolean>>(new Map());
   const field = useRef<HTMLTextAreaElement>(null);
   const list = useRef<RowListHandle>(null);
-  const { conversation } = state;
+  const { conversation, gaps } = state;
   // What a link or the timeline has selected is unfolded, until a person folds it.
   const { message } = selection;
   const folds = useMemo(
@@ -42,8 +43,8 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
   const { permissions = NONE, questions = NONE } = session ?? {};
   const { channel } = selection;
   const rows = useMemo(
-    () => conversationRows(conversation, { folds, channel, permissions, questions }),
-    [conversation, folds, channel, permissions, questions],
+    () => conversationRows(conversation, { folds, channel, permissions, questions, gaps }),
+    [conversation, folds, channel, permissions, questions, gaps],
   );
   const firstRequest = permissions[0]?.id ?? questions[0]?.id;
   useConversationNews(conversation);
@@ -67,8 +68,18 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
       },
       onSelectSpan: (jobId, span) => select({ message: jobId, ...(span !== undefined && { span }) }),
       onReadOutput: (jobId) => void store.readWorkflow(jobId),
+      onReadGap: (jobId) => void store.loadGap(jobId),
     };
   }, [store]);
+  const saidMissing = useRef<string>(undefined);
+  const onMissing = (id: string) => {
+    if (saidMissing.current === id) return;
+    void store.find(id).then((isThere) => {
+      if (isThere !== false || saidMissing.current === id) return;
+      saidMissing.current = id;
+      announce("The session has no message with the id of this link.", { isShown: true });
+    });
+  };
   const renderRow = (row: Row) => (
     <RowView
       row={row}
@@ -112,7 +123,7 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
           selected={message}
           older={state.older}
           onOlder={() => void store.loadOlder()}
-          onMissing={(id) => void store.find(id)}
+          onMissing={onMissing}
         >
           {renderRow}
         </RowList>

@@ -146,4 +146,4 @@ function isReadable({ kind }: Row): boolean {
 }
 
 /** Rows that say nothing by themselves. */
-const QUIET_ROWS: readonly Row["kind"][] = ["head", "now", "end"];
+const QUIET_ROWS: readonly Row["kind"][] = ["head", "now", "gap", "end"];

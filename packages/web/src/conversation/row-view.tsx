@@ -1,4 +1,5 @@
 import { memo } from "react";
+import { GapRow } from "./gap-row.tsx";
 import { EndLine, JobHead, LostAttempt, NowLine, Said } from "./job-rows.tsx";
 import { PartRow } from "./part-row.tsx";
 import { ClosedRow, PermissionRow, QuestionRow } from "./request-rows.tsx";
@@ -19,6 +20,8 @@ export interface RowEvents {
   onFold(jobId: string, isOpen: boolean): void;
   onSelectSpan(jobId: string, span: string | undefined): void;
   onReadOutput(jobId: string): void;
+  /** Reads on after a message. */
+  onReadGap(jobId: string): void;
 }
 
 /** One row, by its kind. */
@@ -58,6 +61,8 @@ export const RowView = memo(function RowView({ row, sessionId, selection, isFirs
       return <QuestionRow sessionId={sessionId} request={row.request} hasKeys={isFirstRequest} />;
     case "closed":
       return <ClosedRow request={row.request} />;
+    case "gap":
+      return <GapRow state={row.state} onRead={() => events.onReadGap(row.jobId)} />;
     case "now":
       return <NowLine sessionId={sessionId} job={row.job} isWriting={row.isWriting} />;
     case "end":

@@ -2,6 +2,7 @@
 
 import type { Schemas } from "../api/client.ts";
 import type { ClosedRequest, Conversation, Message, Part, Turn, Workflow } from "./conversation.ts";
+import { type Gap, type Gaps, NO_GAPS } from "./gaps.ts";
 
 export type Row = { readonly id: string; readonly jobId: string } & (
   | {
@@ -25,6 +26,8 @@ export type Row = { readonly id: string; readonly jobId: string } & (
   | { readonly kind: "closed"; readonly request: ClosedRequest }
   /** What it does now, or waits for. */
   | { readonly kind: "now"; readonly job: Message | Workflow; readonly isWriting: boolean }
+  /** Messages that are not read yet follow the job. */
+  | { readonly kind: "gap"; readonly state: Gap["state"] }
   /** How it ended, and the ways to more. */
   | { readonly kind: "end"; readonly job: Message | Workflow; readonly turns: readonly Turn[] }
 );
@@ -46,6 +49,7 @@ interface RowChoices {
   readonly channel?: string | undefined;
   readonly permissions: readonly Schemas["PermissionView"][];
   readonly questions: readonly Schemas["QuestionView"][];
+  readonly gaps?: Gaps;
 }
 
 export function isWorkflow(job: Message | Workflow): job is Workflow {
@@ -63,12 +67,20 @@ export function conversationRows(conversation: Conversation, choices: RowChoices
   // What waits comes last, whatever was accepted when: another channel may be ahead.
   const shown = [...jobs.filter(({ status }) => status !== "queued"), ...waiting];
   const newest = jobs.findLast(({ status }) => status !== "queued")?.id;
-  const rows = shown.flatMap((job) => jobRows(job, job.id === newest, conversation, choices));
+  const rows = shown.flatMap((job) => [
+    ...jobRows(job, job.id === newest, conversation, choices),
+    ...gapRows(job.id, choices.gaps ?? NO_GAPS),
+  ]);
   const isPlaced = (messageId: string) => shown.some(({ id }) => id === messageId);
   const isHidden = choices.channel !== undefined;
   // A request whose message is on a page that is not loaded.
   const strays = isHidden ? [] : requestRows(choices, (messageId) => !isPlaced(messageId));
   return [...rows, ...strays];
+}
+
+function gapRows(id: string, gaps: Gaps): Row[] {
+  const gap = gaps.get(id);
+  return gap === undefined ? [] : [{ id: `${id} gap`, jobId: id, kind: "gap", state: gap.state }];
 }
 
 function jobRows(job: Message | Workflow, isNewest: boolean, conversation: Conversation, choices: RowChoices): Row[] {

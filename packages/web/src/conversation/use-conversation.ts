@@ -1,5 +1,6 @@
 import { useEffect, useState, useSyncExternalStore } from "react";
 import { api, ok } from "../api/client.ts";
+import { ApiError } from "../api/problem.ts";
 import { useSessionEvents } from "../api/use-session-events.ts";
 import type { Workflow } from "./conversation.ts";
 import { type ConversationApi, type ConversationState, ConversationStore } from "./conversation-store.ts";
@@ -11,9 +12,17 @@ const TURNS_PER_PAGE = 100;
 function apiOf(id: string): ConversationApi {
   const path = { id };
   return {
-    messages: (cursor) => {
-      const query = cursor === undefined ? { order: "desc" as const } : { cursor };
+    messages: (place) => {
+      const query = place ?? { order: "desc" as const };
       return ok(api.GET("/api/sessions/{id}/messages", { params: { path, query } }));
+    },
+    message: async (messageId) => {
+      try {
+        return await ok(api.GET("/api/sessions/{id}/messages/{messageId}", { params: { path: { id, messageId } } }));
+      } catch (error) {
+        if (error instanceof ApiError && error.problem === "message-not-found") return undefined;
+        throw error;
+      }
     },
     workflows: async () => {
       const all: Workflow[] = [];
@@ -29,9 +38,9 @@ function apiOf(id: string): ConversationApi {
     },
     workflow: (executionId) =>
       ok(api.GET("/api/sessions/{id}/workflows/{executionId}", { params: { path: { id, executionId } } })),
-    turns: (cursor) => {
-      const query = { sessionId: id, limit: TURNS_PER_PAGE, ...(cursor !== undefined && { cursor }) };
-      return ok(api.GET("/api/turns", { params: { query } }));
+    turns: async (period) => {
+      const query = { sessionId: id, limit: TURNS_PER_PAGE, ...period };
+      return (await ok(api.GET("/api/turns", { params: { query } }))).turns;
     },
   };
 }

@@ -78,8 +78,12 @@ export interface SessionCalls extends CapacityHolder {
   /** Returns what the session does now, with the verdict on it. */
   now(): Answer<NowView>;
   sendMessage(input: SendMessage, ctx: CallContext): Answer<AcceptedMessage>;
-  /** @param order of a first page: it begins with the oldest message, or with the newest if this is `desc` */
-  messages(cursor?: string, order?: "asc" | "desc"): Answer<MessageList>;
+  /**
+   * @param order of a first page: it begins with the oldest message, or with the newest if this is `desc`
+   * @param from the id of the message that the first page begins with instead
+   */
+  messages(cursor?: string, order?: "asc" | "desc", from?: string): Answer<MessageList>;
+  message(messageId: string): Answer<MessageView>;
   withdraw(messageId: string, ctx: CallContext): Answer<MessageView>;
   startWorkflow(input: StartWorkflow, ctx: CallContext): Answer<AcceptedWorkflow>;
   workflows(cursor?: string): Answer<WorkflowList>;

@@ -113,8 +113,19 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     );
   }
 
-  async messages(cursor?: string, order?: ListOrder): Promise<Result<z.infer<typeof MessageList>>> {
-    return this.#read(({ queue, conversation }) => listMessages(queue.jobs, conversation, cursor, order));
+  async messages(cursor?: string, order?: ListOrder, from?: string): Promise<Result<z.infer<typeof MessageList>>> {
+    return this.#read(({ queue, intake, conversation }) => {
+      const first = from === undefined ? undefined : intake.find("message", from);
+      if (first?.ok === false) return first;
+      return listMessages(queue.jobs, conversation, { cursor, order, from: first?.value.seq });
+    });
+  }
+
+  async message(messageId: string): Promise<Result<MessageView>> {
+    return this.#read(({ intake, conversation }) => {
+      const row = intake.find("message", messageId);
+      return row.ok ? ok(conversation.view(row.value)) : row;
+    });
   }
 
   /** Withdraws a queued message. Idempotent. */

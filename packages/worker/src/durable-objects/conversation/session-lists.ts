@@ -3,7 +3,7 @@ import type { MessageList, TurnList, WorkflowList } from "@valet/shared/protocol
 import type { z } from "zod";
 import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
 import { fillPage } from "../core/page-bytes.ts";
-import { ok, type Result } from "../core/result.ts";
+import { ok, type Result, refuse } from "../core/result.ts";
 import type { JobStore } from "../queue/job-store.ts";
 import type { Workflows } from "../workflow/workflows.ts";
 import type { Conversation } from "./conversation.ts";
@@ -14,22 +14,31 @@ const PAGE = 50;
 /** The order of a list: `asc` begins with the oldest message, `desc` with the newest. */
 export type ListOrder = "asc" | "desc";
 
-/** Returns a page of the conversation. A cursor implies its order; a different `order` beside it is refused. */
+interface MessagePlace {
+  readonly cursor: string | undefined;
+  readonly order: ListOrder | undefined;
+  /** The sequence number of the message that the list begins with. */
+  readonly from: number | undefined;
+}
+
+/** Returns a page of the conversation. A cursor implies its order; a different `order` beside it is refused, and so is `from`. */
 export function listMessages(
   store: JobStore,
   conversation: Conversation,
-  cursor: string | undefined,
-  order: ListOrder | undefined,
+  { cursor, order, from }: MessagePlace,
 ): Result<z.infer<typeof MessageList>> {
-  const before = cursor === undefined ? undefined : descendingSeq(cursor);
-  const isDescending = before !== undefined || (cursor === undefined && order === "desc");
+  if (cursor !== undefined && from !== undefined) {
+    return refuse("invalid-input", "Send `cursor` or `from`, not both: a cursor goes on where its page has ended.");
+  }
+  const before = cursor === undefined ? from && from + 1 : descendingSeq(cursor);
+  const isDescending = cursor === undefined ? order === "desc" : before !== undefined;
   if (order !== undefined && order !== (isDescending ? "desc" : "asc")) return badCursor();
   return pageOf(
     isDescending ? undefined : cursor,
     (seq) =>
       isDescending
         ? store.jobsBefore("message", before ?? Number.MAX_SAFE_INTEGER, PAGE + 1)
-        : store.jobsAfter("message", seq, PAGE + 1),
+        : store.jobsAfter("message", from === undefined ? seq : from - 1, PAGE + 1),
     (row) => conversation.view(row),
     (messages, next) => ({ messages, ...next }),
     isDescending ? (seq) => encodeCursor([DESCENDING, String(seq)]) : undefined,

@@ -117,3 +117,33 @@ describe("the queue", () => {
     expect((await conversation()).map(({ content }) => content)).toEqual(contents);
   });
 });
+
+describe("one message", () => {
+  const read = async (path: string) => call("GET", `${session}/messages${path}`, { token });
+  const idsOf = async (query: string) => {
+    const { messages, nextCursor } = MessageList.parse(await (await read(query)).json());
+    return { ids: messages.map(({ id }) => id), nextCursor };
+  };
+
+  test("is shown as the list shows it", async () => {
+    for (const id of ["one", "two"]) await send({ id, content: id });
+    const shown = MessageView.parse(await (await read("/two")).json());
+    expect(shown).toEqual((await conversation()).at(-1));
+    expect(await (await read("/three")).json()).toMatchObject({ type: "urn:valet:problem:message-not-found" });
+    expect((await call("GET", `${session}/messages/two`, { token: await signIn() })).status).toBe(404);
+  });
+
+  test("is where a list begins, in either order, and its cursor goes on from there", async () => {
+    const ids = Array.from({ length: 70 }, (_, index) => `m${index}`);
+    for (const id of ids) await send({ id, content: id });
+    const newer = await idsOf("?from=m10");
+    const older = await idsOf("?from=m10&order=desc");
+    expect(newer.ids).toEqual(ids.slice(10, 60));
+    expect(older).toEqual({ ids: ids.slice(0, 11).toReversed(), nextCursor: undefined });
+    expect((await idsOf(`?cursor=${newer.nextCursor}`)).ids).toEqual(ids.slice(60));
+    const back = await idsOf("?from=m60&order=desc");
+    expect((await idsOf(`?cursor=${back.nextCursor}`)).ids).toEqual(ids.slice(0, 11).toReversed());
+    expect((await read("?from=unknown")).status).toBe(404);
+    expect((await read(`?from=m10&cursor=${newer.nextCursor}`)).status).toBe(400);
+  });
+});

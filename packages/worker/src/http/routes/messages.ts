@@ -42,14 +42,28 @@ messages.openapi(
     path: `${SESSION_PATH}/messages`,
     operationId: "listMessages",
     summary: "Lists the messages of the conversation, oldest or newest first",
-    description: "A cursor continues in the order of its list; new messages do not change older pages.",
+    description:
+      "A cursor continues in the order of its list; new messages do not change older pages. Two lists `from` a message, one in each order, " +
+      "show what is around it.",
     request: { params: SessionParams, query: MessagesQuery },
     responses: { 200: answer(MessageList, "A page of messages with the agent's answers"), default: PROBLEM },
   }),
   async (c) => {
-    const { cursor, order } = c.req.valid("query");
-    return c.json(unwrap(await agentOf(c).messages(cursor, order)), 200);
+    const { cursor, order, from } = c.req.valid("query");
+    return c.json(unwrap(await agentOf(c).messages(cursor, order, from)), 200);
   },
+);
+
+messages.openapi(
+  createRoute({
+    method: "get",
+    path: `${SESSION_PATH}/messages/{messageId}`,
+    operationId: "getMessage",
+    summary: "Shows a message with the agent's answer",
+    request: { params: SessionParams.extend({ messageId: MessageId }) },
+    responses: { 200: answer(MessageView, "The message"), default: PROBLEM },
+  }),
+  async (c) => c.json(unwrap(await agentOf(c).message(c.req.valid("param").messageId)), 200),
 );
 
 messages.openapi(
