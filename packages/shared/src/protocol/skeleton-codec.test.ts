@@ -20,6 +20,14 @@ const span: fc.Arbitrary<SkeletonSpan> = fc
     outcome: orUndefined(fc.constantFrom(...OUTCOMES)),
     isError: fc.boolean(),
     isSealed: fc.boolean(),
+    lastSeenMs: orUndefined(micros),
+    usage: orUndefined(
+      fc.record({
+        input: orUndefined(fc.nat()),
+        cached: orUndefined(fc.nat()),
+        costUsd: orUndefined(fc.double({ min: 0, max: 1e6, noNaN: true }).map((usd) => usd + 0)),
+      }),
+    ),
     links: fc.array(fc.record({ traceId, spanId: id, type: orUndefined(fc.string({ maxLength: 8 })) }), {
       maxLength: 2,
     }),
@@ -54,6 +62,16 @@ describe("a chunk", () => {
       fc.property(spans, (each) => {
         const chunk = SkeletonChunk.parse(JSON.parse(JSON.stringify(encodeSkeleton(each))));
         expect(decodeSkeleton(chunk)).toEqual(each);
+      }),
+    );
+  });
+
+  test("of an earlier version, without usage and signs of life, is read", () => {
+    fc.assert(
+      fc.property(spans, (each) => {
+        const { usage: _usage, seen: _seen, ...before } = encodeSkeleton(each);
+        const expected = each.map(({ usage: _of, lastSeenMs: _at, ...rest }) => rest);
+        expect(decodeSkeleton(SkeletonChunk.parse(before))).toEqual(expected);
       }),
     );
   });

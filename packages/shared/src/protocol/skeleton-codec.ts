@@ -10,7 +10,16 @@ export interface SkeletonLink {
   readonly type?: string | undefined;
 }
 
-/** A span without attributes and events. */
+/** What a model call took; `undefined` for what is not known. */
+export interface SkeletonUsage {
+  /** Tokens, the cached ones included. */
+  readonly input: number | undefined;
+  /** How many of the input tokens the provider had cached. */
+  readonly cached: number | undefined;
+  readonly costUsd: number | undefined;
+}
+
+/** A span without events, and with no attributes but those that a drawing shows. */
 export interface SkeletonSpan {
   readonly spanId: string;
   readonly parentSpanId?: string | undefined;
@@ -27,6 +36,10 @@ export interface SkeletonSpan {
   readonly isError: boolean;
   /** Whether the session ended it because its runner was lost. */
   readonly isSealed: boolean;
+  /** Of a sealed span: the last sign of life of its runner, ms since 1970. */
+  readonly lastSeenMs?: number | undefined;
+  /** Of a model call. */
+  readonly usage?: SkeletonUsage | undefined;
   readonly links: readonly SkeletonLink[];
 }
 
@@ -64,6 +77,12 @@ export function encodeSkeleton(spans: readonly SkeletonSpan[]): SkeletonChunk {
     outcomes: spans.map(({ outcome }) => (outcome === undefined ? 0 : OUTCOMES.indexOf(outcome) + 1)).join(""),
     errors: encodeVlq(indexes(({ isError }) => isError)),
     sealed: encodeVlq(indexes(({ isSealed }) => isSealed)),
+    usage: spans.flatMap(({ usage }, index): [number, number | null, number | null, number | null][] =>
+      usage === undefined ? [] : [[index, usage.input ?? null, usage.cached ?? null, usage.costUsd ?? null]],
+    ),
+    seen: spans.flatMap(({ lastSeenMs }, index): [number, number][] =>
+      lastSeenMs === undefined ? [] : [[index, lastSeenMs]],
+    ),
     links: spans.flatMap(({ links }, index) =>
       links.map(({ traceId, spanId, type }): SkeletonChunk["links"][number] => [index, traceId, spanId, type ?? null]),
     ),
@@ -81,6 +100,8 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
     number[],
   ];
   const [errors, sealed] = [new Set(decodeVlq(chunk.errors)), new Set(decodeVlq(chunk.sealed))];
+  const seen = new Map(chunk.seen);
+  const usage = new Map((chunk.usage ?? []).map(([index, ...figures]) => [index, usageOf(figures)]));
   const links = Map.groupBy(chunk.links, ([index]) => index);
   const columns = [name, parent, start, duration, chunk.kinds, chunk.outcomes];
   if (columns.some(({ length }) => length !== ids.length)) throw new SyntaxError("the columns differ in length");
@@ -98,6 +119,8 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
       outcome: OUTCOMES[Number(chunk.outcomes[index]) - 1],
       isError: errors.has(index),
       isSealed: sealed.has(index),
+      lastSeenMs: seen.get(index),
+      usage: usage.get(index),
       links: (links.get(index) ?? []).map(([, traceId, id, type]) => ({
         traceId,
         spanId: id,
@@ -105,6 +128,11 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
       })),
     };
   });
+}
+
+function usageOf(figures: readonly (number | null)[]): SkeletonUsage {
+  const [input, cached, costUsd] = figures.map((figure) => figure ?? undefined);
+  return { input, cached, costUsd };
 }
 
 /** Returns the spans of a skeleton in the order of their starts, each once. */

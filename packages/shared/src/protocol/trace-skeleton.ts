@@ -1,5 +1,5 @@
 /**
- * The skeleton of a trace: what is needed to draw it, without attributes and events, in about 25 bytes a span. It consists of
+ * The skeleton of a trace: what is needed to draw it, without most attributes and without events, in about 25 bytes a span. It consists of
  * chunks. Each has its columns: a text or a list with a value for each of its spans, in order. If a span is in several chunks, the
  * last one counts: a span that was open has ended since. `skeleton-codec.ts` writes and reads chunks.
  */
@@ -26,6 +26,18 @@ export const SkeletonChunk = z.object({
   ),
   errors: vlq.describe("VLQ: the indexes of spans whose status is an error"),
   sealed: vlq.describe("VLQ: the indexes of spans that the session ended because their runner was lost"),
+  usage: z
+    .array(z.tuple([z.int(), z.number().nullable(), z.number().nullable(), z.number().nullable()]))
+    .optional()
+    .describe(
+      "The index of a model call, its input tokens, how many of these the provider had cached, and its cost in US dollars; null for what is not known. Chunks of earlier versions have none",
+    ),
+  seen: z
+    .array(z.tuple([z.int(), z.number()]))
+    .optional()
+    .describe(
+      "The index of a sealed span, and the last sign of life of its runner, in ms since 1970. Chunks of earlier versions have none",
+    ),
   links: z
     .array(z.tuple([z.int(), z.string(), z.string(), z.string().nullable()]))
     .describe("The index of a span, and the trace id, the span id and the `valet.link.type` of a link of that span"),

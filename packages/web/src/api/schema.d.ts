@@ -1729,6 +1729,18 @@ export interface components {
             errors: string;
             /** @description VLQ: the indexes of spans that the session ended because their runner was lost */
             sealed: string;
+            /** @description The index of a model call, its input tokens, how many of these the provider had cached, and its cost in US dollars; null for what is not known. Chunks of earlier versions have none */
+            usage?: [
+                number,
+                number | null,
+                number | null,
+                number | null
+            ][];
+            /** @description The index of a sealed span, and the last sign of life of its runner, in ms since 1970. Chunks of earlier versions have none */
+            seen?: [
+                number,
+                number
+            ][];
             /** @description The index of a span, and the trace id, the span id and the `valet.link.type` of a link of that span */
             links: [
                 number,

@@ -6,6 +6,7 @@
 import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { OUTCOMES, type Outcome } from "@valet/shared/spans";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
+import { usageOf } from "./span-usage.ts";
 
 /** The spans of a request with the same resource and scope, as texts that can be joined again. */
 export interface SpanGroup {
@@ -153,7 +154,7 @@ interface CheckedSpan {
 
 interface CheckedAttribute {
   key: string;
-  value: { stringValue?: string };
+  value: { stringValue?: string; intValue?: string | number; doubleValue?: number | string };
 }
 
 function toReceived(span: unknown): ReceivedSpan {
@@ -167,6 +168,8 @@ function toReceived(span: unknown): ReceivedSpan {
     kind,
     outcome: outcomeOf(textIn(attributes, "valet.outcome")),
     isSealed: attributes.some(({ key }) => key === SEALED_KEY),
+    lastSeenMs: numberIn(attributes, SEALED_KEY),
+    usage: usageOf(name, (key) => numberIn(attributes, key)),
     links: links.map((link) => ({
       traceId: link.traceId,
       spanId: link.spanId,
@@ -186,6 +189,12 @@ export const SEALED_KEY = "valet.last_seen_ms";
 
 function textIn(attributes: readonly CheckedAttribute[], key: string): string | undefined {
   return attributes.find((each) => each.key === key)?.value.stringValue;
+}
+
+function numberIn(attributes: readonly CheckedAttribute[], key: string): number | undefined {
+  const { intValue, doubleValue } = attributes.find((each) => each.key === key)?.value ?? {};
+  const value = Number(intValue ?? doubleValue ?? Number.NaN);
+  return Number.isFinite(value) ? value : undefined;
 }
 
 /** Returns an outcome; `undefined` for other values. */

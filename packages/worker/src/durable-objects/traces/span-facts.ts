@@ -2,6 +2,7 @@
 import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { type OpenSpan, type ReadableSpan, StatusCode } from "@valet/shared/tracing";
 import { levelOf, outcomeOf, SEALED_KEY, type SpanFacts } from "./otlp-request.ts";
+import { usageOf } from "./span-usage.ts";
 
 /** Returns the facts of an ended span. */
 export function factsOf(span: ReadableSpan): SpanFacts {
@@ -17,6 +18,7 @@ export function factsOf(span: ReadableSpan): SpanFacts {
 /** Returns what a skeleton has of a span that has not ended. */
 export function openFactsOf(span: ReadableSpan | OpenSpan): SkeletonSpan {
   const { attributes } = span;
+  const seenMs = valueIn(attributes, SEALED_KEY);
   return {
     spanId: span.context.spanId,
     parentSpanId: span.parent?.spanId,
@@ -25,7 +27,9 @@ export function openFactsOf(span: ReadableSpan | OpenSpan): SkeletonSpan {
     startUs: toMicros(span.startTime),
     outcome: outcomeOf(valueIn(attributes, "valet.outcome")),
     isError: "statusCode" in span && span.statusCode === StatusCode.ERROR,
-    isSealed: valueIn(attributes, SEALED_KEY) !== undefined,
+    isSealed: seenMs !== undefined,
+    lastSeenMs: typeof seenMs === "number" ? seenMs : undefined,
+    usage: usageOf(span.name, (key) => valueIn(attributes, key)),
     links: span.links.map(({ context, attributes: ofLink }) => {
       const type = valueIn(ofLink, "valet.link.type");
       return { traceId: context.traceId, spanId: context.spanId, type: typeof type === "string" ? type : undefined };

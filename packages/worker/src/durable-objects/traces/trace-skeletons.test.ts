@@ -66,6 +66,8 @@ function boneOf(span: WireSpan): SkeletonSpan {
     outcome: text(span.attributes, "valet.outcome") as SkeletonSpan["outcome"],
     isError: span.status.code === 2,
     isSealed: isEnded && (span.attributes ?? []).some(({ key }) => key === "valet.last_seen_ms"),
+    lastSeenMs: isEnded ? figure(span.attributes, "valet.last_seen_ms") : undefined,
+    usage: usageOf(span),
     links: (span.links ?? []).map((link) => ({
       traceId: link.traceId,
       spanId: link.spanId,
@@ -74,7 +76,30 @@ function boneOf(span: WireSpan): SkeletonSpan {
   };
 }
 
+function figure(attributes: WireSpan["attributes"], key: string): number | undefined {
+  const value = attributes?.find((each) => each.key === key)?.value;
+  const text = value?.intValue ?? value?.doubleValue;
+  return text === undefined ? undefined : Number(text);
+}
+
+function usageOf({ name, attributes }: WireSpan): SkeletonSpan["usage"] {
+  const [input, cached, costUsd] = [
+    "gen_ai.usage.input_tokens",
+    "gen_ai.usage.cache_read.input_tokens",
+    "valet.llm.cost_usd",
+  ].map((key) => figure(attributes, key));
+  const isKnown = name.startsWith("chat ") && (input !== undefined || costUsd !== undefined);
+  return isKnown ? { input, cached, costUsd } : undefined;
+}
+
 const byId = (a: SkeletonSpan, b: SkeletonSpan) => (a.spanId < b.spanId ? -1 : 1);
+
+/** What model calls report: all, a part, nothing. */
+const USAGES = [
+  { "gen_ai.usage.input_tokens": 8200, "gen_ai.usage.cache_read.input_tokens": 8000, "valet.llm.cost_usd": 0.0125 },
+  { "gen_ai.usage.input_tokens": 12 },
+  {},
+] as const;
 
 type Step = "begin" | "end" | "own" | "fold" | "lose";
 
@@ -100,7 +125,7 @@ test("whatever happens, a skeleton has every span of its trace, as the trace its
             theirs.send([span]);
           } else if (step === "end") {
             const span = begun.pop();
-            span?.setAttributes({ "valet.outcome": "ok" });
+            span?.setAttributes({ "valet.outcome": "ok", ...USAGES[begun.length % USAGES.length] });
             span?.end();
             theirs.send();
           } else if (step === "own") {
