@@ -87,7 +87,11 @@ function mergeSmall(items: readonly Item[], cellMs: number): Item[] {
 function together(a: Item, b: Item): Item {
   const matters = rank(b) > rank(a) || (rank(b) === rank(a) && lasted(b) > lasted(a)) ? b : a;
   const endMs = Math.max(a.endMs ?? a.startMs, b.endMs ?? b.startMs);
-  return { ...matters, startMs: a.startMs, endMs, count: (a.count ?? 1) + (b.count ?? 1) };
+  const count = (a.count ?? 1) + (b.count ?? 1);
+  const label = matters.isShell
+    ? `${count} turns${matters.state === "ok" ? "" : ` · ${matters.state}`}`
+    : matters.label;
+  return { ...matters, startMs: a.startMs, endMs, count, label, heardMs: undefined, usage: undefined };
 }
 
 function rank({ state, kind }: Item): number {

@@ -22,7 +22,10 @@ export function describe(lane: Lane, item: Item, nowMs: number): Description {
   const duration = isOpen ? `${lasted} so far` : lasted;
   const at = formatExactTime(new Date(item.startMs));
   const state = item.state === "ok" ? "" : item.state;
-  if (item.count !== undefined) return { what: "", name: `${item.count} in ${lasted}`, duration: "", at, state };
+  if (item.count !== undefined) {
+    const many = item.isShell ? `${item.count} turns` : String(item.count);
+    return { what: "", name: `${many} in ${lasted}`, duration: "", at, state };
+  }
   if (item.isShell || lane.kind === "lifecycle" || item.kind === "queue") {
     return { what: "", name: item.name, duration, at, state };
   }

@@ -56,7 +56,11 @@ function drawBar(surface: Surface, lane: Lane, bar: Bar): void {
     return;
   }
   if (item.state === "lost" || item.kind === "lost") {
-    outline(context, palette.failed, x, bar.y, width, bar.height, [3, 2]);
+    // Solid as long as its runner was heard; nobody knows what came after that.
+    const known = Math.min(Math.max(0, (bar.heardX ?? x) - x), width);
+    context.fillStyle = colour;
+    context.fillRect(x, bar.y, known, bar.height);
+    outline(context, palette.failed, x + known, bar.y, width - known, bar.height, [3, 2]);
     return;
   }
   if (lane.kind === "lifecycle" && item.kind === "other") drawRest(surface, bar, x, width);
@@ -161,7 +165,7 @@ function clearBehind({ context }: Surface, x: number, wide: number, { y, height 
   context.clearRect(x - 6, y, wide + 12, height);
 }
 
-/** Draws a stem for each turn: its input, the cached part hollow. @param maxInput the largest stem of the session */
+/** Draws a stem for each model call: its input, the cached part hollow. @param maxInput the largest stem of the session */
 export function drawStems(surface: Surface, stems: readonly TokenStem[], view: View, maxInput: number): void {
   const { context, palette, height } = surface;
   const shown = largestStems(stems, view.axis.xOf, 6);

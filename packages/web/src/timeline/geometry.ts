@@ -31,6 +31,8 @@ export interface Bar {
   readonly width: number;
   readonly y: number;
   readonly height: number;
+  /** Where the last sign of life of what was lost is, px; `undefined` if it is not known. */
+  readonly heardX?: number;
 }
 
 /** What is drawn over the others: what a call waits for, over the call. */
@@ -50,7 +52,8 @@ export function barOf(item: Item, shape: LaneShape, view: View, nowMs: number): 
   const right = view.axis.xOf(item.endMs ?? Math.max(nowMs, item.startMs)) - view.left;
   const width = Math.max(MIN_WIDTH, right - x - 1);
   if (item.isShell) return { item, x, width, y: shape.shellTop, height: SHELL_HEIGHT };
-  return { item, x, width, y: shape.barTop(item.row), height: shape.barHeight };
+  const place = { item, x, width, y: shape.barTop(item.row), height: shape.barHeight };
+  return item.heardMs === undefined ? place : { ...place, heardX: view.axis.xOf(item.heardMs) - view.left };
 }
 
 /** Returns the bar at a point of a lane; of several the one that was drawn last, if none is hit exactly the nearest. */

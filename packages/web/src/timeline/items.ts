@@ -1,4 +1,5 @@
 /** What lanes show. Pure types. */
+import type { SkeletonUsage } from "@valet/shared/protocol/skeleton-codec";
 import type { Kind } from "../ui/kind.tsx";
 
 /** A bar of a lane. */
@@ -22,6 +23,10 @@ export interface Item {
   readonly messageId?: string | undefined;
   readonly traceId?: string | undefined;
   readonly spanId?: string | undefined;
+  /** Of what was lost: the last sign of life of its runner, epoch ms, from its start to its end. Nothing is known of the time after it. */
+  readonly heardMs?: number | undefined;
+  /** Of a model call that has ended. */
+  readonly usage?: SkeletonUsage | undefined;
   /** How many items it stands for, if they are too small to be seen. */
   readonly count?: number;
 }
@@ -40,10 +45,12 @@ export interface Lane {
   readonly items: readonly Item[];
 }
 
-/** What a point of the tokens' lane says: the input of one turn. */
+/** What a stem of the tokens' lane says: the input of one model call; of a turn whose calls have not been read, the mean of its calls. */
 export interface TokenStem {
   readonly atMs: number;
   readonly input: number;
+  /** Of how many calls it is the mean. */
+  readonly calls: number;
   /** The part that the provider had cached; `null` if it is not known. */
   readonly cached: number | null;
   readonly messageId: string | undefined;

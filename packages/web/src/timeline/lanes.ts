@@ -132,7 +132,15 @@ export function workItem({ span, traceId, kind, name }: Work, turn: Turn | undef
     messageId: turn?.messageId,
     traceId,
     spanId: span.spanId,
+    heardMs: heardOf(span),
+    usage: span.usage,
   };
+}
+
+/** Returns when the runner of a sealed span was last heard, within the span; `undefined` if nobody knows. */
+function heardOf({ isSealed, lastSeenMs, startUs, endUs = startUs }: Work["span"]): number | undefined {
+  if (!isSealed || lastSeenMs === undefined) return undefined;
+  return Math.min(Math.max(lastSeenMs, startUs / 1000), Math.max(startUs, endUs) / 1000);
 }
 
 /** Returns the lane of a channel. @param work that of its turns */

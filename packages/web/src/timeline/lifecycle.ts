@@ -13,6 +13,14 @@ export interface Operation {
   readonly hasFailed: boolean | undefined;
 }
 
+/** The end of work whose runner was lost, epoch ms. */
+export interface Seal {
+  /** When the session ended it. */
+  readonly endMs: number;
+  /** When its runner was last heard. */
+  readonly heardMs: number;
+}
+
 type LifeState = "starting" | "restoring" | "running" | "hibernating" | "hibernated" | "ending" | "lost" | "unknown";
 
 export interface LifeStretch {
@@ -51,11 +59,11 @@ const WITHOUT: readonly Schemas["SessionView"]["status"][] = ["created", "termin
 /**
  * Returns the stretches, in order.
  * @param operations in any order
- * @param seals when the session ended work because its runner was lost, epoch ms, in order
+ * @param seals the ends of lost work, in order of `endMs`
  */
 export function lifecycleOf(
   operations: readonly Operation[],
-  seals: readonly number[],
+  seals: readonly Seal[],
   session: Pick<Schemas["SessionView"], "status" | "generation" | "createdAt">,
 ): LifeStretch[] {
   const sorted = operations.toSorted((a, b) => a.startMs - b.startMs);
@@ -88,10 +96,11 @@ export function lifecycleOf(
       add({ state, startMs: endMs, endMs: untilMs, generation });
       return;
     }
-    // It ran, and then another one was started: it was lost in between, when the session ended its work.
-    const seal = seals.find((each) => each > endMs && each <= next.startMs);
-    if (seal !== undefined) add({ state: "running", startMs: endMs, endMs: seal, generation });
-    add({ state: seal === undefined ? "unknown" : "lost", startMs: seal ?? endMs, endMs: untilMs, generation });
+    // It ran, and then another one was started: it was lost in between, after its last sign of life.
+    const seal = seals.find((each) => each.endMs > endMs && each.endMs <= next.startMs);
+    const heardMs = seal === undefined ? endMs : Math.min(Math.max(seal.heardMs, endMs), seal.endMs);
+    if (seal !== undefined) add({ state: "running", startMs: endMs, endMs: heardMs, generation });
+    add({ state: seal === undefined ? "unknown" : "lost", startMs: heardMs, endMs: untilMs, generation });
   });
   return stretches.filter(({ startMs, endMs }) => endMs === undefined || endMs > startMs);
 }

@@ -177,7 +177,7 @@ describe("a session", () => {
 
   test("says why a message waited, and what tokens and money came to at the end of each turn", () => {
     expect(lane("queue")?.items[0]).toMatchObject({ startMs: T0 + 300, endMs: T0 + 1000, name: "waited, starting" });
-    expect(model.stems).toEqual([{ atMs: T0 + 60_000, input: 100, cached: 40, messageId: "msg_1" }]);
+    expect(model.stems).toEqual([{ atMs: T0 + 60_000, input: 100, cached: 40, calls: 1, messageId: "msg_1" }]);
     expect(model.costs.map(({ usd }) => usd)).toEqual([0, 0.5, 0.75]);
   });
 
@@ -208,6 +208,47 @@ describe("a session", () => {
       `idle ${formatDuration((8 * 60 + 59) * 60_000)}`,
     );
   });
+});
+
+test("work whose runner was lost is known up to its last sign of life", () => {
+  const lost = (lastSeenMs: number | undefined) => {
+    const call = span(2, "execute_tool bash", T0 + 2000, T0 + 90_000, {
+      parentSpanId: idOf(1),
+      isSealed: true,
+      lastSeenMs,
+    });
+    const spans = [span(1, "valet.turn", T0 + 1000, T0 + 90_000, { isSealed: true, lastSeenMs }), call];
+    const model = modelOf(known([traceOf(spans)], [record("msg_1", T0, T0 + 90_000)]), session, undefined, []);
+    const lane = model.lanes.find(({ id }) => id === "channel main");
+    const view = viewOf([{ startMs: T0, endMs: T0 + 100_000, isFolded: false }], undefined, 1016);
+    const bar = lane && barsOf(lane, view, T0 + 100_000).find(({ item }) => item.name === "bash");
+    return bar && [bar.item.state, bar.heardX === undefined ? undefined : Math.round(bar.heardX)];
+  };
+  expect(lost(T0 + 40_000)).toEqual(["lost", 400]);
+  // Clocks differ: no sign of life is before the start or after the end.
+  expect(lost(T0 - 5000)).toEqual(["lost", 20]);
+  expect(lost(T0 + 36e5)).toEqual(["lost", 900]);
+  expect(lost(undefined)).toEqual(["lost", undefined]);
+});
+
+test("a long wait within which other turns lie folds, and says how many", () => {
+  const hour = 36e5;
+  const wait = span(2, "valet.question.wait", T0 + 2000, T0 + 10 * hour, { parentSpanId: idOf(1) });
+  const spans = [span(1, "valet.turn", T0 + 1000, T0 + 10 * hour), wait];
+  const records = [
+    record("msg_1", T0, T0 + 10 * hour),
+    ...[1, 2].map((n) =>
+      record(`msg_side_${n}`, T0 + hour, T0 + 9 * hour, {
+        channel: `side ${n}`,
+        trace_id: "b".repeat(32),
+        message_trace_id: null,
+      }),
+    ),
+  ];
+  const model = modelOf(known([traceOf(spans)], records), session, undefined, []);
+  const nowMs = T0 + 10 * hour;
+  const [fold] = stretchesOf(model, nowMs).filter(({ isFolded }) => isFolded);
+  expect(fold && gapText(model, fold, nowMs)).toMatch(/^waits for a person .* · 3 turns folded$/);
 });
 
 describe("the lifecycle", () => {
@@ -264,7 +305,10 @@ describe("the lifecycle", () => {
       "starting",
       "running",
     ]);
-    const sealed = traceOf([span(9, "valet.turn", T0 + 6000, T0 + 80_000, { isSealed: true })]);
+    const lastSeenMs = T0 + 60_000;
+    const sealed = traceOf([span(9, "valet.turn", T0 + 6000, T0 + 80_000, { isSealed: true, lastSeenMs })]);
+    const { lifecycle } = modelOf(known([...starts, sealed]), { ...session, generation: 2 }, undefined, []);
+    expect(lifecycle.find(({ state }) => state === "lost")).toMatchObject({ startMs: lastSeenMs, endMs: T0 + 90_000 });
     expect(states([...starts, sealed], { generation: 2 }).map(([state]) => state)).toEqual([
       "starting",
       "running",

@@ -6,9 +6,9 @@ import { foldIdle, type Stretch } from "./axis.ts";
 import { type Interval, overlapMs, subtract, union } from "./intervals.ts";
 import type { CostStep, Item, Lane, TokenStem } from "./items.ts";
 import { channelLane, lifecycleLane, type Placeable, pack, queueLane, turnItem, workItem } from "./lanes.ts";
-import { isOperation, type LifeStretch, lifecycleOf, type Operation } from "./lifecycle.ts";
+import { isOperation, type LifeStretch, lifecycleOf, type Operation, type Seal } from "./lifecycle.ts";
 import { matchTurns, type Turn, turnsByTrace, turnsOf } from "./turns.ts";
-import { costSteps, tokenStems } from "./usage.ts";
+import { type Call, costSteps, tokenStems } from "./usage.ts";
 import { traceWork, type Work } from "./work.ts";
 
 /** What is known of a trace: its summary from the list, its spans once they were read. */
@@ -62,7 +62,7 @@ interface Now {
 
 export function modelOf(known: Known, session: Session, now: Now | undefined, children: readonly KnownChild[]): Model {
   const turns = turnsOf(known.records, now?.running ?? [], known.traceOf);
-  const { byChannel, unplaced, over } = placed(known, turns);
+  const { byChannel, unplaced, over, calls } = placed(known, turns);
   const lifecycle = lifecycleOf(operationsOf(known.traces), sealsOf(known.traces), session);
   const channels = new Map<string, Turn[]>();
   for (const turn of turns) {
@@ -83,8 +83,8 @@ export function modelOf(known: Known, session: Session, now: Now | undefined, ch
   return {
     lanes,
     turns,
-    stems: tokenStems(turns),
-    costs: costSteps(turns, startMs),
+    stems: tokenStems(turns, calls),
+    costs: costSteps(turns, calls, startMs),
     lifecycle,
     work: closedTime(items),
     openSinceMs: firstOpen(items),
@@ -142,7 +142,11 @@ export function gapText(model: Model, gap: Interval, nowMs: number): string {
         : overlapMs([gap], of(["unknown"])) >= half
           ? "not known"
           : "idle";
-  return `${word} ${formatDuration(gap.endMs - gap.startMs)}`;
+  const turns = model.turns.filter(
+    ({ startMs, endMs }) => startMs < gap.endMs && (endMs ?? Math.max(nowMs, startMs)) > gap.startMs,
+  ).length;
+  const folded = turns > 1 ? ` · ${turns} turns folded` : "";
+  return `${word} ${formatDuration(gap.endMs - gap.startMs)}${folded}`;
 }
 
 /** A sandbox that rests is not work. */
@@ -160,17 +164,27 @@ function placed(known: Known, turns: readonly Turn[]) {
   const unplaced: Placeable[] = [];
   /** The ids of items over which waits are drawn. */
   const over = new Set<string>();
+  const calls = new Map<string, Call[]>();
   for (const { work: all } of traces) {
     for (const work of all) {
       const turn = work.turn === undefined ? aroundIt(work, byTrace) : turnOf.get(work.turn.spanId);
       const each = { item: workItem(work, turn), over: work.over };
       if (work.over !== undefined) over.add(`${work.traceId} ${work.over}`);
+      if (turn !== undefined) noteCall(calls, turn, work);
       const own = turn === undefined ? unplaced : byChannel.get(turn.channel);
       if (own !== undefined) own.push(each);
       else if (turn !== undefined) byChannel.set(turn.channel, [each]);
     }
   }
-  return { byChannel, unplaced, over };
+  return { byChannel, unplaced, over, calls };
+}
+
+function noteCall(calls: Map<string, Call[]>, turn: Turn, { span: { usage, startUs, endUs } }: Work): void {
+  if (usage === undefined || endUs === undefined) return;
+  const call = { atMs: Math.max(startUs, endUs) / 1000, usage };
+  const own = calls.get(turn.id);
+  if (own === undefined) calls.set(turn.id, [call]);
+  else own.push(call);
 }
 
 /** Returns the turn of an orphan: the one of its trace during which it began; `undefined` if there is not exactly one. */
@@ -233,7 +247,9 @@ function operationsOf(traces: readonly KnownTrace[]): Operation[] {
   });
 }
 
-function sealsOf(traces: readonly KnownTrace[]): number[] {
+function sealsOf(traces: readonly KnownTrace[]): Seal[] {
   const sealed = traces.flatMap(({ spans }) => spans.filter(({ isSealed }) => isSealed));
-  return sealed.map(({ startUs, endUs = startUs }) => endUs / 1000).sort((a, b) => a - b);
+  return sealed
+    .map(({ startUs, endUs = startUs, lastSeenMs = endUs / 1000 }) => ({ endMs: endUs / 1000, heardMs: lastSeenMs }))
+    .sort((a, b) => a.endMs - b.endMs);
 }

@@ -58,6 +58,8 @@ export function Panel(props: PanelProps) {
       <dl className="tl-facts">
         <Fact name="began">{formatExactTime(new Date(item.startMs))}</Fact>
         <Fact name="ended">{endMs === undefined ? "not yet" : formatExactTime(new Date(endMs))}</Fact>
+        {item.heardMs !== undefined && <Fact name="last heard from">{formatExactTime(new Date(item.heardMs))}</Fact>}
+        {item.usage !== undefined && <CallFacts usage={item.usage} />}
         {turn !== undefined && <TurnFacts turn={turn} />}
       </dl>
     </section>
@@ -87,6 +89,19 @@ function TraceLink({ lane, item, sessionId }: PanelProps) {
     <Link {...to} className={buttonClass()}>
       Open in trace <Kbd keys="T" />
     </Link>
+  );
+}
+
+function CallFacts({ usage: { input, cached, costUsd } }: { readonly usage: NonNullable<Item["usage"]> }) {
+  return (
+    <>
+      <Fact name="tokens of this call">
+        <Tokens count={input ?? null} /> in · <Tokens count={cached ?? null} /> cached
+      </Fact>
+      <Fact name="cost of this call">
+        <Money usd={costUsd ?? null} />
+      </Fact>
+    </>
   );
 }
 

@@ -4,7 +4,7 @@ import { formatMoney, formatTokens } from "../format/figures.ts";
 import { drawCosts, drawStems, type Surface, surfaceOf } from "./draw.ts";
 import type { Model } from "./model.ts";
 import { usePalette } from "./palette.ts";
-import { stepsUntilNow } from "./usage.ts";
+import { stemsText, stepsUntilNow } from "./usage.ts";
 import type { View } from "./view.ts";
 
 interface UsageRowProps {
@@ -17,12 +17,12 @@ export function TokensRow({ model: { stems }, view }: Omit<UsageRowProps, "nowMs
   if (stems.length === 0) return null;
   const largest = stems.reduce((most, stem) => (stem.input > most.input ? stem : most));
   if (largest.input === 0) return null;
-  const label = `Input tokens of ${stems.length === 1 ? "one turn" : `${stems.length} turns`}; the largest is ${formatTokens(largest.input)}`;
+  const label = `Input tokens of each model call: ${stemsText(stems)}; the largest is ${formatTokens(largest.input)}`;
   const x = view.axis.xOf(largest.atMs) - view.left;
   return (
     <PlotRow
       title="Tokens"
-      note={["in, per turn", "hollow: cached"]}
+      note={["in, per call", "hollow: cached"]}
       label={label}
       height={72}
       view={view}
