@@ -9,6 +9,8 @@ import { modelCallPermits } from "./model-call-permits.ts";
 import { OpenAnswers } from "./open-answers.ts";
 
 const CONTEXT = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, tracestate: "a=b" };
+/** The plugin adds the `tracestate` once it knows the request's host. */
+const HEADERS = { traceparent: CONTEXT.traceparent };
 
 interface Choices {
   /** The runner's answer, or a function that returns it; `undefined` makes it hang. */
@@ -48,8 +50,8 @@ async function setUp({ reply, refusals = () => undefined }: Choices = { reply: C
 test("a request carries the context of the answer that it produces, on each retry and for each step", async () => {
   const { requests, answers, headersFor } = await setUp();
   await answers("msg_2", "msg_1");
-  expect(await headersFor("msg_1")).toEqual(CONTEXT);
-  expect(await headersFor("msg_1")).toEqual(CONTEXT);
+  expect(await headersFor("msg_1")).toEqual(HEADERS);
+  expect(await headersFor("msg_1")).toEqual(HEADERS);
   await answers("msg_3", "msg_1");
   await answers("msg_9", "", { role: "user" });
   await headersFor("msg_1");
@@ -68,14 +70,14 @@ test("a request for an answer whose event is late waits for it, and does not tak
   const { requests, answers, headersFor } = await setUp();
   const first = headersFor("msg_1");
   await answers("msg_2", "msg_1");
-  expect(await first).toEqual(CONTEXT);
+  expect(await first).toEqual(HEADERS);
   await answers("msg_2", "msg_1", { time: { completed: 1 } });
   const second = headersFor("msg_1");
   // Of an earlier answer, and of another session.
   await answers("msg_0", "msg_1", { time: { completed: 1 } });
   await answers("msg_5", "msg_1", { sessionID: "ses_2" });
   await answers("msg_3", "msg_1");
-  expect(await second).toEqual(CONTEXT);
+  expect(await second).toEqual(HEADERS);
   expect(requests.map(({ messageId }) => messageId)).toEqual(["msg_2", "msg_3"]);
 });
 
@@ -84,9 +86,9 @@ test("the permit is requested when OpenCode announces the answer, once, and a re
   await answers("msg_2", "msg_1");
   await vi.waitFor(() => expect(requests).toHaveLength(1));
   await answers("msg_2", "msg_1");
-  expect(await headersFor("msg_1")).toEqual(CONTEXT);
+  expect(await headersFor("msg_1")).toEqual(HEADERS);
   expect(requests).toHaveLength(1);
-  expect(await headersFor("msg_1")).toEqual(CONTEXT);
+  expect(await headersFor("msg_1")).toEqual(HEADERS);
   expect(requests.map(({ messageId }) => messageId)).toEqual(["msg_2", "msg_2"]);
 });
 

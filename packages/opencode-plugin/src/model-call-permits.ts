@@ -93,7 +93,7 @@ export function modelCallPermits(
       const announced = answers.updated(event.properties);
       if (announced !== undefined) requestEarly(announced);
     },
-    /** Adds the context to the headers. */
+    /** Adds the `traceparent` to the headers. Whether the `tracestate` may follow depends on the request's host. */
     headers: async (
       { sessionID, message }: HeadersInput,
       output: { headers: Record<string, string> },
@@ -102,8 +102,7 @@ export function modelCallPermits(
       // A wrong context is worse than none.
       if (answer === undefined) return UNKNOWN;
       const permit = (await takeEarly(answer.id)) ?? (await request({ ...answer, sessionID }));
-      const { isRefused: _, ...context } = permit;
-      Object.assign(output.headers, context);
+      if (permit.traceparent !== undefined) output.headers.traceparent = permit.traceparent;
       return permit;
     },
   };

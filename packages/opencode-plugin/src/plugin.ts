@@ -36,7 +36,7 @@ export function makePlugin(silenceMs?: number) {
       // Neither a request to a provider nor part of a turn.
       if (warmUps.isWarmUp(input)) return warmUps.mark(input, output);
       const permit = await permits?.headers(input, output);
-      onModelCall?.(input, output, permit?.isRefused);
+      onModelCall?.(input, output, permit);
     },
     ...(access !== undefined && { tool: childSessionTools(access) }),
     "shell.env": async (input: ShellInput, output: { env: Record<string, string | undefined> }) => {

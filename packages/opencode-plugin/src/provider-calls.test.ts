@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
+import { type ModelCallPermit, ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test } from "vitest";
 import { observeProviderCalls } from "./provider-calls.ts";
 
@@ -12,6 +12,7 @@ async function setUp(silenceMs = SILENCE_MS) {
   const reported: ProviderCall[] = [];
   const bytes: ProviderBytes[] = [];
   const seen: (string | undefined)[] = [];
+  const states: unknown[] = [];
   const closed: (string | undefined)[] = [];
   const server = createServer(async (request, response) => {
     if (request.method === "POST" && request.url === "/runner") {
@@ -22,6 +23,7 @@ async function setUp(silenceMs = SILENCE_MS) {
       return;
     }
     seen.push(request.headers["x-valet-call"] as string | undefined);
+    states.push(request.headers.tracestate);
     const events = { "content-type": "text/event-stream" };
     if (request.url === "/refused") response.writeHead(429).end("no");
     else if (request.url === "/error") response.writeHead(200, events).end(`: hello\n\n${QUOTA}`);
@@ -55,14 +57,15 @@ async function setUp(silenceMs = SILENCE_MS) {
     server.closeAllConnections();
     server.close();
   });
-  const call = async (path: string, isRefused?: boolean, other: object = {}) => {
+  const call = async (path: string, permit: ModelCallPermit = {}, other: object = {}) => {
     const output = { headers: {} as Record<string, string> };
     const cost = { input: 1, output: 2, cache: { read: 0, write: 0 }, ...other };
-    onHeaders({ sessionID: "ses_1", model: { cost } }, output, isRefused);
+    if (permit.traceparent !== undefined) output.headers.traceparent = permit.traceparent;
+    onHeaders({ sessionID: "ses_1", model: { cost } }, output, permit);
     const response = await fetch(`${url}${path}`, { headers: output.headers });
     return { status: response.status, text: await response.text() };
   };
-  return { reported, bytes, seen, closed, call, url };
+  return { reported, bytes, seen, states, closed, call, url };
 }
 
 const SILENCE_MS = 300;
@@ -121,7 +124,7 @@ test.each([
   ["are impossible", { input: -1 }],
 ])("prices that %s are not reported, and the call is", async (_what, other) => {
   const { reported, call } = await setUp();
-  await call("/answers", false, other);
+  await call("/answers", {}, other);
   await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
   expect(reported.map(({ prices, status }) => ({ prices, status }))).toEqual([{ status: 200 }, { status: 200 }]);
 });
@@ -134,8 +137,8 @@ test("a refusal is reported with its status", async () => {
 
 test("a call that the runner refuses does not reach the provider, and counts as aborted", async () => {
   const { reported, seen, call } = await setUp();
-  await expect(call("/answers", true)).rejects.toMatchObject({ name: "AbortError" });
-  expect((await call("/answers", false)).status).toBe(200);
+  await expect(call("/answers", { isRefused: true })).rejects.toMatchObject({ name: "AbortError" });
+  expect((await call("/answers")).status).toBe(200);
   expect(seen).toHaveLength(1);
   await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
 });
@@ -144,4 +147,14 @@ test("other requests are not observed", async () => {
   const { reported, url } = await setUp();
   await (await fetch(`${url}/answers`)).text();
   expect(reported).toEqual([]);
+});
+
+test("the tracestate goes to listed hosts only, and never without its traceparent", async () => {
+  const { states, call } = await setUp();
+  const context = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, tracestate: "vendor=1" };
+  await call("/answers", { ...context, tracestateHosts: ["127.0.0.1"] });
+  await call("/answers", { ...context, tracestateHosts: ["127.0.0.1:1", "gateway.example.com"] });
+  await call("/answers", context);
+  await call("/answers", { tracestate: "vendor=1", tracestateHosts: ["127.0.0.1"] });
+  expect(states).toEqual(["vendor=1", undefined, undefined, undefined]);
 });

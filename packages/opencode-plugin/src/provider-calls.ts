@@ -11,7 +11,8 @@
 
 import { randomUUID } from "node:crypto";
 import { LIMITS } from "@valet/shared/limits";
-import type { ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { ModelCallPermit, ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
+import { isListed } from "@valet/shared/protocol/provider-context";
 import { head } from "@valet/shared/text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { ByteReports } from "./byte-reports.ts";
@@ -45,7 +46,13 @@ interface HeadersInput {
 interface Made {
   readonly sessionId: string;
   readonly prices: Prices | undefined;
-  readonly isRefused: boolean;
+  readonly permit: ModelCallPermit;
+}
+
+/** Adds the `tracestate` to a request to a host that may have it. It means nothing without its `traceparent`. */
+function addState(headers: Headers, url: string, { tracestate, tracestateHosts = [] }: ModelCallPermit = {}): void {
+  if (tracestate === undefined || !headers.has("traceparent") || !isListed(url, tracestateHosts)) return;
+  headers.set("tracestate", tracestate);
 }
 
 /** OpenCode does not retry what was aborted. */
@@ -74,7 +81,8 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     headers.delete(HEADER);
     const made = calls.get(callId);
     calls.delete(callId);
-    if (made?.isRefused) throw refusal();
+    if (made?.permit.isRefused) throw refusal();
+    addState(headers, input instanceof Request ? input.url : String(input), made?.permit);
     const response = original(input, { ...init, headers });
     if (made === undefined) return response;
     const { sessionId, prices } = made;
@@ -91,10 +99,10 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
   return (
     { sessionID, model }: HeadersInput,
     output: { headers: Record<string, string> },
-    isRefused: boolean = false,
+    permit: ModelCallPermit = {},
   ): void => {
     const callId = randomUUID();
-    calls.set(callId, { sessionId: sessionID, prices: model?.cost, isRefused });
+    calls.set(callId, { sessionId: sessionID, prices: model?.cost, permit });
     for (const oldest of calls.keys()) if (calls.size > MAX_CALLS) calls.delete(oldest);
     output.headers[HEADER] = callId;
   };

@@ -29,7 +29,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     onProviderCall: (call) => opencode.forwardProviderCall(call),
     onProviderBytes: (bytes) => opencode.forwardProviderBytes(bytes),
     shellOf: (shell) => shellAnswer(jobs, shell),
-    permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call))),
+    permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call)), config.providerContext),
   });
   const opencode = new OpenCode({
     workspace,
@@ -48,6 +48,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
   const jobs = new JobRunner({
     tracer,
     captureContent,
+    contentMaxBytes: rest.contentMaxBytes,
     stuckTurnMs,
     turnBounds,
     defaultModel: modelAccess.model,

@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Heard } from "@valet/shared/heard";
 import { LIMITS, startShares } from "@valet/shared/limits";
+import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-protocol";
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
@@ -66,6 +67,8 @@ export interface AgentStart {
   readonly onWork: WorkObserver;
   /** The folder of the hooks that add trailers to commits; absent if they get none. */
   readonly commitHooks: string | undefined;
+  /** How long one attribute with content may be, in bytes of UTF-8. */
+  readonly contentMaxBytes: number;
 }
 
 export interface RunnerOptions {
@@ -366,6 +369,11 @@ export class Runner {
       heard: (spanId, atMs, what) => outbox.heard(spanId, atMs, what),
       onWork: this.#changes,
       commitHooks: settings.commitTrailers === true ? this.#makeCommitHooks() : undefined,
+      // The limit on all texts would cut the JSON anywhere. It counts UTF-16 code units, of which a text has no more than bytes.
+      contentMaxBytes: Math.min(
+        config.contentMaxBytes ?? CONTENT_MAX_BYTES,
+        settings.spanLimits?.attributeValueLength ?? Number.POSITIVE_INFINITY,
+      ),
     });
     this.#agent = agent;
     const started = errorOf(healthy);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { boundedJson, cutEnd, cutStart, head, tail } from "./text.ts";
+import { boundedJson, cutEnd, cutStart, head, tail, utf8Length } from "./text.ts";
 
 /** Characters of one and of two UTF-16 code units. */
 const text = fc.string({ unit: fc.constantFrom("a", "é", "…", '"', "\\", "\n", "😀", "𝒳") });
@@ -47,19 +47,25 @@ describe("a shortened text", () => {
 });
 
 describe("bounded JSON", () => {
-  test("is JSON within the limit for any value, and whole if it fits", () => {
+  test("is JSON within the limit of bytes for any value, and whole if it fits", () => {
     const value = fc.oneof(fc.jsonValue(), fc.array(text), fc.dictionary(text, text));
     fc.assert(
       fc.property(value, fc.integer({ min: 5, max: 400 }), (value, limit) => {
         const json = boundedJson(value, limit);
-        expect(json.length).toBeLessThanOrEqual(limit);
+        expect(utf8Length(json)).toBeLessThanOrEqual(limit);
         expect(json.isWellFormed()).toBe(true);
         const read: unknown = JSON.parse(json);
         const whole = JSON.stringify(value);
-        if (whole.length <= limit) expect(read).toEqual(JSON.parse(whole));
+        if (utf8Length(whole) <= limit) expect(read).toEqual(JSON.parse(whole));
         else if (typeof value === "object") expect(Array.isArray(read)).toBe(Array.isArray(value));
       }),
     );
+  });
+
+  test("counts bytes, not characters", () => {
+    expect(boundedJson(["€€"], 10)).toBe('["€€"]');
+    expect(boundedJson(["€€"], 9)).toBe("[]");
+    expect(utf8Length(boundedJson([{ content: "語".repeat(4000) }], 1000))).toBeLessThanOrEqual(1000);
   });
 
   test("shortens strings before it removes entries", () => {

@@ -28,27 +28,40 @@ export function cutStart(text: string, max: number): string {
   return text.length <= max ? text : CUT + tail(text, max - CUT.length);
 }
 
+/** Returns the length of a text in UTF-8, in bytes. */
+export function utf8Length(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
+
+/** Whether a text has at most `max` bytes in UTF-8. Most texts need not be encoded to tell. */
+function fits(text: string, max: number): boolean {
+  return text.length * MAX_UNIT_BYTES <= max || (text.length <= max && utf8Length(text) <= max);
+}
+
+/** A UTF-16 code unit takes at most three bytes in UTF-8. */
+const MAX_UNIT_BYTES = 3;
+
 /**
- * Returns a value as JSON in at most `max` units; `max` must be at least 5. If the JSON is longer, its strings are cut. If that is
+ * Returns a value as JSON in at most `max` bytes of UTF-8; `max` must be at least 5. If the JSON is longer, its strings are cut. If that is
  * not enough, entries are removed: from the middle of arrays, so that the first and the last message of a conversation stay, and
  * from the end of objects. An array or an object stays one, though it may become empty.
  */
 export function boundedJson(value: unknown, max: number): string {
   const whole = JSON.stringify(value) ?? "null";
-  if (whole.length <= max) return whole;
+  if (fits(whole, max)) return whole;
   for (let limit = max >> 1; limit >= SHORTEST; limit >>= 2) {
     const shorter = JSON.stringify(value, (_key, inner: unknown) => cutString(inner, limit));
-    if (shorter.length <= max) return shorter;
+    if (fits(shorter, max)) return shorter;
   }
   for (let entries = max >> 3; entries >= FEWEST; entries >>= 1) {
     const shorter = JSON.stringify(value, (_key, inner: unknown) =>
       cutString(Array.isArray(inner) ? withoutMiddle(inner, entries) : firstOf(inner, entries), SHORTEST),
     );
-    if (shorter.length <= max) return shorter;
+    if (fits(shorter, max)) return shorter;
   }
   if (Array.isArray(value)) return "[]";
   if (typeof value === "object") return "{}";
-  // Two quotation marks, and at most six units for each escape.
+  // Two quotation marks, and at most six bytes for each unit, which is that of an escape.
   return JSON.stringify(cutEnd(String(value), Math.max(CUT.length, Math.floor((max - 2) / 6))));
 }
 

@@ -4,6 +4,7 @@
  * variables have a table of their own, beside the tracer.
  */
 import { LIMITS } from "./limits.ts";
+import { CONTENT_MAX_BYTES } from "./protocol/captured-content.ts";
 import { DEFAULT_TURN_BOUNDS } from "./protocol/turn.ts";
 
 /** What the table says of one variable. */
@@ -65,6 +66,19 @@ export const WORKER_VARIABLES = {
   VALET_TRACE_URL_TEMPLATE: {
     meaning:
       "URL of a trace at the backend, with `{traceId}` for its id: `https://jaeger.example/trace/{traceId}`. The session explorer links each trace to it; a value that is not an http or https URL with `{traceId}` is ignored",
+  },
+  VALET_PROVIDER_TRACEPARENT: {
+    default: "true",
+    meaning: "`false`: model calls carry no `traceparent` to their provider or gateway",
+  },
+  VALET_PROVIDER_TRACESTATE_HOSTS: {
+    meaning:
+      "hosts of providers and gateways, `host` or `host:port`, separated by commas, to which model calls also carry the `tracestate`, which holds what others have written; without it, to none",
+  },
+  VALET_CONTENT_MAX_BYTES: {
+    default: CONTENT_MAX_BYTES,
+    meaning:
+      "how long each attribute with content may be where content is captured (`OTEL_CAPTURE_CONTENT`), in bytes of UTF-8, 256 to 65536; a longer one is cut within its texts, so that it stays JSON. Set it no higher than what the backend keeps of an attribute",
   },
   VALET_COMMIT_TRAILERS: {
     default: "true",

@@ -56,7 +56,29 @@ test("the bounds of a turn have defaults, and variables", () => {
   });
 });
 
+test("what calls carry to providers, and how long content may be, have defaults, and variables", () => {
+  expect(parseConfig(needed)).toMatchObject({
+    providerContext: { traceparent: true, tracestateHosts: [] },
+    contentMaxBytes: 16_384,
+  });
+  const variables = {
+    VALET_PROVIDER_TRACEPARENT: "false",
+    VALET_PROVIDER_TRACESTATE_HOSTS: "Gateway.example.com, 127.0.0.1:4000,",
+    VALET_CONTENT_MAX_BYTES: "2048",
+  };
+  expect(parseConfig({ ...needed, ...variables })).toMatchObject({
+    providerContext: { traceparent: false, tracestateHosts: ["gateway.example.com", "127.0.0.1:4000"] },
+    contentMaxBytes: 2048,
+  });
+});
+
 test.each([
+  ["VALET_PROVIDER_TRACEPARENT", "canary", "Invalid option"],
+  ["VALET_PROVIDER_TRACESTATE_HOSTS", "https://canary.example", "must be hosts"],
+  ["VALET_CONTENT_MAX_BYTES", "255", "Too small"],
+  ["VALET_CONTENT_MAX_BYTES", "65537", "Too big"],
+  ["VALET_CONTENT_MAX_BYTES", "2048.5", "expected int"],
+  ["VALET_CONTENT_MAX_BYTES", "canary", "expected number"],
   ["VALET_MAX_MODEL_CALLS", "0", "expected number"],
   ["PUBLIC_URL", undefined, "is not set"],
   ["SANDBOX_BROKER_URL", "ftp://canary", "Invalid URL"],

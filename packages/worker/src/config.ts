@@ -1,6 +1,8 @@
 /** Parses the Worker's variables into a typed configuration. */
 import { innerLimit } from "@valet/shared/limits";
+import { ContentMaxBytes } from "@valet/shared/protocol/captured-content";
 import { ModelAccess, type ModelPrices, PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
+import { ProviderContext } from "@valet/shared/protocol/provider-context";
 import { TurnBounds } from "@valet/shared/protocol/turn";
 import { type EnvironmentRecord, limitVariables } from "@valet/shared/tracing";
 import { type Variable, WORKER_VARIABLES, type WorkerVariable } from "@valet/shared/variables";
@@ -52,6 +54,10 @@ export interface Config {
   /** How long after its end a terminated session is deleted, in ms. */
   readonly retentionMs: number;
   readonly turnBounds: TurnBounds;
+  /** What model calls carry to providers. */
+  readonly providerContext: ProviderContext;
+  /** How long one attribute with content may be. */
+  readonly contentMaxBytes: number;
 }
 
 /** The maximum number of sandboxes; `Infinity` without a limit. */
@@ -89,15 +95,15 @@ const DAY_MS = 24 * 60 * 60_000;
 const days = z.coerce.number().positive().max(36_500);
 const count = z.coerce.number().int().positive().max(1_000_000);
 /** A comma-separated list. */
-const names = z
-  .string()
-  .transform((text) =>
-    text
-      .split(",")
-      .map((name) => name.trim())
-      .filter((name) => name !== ""),
-  )
-  .pipe(TurnBounds.shape.pollingTools);
+const list = z.string().transform((text) =>
+  text
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== ""),
+);
+const names = list.pipe(TurnBounds.shape.pollingTools);
+const hosts = list.pipe(ProviderContext.shape.tracestateHosts);
+const yesOrNo = z.enum(["true", "false"]).transform((text) => text === "true");
 
 /** `input/output[/cache read[/cache write]]`. */
 const modelPrices = z
@@ -159,6 +165,11 @@ export function parseConfig(env: Variables): Config {
       maxTurnMs: read("VALET_MAX_TURN_MS", millis),
       pollingTools: read("VALET_POLLING_TOOLS", names),
     },
+    providerContext: {
+      traceparent: read("VALET_PROVIDER_TRACEPARENT", yesOrNo),
+      tracestateHosts: read("VALET_PROVIDER_TRACESTATE_HOSTS", hosts.optional()) ?? [],
+    },
+    contentMaxBytes: read("VALET_CONTENT_MAX_BYTES", z.coerce.number().pipe(ContentMaxBytes)),
   };
 }
 

@@ -3,21 +3,19 @@
 import type { Heard } from "@valet/shared/heard";
 import { endWith } from "@valet/shared/outcome";
 import type { LinkType, ValetSpans } from "@valet/shared/spans";
-import { boundedJson } from "@valet/shared/text";
 import { type Span, type SpanContext, SpanKind, type Tracer } from "@valet/shared/tracing";
+import { contentAttributes } from "./content-attributes.ts";
 import type { BeginFact, EndFact, Fact } from "./facts.ts";
 
 export interface SpanEmitterOptions {
   readonly tracer: Tracer<ValetSpans>;
   /** The parent of the facts' topmost spans: `valet.turn` or a workflow step. */
   readonly parent: { readonly context: SpanContext };
-  readonly captureContent: boolean;
+  /** How long one attribute with content may be, in bytes of UTF-8. Spans have no content if it is absent. */
+  readonly contentMaxBytes: number | undefined;
   /** Called on progress of what the span waits for. @param atMs epoch ms */
   onHeard(spanId: string, atMs: number, what: Heard): void;
 }
-
-/** The maximum length of a content attribute, in UTF-16 code units. */
-const MAX_CONTENT = 16_384;
 
 const FOLLOWS: LinkType = "follows";
 
@@ -60,21 +58,7 @@ export class SpanEmitter {
     if (span === undefined) return;
     this.#open.delete(spanId);
     span.setAttributes(attributes);
-    if (this.#options.captureContent) span.setAttributes(contentAttributes(content));
+    span.setAttributes(contentAttributes(content, this.#options.contentMaxBytes));
     endWith(span, outcome, errorType, endMs);
   }
-}
-
-function contentAttributes(content: EndFact["content"]) {
-  const output = content["gen_ai.output.messages"];
-  const input = content["gen_ai.tool.call.arguments"];
-  const result = content["gen_ai.tool.call.result"];
-  return {
-    "gen_ai.tool.call.arguments": input === undefined ? undefined : boundedJson(input, MAX_CONTENT),
-    "gen_ai.tool.call.result": result === undefined ? undefined : boundedJson({ output: result }, MAX_CONTENT),
-    "gen_ai.output.messages":
-      output === undefined || output.length === 0
-        ? undefined
-        : boundedJson([{ role: "assistant", parts: output }], MAX_CONTENT),
-  };
 }

@@ -3,6 +3,7 @@
 import type { StepDurations } from "@valet/shared/answers/verdict/durations";
 import type { Heard } from "@valet/shared/heard";
 import { endWith } from "@valet/shared/outcome";
+import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { TurnBounds, TurnSummary } from "@valet/shared/protocol/turn";
@@ -44,6 +45,8 @@ export interface AgentTaskOptions {
   readonly agent: Agent;
   readonly tracer: Tracer<ValetSpans>;
   readonly captureContent: boolean;
+  /** How long one attribute with content may be, in bytes of UTF-8; 16 KiB by default. */
+  readonly contentMaxBytes?: number | undefined;
   /** Tried last, after the models of message and session, as `provider/model`. */
   readonly defaultModel: string;
   readonly limits: PromptLimits;
@@ -253,12 +256,13 @@ export class AgentTask {
    * @param follows the context of the failed prompt with the previous model
    */
   #startPrompt(session: AgentSession, model: string, place: number, follows: SpanContext | undefined): AgentPrompt {
-    const { tracer, captureContent, limits, turnBounds, onHeard, onWorking } = this.#options;
+    const { tracer, limits, turnBounds, onHeard, onWorking } = this.#options;
+    const { captureContent, contentMaxBytes = CONTENT_MAX_BYTES } = this.#options;
     const { attemptId } = this.#task;
     const emitter = new SpanEmitter({
       tracer,
       parent: this.#frame.span,
-      captureContent,
+      contentMaxBytes: captureContent ? contentMaxBytes : undefined,
       onHeard: (spanId, atMs, what) => onHeard?.(spanId, atMs, what),
     });
     const prompt = session.prompt({

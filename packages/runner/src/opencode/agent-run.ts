@@ -205,6 +205,11 @@ export class AgentRun {
     return this.#steps.get(messageId)?.toolSpan(callId);
   }
 
+  /** Returns the number, in its step, of the model call that the next request for a message belongs to. */
+  nextCallPlace(messageId: string): number {
+    return this.#steps.get(messageId)?.nextCallPlace ?? 1;
+  }
+
   /** Records that the request of a message's model call is about to be sent. */
   recordRequest(messageId: string, atMs: number): void {
     this.#openStep(messageId)?.recordRequest(atMs);

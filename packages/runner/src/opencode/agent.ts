@@ -1,8 +1,11 @@
 /** Implements the port for OpenCode: sessions of its server, and prompts whose events become facts. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "@valet/shared/limits";
+import type { ModelCallPermit as PluginPermit } from "@valet/shared/protocol/child-sessions";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
+import { DEFAULT_PROVIDER_CONTEXT, type ProviderContext } from "@valet/shared/protocol/provider-context";
 import { contextHeaders, type SpanContext } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import type {
   Agent,
   AgentPrompt,
@@ -36,10 +39,17 @@ export function callRef<C extends { readonly opencodeSessionId: string }>({ open
   return { ...call, sessionId: opencodeSessionId };
 }
 
-/** Converts a permit into the answer that the plugin reads. */
-export function permitOf(permit: { readonly isRefused: boolean; readonly context: SpanContext | undefined }) {
-  if (permit.isRefused) return { isRefused: true } as const;
-  return permit.context === undefined ? {} : contextHeaders(permit.context);
+/** Converts a permit into the answer that the plugin reads. @param carried what model calls carry to providers */
+export function permitOf(
+  permit: { readonly isRefused: boolean; readonly context: SpanContext | undefined },
+  carried: ProviderContext = DEFAULT_PROVIDER_CONTEXT,
+): PluginPermit {
+  if (permit.isRefused) return { isRefused: true };
+  if (permit.context === undefined || !carried.traceparent) return {};
+  const { traceparent, tracestate } = contextHeaders(permit.context);
+  const { tracestateHosts } = carried;
+  const hasState = tracestate !== undefined && tracestateHosts.length > 0;
+  return { ...withoutUndefined({ traceparent }), ...(hasState && { tracestate, tracestateHosts }) };
 }
 
 /** The state that all prompts of a runner share. */
@@ -219,7 +229,8 @@ class OpenCodePrompt implements AgentPrompt {
     if (this.#reducer.refuses(call)) return { isRefused: true };
     if (this.#reducer.hasEnded || !this.#reducer.knows(sessionId)) return { isRefused: false };
     this.#run.recordRequest(call);
-    return { isRefused: false, spanId: chatSpanId(this.#request.attemptId, sessionId, messageId) };
+    const place = this.#reducer.nextCallPlace(call);
+    return { isRefused: false, spanId: chatSpanId(this.#request.attemptId, sessionId, messageId, place) };
   }
 
   /** Resolves once all events from before the announcement of a message have been applied, or after a timeout. */

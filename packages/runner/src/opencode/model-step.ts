@@ -96,6 +96,11 @@ export class ModelStep {
     return this.#answer === undefined ? finishProblem(this.#info.finish) : answerProblem(this.#answer);
   }
 
+  /** The number of the model call that the next request belongs to: a retry belongs to the call that has not ended. */
+  get nextCallPlace(): number {
+    return this.#call === undefined ? this.#calls + 1 : this.#calls;
+  }
+
   /** Updates the message. A complete message stays complete. */
   told(info: AssistantMessage): void {
     if (!this.isCompleted || info.time.completed !== undefined) this.#info = info;

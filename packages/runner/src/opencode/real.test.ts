@@ -8,6 +8,7 @@ import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { parseScenario } from "@valet/scripted-model";
 import type { ToolCall } from "@valet/shared/protocol/child-sessions";
+import { DEFAULT_PROVIDER_CONTEXT, type ProviderContext } from "@valet/shared/protocol/provider-context";
 import { attributesToObject, contextHeaders, millisBetween, type ReadableSpan } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
@@ -108,6 +109,7 @@ const scenario = parseScenario(
 );
 
 let runner: JobRunner;
+let carried = DEFAULT_PROVIDER_CONTEXT;
 /** The requests of tools, and the turns to which the runner assigned them. */
 const calls: { call: ToolCall; turn: ReturnType<JobRunner["findToolCall"]> }[] = [];
 
@@ -120,7 +122,7 @@ beforeAll(async () => {
         if (call.request.action === "end") return { ok: false, error: "There is no such session." };
         return { ok: true, sessions: [{ id: "ses_child", status: "running" }] };
       },
-      permitModelCall: async (call) => permitOf(await runner.permitModelCall(callRef(call))),
+      permitModelCall: async (call) => permitOf(await runner.permitModelCall(callRef(call)), carried),
       shellOf: (shell) => shellAnswer(runner, shell),
     },
     env: {
@@ -307,6 +309,45 @@ test("each request to the provider has the context of its call, also those of a 
   expect(sent.map(({ headers }) => headers.traceparent)).toEqual(
     chats.map(({ context }) => contextHeaders(context).traceparent),
   );
+}, 60_000);
+
+test("a deployment says whether calls carry a traceparent, and to which hosts a tracestate", async () => {
+  const traced = { traceparent: `00-${"e".repeat(32)}-${"d".repeat(16)}-03`, tracestate: "vendor=1" };
+  const sent = async (how: ProviderContext) => {
+    carried = how;
+    const before = real.model.requests().length;
+    // Two channels at once.
+    const says = ["Say one thing.", "Say another."].map((content) => runner.run(dispatchOf(content, traced)).done);
+    await Promise.all(says);
+    return real.model
+      .requests()
+      .slice(before)
+      .map(({ headers }) => headers);
+  };
+  try {
+    const { host } = new URL(real.model.url);
+    const listed = await sent({ traceparent: true, tracestateHosts: [host] });
+    const chats = spans.filter(({ name, context }) => name.startsWith("chat ") && context.traceId === "e".repeat(32));
+    expect(listed.map(({ traceparent }) => traceparent).sort()).toEqual(
+      chats.map(({ context }) => contextHeaders(context).traceparent).sort(),
+    );
+    expect(listed.map(({ tracestate, baggage }) => [tracestate, baggage])).toEqual([
+      ["vendor=1", undefined],
+      ["vendor=1", undefined],
+    ]);
+    const others = await sent({ traceparent: true, tracestateHosts: ["gateway.example.com"] });
+    expect(others.map(({ traceparent, tracestate }) => [typeof traceparent, tracestate])).toEqual([
+      ["string", undefined],
+      ["string", undefined],
+    ]);
+    const off = await sent({ traceparent: false, tracestateHosts: [host] });
+    expect(off.map(({ traceparent, tracestate }) => [traceparent, tracestate])).toEqual([
+      [undefined, undefined],
+      [undefined, undefined],
+    ]);
+  } finally {
+    carried = DEFAULT_PROVIDER_CONTEXT;
+  }
 }, 60_000);
 
 /** Returns the context of the only span of this name. */

@@ -194,6 +194,11 @@ export class TurnReducer {
     return true;
   }
 
+  /** Returns the number, in its step, of the model call that the next request belongs to. */
+  nextCallPlace({ sessionId, messageId }: ModelCallRef): number {
+    return this.#runs.get(sessionId)?.nextCallPlace(messageId) ?? 1;
+  }
+
   /** Records that a permitted model call is about to be sent to the provider. @param atMs epoch ms */
   recordRequest({ sessionId, messageId }: ModelCallRef, atMs: number): Fact[] {
     this.#runs.get(sessionId)?.recordRequest(messageId, atMs);

@@ -133,6 +133,8 @@ export type ModelCallRef = z.infer<typeof ModelCallRef>;
 export const ModelCallPermit = z.object({
   traceparent: z.string().max(256).optional(),
   tracestate: z.string().max(4096).optional(),
+  /** The hosts to which the call may carry the `tracestate`. */
+  tracestateHosts: z.array(z.string().max(300)).max(100).optional(),
   /** The runner has decided to end the work that the call is for. */
   isRefused: z.literal(true).optional(),
 });

@@ -7,6 +7,7 @@ import { z } from "zod";
 import { MAX_TURN_KEYS, StepDurations } from "../answers/verdict/durations.ts";
 import { marked } from "../spans.ts";
 import { AgentQuestion, MAX_QUESTIONS, QuestionAnswers } from "./agent-question.ts";
+import { ContentMaxBytes } from "./captured-content.ts";
 import { turnChangesFields } from "./changes.ts";
 import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
 import { PromptDispatch, WorkflowDispatch } from "./dispatch.ts";
@@ -14,6 +15,7 @@ import { LINK_PROTOCOL, LinkProtocols } from "./link-protocol.ts";
 import { MessagePart } from "./message-part.ts";
 import { ModelAccess, ModelRef } from "./model-access.ts";
 import { PartDelta } from "./part-delta.ts";
+import { ProviderContext } from "./provider-context.ts";
 import { SpanFrame, SpansAck } from "./span-frame.ts";
 import { TurnBounds, TurnSummary } from "./turn.ts";
 import { id, millis, traceContext } from "./wire-fields.ts";
@@ -34,6 +36,10 @@ export const ToRunner = z.discriminatedUnion("type", [
     generation: z.number().int().positive(),
     modelAccess: ModelAccess,
     captureContent: z.boolean(),
+    /** How long one attribute with content may be; the runner's own limit if absent, because the peer is older. */
+    contentMaxBytes: ContentMaxBytes.optional(),
+    /** What model calls carry to providers; the default if absent, because the peer is older. */
+    providerContext: ProviderContext.optional(),
     /** Whether the session records spans at all. */
     tracing: z.boolean(),
     /** Whether all of the repository's configuration of OpenCode is used, including its plugins. */

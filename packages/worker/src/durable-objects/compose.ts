@@ -79,6 +79,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     credentialKeys,
     intervals,
     turnBounds,
+    providerContext,
+    contentMaxBytes,
     retentionMs,
   } = parseConfig(env);
   const report = (error: unknown) => {
@@ -324,6 +326,8 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     background,
     now,
     captureContent: tracing.captureContent,
+    contentMaxBytes,
+    providerContext,
     tracing: tracing.enabled,
     stuckTurnMs: intervals.stuckTurnMs,
   });

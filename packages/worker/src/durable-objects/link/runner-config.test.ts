@@ -1,4 +1,6 @@
+import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
+import { DEFAULT_PROVIDER_CONTEXT } from "@valet/shared/protocol/provider-context";
 import { DEFAULT_TURN_BOUNDS } from "@valet/shared/protocol/turn";
 import { describe, expect, test } from "vitest";
 import { inRooms, type Rooms, SESSION_ID } from "../../../test/rooms.ts";
@@ -20,6 +22,8 @@ function configure(rooms: Rooms, opened?: GitCredentials, modelAccess = ACCESS) 
     ...rooms,
     modelAccess,
     captureContent: false,
+    contentMaxBytes: CONTENT_MAX_BYTES,
+    providerContext: DEFAULT_PROVIDER_CONTEXT,
     tracing: true,
     stuckTurnMs: 600_000,
     turnBounds: DEFAULT_TURN_BOUNDS,
@@ -61,6 +65,8 @@ test("a runner is sent how to work, and then its repository, once the transactio
         sessionId: SESSION_ID,
         generation: 1,
         captureContent: false,
+        contentMaxBytes: CONTENT_MAX_BYTES,
+        providerContext: DEFAULT_PROVIDER_CONTEXT,
         tracing: true,
         stuckTurnMs: 600_000,
         turnBounds: DEFAULT_TURN_BOUNDS,

@@ -1,5 +1,6 @@
 /** Sends a runner its configuration after its hello: how to work, with which models, and on which repository. */
 import { type ModelAccess, OWN_PROVIDER, withProvider } from "@valet/shared/protocol/model-access";
+import type { ProviderContext } from "@valet/shared/protocol/provider-context";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { TurnBounds } from "@valet/shared/protocol/turn";
 import { contextHeaders } from "@valet/shared/tracing";
@@ -19,6 +20,8 @@ export interface RunnerConfigOptions {
   readonly credentials: { readonly isEmpty: boolean; openForClone(): Promise<GitCredentials | undefined> };
   readonly modelAccess: ModelAccess;
   readonly captureContent: boolean;
+  readonly contentMaxBytes: number;
+  readonly providerContext: ProviderContext;
   readonly tracing: boolean;
   readonly stuckTurnMs: number;
   readonly turnBounds: TurnBounds;
@@ -49,6 +52,7 @@ export class RunnerConfig {
 
   #config(): ToRunnerOf<"config"> {
     const { state, timers, now, modelAccess, captureContent, tracing, stuckTurnMs, turnBounds } = this.#options;
+    const { contentMaxBytes, providerContext } = this.#options;
     const { id: sessionId, generation, model, models, link, trustRepositoryConfig } = state.record;
     const { clockOffsetMs, hasSecrets = false } = link;
     const startDueMs = timers.dueMs("start");
@@ -59,6 +63,8 @@ export class RunnerConfig {
       sessionId,
       generation,
       captureContent,
+      contentMaxBytes,
+      providerContext,
       tracing,
       stuckTurnMs,
       turnBounds,

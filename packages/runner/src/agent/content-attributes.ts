@@ -1,0 +1,25 @@
+/** Turns content into attributes, in the form of the GenAI conventions. Pure. */
+import type { SpanAttributes } from "@valet/shared/spans";
+import { boundedJson } from "@valet/shared/text";
+import type { FactContent } from "./facts.ts";
+
+/** No JSON is shorter when it is cut. */
+const SHORTEST_BYTES = 5;
+
+/**
+ * Returns the attributes of a span's content, each as JSON that stays JSON where it is cut.
+ * @param maxBytes how long one may be, in UTF-8; there are none if it is absent or too small for any JSON
+ */
+export function contentAttributes(
+  content: FactContent,
+  maxBytes: number | undefined,
+): SpanAttributes<`chat ${string}` | `execute_tool ${string}`> {
+  if (maxBytes === undefined || maxBytes < SHORTEST_BYTES) return {};
+  const json = (value: unknown) => (value === undefined ? undefined : boundedJson(value, maxBytes));
+  const { "gen_ai.output.messages": output = [], "gen_ai.tool.call.result": result } = content;
+  return {
+    "gen_ai.tool.call.arguments": json(content["gen_ai.tool.call.arguments"]),
+    "gen_ai.tool.call.result": result === undefined ? undefined : json({ output: result }),
+    "gen_ai.output.messages": output.length === 0 ? undefined : json([{ role: "assistant", parts: output }]),
+  };
+}
