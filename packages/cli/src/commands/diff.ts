@@ -10,6 +10,7 @@ import { terminalOf } from "../terminal.ts";
 
 interface Options extends GlobalOptions {
   readonly stat?: boolean;
+  readonly file?: string;
 }
 
 export function addDiff(program: Command): void {
@@ -19,6 +20,7 @@ export function addDiff(program: Command): void {
       "show what the session's last turn changed, as a patch; with <from>, all turns from that one on (`first`: from the beginning), up to <to>",
     )
     .option("--stat", "show commits, files and counts of lines instead of the patch")
+    .option("--file <path>", "only this file's part of the patch")
     .addHelpText(
       "after",
       `
@@ -29,6 +31,7 @@ Examples:
   valet diff ses_1                     what the last turn changed
   valet diff ses_1 first --stat        what each turn changed, in numbers
   valet diff ses_1 msg_7 msg_7         what the turn of one message changed
+  valet diff ses_1 --file README.md    what it changed in one file
   valet diff ses_1 first | git apply   all changes, in another clone`,
     )
     .action(async (session: string, from: string | undefined, to: string | undefined, _options, command: Command) => {
@@ -40,7 +43,9 @@ async function showDiff(session: string, range: DiffQuery, options: Options): Pr
   const api = connect(options);
   const sessionId = await findSessionId(api, session);
   const { diff, query } = await askAboutTurns(api, sessionId, range, async (asked) => {
-    const query = withoutUndefined(asked);
+    const { file, stat, json } = options;
+    // The numbers need no patch.
+    const query = withoutUndefined({ ...asked, file, patch: stat && !json ? ("none" as const) : undefined });
     return { diff: await api.diff(sessionId, query), query };
   });
   const { turns, unknown_turns, omitted_turns } = diff;
@@ -55,7 +60,10 @@ async function showDiff(session: string, range: DiffQuery, options: Options): Pr
   }
   for (const line of turns.flatMap(missingLines)) report(line);
   if (omitted_turns > 0) report(`# ${omitted_turns} earlier turns are left out: ask for fewer, with <to>.`);
-  if (diff.patch === "" && unknown_turns === 0) report("# No text file changed. `--stat` shows all files.");
+  if (diff.patch === "" && unknown_turns === 0) {
+    const what = options.file === undefined ? "No text file changed." : `No patch has the file ${options.file}.`;
+    report(`# ${what} \`--stat\` shows all files.`);
+  }
   const { columns, hasColour } = terminalOf(process.stdout, process.env);
   if (hasColour) process.stdout.write(colouredPatch(visibleText(diff.patch)));
   else if (columns !== undefined) process.stdout.write(visibleText(diff.patch));

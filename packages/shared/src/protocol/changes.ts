@@ -149,5 +149,10 @@ export const DiffQuery = z.object({
     .optional()
     .describe("The first turn: its id, that of its message, or `first`. By default the same as `to`"),
   to: place.optional().describe("The last turn: its id, or that of its message. By default the session's last turn"),
+  patch: z
+    .literal("none")
+    .optional()
+    .describe("Leaves the patches out and reads none: `patch` is empty. Each turn still says whether it has one"),
+  file: z.string().min(1).max(4096).optional().describe("Of the patches only the part of the file with this path"),
 });
 export type DiffQuery = z.infer<typeof DiffQuery>;

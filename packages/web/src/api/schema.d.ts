@@ -3994,6 +3994,10 @@ export interface operations {
                 from?: string;
                 /** @description The last turn: its id, or that of its message. By default the session's last turn */
                 to?: string;
+                /** @description Leaves the patches out and reads none: `patch` is empty. Each turn still says whether it has one */
+                patch?: "none";
+                /** @description Of the patches only the part of the file with this path */
+                file?: string;
             };
             header?: never;
             path: {

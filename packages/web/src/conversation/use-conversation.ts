@@ -1,6 +1,6 @@
 import { useEffect, useState, useSyncExternalStore } from "react";
 import { api, ok } from "../api/client.ts";
-import { ApiError } from "../api/problem.ts";
+import { readMessage } from "../api/messages.ts";
 import { useSessionEvents } from "../api/use-session-events.ts";
 import type { Workflow } from "./conversation.ts";
 import { type ConversationApi, type ConversationState, ConversationStore } from "./conversation-store.ts";
@@ -16,14 +16,7 @@ function apiOf(id: string): ConversationApi {
       const query = place ?? { order: "desc" as const };
       return ok(api.GET("/api/sessions/{id}/messages", { params: { path, query } }));
     },
-    message: async (messageId) => {
-      try {
-        return await ok(api.GET("/api/sessions/{id}/messages/{messageId}", { params: { path: { id, messageId } } }));
-      } catch (error) {
-        if (error instanceof ApiError && error.problem === "message-not-found") return undefined;
-        throw error;
-      }
-    },
+    message: (messageId) => readMessage(id, messageId),
     workflows: async () => {
       const all: Workflow[] = [];
       let cursor: string | undefined;

@@ -47,15 +47,25 @@ export function ErrorNote(props: {
   );
 }
 
+interface CopyButtonProps {
+  /** The text, or what reads it when it is wanted. */
+  readonly text: string | (() => Promise<string>);
+  readonly label: string;
+}
+
 /** Copies a text, and says so in its own place. */
-export function CopyButton({ text, label }: { readonly text: string; readonly label: string }) {
+export function CopyButton({ text, label }: CopyButtonProps) {
   const [said, setSaid] = useState<string>();
   useEffect(() => {
     if (said === undefined) return;
     const timer = setTimeout(() => setSaid(undefined), 2_000);
     return () => clearTimeout(timer);
   }, [said]);
-  const copy = async () => setSaid((await copyText(text)) ? "Copied" : "The browser refused to copy");
+  const copy = async () => {
+    const read = typeof text === "string" ? text : await text().catch(() => undefined);
+    if (read === undefined) setSaid("It could not be read");
+    else setSaid((await copyText(read)) ? "Copied" : "The browser refused to copy");
+  };
   return (
     <Button look="quiet" icon={said === "Copied" ? "ok" : "copy"} onClick={copy}>
       <span aria-live="polite">{said ?? label}</span>

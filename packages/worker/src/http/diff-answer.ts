@@ -1,4 +1,5 @@
 /** Makes the answer about changes from what the session stores. */
+import { parsePatch } from "@valet/shared/patch";
 import {
   CHANGES_LIMITS,
   type DiffView,
@@ -38,6 +39,16 @@ export async function unpackPatches(
     }
   }
   return unpacked;
+}
+
+/** Returns a turn with the part of its patch that is about one file. Files have any encoding, so bytes stay as they are. */
+export function ofFile({ view, patch }: UnpackedTurn, path: string): UnpackedTurn {
+  if (patch === undefined) return { view, patch };
+  // Latin-1 has one character for each byte.
+  const files = parsePatch(Buffer.from(patch).toString("latin1"));
+  const isWanted = (name: string) => name === path || Buffer.from(name, "latin1").toString("utf8") === path;
+  const texts = files.filter((file) => isWanted(file.path)).map(({ text }) => text);
+  return { view, patch: Buffer.from(texts.join(""), "latin1") };
 }
 
 /** Returns the patches of the turns, in order. */

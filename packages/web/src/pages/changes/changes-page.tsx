@@ -1,7 +1,7 @@
 /** What each turn changed in the repository. The session stores it, so it is here while the session sleeps, too. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import { changesQuery } from "../../api/diff.ts";
+import { changesQuery, readPatch } from "../../api/diff.ts";
 import { recentMessagesQuery } from "../../api/recent-messages.ts";
 import { useSessionEvents } from "../../api/use-session-events.ts";
 import { useTitle } from "../../app/use-title.ts";
@@ -56,7 +56,9 @@ export default function ChangesPage() {
           )}
           <span className="grow" />
           {isPart && <AllTurns sessionId={sessionId} />}
-          {data.patch !== "" && <CopyButton text={data.patch} label="Copy the patch" />}
+          {turns.some(({ patch }) => patch === "whole" || patch === "cut") && (
+            <CopyButton text={() => readPatch(sessionId, from, to)} label="Copy the patch" />
+          )}
         </div>
       )}
       {data !== undefined && isError && (
@@ -72,7 +74,7 @@ export default function ChangesPage() {
           key={turn.turn_id}
           sessionId={sessionId}
           turn={turn}
-          messages={messages.filter(({ id }) => turn.message_ids.includes(id))}
+          recent={messages.filter(({ id }) => turn.message_ids.includes(id))}
           isOpenFirst={index === Math.max(telling, 0)}
         />
       ))}

@@ -1,6 +1,6 @@
+import { parsePatch } from "@valet/shared/patch";
 import { expect, test } from "vitest";
 import { diffChunks, shownLine } from "./diff-chunks.ts";
-import { parsePatch } from "./patch.ts";
 
 test("a long diff is in pieces of fifty lines, and only the first has the head", () => {
   const lines = Array.from({ length: 120 }, (_, index) => `+${index}`).join("\n");

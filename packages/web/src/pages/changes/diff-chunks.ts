@@ -1,8 +1,9 @@
 /** A file's diff in short pieces, of which only those near the window are drawn. Pure. */
+
+import type { PatchFile, PatchLine } from "@valet/shared/patch";
 import { cutEnd } from "@valet/shared/text";
 import { visibleText } from "@valet/shared/visible-text";
 import type { ChangeData, HunkData } from "react-diff-view";
-import type { PatchFile, PatchLine } from "./patch.ts";
 
 /** Lines of one piece. */
 const CHUNK_LINES = 50;

@@ -1,9 +1,10 @@
 /** The diff of a file: only the pieces near the window exist, so that long ones scroll as well as short ones. */
+
+import type { PatchFile } from "@valet/shared/patch";
 import { useMemo } from "react";
 import { Diff, Hunk } from "react-diff-view";
 import { WindowRows } from "../../ui/window-rows.tsx";
 import { diffChunks } from "./diff-chunks.ts";
-import type { PatchFile } from "./patch.ts";
 
 /** The likely height of a piece, px. */
 const CHUNK_HEIGHT = 1_000;

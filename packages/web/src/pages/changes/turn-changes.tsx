@@ -1,9 +1,11 @@
 /** What one turn changed: its commits, its files, and their diffs. */
-import { useQuery } from "@tanstack/react-query";
+import { useQueries, useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
+import { parsePatch } from "@valet/shared/patch";
 import { useMemo, useState } from "react";
 import type { Schemas } from "../../api/client.ts";
-import { turnPatchQuery } from "../../api/diff.ts";
+import { filePatchQuery } from "../../api/diff.ts";
+import { messageQuery } from "../../api/messages.ts";
 import { firstLine } from "../../format/first-line.ts";
 import { Time } from "../../ui/age.tsx";
 import { Button } from "../../ui/button.tsx";
@@ -13,7 +15,6 @@ import { CopyButton, ErrorNote, Loading } from "../../ui/notes.tsx";
 import { OutsideText } from "../../ui/outside-text.tsx";
 import { shownLine } from "./diff-chunks.ts";
 import { FileDiff } from "./file-diff.tsx";
-import { parsePatch } from "./patch.ts";
 import { WritingCalls } from "./writing-calls.tsx";
 
 type Turn = Schemas["TurnChangesView"];
@@ -22,8 +23,8 @@ type Message = Schemas["MessageView"];
 interface TurnChangesProps {
   readonly sessionId: string;
   readonly turn: Turn;
-  /** Those of the turn's messages that are known. */
-  readonly messages: readonly Message[];
+  /** Those of the turn's messages that are among the newest of the session. */
+  readonly recent: readonly Message[];
   /** Whether it is unfolded at first. */
   readonly isOpenFirst: boolean;
 }
@@ -32,11 +33,12 @@ const route = getRouteApi("/sessions/$sessionId/changes");
 /** The most files that are listed at once; the others come by a button. */
 const MAX_FILES = 100;
 
-export function TurnChanges({ sessionId, turn, messages, isOpenFirst }: TurnChangesProps) {
+export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChangesProps) {
   const { file: opened } = route.useSearch();
   const [isOpen, setOpen] = useState(isOpenFirst || turn.files.some(({ path }) => path === opened));
   const [isWhole, setWhole] = useState(false);
   const files = isWhole ? turn.files : turn.files.filter(({ path }, index) => index < MAX_FILES || path === opened);
+  const { messages, isLoading } = useMessages(sessionId, turn, recent, isOpen);
   const [message] = messages;
   const title = firstLine(message?.content ?? "") || turn.message_ids.join(", ");
   return (
@@ -78,7 +80,13 @@ export function TurnChanges({ sessionId, turn, messages, isOpenFirst }: TurnChan
           <About turn={turn} />
           <ul>
             {files.map((file) => (
-              <FileRow key={file.path} sessionId={sessionId} turn={turn} file={file} messages={messages} />
+              <FileRow
+                key={file.path}
+                sessionId={sessionId}
+                turn={turn}
+                file={file}
+                messages={isLoading ? undefined : messages}
+              />
             ))}
           </ul>
           {files.length < turn.files.length && (
@@ -95,6 +103,21 @@ export function TurnChanges({ sessionId, turn, messages, isOpenFirst }: TurnChan
       )}
     </section>
   );
+}
+
+/** How many messages of a turn are read: a turn of the mode `collect` has many. */
+const MAX_READ = 20;
+
+/** Returns the turn's messages. Those of older turns are read once it is unfolded. */
+function useMessages(sessionId: string, turn: Turn, recent: readonly Message[], isWanted: boolean) {
+  const missing = turn.message_ids.filter((id) => !recent.some((message) => message.id === id)).slice(0, MAX_READ);
+  return useQueries({
+    queries: missing.map((id) => ({ ...messageQuery(sessionId, id), enabled: isWanted })),
+    combine: (found) => ({
+      messages: [...recent, ...found.flatMap(({ data }) => data ?? [])],
+      isLoading: found.some(({ isLoading }) => isLoading),
+    }),
+  });
 }
 
 const PATCH_NOTES: Readonly<Partial<Record<Turn["patch"], string>>> = {
@@ -145,7 +168,8 @@ interface FileRowProps {
   readonly sessionId: string;
   readonly turn: Turn;
   readonly file: Turn["files"][number];
-  readonly messages: readonly Message[];
+  /** `undefined` while they are read. */
+  readonly messages: readonly Message[] | undefined;
 }
 
 function FileRow({ sessionId, turn, file, messages }: FileRowProps) {
@@ -179,7 +203,11 @@ function FileRow({ sessionId, turn, file, messages }: FileRowProps) {
       </Button>
       {isOpen && (
         <div className="changes-open">
-          <WritingCalls sessionId={sessionId} path={file.path} messages={messages} />
+          {messages === undefined ? (
+            <Loading what="the tool calls" rows={1} />
+          ) : (
+            <WritingCalls sessionId={sessionId} path={file.path} messages={messages} />
+          )}
           {file.lines_added === null ? (
             <p className="m2 small">
               There is no diff: the file is binary, larger than 1 MiB, a repository of its own, or changed its type.
@@ -202,7 +230,7 @@ function OpenFile({
   readonly turn: Turn;
   readonly path: string;
 }) {
-  const { data: patch, isError, error, refetch } = useQuery(turnPatchQuery(sessionId, turn.turn_id));
+  const { data: patch, isError, error, refetch } = useQuery(filePatchQuery(sessionId, turn.turn_id, path));
   const file = useMemo(() => parsePatch(patch ?? "").find((each) => each.path === path), [patch, path]);
   if (patch === undefined) {
     if (!isError) return <Loading what="the diff" rows={4} />;

@@ -15,7 +15,7 @@ export function WritingCalls({ sessionId, path, messages }: WritingCallsProps) {
   if (messages.length === 0) {
     return (
       <p className="m2 small">
-        Which tool call wrote it is not known here: the turn is a workflow's, or an older message's.
+        Which tool call wrote it is not known here: the turn is a workflow's, or its message could not be read.
       </p>
     );
   }

@@ -2,6 +2,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import type { Schemas } from "../../api/client.ts";
+import { messageQuery } from "../../api/messages.ts";
 import { recentMessagesQuery } from "../../api/recent-messages.ts";
 import { firstLine } from "../../format/first-line.ts";
 import { Time } from "../../ui/age.tsx";
@@ -21,7 +22,9 @@ const MAX_TITLE = 120;
 export function MessageChooser({ sessionId, messageId }: ChooserProps) {
   const { data: messages = [] } = useQuery(recentMessagesQuery(sessionId));
   const navigate = useNavigate();
-  const chosen = messages.find(({ id }) => id === messageId);
+  const recent = messages.find(({ id }) => id === messageId);
+  const { data: older } = useQuery({ ...messageQuery(sessionId, messageId), enabled: recent === undefined });
+  const chosen = recent ?? older ?? undefined;
   return (
     <div className="why-which small">
       <span className="cut">

@@ -13,7 +13,7 @@ import type { TurnChanges } from "./turn-changes.ts";
 
 export interface DiffOptions {
   readonly jobs: JobStore;
-  readonly changes: Pick<TurnChanges, "of" | "detailsOf">;
+  readonly changes: Pick<TurnChanges, "of" | "detailsOf" | "patchOf">;
   /** The records of turns; the room `conversation` implements it. `seq` is their order. */
   readonly records: {
     seqOf(attemptId: string): number | undefined;
@@ -30,7 +30,7 @@ export class Diff {
     this.#options = options;
   }
 
-  read({ from, to }: DiffQuery): Result<DiffAnswer> {
+  read({ from, to, patch }: DiffQuery): Result<DiffAnswer> {
     const { records, session } = this.#options;
     const { id: sessionId } = session();
     const lastSeq = records.edge("last");
@@ -47,7 +47,7 @@ export class Diff {
     }
     if (fromSeq > toSeq) return refuse("invalid-input", "The turn `from` is later than `to`.");
     const { answerTurns } = CHANGES_LIMITS;
-    const turns = records.between(fromSeq, toSeq, answerTurns).map((record) => this.#turn(record));
+    const turns = records.between(fromSeq, toSeq, answerTurns).map((record) => this.#turn(record, patch !== "none"));
     return ok({ sessionId, omittedTurns: Math.max(0, toSeq - fromSeq + 1 - turns.length), turns });
   }
 
@@ -57,13 +57,13 @@ export class Diff {
     return records.seqOf(id) ?? records.seqOf(jobs.job(id)?.attemptId ?? "");
   }
 
-  #turn(record: TurnRecord): DiffAnswer["turns"][number] {
+  #turn(record: TurnRecord, isPatchWanted: boolean): DiffAnswer["turns"][number] {
     const { changes } = this.#options;
     const stored = changes.of(record.attempt_id);
     const details = stored?.has_details ? changes.detailsOf(record.attempt_id) : undefined;
     const isKnown = record.files_changed !== null;
     const isDropped = stored?.has_details === true && details === undefined;
-    const shown = details?.patch === undefined ? "empty" : stored?.is_patch_whole ? "whole" : "cut";
+    const shown = !details?.hasPatch ? "empty" : stored?.is_patch_whole ? "whole" : "cut";
     const view: TurnChangesView = {
       turn_id: record.attempt_id,
       message_ids: record.message_ids,
@@ -80,7 +80,7 @@ export class Diff {
       files: [...(details?.files ?? [])],
       patch: !isKnown ? "none" : isDropped ? "dropped" : shown,
     };
-    return { view, patch: details?.patch };
+    return { view, patch: isPatchWanted && details?.hasPatch ? changes.patchOf(record.attempt_id) : undefined };
   }
 
   /** Returns why nothing is known of a turn about which no runner has said anything. */

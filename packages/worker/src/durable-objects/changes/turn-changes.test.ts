@@ -208,6 +208,35 @@ describe("several turns", () => {
   });
 });
 
+describe("a large diff", () => {
+  test("is read without its patches, or file by file", async () => {
+    const { turn, diff, read } = await start();
+    const one = await turn({ facts: FACTS, patch: packed(patchOf("a.txt") + patchOf("b.txt")) });
+    await turn({ facts: FACTS, patch: packed(patchOf("b.txt")) });
+    const lists = await diff("?from=first&patch=none");
+    expect(lists).toEqual({ ...(await diff("?from=first")), patch: "" });
+    expect(lists.turns.map(({ patch }) => patch)).toEqual(["whole", "whole"]);
+    expect((await diff(`?to=${one.messageId}&file=b.txt`)).patch).toBe(patchOf("b.txt"));
+    expect((await diff("?from=first&file=b.txt")).patch).toBe(patchOf("b.txt") + patchOf("b.txt"));
+    expect((await diff("?from=first&file=no.txt")).patch).toBe("");
+    expect((await read("?patch=some")).status).toBe(400);
+  });
+
+  test("has names and lines of any encoding", async () => {
+    const { turn, read } = await start();
+    const umlaut = patchOf("ä.txt");
+    const latin1 = Buffer.concat([
+      Buffer.from(umlaut),
+      Buffer.from(patchOf("b.txt").replace("new", "n\u00e4w"), "latin1"),
+    ]);
+    await turn({ facts: FACTS, patch: gzipSync(latin1).toString("base64") });
+    const bytes = async (file: string) =>
+      Buffer.from(await (await read(`?file=${encodeURIComponent(file)}`, { accept: "text/x-diff" })).arrayBuffer());
+    expect((await bytes("ä.txt")).toString()).toBe(umlaut);
+    expect(Buffer.concat([await bytes("ä.txt"), await bytes("b.txt")])).toEqual(latin1);
+  });
+});
+
 test("a patch that is no gzip, or is larger than one may be, is not shown", async () => {
   const { turn, diff } = await start();
   await turn({ facts: FACTS, patch: Buffer.from("no gzip").toString("base64") });
@@ -248,12 +277,7 @@ test("the oldest lists and patches go first, and the counts stay", () =>
     const bytes = Buffer.alloc(1000, 1).toString("base64");
     for (const id of ["1", "2", "3", "4"])
       changes.onFrame(report(id, { facts: { ...FACTS, files: [] }, patch: bytes }));
-    expect(["1", "2", "3", "4"].map((id) => changes.detailsOf(id)?.patch?.length)).toEqual([
-      undefined,
-      undefined,
-      1000,
-      1000,
-    ]);
+    expect(["1", "2", "3", "4"].map((id) => changes.patchOf(id)?.length)).toEqual([undefined, undefined, 1000, 1000]);
     expect(changes.of("1")).toMatchObject({ commits: 1, has_details: true });
     // One that is larger than the limit alone stays until the next.
     changes.onFrame(report("5", { facts: FACTS, patch: Buffer.alloc(4000).toString("base64") }));

@@ -25,8 +25,8 @@ export interface ChangesEvent {
 export interface ChangeDetails {
   readonly files: readonly FileChange[];
   readonly commit_list: readonly CommitView[];
-  /** gzip; `undefined` if it is empty. */
-  readonly patch: Uint8Array | undefined;
+  /** Whether there is a patch. */
+  readonly hasPatch: boolean;
 }
 
 export interface TurnChangesOptions {
@@ -70,14 +70,20 @@ export class TurnChanges {
     return row === undefined ? undefined : (JSON.parse(row.counts as string) as StoredChanges);
   }
 
-  /** Returns an attempt's lists and patch, unless they were dropped, or there never were any. */
+  /** Returns an attempt's lists, unless they were dropped, or there never were any. Reads no patch. */
   detailsOf(attemptId: string): ChangeDetails | undefined {
     const [row] = this.#options.sql
-      .exec("SELECT lists, patch FROM turn_patches WHERE attempt_id = ?", attemptId)
+      .exec("SELECT lists, patch IS NOT NULL AS has_patch FROM turn_patches WHERE attempt_id = ?", attemptId)
       .toArray();
     if (row === undefined) return undefined;
     const lists = JSON.parse(row.lists as string) as Pick<ChangeDetails, "files" | "commit_list">;
-    return { ...lists, patch: row.patch === null ? undefined : new Uint8Array(row.patch as ArrayBuffer) };
+    return { ...lists, hasPatch: row.has_patch === 1 };
+  }
+
+  /** Returns an attempt's patch, gzip'd; `undefined` if it was dropped, is empty, or never was. */
+  patchOf(attemptId: string): Uint8Array | undefined {
+    const [row] = this.#options.sql.exec("SELECT patch FROM turn_patches WHERE attempt_id = ?", attemptId).toArray();
+    return row === undefined || row.patch === null ? undefined : new Uint8Array(row.patch as ArrayBuffer);
   }
 
   /** @returns whether it is the first report about the attempt */

@@ -2,7 +2,7 @@ import { createRoute } from "@hono/zod-openapi";
 import { DiffQuery, DiffView } from "@valet/shared/protocol/changes";
 import { z } from "zod";
 import { agentOf, createRoutes } from "../context.ts";
-import { joinDiff, patchBytes, unpackPatches } from "../diff-answer.ts";
+import { joinDiff, ofFile, patchBytes, unpackPatches } from "../diff-answer.ts";
 import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { unwrap } from "../problem.ts";
 
@@ -29,8 +29,11 @@ const showDiff = createRoute({
   },
 });
 diff.openapi(showDiff, async (c) => {
-  const { turns, ...rest } = unwrap(await agentOf(c).readDiff(c.req.valid("query")));
-  const unpacked = await unpackPatches(turns);
+  const query = c.req.valid("query");
+  const { turns, ...rest } = unwrap(await agentOf(c).readDiff(query));
+  const { file } = query;
+  const whole = await unpackPatches(turns);
+  const unpacked = file === undefined ? whole : whole.map((turn) => ofFile(turn, file));
   if (!wantsPatch(c.req.header("accept") ?? "")) return c.json(joinDiff({ ...rest, turns: unpacked }), 200);
   return c.body(patchBytes(unpacked), 200, { "content-type": PATCH_TYPE }) as never;
 });
