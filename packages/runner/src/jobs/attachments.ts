@@ -4,23 +4,10 @@
  */
 import { lstatSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
+import { attachmentKind, plainMediaType } from "@valet/shared/protocol/attachment-kinds";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { PromptPart } from "../agent/agent.ts";
 
-/** The media types that models support, with the beginning of their files in hex. OpenCode omits those that a model lacks. */
-const TAKEN: { readonly [mediaType: string]: RegExp | undefined } = {
-  "image/png": /^89504e470d0a1a0a/,
-  "image/jpeg": /^ffd8ff/,
-  // GIF87a, GIF89a
-  "image/gif": /^474946383[79]61/,
-  // RIFF, four bytes of length, WEBP
-  "image/webp": /^52494646.{8}57454250/,
-  // %PDF-
-  "application/pdf": /^255044462d/,
-};
-/** The media types that are text. OpenCode includes only `text/plain` in the prompt. */
-const TEXT = /^text\/|^application\/(?:[\w.+-]*\+)?(?:json|xml|yaml|toml|javascript|x-sh|x-yaml|sql|graphql|x-ndjson)$/;
-const MAGIC_LENGTH = 16;
 /** In the workspace. Git ignores it. */
 const FOLDER = ".valet";
 
@@ -36,9 +23,10 @@ export function attachmentParts(
   return attachments.map((attachment, index) => {
     const { filename, mediaType, url } = attachment;
     const bytes = decode(url);
-    const type = mediaType.toLowerCase().split(";", 1)[0]?.trim() ?? "";
-    if (bytes !== undefined && isTaken(type, bytes)) return { type: "file", mime: type, filename, url };
-    if (bytes !== undefined && TEXT.test(type) && isText(bytes)) {
+    const type = plainMediaType(mediaType);
+    const kind = bytes === undefined ? "workspace" : attachmentKind(type, bytes);
+    if (kind === "model") return { type: "file", mime: type, filename, url };
+    if (kind === "text" && bytes !== undefined) {
       const isPlain = type === "text/plain";
       const plain = isPlain ? url : `data:text/plain;base64,${bytes.toString("base64")}`;
       return { type: "file", mime: "text/plain", filename, url: plain };
@@ -49,22 +37,6 @@ export function attachmentParts(
     const where = path === undefined ? "It could not be stored." : `It is in the workspace: ${path}`;
     return { type: "text", text: `${about} ${where}`, synthetic: true };
   });
-}
-
-function isTaken(type: string, bytes: Buffer): boolean {
-  const head = bytes.subarray(0, MAGIC_LENGTH).toString("hex");
-  return Object.hasOwn(TAKEN, type) && TAKEN[type]?.test(head) === true;
-}
-
-/** Returns whether bytes are UTF-8 without NUL, which no text contains. */
-function isText(bytes: Buffer): boolean {
-  if (bytes.includes(0)) return false;
-  try {
-    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Returns the bytes of a `data:` URL; `undefined` if it is invalid. */

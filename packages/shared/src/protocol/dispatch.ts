@@ -1,15 +1,16 @@
 /** One attempt of a job, as the SessionAgent dispatches it to the runner. */
 import { z } from "zod";
 import { FAILURE_POLICIES } from "../spans.ts";
+import { ATTACHMENT_LIMITS } from "./message-limits.ts";
 import { ModelRef } from "./model-access.ts";
 import { id, millis, traceContext } from "./wire-fields.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStep } from "./workflow.ts";
 
 export const Attachment = z.object({
-  filename: z.string().max(255),
-  mediaType: z.string().max(127),
+  filename: z.string().max(ATTACHMENT_LIMITS.filename),
+  mediaType: z.string().max(ATTACHMENT_LIMITS.mediaType),
   /** A `data:` URL. */
-  url: z.string().max(400_000).startsWith("data:"),
+  url: z.string().max(ATTACHMENT_LIMITS.url).startsWith("data:"),
 });
 export type Attachment = z.infer<typeof Attachment>;
 
@@ -49,7 +50,7 @@ export const PromptDispatch = z.object({
   messageIds: z.array(id).min(1).max(1000),
   content: z.string(),
   author: z.object({ id: z.string().max(200), name: z.string().max(200).optional() }).optional(),
-  attachments: z.array(Attachment).max(20).default([]),
+  attachments: z.array(Attachment).max(ATTACHMENT_LIMITS.files).default([]),
   threadId: id.optional(),
   replyChannel: id.optional(),
 });

@@ -7,6 +7,7 @@ import { FAILURE_POLICIES, QUEUE_MODES } from "../spans.ts";
 import { QuestionAnswers } from "./agent-question.ts";
 import { Attachment } from "./dispatch.ts";
 import { isGitRef } from "./git-ref.ts";
+import { ATTACHMENT_LIMITS, MAX_CONTENT_LENGTH, MAX_LABEL_LENGTH } from "./message-limits.ts";
 import { repoUrlProblem } from "./repo-url.ts";
 import { MessageView, PermissionReply, SessionView, TurnRecord, WorkflowView } from "./session-view.ts";
 import { CommandStep, MAX_WORKFLOW_STEPS, PromptStep } from "./workflow.ts";
@@ -16,7 +17,6 @@ export const MAX_REQUEST_BYTES = 1024 * 1024;
 /** The maximum number of items on a page of a list. */
 export const MAX_PAGE = 100;
 
-const MAX_CONTENT_LENGTH = 200_000;
 const DAY_MS = 24 * 60 * 60_000;
 
 export const SessionId = z
@@ -53,7 +53,7 @@ const QueueMode = z
     "What happens to a message while a turn is running in its channel: it waits (`followup`), takes the turn's place (`steer`), or is " +
       "merged with others (`collect`). By default the session's mode, which is `followup` unless the session is created with another",
   );
-const label = z.string().min(1).max(128);
+const label = z.string().min(1).max(MAX_LABEL_LENGTH);
 
 /** A user, as the caller names it. */
 export const UserId = z
@@ -125,7 +125,7 @@ export const SendMessage = z.strictObject({
   replyChannel: label.optional(),
   attachments: z
     .array(z.strictObject(Attachment.shape))
-    .max(20)
+    .max(ATTACHMENT_LIMITS.files)
     .describe(
       "At most 20 files, each a `data:` URL of at most 400,000 characters; with the content at most 400 KiB in all. PNG, JPEG, GIF, WebP, PDF and text go " +
         "to the model; any other file is stored in the workspace, and the agent is told where",

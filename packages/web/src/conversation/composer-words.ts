@@ -1,6 +1,9 @@
 /** What the empty field says: what becomes of a message that is sent now. Pure. */
 import type { Schemas } from "../api/client.ts";
 
+/** Where a message goes that names no channel. */
+export const MAIN_CHANNEL = "main";
+
 export function placeholderOf(
   { status, agent }: Pick<Schemas["SessionView"], "status" | "agent">,
   isBusy: boolean,

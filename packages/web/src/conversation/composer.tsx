@@ -1,16 +1,20 @@
 /** Where a person writes to the agent. */
 import { useMutation } from "@tanstack/react-query";
-import { type FormEvent, type KeyboardEvent, type RefObject, useState } from "react";
+import { MAX_CONTENT_LENGTH } from "@valet/shared/protocol/message-limits";
+import { type ClipboardEvent, type FormEvent, type KeyboardEvent, type RefObject, useRef, useState } from "react";
 import { newMessageId, sendMessage } from "../api/changes.ts";
 import type { Schemas } from "../api/client.ts";
 import { errorSentence } from "../api/problem.ts";
 import { useContentIds } from "../api/use-content-ids.ts";
+import { useActions } from "../app/actions.ts";
 import { announce } from "../app/announce.ts";
-import { Button, Segments } from "../ui/button.tsx";
-import { Icon } from "../ui/icons.tsx";
-import { Menu, MenuChoice, MenuLabel } from "../ui/menu.tsx";
-import { OutsideText, Sentence } from "../ui/outside-text.tsx";
-import { placeholderOf } from "./composer-words.ts";
+import { Button, IconButton, Segments } from "../ui/button.tsx";
+import { Sentence } from "../ui/outside-text.tsx";
+import { AttachmentList } from "./attachment-list.tsx";
+import { type AttachedFile, bodyOf, sizeProblem } from "./attachments.ts";
+import { ChannelChoice, Choice } from "./composer-choices.tsx";
+import { MAIN_CHANNEL, placeholderOf } from "./composer-words.ts";
+import type { useAttachments } from "./use-attachments.ts";
 import { useDraft } from "./use-draft.ts";
 
 type Mode = NonNullable<Schemas["SendMessage"]["queueMode"]>;
@@ -26,28 +30,36 @@ interface ComposerProps {
   /** The channels that there are; the first is the one that a message goes to. */
   readonly channels: readonly string[];
   readonly isBusy: boolean;
+  readonly attachments: ReturnType<typeof useAttachments>;
   readonly field: RefObject<HTMLTextAreaElement | null>;
   /** The message has arrived. */
   readonly onSent: () => void;
 }
 
-export function Composer({ session, channels, isBusy, field, onSent }: ComposerProps) {
+export function Composer({ session, channels, isBusy, attachments, field, onSent }: ComposerProps) {
   const [text, setText] = useDraft(session.id);
   const [mode, setMode] = useState<Mode>(session.queueMode);
   const [channel, setChannel] = useState<string>();
   const [model, setModel] = useState<string>();
+  const [isNaming, setNaming] = useState(false);
+  const picker = useRef<HTMLInputElement>(null);
   const target = channel ?? channels[0];
+  const { files } = attachments;
+  const tooLarge = sizeProblem(text, files);
   const body = {
     content: text,
     queueMode: mode,
     ...(target !== undefined && { channel: target }),
     ...(model !== undefined && { model }),
+    ...(files.length > 0 && { attachments: bodyOf(files) }),
   };
   const ids = useContentIds<typeof body>(newMessageId);
   const send = useMutation({
-    mutationFn: (message: typeof body) => sendMessage(session.id, { ...message, id: ids.of(message) }),
-    onSuccess: (_accepted, { content }) => {
+    mutationFn: ({ message }: { readonly message: typeof body; readonly sent: readonly AttachedFile[] }) =>
+      sendMessage(session.id, { ...message, id: ids.of(message) }),
+    onSuccess: (_accepted, { message: { content }, sent }) => {
       ids.forget();
+      attachments.clear(sent);
       // What was written meanwhile stays.
       setText(field.current?.value === content ? "" : (field.current?.value ?? ""));
       announce("Sent.");
@@ -58,12 +70,33 @@ export function Composer({ session, channels, isBusy, field, onSent }: ComposerP
   const isOver = session.status === "terminated" || session.status === "terminating" || session.deletion !== undefined;
   const submit = (event?: FormEvent) => {
     event?.preventDefault();
-    if (text.trim() !== "" && !send.isPending && !isOver) send.mutate(body);
+    if (text.trim() === "" && files.length > 0)
+      announce("Write what the agent should do with the files.", { isShown: true });
+    else if (text.trim() !== "" && tooLarge === undefined && !send.isPending && !isOver) {
+      send.mutate({ message: body, sent: files });
+    }
   };
   const onKeyDown = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
     else if (event.key === "Escape") field.current?.blur();
   };
+  const onPaste = (event: ClipboardEvent) => {
+    // A text that is copied together with its picture, as office programs do, is pasted as text.
+    const pasted = [...event.clipboardData.files];
+    if (pasted.length === 0 || event.clipboardData.types.includes("text/plain")) return;
+    event.preventDefault();
+    void attachments.add(pasted);
+  };
+  useActions([
+    { label: "Attach files…", group: "Session", applies: () => !isOver, run: () => picker.current?.click() },
+    { label: "Write to a new channel…", group: "Session", applies: () => !isOver, run: () => setNaming(true) },
+    ...MODES.map(([value, label]) => ({
+      label: `Send the next message: ${label.toLowerCase()}`,
+      group: "Session",
+      applies: () => !isOver && mode !== value,
+      run: () => setMode(value),
+    })),
+  ]);
   if (isOver) {
     return <p className="composer m2">The session has ended: it can be read, and takes no more messages.</p>;
   }
@@ -74,7 +107,7 @@ export function Composer({ session, channels, isBusy, field, onSent }: ComposerP
         className="field"
         aria-label="Message"
         placeholder={placeholderOf(session, isBusy, mode)}
-        maxLength={200_000}
+        maxLength={MAX_CONTENT_LENGTH}
         rows={Math.min(8, Math.max(1, text.split("\n").length))}
         dir="auto"
         aria-invalid={send.isError || undefined}
@@ -82,28 +115,57 @@ export function Composer({ session, channels, isBusy, field, onSent }: ComposerP
         value={text}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onKeyDown}
+        onPaste={onPaste}
       />
+      <AttachmentList files={files} problems={attachments.problems} onRemove={attachments.remove} />
+      {tooLarge !== undefined && (
+        <p className="field-error" role="alert">
+          {tooLarge}
+        </p>
+      )}
       {send.isError && (
         <p id="composer-error" className="field-error" role="alert">
-          It was not sent. <Sentence text={errorSentence(send.error)} /> Your text is kept.
+          It was not sent. <Sentence text={errorSentence(send.error)} /> Your text
+          {files.length > 0 && " and your files are"}
+          {files.length === 0 && " is"} kept: send it again, it arrives once.
         </p>
       )}
       <div className="line">
         <Segments label="When" value={mode} options={MODES} onChange={setMode} />
-        {channels.length > 1 && (
-          <Choice label="Channel" value={target ?? ""} choices={channels} prefix="# " onChange={setChannel} />
-        )}
+        <ChannelChoice
+          value={target ?? MAIN_CHANNEL}
+          channels={channelsWith(channels, target)}
+          isNaming={isNaming}
+          onNaming={setNaming}
+          onChange={(name) => {
+            setChannel(name);
+            field.current?.focus();
+          }}
+        />
         {session.models.length > 1 && (
           <Choice label="Model" value={model ?? session.models[0] ?? ""} choices={session.models} onChange={setModel} />
         )}
         <span className="grow" />
+        <input
+          ref={picker}
+          type="file"
+          multiple
+          hidden
+          aria-label="Files to attach"
+          onChange={(event) => {
+            void attachments.add([...(event.target.files ?? [])]);
+            // The same file may be chosen again.
+            event.target.value = "";
+          }}
+        />
+        <IconButton look="normal" icon="attach" label="Attach files" onClick={() => picker.current?.click()} />
         <Button
           look="primary"
           type="submit"
           isBusy={send.isPending}
           hint="Ctrl ⏎"
           aria-keyshortcuts="Control+Enter"
-          disabled={text.trim() === ""}
+          disabled={text.trim() === "" || tooLarge !== undefined}
         >
           {send.isPending ? "Sending…" : send.isError ? "Send again" : "Send"}
         </Button>
@@ -112,31 +174,7 @@ export function Composer({ session, channels, isBusy, field, onSent }: ComposerP
   );
 }
 
-function Choice(props: {
-  readonly label: string;
-  readonly value: string;
-  readonly choices: readonly string[];
-  readonly prefix?: string;
-  readonly onChange: (value: string) => void;
-}) {
-  const { label, value, choices, prefix = "", onChange } = props;
-  const trigger = (
-    <Button aria-label={`${label}: ${value}`} className="composer-choice">
-      <span className="cut">
-        {prefix}
-        <OutsideText text={value} max={128} />
-      </span>
-      <Icon name="down" />
-    </Button>
-  );
-  return (
-    <Menu trigger={trigger}>
-      <MenuLabel>{label}</MenuLabel>
-      {choices.map((choice) => (
-        <MenuChoice key={choice} isChosen={choice === value} onSelect={() => onChange(choice)}>
-          <OutsideText text={choice} max={128} />
-        </MenuChoice>
-      ))}
-    </Menu>
-  );
+/** The channels to choose from: with one that is new, or with the one that a first message goes to. */
+function channelsWith(channels: readonly string[], target: string = MAIN_CHANNEL): string[] {
+  return channels.includes(target) ? [...channels] : [target, ...channels];
 }

@@ -16,8 +16,10 @@ import { RowList, type RowListHandle } from "./row-list.tsx";
 import { type RowEvents, RowView } from "./row-view.tsx";
 import { conversationRows, type Row } from "./rows.ts";
 import { type Selection, without } from "./selection.ts";
+import { useAttachments } from "./use-attachments.ts";
 import { useConversation } from "./use-conversation.ts";
 import { useConversationNews } from "./use-conversation-news.ts";
+import { useDrop } from "./use-drop.ts";
 import "./conversation.css";
 
 interface ConversationViewProps {
@@ -32,6 +34,11 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
   const now = useQuery(nowQuery(sessionId)).data;
   const [chosen, setChosen] = useState<ReadonlyMap<string, boolean>>(new Map());
   const field = useRef<HTMLTextAreaElement>(null);
+  const attachments = useAttachments(sessionId);
+  const drop = useDrop((files) => {
+    void attachments.add(files);
+    field.current?.focus();
+  });
   const list = useRef<RowListHandle>(null);
   const { conversation, gaps } = state;
   // What a link or the timeline has selected is unfolded, until a person folds it.
@@ -90,7 +97,7 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
     />
   );
   return (
-    <section className="talk" aria-label="Conversation">
+    <section className="talk" aria-label="Conversation" {...drop.handlers} data-drop={drop.isOver || undefined}>
       {selection.channel !== undefined && (
         <p className="talk-channel">
           <span className="grow">
@@ -140,6 +147,7 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
           session={session}
           channels={channelsOf(conversation, selection.channel)}
           isBusy={(now?.running.length ?? 0) > 0}
+          attachments={attachments}
           field={field}
           onSent={() => {
             void store.readAgain();

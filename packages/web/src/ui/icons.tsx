@@ -3,6 +3,7 @@ import type { ReactNode } from "react";
 
 const ICONS = {
   add: <path d="M8 3v10M3 8h10" />,
+  attach: <path d="m12.8 7.4-5 5a3.1 3.1 0 0 1-4.4-4.4l5.3-5.3a2.1 2.1 0 0 1 3 3L6.5 10.9a1 1 0 0 1-1.5-1.5l4.6-4.6" />,
   branch: (
     <>
       <circle cx="4.5" cy="3.5" r="1.5" />

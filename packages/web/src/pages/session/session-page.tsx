@@ -14,7 +14,7 @@ export default function SessionPage() {
   const select = (next: SessionSearch) => go({ ...next, ...(tab !== undefined && { tab }) });
   return (
     <div className="cols">
-      <ConversationView sessionId={sessionId} selection={selection} onSelect={select} />
+      <ConversationView key={sessionId} sessionId={sessionId} selection={selection} onSelect={select} />
       <TimelinePane
         sessionId={sessionId}
         selection={selection}

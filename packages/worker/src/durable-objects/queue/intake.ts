@@ -1,4 +1,5 @@
 /** Accepts or refuses messages and workflows, and puts them into the queue. Callers run it within a transaction. */
+import { messageBytes } from "@valet/shared/protocol/message-limits";
 import { firstModel } from "@valet/shared/protocol/model-access";
 import type { AcceptedMessage, AcceptedWorkflow, SendMessage, StartWorkflow } from "@valet/shared/protocol/session-api";
 import type { SpanContext } from "@valet/shared/tracing";
@@ -75,7 +76,7 @@ export class Intake {
       const isSame = origin !== undefined || (known.mode === mode && this.#isSame(known, "message", channel, body));
       return isSame ? ok(acceptedMessage(known)) : ID_TAKEN;
     }
-    const sizeBytes = sizeOf(body.content, body.attachments);
+    const sizeBytes = messageBytes(body.content, body.attachments);
     const refusal = this.#refusal("message", sizeBytes);
     if (refusal !== undefined) return refusal;
     const unknown = refuseModels(input, state.record, defaultModel);
@@ -111,7 +112,7 @@ export class Intake {
     if (known !== undefined) {
       return this.#isSame(known, "workflow", channel, body) ? ok(acceptedWorkflow(known)) : ID_TAKEN;
     }
-    const sizeBytes = sizeOf(name, steps);
+    const sizeBytes = messageBytes(name, steps);
     const refusal = this.#refusal("workflow", sizeBytes);
     if (refusal !== undefined) return refusal;
     const model = this.#firstModel({});
@@ -138,7 +139,7 @@ export class Intake {
 
   /** Returns why a session cannot be created with this message; `undefined` if it can. */
   refuseFirst(content: string) {
-    return sizeOf(content, []) > BATCH_LIMITS.bytes ? TOO_LARGE.message : undefined;
+    return messageBytes(content, []) > BATCH_LIMITS.bytes ? TOO_LARGE.message : undefined;
   }
 
   /** Returns the job of this kind and id. */
@@ -168,11 +169,6 @@ export class Intake {
     }
     return undefined;
   }
-}
-
-/** Returns how many bytes of a frame to the runner a job takes. */
-function sizeOf(text: string, more: MessageBody["attachments"] | WorkflowBody["steps"]): number {
-  return new TextEncoder().encode(JSON.stringify([text, more])).length;
 }
 
 function acceptedMessage({ id, status, context }: JobRow): AcceptedMessage {
