@@ -1,5 +1,6 @@
 /** The client of the HTTP API that the commands use: typed answers, and errors that say what to do. */
 
+import { MessageCertificate, TraceCertificate } from "@valet/shared/protocol/certificate";
 import { type DiffQuery, DiffView } from "@valet/shared/protocol/changes";
 import { FoundIds } from "@valet/shared/protocol/found-ids";
 import { type AttentionItem, AttentionList, NowView } from "@valet/shared/protocol/now";
@@ -256,6 +257,18 @@ export class ApiClient {
   /** Returns the newest traces of a session, the newest first. */
   async newestTraces(id: string): Promise<TraceSummaryView[]> {
     return (await this.#http.call("GET", `/api/sessions/${encodeURIComponent(id)}/traces`, TraceList)).traces;
+  }
+
+  /** Says what became of each span of a trace. @param withIds whether the answer has the ids of all known spans */
+  certifyTrace(id: string, traceId: string, withIds = false): Promise<TraceCertificate> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/traces/${traceId}/certificate${withIds ? "?spanIds=true" : ""}`;
+    return this.#http.call("GET", path, TraceCertificate);
+  }
+
+  /** Says what became of each span of a message. */
+  certifyMessage(id: string, messageId: string): Promise<MessageCertificate> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/messages/${encodeURIComponent(messageId)}/certificate`;
+    return this.#http.call("GET", path, MessageCertificate);
   }
 
   /** Returns one span as OTLP/JSON. */

@@ -14,6 +14,8 @@ export interface BackendOptions {
 export interface BackendTrace {
   /** The ids of its spans, lower-case hex; empty while the backend has none. */
   readonly spanIds: ReadonlySet<string>;
+  /** The ids of spans that it has more than once; absent if there are none. */
+  readonly repeatedIds?: readonly string[];
   /** Why the backend could not be queried. */
   readonly problem?: string;
 }
@@ -35,13 +37,25 @@ const TempoAnswer = z.union([
  * Pure.
  */
 export function readSpanIds(kind: BackendOptions["kind"], answer: unknown): ReadonlySet<string> | undefined {
+  const ids = listSpanIds(kind, answer);
+  return ids && new Set(ids);
+}
+
+/** Returns the ids of all spans in a backend's answer, repeated ones as often as they are there. */
+function listSpanIds(kind: BackendOptions["kind"], answer: unknown): string[] | undefined {
   if (kind === "Jaeger") {
     const { data } = JaegerAnswer.safeParse(answer);
-    return data && new Set(data.data.flatMap(({ spans }) => spans.map(({ spanID }) => spanID)));
+    return data?.data.flatMap(({ spans }) => spans.map(({ spanID }) => spanID));
   }
   const { data } = TempoAnswer.safeParse(answer);
   const spans = data?.batches?.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans)) ?? [];
-  return data && new Set(spans.map(({ spanId }) => Buffer.from(spanId, "base64").toString("hex")));
+  return data && spans.map(({ spanId }) => Buffer.from(spanId, "base64").toString("hex"));
+}
+
+function repeatedIn(ids: readonly string[]): string[] {
+  const seen = new Set<string>();
+  const repeated = ids.filter((id) => seen.size === seen.add(id).size);
+  return [...new Set(repeated)];
 }
 
 export class BackendQuery {
@@ -98,8 +112,10 @@ export class BackendQuery {
       const text = await response.text();
       if (response.status === 404 && isNotFound(this.kind, text)) return { spanIds: NOTHING };
       if (!response.ok) return this.#problem(`answers HTTP ${response.status}`);
-      const spanIds = readSpanIds(this.kind, JSON.parse(text));
-      return spanIds === undefined ? this.#problem(`is not ${this.kind}`) : { spanIds };
+      const ids = listSpanIds(this.kind, JSON.parse(text));
+      if (ids === undefined) return this.#problem(`is not ${this.kind}`);
+      const repeatedIds = repeatedIn(ids);
+      return { spanIds: new Set(ids), ...(repeatedIds.length > 0 && { repeatedIds }) };
     } catch (error) {
       return this.#problem(failureOf(error as Error, this.kind));
     }

@@ -25,6 +25,7 @@ import { addToken } from "./commands/token.ts";
 import { addTrace } from "./commands/trace.ts";
 import { addTurns } from "./commands/turns.ts";
 import { addUp } from "./commands/up.ts";
+import { addVerify } from "./commands/verify.ts";
 import { addWake } from "./commands/wake.ts";
 import { addWatch } from "./commands/watch.ts";
 import { addWebhooks } from "./commands/webhooks.ts";
@@ -49,6 +50,7 @@ const COMMANDS = [
   addWhy,
   addTurns,
   addTrace,
+  addVerify,
   addDiff,
   addAbort,
   addClear,

@@ -18,8 +18,13 @@ export function parseLimit(text: string): number {
 
 /** Returns an option `--timeout <time>` whose value is in milliseconds. */
 export function timeoutOption(description: string, defaultMs: number): Option {
+  return durationOption("--timeout", description, defaultMs);
+}
+
+/** Returns an option `--<name> <time>` whose value is in milliseconds. */
+export function durationOption(name: string, description: string, defaultMs: number): Option {
   const text = `${description}: seconds, or with a unit: 500ms, 30s, 10m, 1h`;
-  return new Option("--timeout <time>", text).argParser(parseTimeout).default(defaultMs, limitText(defaultMs));
+  return new Option(`${name} <time>`, text).argParser(parseTimeout).default(defaultMs, limitText(defaultMs));
 }
 
 /** The longest time that a timer of the platform waits. */

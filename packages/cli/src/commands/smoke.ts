@@ -1,7 +1,7 @@
 import { LIMITS } from "@valet/shared/limits";
-import { type Command, Option } from "commander";
+import type { Command } from "commander";
 import { ApiClient } from "../api-client.ts";
-import { BackendQuery } from "../backend-query.ts";
+import type { BackendQuery } from "../backend-query.ts";
 import { findConnection, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { missingSpans, TURN } from "../demo/expected-spans.ts";
 import { ExitCode, UserError } from "../errors.ts";
@@ -12,12 +12,10 @@ import { readSpans, type TraceSpan } from "../trace-tree.ts";
 import { userFolder } from "../user-folder.ts";
 import { waitFor, waitForMessage } from "../wait.ts";
 import { timeoutOption } from "./arguments.ts";
+import { addBackendOptions, type BackendArguments, backendOf } from "./backend-options.ts";
 
-interface SmokeOptions extends GlobalOptions {
+interface SmokeOptions extends GlobalOptions, BackendArguments {
   readonly repo?: string;
-  readonly tempoUrl?: string;
-  readonly jaegerUrl?: string;
-  readonly queryHeader?: string;
   readonly timeout: number;
 }
 
@@ -35,13 +33,11 @@ interface Check extends Finding {
 }
 
 export function addSmoke(program: Command): void {
-  program
+  const smoke = program
     .command("smoke")
     .description("check a deployment: create a session, send a message, read its spans")
-    .option("--repo <url or folder>", "give the session a repository")
-    .addOption(new Option("--tempo-url <url>", "also look for the spans in this Tempo").conflicts("jaegerUrl"))
-    .option("--jaeger-url <url>", "also look for the spans in this Jaeger")
-    .option("--query-header <value>", "the Authorization header for Tempo or Jaeger (VALET_QUERY_AUTHORIZATION)")
+    .option("--repo <url or folder>", "give the session a repository");
+  addBackendOptions(smoke, "also look for the spans in")
     .addOption(timeoutOption("how long each step may take", LIMITS.commandWaitMs))
     .addHelpText("after", helpEnd("a check failed", "smoke --jaeger-url http://127.0.0.1:16686"))
     .action(async (_options, command: Command) => {
@@ -62,12 +58,6 @@ export function addSmoke(program: Command): void {
 }
 
 const lineOf = ({ name, ok, detail }: Check) => `${ok ? "ok    " : "FAILED"}  ${name}: ${detail}`;
-
-function backendOf({ tempoUrl, jaegerUrl, queryHeader }: SmokeOptions): BackendQuery | undefined {
-  const authorization = queryHeader ?? process.env.VALET_QUERY_AUTHORIZATION;
-  if (tempoUrl !== undefined) return new BackendQuery({ kind: "Tempo", url: tempoUrl, authorization });
-  return jaegerUrl === undefined ? undefined : new BackendQuery({ kind: "Jaeger", url: jaegerUrl, authorization });
-}
 
 /** Runs the checks in order, and skips those that depend on a failed one. */
 async function runChecks(

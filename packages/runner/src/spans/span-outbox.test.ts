@@ -1,7 +1,7 @@
 import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
-import type { SpanFrame } from "@valet/shared/protocol/span-frame";
+import { type SpanFrame, spansNamed } from "@valet/shared/protocol/span-frame";
 import {
   alwaysOff,
   type DropReason,
@@ -525,4 +525,50 @@ test("in any sequence of events, each ended span is in exactly one frame, and fr
     }),
     { numRuns: 60 },
   );
+});
+
+describe("ids", () => {
+  const idsOf = (frames: readonly SpanFrame[]) => frames.flatMap(({ ids = [] }) => spansNamed(ids));
+
+  test("of the spans in a frame are beside it, also of those that a dead runner left", () => {
+    const { folder, outbox, end } = setUp();
+    end("one", "two");
+    outbox.close();
+    const successor = setUp({ folder, instanceId: "b" });
+    successor.end("three");
+    successor.outbox.flush();
+    successor.connect();
+    const spans = successor.sent.flatMap(({ otlp }) => readSpans(otlp));
+    expect(spans).toHaveLength(3);
+    expect(idsOf(successor.sent)).toEqual(spans.map(({ traceId, spanId }) => ({ traceId, spanId })));
+  });
+
+  test("of lost spans are in the next frame, also if that is lost", () => {
+    const { outbox, tracer, sent, connect } = setUp({ maxBytes: 1500 });
+    const [first, large, second, third] = ["first", "large", "second", "third"].map((name) => tracer.startSpan(name));
+    first?.end();
+    outbox.flush();
+    large?.setAttribute("text", "x".repeat(MAX_LINK_FRAME_BYTES));
+    large?.end();
+    second?.setAttribute("text", "x".repeat(1000));
+    second?.end();
+    outbox.flush();
+    third?.setAttribute("text", "x".repeat(1000));
+    third?.end();
+    outbox.flush();
+    const last = tracer.startSpan("last");
+    last.end();
+    outbox.flush();
+    connect();
+    // As the report of the drops does, once something is acknowledged.
+    tracer.startSpan("report").end();
+    outbox.flush();
+    const lost = sent.flatMap((frame) => frame.lost ?? []).map(({ reason, ids }) => [reason, spansNamed(ids)]);
+    const arrived = idsOf(sent).map(({ spanId }) => spanId);
+    expect(arrived).toContain(last.context.spanId);
+    const named = lost.flatMap(([, spans]) => spans as { spanId: string }[]).map(({ spanId }) => spanId);
+    const all = [first, large, second, third].map((span) => span?.context.spanId);
+    expect([...arrived, ...named]).toEqual(expect.arrayContaining([...all, last.context.spanId]));
+    expect(lost).toContainEqual(["too_large", [expect.objectContaining({ spanId: large?.context.spanId })]]);
+  });
 });

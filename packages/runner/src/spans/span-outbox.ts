@@ -5,7 +5,7 @@
 
 import type { Heard } from "@valet/shared/heard";
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
-import type { SpanFrame } from "@valet/shared/protocol/span-frame";
+import { nameSpans, type SpanFrame, spansNamed } from "@valet/shared/protocol/span-frame";
 import {
   type DropReason,
   encodeResource,
@@ -15,9 +15,9 @@ import {
   type Resource,
   type SpanProcessor,
 } from "@valet/shared/tracing";
-import { withoutUndefined } from "@valet/shared/without-undefined";
 import { OpenSpans } from "./open-spans.ts";
-import { deleteLeftLog, type LeftLog, type LoggedFrame, type LoggedSpan, readLeftLogs, SpanLog } from "./span-log.ts";
+import { type Frame, idsOf, type Lost, type SpanIds, toSpanFrame } from "./outbox-frame.ts";
+import { deleteLeftLog, type LeftLog, type LoggedSpan, readLeftLogs, SpanLog } from "./span-log.ts";
 
 /** The summaries of running attempts so far. */
 export type Progress = NonNullable<SpanFrame["progress"]>;
@@ -39,21 +39,14 @@ export interface SpanOutboxOptions {
   readonly onDiskError?: (error: unknown) => void;
 }
 
-interface Frame extends LoggedFrame {
-  readonly instanceId: string;
-  readonly resource: string;
-  readonly spans: LoggedSpan[];
-  open: readonly string[];
-  progress: Progress;
-  bytes: number;
-}
-
 /** The maximum number of unacknowledged frames on the link: enough to fill it, few enough to resend after it broke. */
 const MAX_FRAMES_IN_FLIGHT = 32;
 /** A frame is closed at this size, which is far enough below the link's limit for the frame's other fields. */
 const FRAME_BYTES = MAX_LINK_FRAME_BYTES / 2;
 /** More than everything in a frame besides its spans: the resource, summaries of other attempts, the names of fields. */
 const MAX_REST_BYTES = 64 * 1024;
+/** How many lost spans are named for each reason, 17 bytes each. The others are only counted. */
+const MAX_NAMED = 300;
 const MAX_SPAN_BYTES = MAX_LINK_FRAME_BYTES - 16 * 1024;
 
 export class SpanOutbox implements SpanProcessor {
@@ -61,6 +54,8 @@ export class SpanOutbox implements SpanProcessor {
   readonly #openSpans: OpenSpans;
   readonly #resource: string;
   readonly #dropped = new Map<DropReason, number>();
+  /** Lost spans that no frame has named yet. */
+  readonly #unsaid = new Map<DropReason, readonly SpanIds[]>();
   #log: SpanLog | undefined;
   /** Frames that are no longer needed but still on disk. */
   readonly #forgotten = new Set<number>();
@@ -85,7 +80,7 @@ export class SpanOutbox implements SpanProcessor {
     this.#resource = encodeResource(options.resource);
     this.#left = readLeftLogs(options.folder);
     for (const { instanceId, resource, frames, open, brokenSpans } of this.#left) {
-      const nothing = { open: [], progress: [], bytes: 0 };
+      const nothing = { open: [], progress: [], lost: [], bytes: 0 };
       for (const { seq, spans } of frames) this.#enqueue({ instanceId, resource, seq, spans: [...spans], ...nothing });
       this.#count("shutdown", brokenSpans);
       if (frames.length === 0 && open.length === 0) deleteLeftLog(options.folder, instanceId);
@@ -134,7 +129,7 @@ export class SpanOutbox implements SpanProcessor {
     const entry = { scope: encodeScope(span.scope), span: encodeSpan(span) };
     const bytes = bytesOf(entry);
     if (bytes > MAX_SPAN_BYTES) {
-      this.#count("too_large", 1);
+      this.#count("too_large", 1, [span.context]);
       this.#onDisk(() => this.#log?.forgetOpen(spanId));
       return;
     }
@@ -189,6 +184,7 @@ export class SpanOutbox implements SpanProcessor {
     if (frame === undefined) return undefined;
     frame.open = open.map(({ text }) => text);
     frame.progress = this.#progress();
+    frame.lost = hasRoom ? this.#takeLost() : [];
     for (const span of open) {
       frame.bytes += textBytes(span.text);
       this.#onDisk(() => this.#log?.appendOpen(span));
@@ -206,6 +202,7 @@ export class SpanOutbox implements SpanProcessor {
       spans: [],
       open: [],
       progress: [],
+      lost: [],
       bytes: 0,
     };
   }
@@ -291,7 +288,9 @@ export class SpanOutbox implements SpanProcessor {
     this.#bytes += frame.bytes;
     while (this.#bytes > this.#options.maxBytes && this.#frames.length > 1) {
       const victim = this.#frames[Math.min(this.#sent, this.#frames.length - 1)]!;
-      this.#count("queue_full", victim.spans.length);
+      this.#count("queue_full", victim.spans.length, victim.spans.flatMap(idsOf));
+      // What it would have said of others is said by the next one.
+      for (const { reason, ids } of victim.lost) this.#name(reason, spansNamed(ids));
       this.#remove((each) => each === victim);
     }
   }
@@ -332,8 +331,22 @@ export class SpanOutbox implements SpanProcessor {
     }
   }
 
-  #count(reason: DropReason, spans: number): void {
+  /** @param which their ids, as far as they are known */
+  #count(reason: DropReason, spans: number, which: readonly SpanIds[] = []): void {
     if (spans > 0) this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + spans);
+    this.#name(reason, which);
+  }
+
+  /** Has the next frame name spans that are lost. */
+  #name(reason: DropReason, spans: readonly SpanIds[]): void {
+    const known = this.#unsaid.get(reason) ?? [];
+    if (spans.length > 0) this.#unsaid.set(reason, [...known, ...spans].slice(0, MAX_NAMED));
+  }
+
+  #takeLost(): Lost {
+    const lost = [...this.#unsaid].map(([reason, spans]) => ({ reason, ids: nameSpans(spans) }));
+    this.#unsaid.clear();
+    return lost;
   }
 
   /** Reports errors of the disk instead of throwing, since a full disk must not end the agent's work. */
@@ -345,30 +358,6 @@ export class SpanOutbox implements SpanProcessor {
       this.#options.onDiskError?.(error);
     }
   }
-}
-
-function toSpanFrame({ instanceId, seq, resource, spans, open, progress }: Frame): SpanFrame {
-  return {
-    instanceId,
-    seq,
-    otlp: encodeFrame(resource, spans),
-    ...withoutUndefined({
-      open: open.length > 0 ? [...open] : undefined,
-      progress: progress.length > 0 ? progress : undefined,
-    }),
-  };
-}
-
-function encodeFrame(resource: string, spans: readonly LoggedSpan[]): string {
-  if (spans.length === 0) return `{"resourceSpans":[]}`;
-  const scopes = new Map<string, string[]>();
-  for (const { scope, span } of spans) {
-    const group = scopes.get(scope);
-    if (group === undefined) scopes.set(scope, [span]);
-    else group.push(span);
-  }
-  const scopeSpans = [...scopes].map(([scope, group]) => `{"scope":${scope},"spans":[${group.join(",")}]}`);
-  return `{"resourceSpans":[{"resource":${resource},"scopeSpans":[${scopeSpans.join(",")}]}]}`;
 }
 
 /** Returns the size in the frame, where it is JSON text within JSON text. */

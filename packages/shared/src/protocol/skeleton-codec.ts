@@ -40,6 +40,8 @@ export interface SkeletonSpan {
   readonly lastSeenMs?: number | undefined;
   /** Of a model call. */
   readonly usage?: SkeletonUsage | undefined;
+  /** Whether a program that it ran in had begun a trace of its own, which has become part of this one. */
+  readonly isAdopted?: boolean;
   readonly links: readonly SkeletonLink[];
 }
 
@@ -62,6 +64,7 @@ export function encodeSkeleton(spans: readonly SkeletonSpan[]): SkeletonChunk {
     return row === undefined ? -1 - place(parents, parentSpanId) : row + 1;
   });
   const indexes = (is: (span: SkeletonSpan) => boolean) => spans.flatMap((span, index) => (is(span) ? [index] : []));
+  const adopted = indexes(({ isAdopted }) => isAdopted === true);
   return {
     ids: base64Of(spans.map(({ spanId }) => spanId).join("")),
     names: [...names.keys()],
@@ -83,6 +86,7 @@ export function encodeSkeleton(spans: readonly SkeletonSpan[]): SkeletonChunk {
     seen: spans.flatMap(({ lastSeenMs }, index): [number, number][] =>
       lastSeenMs === undefined ? [] : [[index, lastSeenMs]],
     ),
+    ...(adopted.length > 0 && { adopted: encodeVlq(adopted) }),
     links: spans.flatMap(({ links }, index) =>
       links.map(({ traceId, spanId, type }): SkeletonChunk["links"][number] => [index, traceId, spanId, type ?? null]),
     ),
@@ -99,7 +103,9 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
     number[],
     number[],
   ];
-  const [errors, sealed] = [new Set(decodeVlq(chunk.errors)), new Set(decodeVlq(chunk.sealed))];
+  const [errors, sealed, adopted] = [chunk.errors, chunk.sealed, chunk.adopted ?? ""].map(
+    (indexes) => new Set(decodeVlq(indexes)),
+  ) as [Set<number>, Set<number>, Set<number>];
   const seen = new Map(chunk.seen);
   const usage = new Map((chunk.usage ?? []).map(([index, ...figures]) => [index, usageOf(figures)]));
   const links = Map.groupBy(chunk.links, ([index]) => index);
@@ -121,6 +127,7 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
       isSealed: sealed.has(index),
       lastSeenMs: seen.get(index),
       usage: usage.get(index),
+      ...(adopted.has(index) && { isAdopted: true }),
       links: (links.get(index) ?? []).map(([, traceId, id, type]) => ({
         traceId,
         spanId: id,

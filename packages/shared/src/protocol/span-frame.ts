@@ -1,10 +1,29 @@
 /** The runner's spans on the link, and their acknowledgement. */
 import { z } from "zod";
+import { DROP_REASONS } from "../spans.ts";
 import { TurnSummary } from "./turn.ts";
 import { id } from "./wire-fields.ts";
 
 /** The most open spans in one frame, and of one runner at a time: no correct runner has more. */
 export const MAX_OPEN_SPANS = 500;
+
+/** Spans by their ids: for each trace its id, and the ids of its spans, 16 digits each, as one text. */
+const NamedSpans = z
+  .array(z.tuple([z.string().regex(/^[0-9a-f]{32}$/), z.string().regex(/^(?:[0-9a-f]{16}){1,5000}$/)]))
+  .max(1000);
+export type NamedSpans = z.infer<typeof NamedSpans>;
+
+/** Returns spans as frames name them. */
+export function nameSpans(spans: Iterable<{ readonly traceId: string; readonly spanId: string }>): NamedSpans {
+  const traces = new Map<string, string>();
+  for (const { traceId, spanId } of spans) traces.set(traceId, (traces.get(traceId) ?? "") + spanId);
+  return [...traces];
+}
+
+/** Returns the spans that a frame names. */
+export function spansNamed(named: NamedSpans): { readonly traceId: string; readonly spanId: string }[] {
+  return named.flatMap(([traceId, ids]) => (ids.match(/.{16}/g) ?? []).map((spanId) => ({ traceId, spanId })));
+}
 
 /**
  * An `ExportTraceServiceRequest` as OTLP/JSON text with about 50 ended spans, or none. Frames are numbered from 1 for each instance,
@@ -25,6 +44,17 @@ export const SpanFrame = z.object({
     .array(z.object({ attemptId: id, summary: TurnSummary }))
     .max(100)
     .optional(),
+  /**
+   * The ids of the spans in `otlp`, so that they are known even if that cannot be read. Absent if the runner is older. Nonsense here
+   * must not lose the spans.
+   */
+  ids: NamedSpans.optional().catch(undefined),
+  /** Spans that the runner has lost since the last frame that said so, by reason. */
+  lost: z
+    .array(z.object({ reason: z.enum(DROP_REASONS), ids: NamedSpans }))
+    .max(20)
+    .optional()
+    .catch(undefined),
 });
 export type SpanFrame = z.infer<typeof SpanFrame>;
 

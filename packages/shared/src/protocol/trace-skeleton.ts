@@ -38,6 +38,11 @@ export const SkeletonChunk = z.object({
     .describe(
       "The index of a sealed span, and the last sign of life of its runner, in ms since 1970. Chunks of earlier versions have none",
     ),
+  adopted: vlq
+    .describe(
+      "VLQ: the indexes of spans of programs that had begun a trace of their own. Absent if there are none, or the session is older",
+    )
+    .optional(),
   links: z
     .array(z.tuple([z.int(), z.string(), z.string(), z.string().nullable()]))
     .describe("The index of a span, and the trace id, the span id and the `valet.link.type` of a link of that span"),

@@ -458,6 +458,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/{id}/traces/{traceId}/certificate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Says what became of each span of a trace
+         * @description Counts sets of span ids: what the session has heard of, announced or received, and what became of each. What a process that was killed began after its last frame is known to nobody; `sealed` says since when. It outlives the trace in the session's store.
+         */
+        get: operations["certifyTrace"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{id}/messages/{messageId}/certificate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Says what became of each span of a message
+         * @description Counts sets of span ids: what the session has heard of, announced or received, and what became of each. What a process that was killed began after its last frame is known to nobody; `sealed` says since when.
+         */
+        get: operations["certifyMessage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/spans": {
         parameters: {
             query?: never;
@@ -1741,6 +1781,8 @@ export interface components {
                 number,
                 number
             ][];
+            /** @description VLQ: the indexes of spans of programs that had begun a trace of their own. Absent if there are none, or the session is older */
+            adopted?: string;
             /** @description The index of a span, and the trace id, the span id and the `valet.link.type` of a link of that span */
             links: [
                 number,
@@ -1775,6 +1817,96 @@ export interface components {
             targetSpanId: string;
             /** @description The link's `valet.link.type`; absent if it has none */
             type?: string;
+        };
+        TraceCertificate: {
+            traceId: string;
+            state: components["schemas"]["CertificateState"];
+            /** @description The state in a sentence */
+            sentence: string;
+            /** @description Distinct spans of which the session has heard, announced or received: the sum of the ended, open and lost */
+            known: number;
+            /**
+             * Format: date-time
+             * @description When the session last stored something of the trace. `null` if that is not known any more
+             */
+            lastFrameAt: string | null;
+            /** @description Spans that have not ended */
+            open: number;
+            /** @description Spans whose end is stored, or was */
+            ended: number;
+            /** @description Of the ended spans those that the session, or a new runner, ended for a process that is gone */
+            sealed: {
+                /** @description Their `error.type`; `null` if it is not known */
+                cause: string | null;
+                spans: number;
+                /**
+                 * Format: date-time
+                 * @description The last frame of the process that is gone: what it began after this time is not known to anybody
+                 */
+                unseenAfter: string | null;
+            }[];
+            /** @description Lost spans, by reason */
+            dropped: {
+                /** @enum {string} */
+                reason: "queue_full" | "rejected" | "invalid" | "late" | "retries_exhausted" | "not_retryable" | "too_large" | "shutdown";
+                spans: number;
+            }[];
+            /** @description Spans that the backend rejected without saying which, of requests with this trace alone */
+            rejected: number;
+            /** @description Likewise, of requests that held other traces, too: these may be theirs */
+            rejectedWithOthers: number;
+            /** @description Spans that the session lost while this trace lasted, and that nobody can name */
+            unnamed: number;
+            /** @description Ends that were not taken, since the span is another process's; its own end counts */
+            refused: number;
+            /** @description Ends of spans that had been sealed; the sealed end counts, and nothing is lost */
+            late: number;
+            /** @description Spans that the session has received more than once */
+            repeated: number;
+            /** @description Spans of programs with a trace id of their own, which have become part of this trace */
+            adopted: number;
+            /** @description Ended spans that are to be sent */
+            sampled: number;
+            /** @description Ended spans that are not to be sent */
+            unsampled: number;
+            /** @description Ended spans that the session has deleted since, to keep its store small */
+            removed: number;
+            /** @description `null`: no backend is configured, and a trace whose spans are all stored is `complete` */
+            export: {
+                /** @description Spans that the backend has acknowledged */
+                acknowledged: number;
+                /** @description Ended spans that have not been sent, or not been acknowledged yet */
+                waiting: number;
+                /** @description Why they wait: the last failure of the export; `null` if nothing has failed */
+                reason: string | null;
+                /** @description Whether the export has stopped by itself: it continues with the next span, or on `resend` */
+                stopped: boolean;
+            } | null;
+            /** @description The ids of lost spans; of many the first 100 */
+            missing: string[];
+            /** @description The ids of open spans; of many the first 100 */
+            openSpans: string[];
+            /** @description The ids of all known spans, if `spanIds` is asked for; without those that the session has deleted */
+            spanIds?: {
+                /** @description Those that the backend has acknowledged */
+                acknowledged: string[];
+                /** @description All others */
+                others: string[];
+            };
+        };
+        /**
+         * @description `complete`: every known span has ended, and the backend has acknowledged it; without a backend it is stored. `pending`: some are open, or wait to be sent. `incomplete`: some are lost. `undetermined`: spans were lost that may or may not be of this trace. `not_sampled`: all have ended, and none is to be sent
+         * @enum {string}
+         */
+        CertificateState: "complete" | "pending" | "incomplete" | "undetermined" | "not_sampled";
+        MessageCertificate: {
+            sessionId: string;
+            messageId: string;
+            state: components["schemas"]["CertificateState"] & unknown;
+            /** @description The state in a sentence */
+            sentence: string;
+            /** @description Its own trace, and those of its attempts in batches */
+            traces: components["schemas"]["TraceCertificate"][];
         };
         TurnList: {
             turns: components["schemas"]["TurnRecord"][];
@@ -3630,6 +3762,76 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BacklinkList"];
+                };
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    certifyTrace: {
+        parameters: {
+            query?: {
+                /** @description Whether the answer has the ids of all known spans */
+                spanIds?: "true" | "false";
+            };
+            header?: never;
+            path: {
+                /** @description The session's id */
+                id: string;
+                traceId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The certificate */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TraceCertificate"];
+                };
+            };
+            /** @description What is wrong (RFC 9457) */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    certifyMessage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id */
+                id: string;
+                /** @description The message's id, chosen by the sender. Sending the same message again returns the existing one; the same id with other content is refused (409) */
+                messageId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The certificate */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessageCertificate"];
                 };
             };
             /** @description What is wrong (RFC 9457) */

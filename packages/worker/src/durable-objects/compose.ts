@@ -263,7 +263,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   // Export and projection.
   /** Passes the recorded spans to the export. Called where the object may go idle next. */
   const boundary = () => {
-    traces.fold((segmentId) => exporter.isSettled(segmentId));
+    traces.fold((segmentId) => exporter.isSettled(segmentId), exporter.isConfigured);
   };
   /** Records a change of the session when its spans begin or cease to be late. */
   const recordExportProblem = () => {

@@ -1,6 +1,7 @@
 /** The calls of a session's object. Arguments and results are plain data; an expected failure is a value, not an exception. */
 
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
+import type { MessageCertificate, TraceCertificate } from "@valet/shared/protocol/certificate";
 import type { DiffQuery, TurnChangesView } from "@valet/shared/protocol/changes";
 import type { FoundIds } from "@valet/shared/protocol/found-ids";
 import type { NowView } from "@valet/shared/protocol/now";
@@ -120,6 +121,10 @@ export interface SessionCalls extends CapacityHolder {
   searchTrace(traceId: string, query: string, cursor?: string): Answer<FoundSpans>;
   /** Returns the links to a trace's spans, of spans that the session has. */
   readBacklinks(traceId: string, cursor?: string): Answer<BacklinkList>;
+  /** Says what became of each span of a trace. @param withIds whether the answer has the ids of all known spans */
+  certifyTrace(traceId: string, withIds?: boolean): Answer<TraceCertificate>;
+  /** Says what became of each span of a message. */
+  certifyMessage(messageId: string): Answer<MessageCertificate>;
   /** Returns lines of OTLP/JSON. */
   spans(cursor?: string): Answer<ReadableStream<Uint8Array>>;
   /** Exports waiting spans again, even after the session has given up, and waits some seconds for the result. */

@@ -1,6 +1,7 @@
 /** The Durable Object of a session: its calls, its sockets and its alarm. Each becomes one transaction over the rooms. */
 import { DurableObject } from "cloudflare:workers";
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
+import type { MessageCertificate, TraceCertificate } from "@valet/shared/protocol/certificate";
 import type { DiffQuery } from "@valet/shared/protocol/changes";
 import type { FoundIds } from "@valet/shared/protocol/found-ids";
 import type { NowView } from "@valet/shared/protocol/now";
@@ -28,6 +29,7 @@ import type { Env } from "../bindings.ts";
 import { whenDeleted } from "../database/deleted-sessions.ts";
 import type { FamilySpans, FamilySpansRequest } from "./answers/family-spans.ts";
 import { findIds } from "./answers/found-ids.ts";
+import { jobTraces } from "./answers/job-traces.ts";
 import { askerOf, callerOf, originOf, userOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { composeSession, reportFailure, type SessionParts } from "./compose.ts";
@@ -41,11 +43,13 @@ import { refuseDeleted } from "./family/peers.ts";
 import { refuseStranger } from "./link/runner-door.ts";
 import { type DescribeRequest, endRequest } from "./request-end.ts";
 import { createSession } from "./session-creation.ts";
+import { certifyMessage } from "./traces/certify.ts";
 import { type SegmentList, segmentAfter } from "./traces/segment-cursor.ts";
 import { listTraces } from "./traces/trace-list.ts";
 
 const NOT_FOUND = refuse("session-not-found", "There is no session with this id.");
 const DELETED = refuse("session-deleted", "It has just been deleted.");
+const NOT_TRACED = refuse("trace-not-found", "The message has no trace: tracing was off.");
 const TRACE_NOT_FOUND = refuse("trace-not-found", "The session has no trace with this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
@@ -290,6 +294,24 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     return this.#read(({ traces }) => {
       const after = segmentAfter(this.#listOf("backlinks", traceId), cursor);
       return after === undefined ? badCursor() : ok(traces.readBacklinks(traceId, after));
+    });
+  }
+
+  async certifyTrace(traceId: string, withIds = false): Promise<Result<TraceCertificate>> {
+    return this.#read(({ traces, exporter }) => {
+      const certificate = traces.certificates.of(traceId, exporter.position(), withIds);
+      return certificate === undefined ? TRACE_NOT_FOUND : ok(certificate);
+    });
+  }
+
+  async certifyMessage(messageId: string): Promise<Result<MessageCertificate>> {
+    return this.#read(({ state, intake, queue, traces: { certificates }, exporter }) => {
+      const row = intake.find("message", messageId);
+      if (!row.ok) return row;
+      const position = exporter.position();
+      const ids = jobTraces(queue.jobs, row.value, (traceId) => certificates.dispatchedBefore(traceId));
+      const found = ids.flatMap((traceId) => certificates.of(traceId, position) ?? []);
+      return found.length === 0 ? NOT_TRACED : ok(certifyMessage(state.record.id, messageId, found));
     });
   }
 

@@ -18,6 +18,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   notices,
   statuses,
   traceLinks,
+  certificates,
 ];
 
 /**
@@ -337,5 +338,16 @@ function traceLinks(sql: SqlStorage): void {
     CREATE TABLE trace_links_fill (
       one INTEGER PRIMARY KEY CHECK (one = 1), after INTEGER NOT NULL, up_to INTEGER NOT NULL);
     INSERT INTO trace_links_fill SELECT 1, 0, id FROM trace_segments ORDER BY id DESC LIMIT 1;
+  `);
+}
+
+/**
+ * Version 16: what certificates say of spans with which something out of the ordinary happened, and of deleted segments; and when a
+ * runner's last frame arrived.
+ */
+function certificates(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE TABLE trace_accounts (seq INTEGER PRIMARY KEY, trace_id TEXT NOT NULL UNIQUE, account TEXT NOT NULL);
+    ALTER TABLE trace_instances ADD COLUMN last_frame_ms INTEGER;
   `);
 }

@@ -3,6 +3,7 @@
 import { zodToOpenAPIRegistry } from "@asteasolutions/zod-to-openapi";
 import { Problem } from "@valet/shared/http/problem";
 import { AgentQuestion } from "@valet/shared/protocol/agent-question";
+import { CertificateState, MessageCertificate, TraceCertificate } from "@valet/shared/protocol/certificate";
 import { ChangeFacts, CommitView, DiffView, FileChange, TurnChangesView } from "@valet/shared/protocol/changes";
 import { ClientEvent } from "@valet/shared/protocol/client-socket";
 import { FailureView } from "@valet/shared/protocol/failure";
@@ -89,6 +90,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   Avoidable,
   Backlink,
   BacklinkList,
+  CertificateState,
   ChangeFacts,
   ClearedQueue,
   ClientEvent,
@@ -108,6 +110,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   FoundIds,
   FoundSpans,
   Health,
+  MessageCertificate,
   MessageList,
   MessagePart,
   MessageView,
@@ -144,6 +147,7 @@ const NAMED: Readonly<Record<string, z.ZodType>> = {
   SystemView,
   TestedWebhook,
   Ticket,
+  TraceCertificate,
   TraceList,
   TraceSkeleton,
   TraceSummaryView,

@@ -352,6 +352,18 @@ const OF_TRACES: readonly BoundedStatement[] = [
     because: PAGE,
   },
   {
+    statement:
+      "SELECT segment_id AS id, sampled, … FROM trace_index JOIN trace_segments ON … WHERE trace_id = ? ORDER BY segment_id",
+    steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=?)"],
+    because: "one row for each segment of the trace whose certificate is read",
+  },
+  {
+    statement: "DELETE FROM trace_accounts WHERE seq <= (SELECT MAX(seq) FROM trace_accounts) - ? AND trace_id <> ?",
+    steps: ["SEARCH trace_accounts USING INTEGER PRIMARY KEY (rowid<?)", "SEARCH trace_accounts"],
+    because:
+      "finds the accounts beyond the maximum, which it deletes: at most a few, and the one of spans that nobody can name",
+  },
+  {
     statement: "SELECT 1 FROM trace_index WHERE trace_id = ?1 UNION ALL … LIMIT 1",
     steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=?)"],
     because: FIRST,

@@ -47,6 +47,14 @@ export interface ReadRequest {
   readonly groups: readonly SpanGroup[];
   /** How many spans were malformed or another session's, and were dropped. */
   readonly refused: number;
+  /** Those of them that can be named. */
+  readonly refusedIds: readonly SpanIds[];
+}
+
+/** What identifies a span. */
+interface SpanIds {
+  readonly traceId: string;
+  readonly spanId: string;
 }
 
 const SAMPLED = 0x01;
@@ -94,6 +102,7 @@ export function readRequest(text: string, sessionId: string, limits?: NamingLimi
   if (!Array.isArray(resourceSpans)) return undefined;
   const groups: SpanGroup[] = [];
   let refused = 0;
+  const refusedIds: SpanIds[] = [];
   for (const each of resourceSpans) {
     const resource = resourceText(field(each, "resource"));
     for (const scopeSpans of list(field(each, "scopeSpans"))) {
@@ -102,12 +111,22 @@ export function readRequest(text: string, sessionId: string, limits?: NamingLimi
       const isGood = (span: unknown) => isSpan(span) && isOf(span, sessionId, limits);
       const good = resource !== undefined && scope !== undefined ? received.filter(isGood) : [];
       refused += received.length - good.length;
+      if (good.length < received.length) {
+        const kept = new Set(good);
+        for (const span of received) if (!kept.has(span) && isNamed(span)) refusedIds.push(idsOf(span));
+      }
       if (resource === undefined || scope === undefined || good.length === 0) continue;
       groups.push({ resource, scope, spans: good.map(toReceived) });
     }
   }
-  return { groups, refused };
+  return { groups, refused, refusedIds };
 }
+
+function isNamed(span: unknown): span is SpanIds {
+  return isObject(span) && isHex(span.traceId, 32) && isSpanIdText(span.spanId);
+}
+
+const idsOf = ({ traceId, spanId }: SpanIds): SpanIds => ({ traceId, spanId });
 
 /** Returns received spans as text for a `spans` array, without the brackets. */
 export function writeSpans(spans: readonly ReceivedSpan[]): string {
@@ -170,6 +189,7 @@ function toReceived(span: unknown): ReceivedSpan {
     isSealed: attributes.some(({ key }) => key === SEALED_KEY),
     lastSeenMs: numberIn(attributes, SEALED_KEY),
     usage: usageOf(name, (key) => numberIn(attributes, key)),
+    ...(attributes.some(({ key }) => key === ADOPTED_KEY) && { isAdopted: true }),
     links: links.map((link) => ({
       traceId: link.traceId,
       spanId: link.spanId,
@@ -186,6 +206,17 @@ function toReceived(span: unknown): ReceivedSpan {
 
 /** The attribute of ended spans that the object has ended in their runner's place. */
 export const SEALED_KEY = "valet.last_seen_ms";
+/** The attribute of spans whose program had begun a trace of its own: that trace's id. */
+const ADOPTED_KEY = "valet.adopted.trace_id";
+
+/** What a received span says of its seal: the `error.type`, and the last sign of life of the process that had it open, epoch ms. */
+export function sealOf({ source, lastSeenMs }: ReceivedSpan): {
+  readonly cause: string | null;
+  readonly lastFrameMs: number | null;
+} {
+  const { attributes = [] } = source as CheckedSpan;
+  return { cause: textIn(attributes, "error.type") ?? null, lastFrameMs: lastSeenMs ?? null };
+}
 
 function textIn(attributes: readonly CheckedAttribute[], key: string): string | undefined {
   return attributes.find((each) => each.key === key)?.value.stringValue;

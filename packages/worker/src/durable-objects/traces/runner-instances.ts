@@ -8,6 +8,7 @@ const MAX_INSTANCES = 1000;
 interface InstanceRow {
   readonly last_seq: number;
   readonly last_seen_ms: number;
+  readonly last_frame_ms: number | null;
 }
 
 export class RunnerInstances {
@@ -35,6 +36,11 @@ export class RunnerInstances {
     return this.#row(instanceId)?.last_seen_ms;
   }
 
+  /** Returns when the last frame of a runner was stored, epoch ms; `undefined` before the first. */
+  lastFrameMs(instanceId: string): number | undefined {
+    return this.#row(instanceId)?.last_frame_ms ?? undefined;
+  }
+
   /** Returns the number of the last frame that was stored; 0 before the first. */
   lastSeq(instanceId: string): number {
     return this.#row(instanceId)?.last_seq ?? 0;
@@ -49,8 +55,9 @@ export class RunnerInstances {
     for (const [instanceId, seq] of frames) {
       isNew ||= this.lastSeq(instanceId) === 0;
       this.#sql.exec(
-        `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, ?, ?)
-         ON CONFLICT (instance_id) DO UPDATE SET last_seq = excluded.last_seq, last_seen_ms = excluded.last_seen_ms`,
+        `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms, last_frame_ms) VALUES (?1, ?2, ?3, ?3)
+         ON CONFLICT (instance_id) DO UPDATE SET
+           last_seq = excluded.last_seq, last_seen_ms = excluded.last_seen_ms, last_frame_ms = excluded.last_frame_ms`,
         instanceId,
         seq,
         this.#now(),
@@ -65,7 +72,7 @@ export class RunnerInstances {
   }
 
   #row(instanceId: string): InstanceRow | undefined {
-    const query = "SELECT last_seq, last_seen_ms FROM trace_instances WHERE instance_id = ?";
+    const query = "SELECT last_seq, last_seen_ms, last_frame_ms FROM trace_instances WHERE instance_id = ?";
     return this.#sql.exec<InstanceRow & Record<string, SqlStorageValue>>(query, instanceId).toArray()[0];
   }
 }

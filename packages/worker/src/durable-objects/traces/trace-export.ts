@@ -7,6 +7,7 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import type { ExportProblemView } from "@valet/shared/protocol/session-view";
 import { type Diagnostic, hostOf, OtlpExporter, type SendResult } from "@valet/shared/tracing";
 import { isoTime } from "../core/iso-time.ts";
+import type { ExportPosition } from "./certify.ts";
 import { ExportLedger, type ExportRow } from "./export-ledger.ts";
 import { type ExportState, type SentPart, settle, TRY_AGAIN } from "./export-rules.ts";
 import { type Segment, type SegmentHead, unpack } from "./trace-segments.ts";
@@ -102,6 +103,14 @@ export class TraceExport {
     return this.#running;
   }
 
+  /** Returns how far the export has come; `undefined` without a backend. */
+  position(): ExportPosition | undefined {
+    if (this.#exporter === undefined) return undefined;
+    const { state, sinceMs } = this.#standing();
+    const reason = sinceMs === undefined || state.reason === "" ? null : state.reason;
+    return { settledUpTo: state.segment_id, reason, isStopped: this.#isStopped(state) };
+  }
+
   /** Whether a backend is configured. */
   get isConfigured(): boolean {
     return this.#exporter !== undefined;
@@ -185,9 +194,9 @@ export class TraceExport {
     const now = { nowMs: this.#options.now(), newestSegment, random: Math.random() };
     const { state, retryInMs, lost } = settle(this.#ledger.read(), part, result, now);
     this.#reportResult(part, result, retryInMs);
-    if (lost !== undefined) this.#store.countLost(lost, part);
-    if (result.outcome === "delivered")
-      this.#store.countDropped("rejected", Math.min(result.rejectedSpans, part.spans));
+    const { drops } = this.#store;
+    if (lost !== undefined) drops.leaving(lost, part);
+    if (result.outcome === "delivered") drops.rejected(result.rejectedSpans, part);
     this.#ledger.write(state);
   }
 

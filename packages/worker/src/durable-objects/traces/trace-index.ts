@@ -19,6 +19,13 @@ export interface StoredSkeleton {
   readonly chunk: string | undefined;
 }
 
+/** The spans of a trace in one segment, and what is known of that. */
+export interface StoredPart extends StoredSkeleton {
+  readonly isSampled: boolean;
+  /** Epoch ms. */
+  readonly closedMs: number;
+}
+
 /** A row of the newest segment of a trace. */
 interface NewestRow {
   readonly segmentId: number;
@@ -150,6 +157,21 @@ export class TraceIndex {
       segmentId,
     );
     return rows.toArray().map(({ id, whole }) => ({ id, isWhole: whole === 1 }));
+  }
+
+  /** Returns the segments with spans of the trace, in order, with their skeletons. */
+  segmentsOf(traceId: string): StoredPart[] {
+    const rows = this.#sql.exec<{ id: number; sampled: number; closed: number; skeleton: string | null }>(
+      `SELECT segment_id AS id, sampled, closed_ms AS closed, skeleton FROM trace_index
+       JOIN trace_segments ON trace_segments.id = segment_id WHERE trace_id = ? ORDER BY segment_id`,
+      traceId,
+    );
+    return rows.toArray().map(({ id, sampled, closed, skeleton }) => ({
+      segmentId: id,
+      chunk: skeleton ?? undefined,
+      isSampled: sampled === 1,
+      closedMs: closed,
+    }));
   }
 
   /**

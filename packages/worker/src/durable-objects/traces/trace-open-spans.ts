@@ -19,8 +19,8 @@ export interface RefusedEnds {
   readonly ownOpen: ReadonlySet<string>;
   /** Ids of spans that were sealed before. */
   readonly sealed: ReadonlySet<string>;
-  /** How many of the sealed spans end for the first time now; further ends are repeats. */
-  readonly late: number;
+  /** Those of the sealed spans that end for the first time now; further ends are repeats. */
+  readonly late: ReadonlySet<string>;
 }
 
 export class TraceOpenSpans {
@@ -55,6 +55,15 @@ export class TraceOpenSpans {
     for (const spanId of spanIds) this.#sql.exec("DELETE FROM trace_open WHERE span_id = ?", spanId);
   }
 
+  /** Removes spans of other processes whose ends are lost. */
+  dropReceived(spanIds: readonly string[]): void {
+    this.#sql.exec(
+      "DELETE FROM trace_open WHERE owner <> ? AND span_id IN (SELECT value FROM json_each(?))",
+      OBJECT,
+      JSON.stringify(spanIds),
+    );
+  }
+
   /** Removes received spans that have ended. Returns those whose end is refused. */
   endReceived(spanIds: readonly string[]): RefusedEnds {
     const ids = JSON.stringify(spanIds);
@@ -65,21 +74,16 @@ export class TraceOpenSpans {
       OBJECT,
       ids,
     );
-    const [ownOpen, sealed] = [new Set<string>(), new Set<string>()];
-    let late = 0;
+    const [ownOpen, sealed, late] = [new Set<string>(), new Set<string>(), new Set<string>()];
     for (const { span_id: id, owned, late: wasLate } of refused) {
       (owned === 1 ? ownOpen : sealed).add(id);
-      if (owned === 0 && wasLate === 0) late++;
+      if (owned === 0 && wasLate === 0) late.add(id);
     }
-    if (late > 0) {
+    if (late.size > 0) {
       const query = "UPDATE trace_sealed SET late = 1 WHERE late = 0 AND span_id IN (SELECT value FROM json_each(?))";
       this.#sql.exec(query, ids);
     }
-    this.#sql.exec(
-      "DELETE FROM trace_open WHERE owner <> ? AND span_id IN (SELECT value FROM json_each(?))",
-      OBJECT,
-      ids,
-    );
+    this.dropReceived(spanIds);
     return { ownOpen, sealed, late };
   }
 

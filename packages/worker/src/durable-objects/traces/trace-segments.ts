@@ -305,6 +305,14 @@ export class TraceSegments {
     return factsOf(this.#tail());
   }
 
+  /** Returns the trace's spans in the tail, by whether they are sampled, and when the last of the tail's spans arrived, epoch ms. */
+  tailOf(traceId: string): { readonly sampled: SpanFacts[]; readonly unsampled: SpanFacts[]; readonly lastMs: number } {
+    const of = (sampled: number) =>
+      factsOf(this.#tail("WHERE sampled = ?", sampled)).filter((span) => span.traceId === traceId);
+    const { last } = this.#sql.exec<{ last: number | null }>("SELECT MAX(at_ms) AS last FROM trace_tail").one();
+    return { sampled: of(1), unsampled: of(0), lastMs: last ?? 0 };
+  }
+
   /** Returns the tail as one request; `undefined` when it is empty. */
   tailText(): string | undefined {
     const parts = this.#tail();

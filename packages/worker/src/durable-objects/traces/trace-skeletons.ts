@@ -37,7 +37,7 @@ export class TraceSkeletons {
   read(traceId: string, after = 0): ReadSkeleton | undefined {
     const stored = this.#segments.index.skeletons(traceId, after, PAGE);
     const isComplete = stored.length < PAGE;
-    const chunks = stored.map(({ segmentId, chunk }) => chunk ?? this.#chunkOf(segmentId, traceId));
+    const chunks = stored.map(({ segmentId, chunk }) => chunk ?? this.chunkOf(segmentId, traceId));
     const live = isComplete ? this.#live(traceId) : undefined;
     if (live !== undefined) chunks.push(live);
     if (after === 0 && chunks.length === 0) return undefined;
@@ -69,7 +69,8 @@ export class TraceSkeletons {
     return spans.length === 0 ? undefined : toChunk(spans);
   }
 
-  #chunkOf(segmentId: number, traceId: string): string {
+  /** Returns the chunk of a trace in a segment that was stored without one. */
+  chunkOf(segmentId: number, traceId: string): string {
     const text = this.#segments.text(segmentId);
     const spans = text === undefined ? [] : bodiesOf(text).flatMap(readStored);
     return toChunk(spans.filter((span) => span.traceId === traceId));

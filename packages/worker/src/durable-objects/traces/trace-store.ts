@@ -3,13 +3,11 @@
  * runner's, from span frames; the Worker's and the broker's, from the requests that they pass on. The object's spans
  * are written in the caller's transaction, with the state that they describe.
  */
-
 import type { BacklinkList } from "@valet/shared/protocol/session-api";
-import { MAX_OPEN_SPANS, type SpanFrame } from "@valet/shared/protocol/span-frame";
+import { MAX_OPEN_SPANS, type SpanFrame, spansNamed } from "@valet/shared/protocol/span-frame";
 import { DOUBLE_KEYS, originAttributes, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
   attributesToObject,
-  type DropReason,
   encodeResource,
   encodeScope,
   encodeSpan,
@@ -24,7 +22,8 @@ import {
   Tracer,
   wallClock,
 } from "@valet/shared/tracing";
-import { readRequest, type SpanGroup, writeSpans } from "./otlp-request.ts";
+import { NamedLosses } from "./named-losses.ts";
+import { type ReceivedSpan, readRequest, readStored, type SpanGroup, sealOf, writeSpans } from "./otlp-request.ts";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 import { PendingSpans } from "./pending-spans.ts";
 import { RunnerInstances } from "./runner-instances.ts";
@@ -32,11 +31,14 @@ import { factsOf, openFactsOf } from "./span-facts.ts";
 import type { SpanRow } from "./span-news.ts";
 import { type KnownOfSpans, runnerResource, stampGroup, stampOpenSpan } from "./stamp.ts";
 import type { TailEntry } from "./tail-parts.ts";
+import { type SpanRef, TraceAccounts } from "./trace-accounts.ts";
+import { TraceCertificates } from "./trace-certificates.ts";
+import { TraceDrops } from "./trace-drops.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
 import { TraceOrigin } from "./trace-origin.ts";
 import { TraceReader } from "./trace-reader.ts";
-import { type Segment, TraceSegments, unpack } from "./trace-segments.ts";
-import { reportedDrops } from "./trace-text.ts";
+import { TraceSegments, unpack } from "./trace-segments.ts";
+import { bodiesOf } from "./trace-text.ts";
 
 export interface TraceStoreOptions {
   readonly sessionId: string;
@@ -71,6 +73,8 @@ export interface TraceStoreOptions {
 interface ReceivedRequest {
   readonly otlp: string;
   readonly runnerInstanceId?: string;
+  /** The spans in it, if its sender has named them beside it. */
+  readonly named?: readonly SpanRef[] | undefined;
 }
 
 /** Far below the maximum of a row (2 MB), in UTF-16 units of up to three bytes. */
@@ -79,16 +83,20 @@ export class TraceStore implements SpanProcessor {
   readonly segments: TraceSegments;
   /** Reads what is stored. */
   readonly reader: TraceReader;
-  readonly #sql: SqlStorage;
+  /** Says what became of spans. */
+  readonly certificates: TraceCertificates;
+  /** Counts lost spans. */
+  readonly drops: TraceDrops;
   readonly #options: TraceStoreOptions;
   readonly #open: TraceOpenSpans;
   readonly #pending = new PendingSpans();
   readonly #origin: TraceOrigin;
   readonly #instances: RunnerInstances;
   readonly #resource: string;
+  readonly #accounts: TraceAccounts;
+  readonly #losses: NamedLosses;
 
   constructor(sql: SqlStorage, options: TraceStoreOptions) {
-    this.#sql = sql;
     this.#options = options;
     this.#resource = encodeResource(options.resource);
     this.segments = new TraceSegments(sql);
@@ -96,6 +104,23 @@ export class TraceStore implements SpanProcessor {
     this.#origin = new TraceOrigin(sql, options.sessionId, (traceId) => this.#pending.hasTrace(traceId));
     this.#instances = new RunnerInstances(sql, options.now);
     this.reader = new TraceReader(this.segments, this.#open, this.#instances, options);
+    this.#accounts = new TraceAccounts(sql);
+    this.drops = new TraceDrops(sql, this.#accounts, options.now);
+    this.#losses = new NamedLosses({
+      open: this.#open,
+      accounts: this.#accounts,
+      drops: this.drops,
+      mayName: ({ traceId }) => options.ownTracesOnly !== true || this.isOwnTrace(traceId),
+    });
+    const { segments, reader } = this;
+    this.certificates = new TraceCertificates({
+      segments,
+      skeletons: reader.skeletons,
+      open: this.#open,
+      accounts: this.#accounts,
+      instances: this.#instances,
+      now: options.now,
+    });
   }
 
   /** Stores the current state of the object's open span; called again after a change that must survive an eviction. */
@@ -154,7 +179,7 @@ export class TraceStore implements SpanProcessor {
         this.#pending.remember(span);
         this.#options.onStored?.(() => [openRowOf(span)]);
       } else {
-        this.countDropped("too_large", 1);
+        this.drops.arriving("too_large", [span.context]);
       }
     }
   }
@@ -181,7 +206,10 @@ export class TraceStore implements SpanProcessor {
       const isNew = this.#open.get(context.spanId) === undefined;
       if (isNew) known ??= this.#open.count(instanceId);
       // Valet's own runner never has more open spans.
-      if (isNew && known !== undefined && known >= MAX_OPEN_SPANS) continue;
+      if (isNew && known !== undefined && known >= MAX_OPEN_SPANS) {
+        this.drops.arriving("queue_full", [context]);
+        continue;
+      }
       const stamped = stampOpenSpan(span, this.#options);
       const isKept = this.#open.keep(instanceId, stamped);
       if (isNew && isKept) known = (known ?? 0) + 1;
@@ -219,7 +247,12 @@ export class TraceStore implements SpanProcessor {
     const lastSeenMs = this.#instances.lastSeenMs(instanceId) ?? this.#options.now();
     const tracer = this.#tracerTo(runnerResource(this.#options, instanceId), "@valet/runner");
     const open = this.#open.of(instanceId);
+    const lastFrameMs = this.#instances.lastFrameMs(instanceId) ?? null;
     this.#options.transact(() => {
+      this.#accounts.addSealed(
+        { cause: errorType, lastFrameMs },
+        open.map(({ context }) => context),
+      );
       for (const each of open) {
         this.#open.drop([each.context.spanId]);
         this.#open.markSealed(each.context.spanId);
@@ -242,11 +275,12 @@ export class TraceStore implements SpanProcessor {
     const durable = new Map<string, number>();
     this.#options.transact(() => {
       const requests: ReceivedRequest[] = [];
-      for (const { instanceId, seq, otlp, open = [] } of frames) {
+      for (const { instanceId, seq, otlp, open = [], ids, lost = [] } of frames) {
         const lastSeq = durable.get(instanceId) ?? this.#instances.lastSeq(instanceId);
         durable.set(instanceId, Math.max(seq, lastSeq));
         if (seq <= lastSeq) continue;
-        requests.push({ otlp, runnerInstanceId: instanceId });
+        requests.push({ otlp, runnerInstanceId: instanceId, named: ids && spansNamed(ids) });
+        for (const each of lost) this.#losses.reported(each.reason, spansNamed(each.ids));
         // Before the ends, which may be in a later frame of these.
         const spans = open.flatMap((text) => parseOpenSpan(text) ?? []);
         this.#keepOpen(instanceId, spans);
@@ -274,46 +308,52 @@ export class TraceStore implements SpanProcessor {
   #acceptRequests(requests: readonly ReceivedRequest[], hasEnded: (spanId: string) => boolean = () => false): void {
     const { sessionId, resource, ownTracesOnly, limits, known } = this.#options;
     const groups: SpanGroup[] = [];
-    let invalid = 0;
-    let tooLarge = 0;
-    for (const { otlp: text, runnerInstanceId } of requests) {
-      const request = text.length > MAX_TEXT_LENGTH ? undefined : readRequest(text, sessionId, limits);
-      // The number of spans in an unreadable text is unknown, so it counts as one frame.
-      if (text.length > MAX_TEXT_LENGTH) tooLarge++;
-      else invalid += request?.refused ?? 1;
-      const received = request?.groups ?? [];
+    for (const { otlp: text, runnerInstanceId, named } of requests) {
+      const isTooLarge = text.length > MAX_TEXT_LENGTH;
+      const request = isTooLarge ? undefined : readRequest(text, sessionId, limits);
+      if (request === undefined) {
+        this.#losses.request(isTooLarge ? "too_large" : "invalid", named);
+        continue;
+      }
       const mayBeForeign = ownTracesOnly && runnerInstanceId !== undefined;
-      const own = mayBeForeign ? this.#origin.keepOwn(received) : { groups: received, refused: 0 };
-      invalid += own.refused;
+      const own = mayBeForeign ? this.#origin.keepOwn(request.groups) : { groups: request.groups, refused: 0 };
+      if (request.refused > 0) this.#losses.ofRequest(request, named);
+      // Spans of other traces are none of this session's.
+      this.drops.foreign(own.refused);
       const stamp = { sessionId, resource, runnerInstanceId, known };
       groups.push(...own.groups.map((group) => stampGroup(group, stamp)));
     }
     // The ends of the object's own spans, which nobody else may end, are read from the database.
     this.#storeOpen();
-    const ended = this.#open.endReceived(groups.flatMap(({ spans }) => spans.map(({ spanId }) => spanId)));
+    const received = groups.flatMap(({ spans }) => spans);
+    const ended = this.#open.endReceived(received.map(({ spanId }) => spanId));
     const entries: TailEntry[] = [];
     for (const { resource, scope, spans } of groups) {
-      invalid += spans.filter(({ spanId }) => ended.ownOpen.has(spanId)).length;
       // The first end of a span counts.
       const kept = spans.filter(
         ({ spanId }) => !ended.ownOpen.has(spanId) && !ended.sealed.has(spanId) && !hasEnded(spanId),
       );
+      this.#noteSealed(kept);
       for (const sampled of [true, false]) {
         const part = kept.filter((span) => span.sampled === sampled);
         if (part.length > 0) entries.push({ resource, scope, sampled, spans: part, body: writeSpans(part) });
       }
     }
-    this.countDropped("invalid", invalid);
-    this.countDropped("late", ended.late);
-    this.countDropped("too_large", tooLarge);
+    this.drops.refused(received.filter(({ spanId }) => ended.ownOpen.has(spanId)));
+    this.drops.late(received.filter(({ spanId }) => ended.late.has(spanId)));
     this.#pending.append(entries);
     this.#settle();
+  }
+
+  /** Notes the spans that a runner ended for the one before it. */
+  #noteSealed(spans: readonly ReceivedSpan[]): void {
+    for (const span of spans) if (span.isSealed) this.#accounts.addSealed(sealOf(span), [span]);
   }
 
   #append(resource: string, span: ReadableSpan): void {
     const body = encodeSpan(span);
     if (body.length > MAX_TEXT_LENGTH) {
-      this.countDropped("too_large", 1);
+      this.drops.arriving("too_large", [span.context]);
     } else {
       const scope = encodeScope(span.scope);
       this.#pending.append([{ resource, scope, sampled: isSampled(span.context), spans: [factsOf(span)], body }]);
@@ -321,26 +361,9 @@ export class TraceStore implements SpanProcessor {
     this.#settle();
   }
 
-  /** Counts lost spans; the next segment reports them to the backend. */
-  countDropped(reason: DropReason, spans: number): void {
-    if (spans === 0) return;
-    this.#sql.exec(
-      "INSERT INTO trace_drops (reason, spans) VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET spans = spans + excluded.spans",
-      reason,
-      spans,
-    );
-  }
-
-  /** Counts a segment that will not reach the backend, and the drops that its own reports would have told. */
-  countLost(reason: DropReason, segment: Segment): void {
-    this.countDropped(reason, segment.spans);
-    for (const drop of reportedDrops(unpack(segment.body))) this.countDropped(drop.reason, drop.spans);
-  }
-
   /** Writes the counts into a span of the tail, and resets them. */
   #reportDrops(): void {
-    const drops = this.#sql.exec<{ reason: DropReason; spans: number }>("DELETE FROM trace_drops RETURNING *");
-    const counts = drops.toArray().map(({ reason, spans }) => [`valet.dropped_spans.${reason}`, spans]);
+    const counts = this.drops.take().map(({ reason, spans }) => [`valet.dropped_spans.${reason}`, spans]);
     if (counts.length === 0) return;
     const { sessionId, known } = this.#options;
     // It begins a trace of its own.
@@ -368,8 +391,9 @@ export class TraceStore implements SpanProcessor {
    * Folds the tail into segments, which hands its spans to export. Called when the tail is due, and at every boundary
    * after which the object may become idle.
    * @param isExported whether this segment has reached the backend; deleting one that has not is a drop
+   * @param hasBackend whether there is a backend that segments can have reached
    */
-  fold(isExported: (segmentId: number) => boolean = () => true): void {
+  fold(isExported: (segmentId: number) => boolean = () => true, hasBackend = false): void {
     this.#options.transact(() => {
       this.#reportDrops();
       this.store();
@@ -377,7 +401,12 @@ export class TraceStore implements SpanProcessor {
       while (this.segments.bytes() > this.#options.maxBytes) {
         const oldest = this.segments.deleteOldest();
         if (oldest === undefined) return;
-        if (oldest.sampled && !isExported(oldest.id)) this.countLost("queue_full", oldest);
+        const isLost = oldest.sampled && !isExported(oldest.id);
+        if (isLost) this.drops.leaving("queue_full", oldest);
+        this.#accounts.addRemoved(removedSpans(oldest.body), {
+          isSampled: oldest.sampled,
+          isAcknowledged: hasBackend && !isLost,
+        });
       }
     });
   }
@@ -385,4 +414,11 @@ export class TraceStore implements SpanProcessor {
 
 function openRowOf(span: OpenSpan): SpanRow {
   return { traceId: span.context.traceId, ...openFactsOf(span) };
+}
+
+/** Returns what is left to say of the spans of a segment that is deleted. */
+function removedSpans(body: Uint8Array) {
+  return bodiesOf(unpack(body))
+    .flatMap(readStored)
+    .map(({ traceId, spanId, isSealed, isAdopted = false }) => ({ traceId, spanId, isSealed, isAdopted }));
 }

@@ -1,8 +1,10 @@
 import { createRoute } from "@hono/zod-openapi";
+import { CertificateQuery, MessageCertificate, TraceCertificate } from "@valet/shared/protocol/certificate";
 import {
   BacklinkList,
   CursorQuery,
   FoundSpans,
+  MessageId,
   SkeletonQuery,
   SpanId,
   TraceId,
@@ -131,6 +133,39 @@ traces.openapi(
     const { traceId } = c.req.valid("param");
     return c.json(unwrap(await agentOf(c).readBacklinks(traceId, c.req.valid("query").cursor)), 200);
   },
+);
+
+const CERTIFICATE =
+  "Counts sets of span ids: what the session has heard of, announced or received, and what became of each. What a process that was " +
+  "killed began after its last frame is known to nobody; `sealed` says since when.";
+
+traces.openapi(
+  createRoute({
+    method: "get",
+    path: `${SESSION_PATH}/traces/{traceId}/certificate`,
+    operationId: "certifyTrace",
+    summary: "Says what became of each span of a trace",
+    description: `${CERTIFICATE} It outlives the trace in the session's store.`,
+    request: { params: TraceParams, query: CertificateQuery },
+    responses: { 200: answer(TraceCertificate, "The certificate"), default: PROBLEM },
+  }),
+  async (c) => {
+    const withIds = c.req.valid("query").spanIds === "true";
+    return c.json(unwrap(await agentOf(c).certifyTrace(c.req.valid("param").traceId, withIds)), 200);
+  },
+);
+
+traces.openapi(
+  createRoute({
+    method: "get",
+    path: `${SESSION_PATH}/messages/{messageId}/certificate`,
+    operationId: "certifyMessage",
+    summary: "Says what became of each span of a message",
+    description: CERTIFICATE,
+    request: { params: SessionParams.extend({ messageId: MessageId }) },
+    responses: { 200: answer(MessageCertificate, "The certificate"), default: PROBLEM },
+  }),
+  async (c) => c.json(unwrap(await agentOf(c).certifyMessage(c.req.valid("param").messageId)), 200),
 );
 
 const streamSpans = createRoute({
