@@ -95,8 +95,7 @@ export function encodeSkeleton(spans: readonly SkeletonSpan[]): SkeletonChunk {
 
 /** @throws SyntaxError for a chunk that {@link encodeSkeleton} cannot return */
 export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
-  const hex = hexOf(chunk.ids);
-  const ids = hex.match(/.{16}/g) ?? [];
+  const ids = idsOf(chunk.ids);
   const [name, parent, start, duration] = [chunk.name, chunk.parent, chunk.start, chunk.duration].map(decodeVlq) as [
     number[],
     number[],
@@ -108,7 +107,7 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
   ) as [Set<number>, Set<number>, Set<number>];
   const seen = new Map(chunk.seen);
   const usage = new Map((chunk.usage ?? []).map(([index, ...figures]) => [index, usageOf(figures)]));
-  const links = Map.groupBy(chunk.links, ([index]) => index);
+  const links = linksOf(chunk);
   const columns = [name, parent, start, duration, chunk.kinds, chunk.outcomes];
   if (columns.some(({ length }) => length !== ids.length)) throw new SyntaxError("the columns differ in length");
   let startUs = chunk.startUs;
@@ -128,11 +127,7 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
       lastSeenMs: seen.get(index),
       usage: usage.get(index),
       ...(adopted.has(index) && { isAdopted: true }),
-      links: (links.get(index) ?? []).map(([, traceId, id, type]) => ({
-        traceId,
-        spanId: id,
-        type: type ?? undefined,
-      })),
+      links: links.get(index) ?? NO_LINKS,
     };
   });
 }
@@ -140,6 +135,19 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
 function usageOf(figures: readonly (number | null)[]): SkeletonUsage {
   const [input, cached, costUsd] = figures.map((figure) => figure ?? undefined);
   return { input, cached, costUsd };
+}
+
+const NO_LINKS: readonly SkeletonLink[] = [];
+
+function linksOf(chunk: SkeletonChunk): ReadonlyMap<number, readonly SkeletonLink[]> {
+  const links = new Map<number, SkeletonLink[]>();
+  for (const [index, traceId, spanId, type] of chunk.links) {
+    const link: SkeletonLink = { traceId, spanId, type: type ?? undefined };
+    const known = links.get(index);
+    if (known === undefined) links.set(index, [link]);
+    else known.push(link);
+  }
+  return links;
 }
 
 /** Returns the spans of a skeleton in the order of their starts, each once. */
@@ -163,6 +171,18 @@ function base64Of(hex: string): string {
   return text;
 }
 
-function hexOf(base64: string): string {
-  return Array.from(atob(base64), (character) => character.charCodeAt(0).toString(16).padStart(2, "0")).join("");
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+/** Of a span's id. */
+const ID_BYTES = 8;
+
+/** Returns ids of 16 hexadecimal digits; bytes that are left over belong to none. */
+function idsOf(base64: string): string[] {
+  const bytes = atob(base64);
+  const ids: string[] = [];
+  for (let at = 0; at + ID_BYTES <= bytes.length; at += ID_BYTES) {
+    let id = "";
+    for (let byte = at; byte < at + ID_BYTES; byte++) id += HEX[bytes.charCodeAt(byte)];
+    ids.push(id);
+  }
+  return ids;
 }

@@ -4,7 +4,10 @@
  */
 
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const VALUES = new Map(Array.from(DIGITS, (digit, value) => [digit, value]));
+/** The value of each digit by its code; {@link NO_DIGIT} for others. */
+const NO_DIGIT = 64;
+const VALUES = new Uint8Array(128).fill(NO_DIGIT);
+for (let value = 0; value < DIGITS.length; value++) VALUES[DIGITS.charCodeAt(value)] = value;
 const CONTINUES = 32;
 /** The first digit has the sign, too, and so one bit less of the number. */
 const FIRST = 16;
@@ -29,10 +32,13 @@ export function encodeVlq(values: readonly number[]): string {
 /** @throws SyntaxError for a text that {@link encodeVlq} cannot return */
 export function decodeVlq(text: string): number[] {
   const values: number[] = [];
-  let [size, scale, isNegative] = [0, 1, false];
-  for (const each of text) {
-    const digit = VALUES.get(each);
-    if (digit === undefined) throw new SyntaxError(`"${each}" is no digit of a VLQ`);
+  let size = 0;
+  let scale = 1;
+  let isNegative = false;
+  // By index and code: a trace of 50,000 spans has a million digits, and a page waits for them.
+  for (let at = 0; at < text.length; at++) {
+    const digit = VALUES[text.charCodeAt(at)] ?? NO_DIGIT;
+    if (digit === NO_DIGIT) throw new SyntaxError(`"${text[at]}" is no digit of a VLQ`);
     const bits = digit % CONTINUES;
     const isFirst = scale === 1;
     if (isFirst) isNegative = bits % 2 === 1;
@@ -42,7 +48,8 @@ export function decodeVlq(text: string): number[] {
       continue;
     }
     values.push(isNegative && size > 0 ? -size : size);
-    [size, scale] = [0, 1];
+    size = 0;
+    scale = 1;
   }
   if (scale > 1) throw new SyntaxError("a VLQ ends within a number");
   return values;

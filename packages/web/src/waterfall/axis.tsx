@@ -4,7 +4,7 @@ import { formatExactTime } from "../format/figures.ts";
 import { between, type Tick, type View } from "./scale.ts";
 
 interface AxisProps {
-  readonly axis: RefObject<HTMLDivElement | null>;
+  readonly axis: RefObject<HTMLTableCellElement | null>;
   readonly view: View;
   readonly ticks: readonly Tick[];
   readonly originUs: number;
@@ -28,17 +28,17 @@ export function Axis({ axis, view, ticks, originUs, onSelect }: AxisProps) {
     if (px >= MIN_DRAG) onSelect(between(view, drag.from, to));
   };
   return (
-    <div className="wf-row wf-head" role="row" aria-rowindex={1}>
-      <div className="wf-name m" role="columnheader">
+    <tr className="wf-row wf-head" aria-rowindex={1}>
+      <th scope="col" className="wf-name m">
         Span
-      </div>
-      <div className="wf-lasted m" role="columnheader">
+      </th>
+      <th scope="col" className="wf-lasted m">
         Duration
-      </div>
-      <div
+      </th>
+      <th
         ref={axis}
+        scope="col"
         className="wf-time wf-axis"
-        role="columnheader"
         aria-label={`Time since ${formatExactTime(new Date(originUs / 1000))}`}
         onPointerDown={(event) => {
           if (event.button !== 0) return;
@@ -63,7 +63,7 @@ export function Axis({ axis, view, ticks, originUs, onSelect }: AxisProps) {
             }}
           />
         )}
-      </div>
-    </div>
+      </th>
+    </tr>
   );
 }

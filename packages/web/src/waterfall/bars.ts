@@ -1,15 +1,18 @@
 /** The bars of a span: what worked, what waited, and what nobody knows. Pure. Times are µs since 1970. */
-import { KIND_LOOKS } from "../ui/kind.tsx";
+import type { Kind } from "../ui/kind.tsx";
 import { awaitsFirstByte, firstByteUs, lastSeenUs } from "./details.ts";
-import { hasFailed, type Item } from "./model.ts";
+import type { Item } from "./item.ts";
+import { hasFailed } from "./model.ts";
 import type { OtlpSpan } from "./otlp.ts";
 
 export interface Bar {
   readonly fromUs: number;
   /** Not before `fromUs`. */
   readonly toUs: number;
-  /** The classes that draw it. */
-  readonly look: string;
+  readonly kind: Kind;
+  /** `thin` only holds others together; `wait` is a model that has sent nothing yet; of `lost` nobody knows. */
+  readonly form: "solid" | "thin" | "wait" | "lost";
+  readonly hasFailed: boolean;
   readonly isOpen: boolean;
 }
 
@@ -20,22 +23,22 @@ export function endOf({ span }: Item, nowUs: number): number {
 
 export function barsOf(item: Item, otlp: OtlpSpan | undefined, nowUs: number): Bar[] {
   const { span, kind, children } = item;
+  const fromUs = span.startUs;
   const toUs = endOf(item, nowUs);
-  const isOpen = span.endUs === undefined;
-  // What only holds others together is thin: they say more.
-  const solid = kind === "other" && children.length > 0 ? "k-none thin" : KIND_LOOKS[kind].bar;
+  const form = kind === "other" && children.length > 0 ? "thin" : "solid";
+  const whole: Bar = { fromUs, toUs, kind, form, hasFailed: false, isOpen: span.endUs === undefined };
   if (span.isSealed) {
     const seen = lastSeenUs(item, otlp);
-    const lost: Bar = { fromUs: seen ?? span.startUs, toUs, look: "k-none lost", isOpen: false };
-    return seen === undefined ? [lost] : [{ fromUs: span.startUs, toUs: seen, look: solid, isOpen: false }, lost];
+    const lost: Bar = { ...whole, fromUs: seen ?? fromUs, form: "lost", isOpen: false };
+    return seen === undefined ? [lost] : [{ ...whole, toUs: seen, isOpen: false }, lost];
   }
-  const ring = hasFailed(span) ? " failed" : "";
-  if (awaitsFirstByte(item, otlp)) return [{ fromUs: span.startUs, toUs, look: `${solid} wait`, isOpen }];
+  if (awaitsFirstByte(item, otlp)) return [{ ...whole, form: "wait" }];
   const first = firstByteUs(item, otlp);
-  const byte = first === undefined ? undefined : Math.min(first, toUs);
-  if (byte === undefined) return [{ fromUs: span.startUs, toUs, look: solid + ring, isOpen }];
+  const worked: Bar = { ...whole, hasFailed: hasFailed(span) };
+  if (first === undefined) return [worked];
+  const byte = Math.min(first, toUs);
   return [
-    { fromUs: span.startUs, toUs: byte, look: `${solid} wait`, isOpen: false },
-    { fromUs: byte, toUs, look: solid + ring, isOpen },
+    { ...whole, toUs: byte, form: "wait", isOpen: false },
+    { ...worked, fromUs: byte },
   ];
 }

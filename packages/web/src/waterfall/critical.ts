@@ -1,19 +1,16 @@
 /** The critical path of a whole trace: for each span the periods that were its own. Pure. */
 import { criticalPath } from "@valet/shared/answers/why/critical-path";
-import type { Node } from "@valet/shared/answers/why/forest";
-import type { WhySpan } from "@valet/shared/answers/why/spans";
-
-/** Microseconds since 1970; the end is after the start, and `OPEN_US` where the span is open. */
-export type Period = readonly [startUs: number, endUs: number];
+import { type Node as NodeOf, OPEN_US } from "@valet/shared/answers/why/forest";
+import type { Item, Period } from "./item.ts";
 
 /**
  * Returns the periods of the critical path by span. A parent may end before what it started (a request that creates a turn), so a tree
  * lasts as long as its last span; a period is cut to the span that it belongs to.
  */
-export function criticalPeriods(roots: readonly Node[]): ReadonlyMap<WhySpan, readonly Period[]> {
+export function criticalPeriods(roots: readonly Item[]): ReadonlyMap<Item, readonly Period[]> {
   const trees = roots.map(lengthened);
   const [first] = trees;
-  const periods = new Map<WhySpan, Period[]>();
+  const periods = new Map<Item, Period[]>();
   if (first === undefined) return periods;
   let [startUs, endUs] = [first.startUs, first.endUs];
   for (const tree of trees) {
@@ -32,36 +29,33 @@ export function criticalPeriods(roots: readonly Node[]): ReadonlyMap<WhySpan, re
   return periods;
 }
 
-function ownEnd({ endMs }: WhySpan): number {
-  return endMs === null ? Number.MAX_SAFE_INTEGER : Math.round(endMs * 1000);
+type Node = NodeOf<Item>;
+
+function ownEnd({ span: { startUs, endUs } }: Item): number {
+  return endUs === undefined ? OPEN_US : Math.max(startUs, endUs);
 }
 
-/** Returns a copy of a tree in which each span lasts until the last of those below it has ended. */
-function lengthened(root: Node): Node {
-  const order: Node[] = [root];
+/** Returns a tree in which each span lasts until the last of those below it has ended. */
+function lengthened(root: Item): Node {
+  const order: Item[] = [root];
   const parents: number[] = [-1];
   for (let at = 0; at < order.length; at++) {
-    for (const child of (order[at] as Node).children) {
+    for (const child of (order[at] as Item).children) {
       order.push(child);
       parents.push(at);
     }
   }
   const below: (Node[] | undefined)[] = [];
-  let copy = root;
   // Children come after their parents, so each is finished before its parent is.
-  for (let at = order.length - 1; at >= 0; at--) {
-    const node = order[at] as Node;
-    const children = below[at];
-    copy = node;
-    if (children !== undefined) {
-      const { span, startUs, endUs } = node;
-      copy = { span, startUs, endUs: children.reduce((end, child) => Math.max(end, child.endUs), endUs), children };
-    }
+  for (let at = order.length - 1; ; at--) {
+    const item = order[at] as Item;
+    const children = below[at] ?? [];
+    const endUs = children.reduce((end, child) => Math.max(end, child.endUs), ownEnd(item));
+    const node: Node = { span: item, startUs: item.span.startUs, endUs, children };
     const parent = parents[at] as number;
-    if (parent < 0) continue;
+    if (parent < 0) return node;
     const siblings = below[parent];
-    if (siblings === undefined) below[parent] = [copy];
-    else siblings.push(copy);
+    if (siblings === undefined) below[parent] = [node];
+    else siblings.push(node);
   }
-  return copy;
 }

@@ -3,8 +3,9 @@ import { encodeSkeleton } from "@valet/shared/protocol/skeleton-codec";
 import { describe, expect, test } from "vitest";
 import { barsOf } from "./bars.ts";
 import { detailOf, explainError, lastSeenUs, openNote, sealNote } from "./details.ts";
+import type { Item } from "./item.ts";
 import { isErrorSource, nameMatches, nextItem } from "./matches.ts";
-import { buildModel, type Item } from "./model.ts";
+import { buildModel } from "./model.ts";
 import { readOtlp } from "./otlp.ts";
 import { SpanStore } from "./span-store.ts";
 
@@ -48,12 +49,12 @@ describe("an open model call", () => {
   test("has sent no byte yet, which only its attributes tell", () => {
     expect(openNote(open, undefined, nowMs)).toBeUndefined();
     expect(openNote(open, otlpOf({}), nowMs)).toBe("no byte yet");
-    expect(barsOf(open, otlpOf({}), nowMs * 1000)).toMatchObject([{ look: "k-model wait", isOpen: true }]);
+    expect(barsOf(open, otlpOf({}), nowMs * 1000)).toMatchObject([{ kind: "model", form: "wait", isOpen: true }]);
   });
   test("was last heard of a while ago", () => {
     const heard = otlpOf({ "valet.llm.last_byte_ms": START / 1000 + 40_000 });
     expect(openNote(open, heard, nowMs)?.replaceAll("\u00a0", " ")).toBe("last heard 6 s ago");
-    expect(barsOf(open, heard, nowMs * 1000)).toMatchObject([{ look: "k-model", isOpen: true }]);
+    expect(barsOf(open, heard, nowMs * 1000)).toMatchObject([{ kind: "model", form: "solid", isOpen: true }]);
   });
 });
 
@@ -61,8 +62,8 @@ test("an open model call that streams shows when its first byte came", () => {
   const open = itemOf(spanOf("chat gpt", { endUs: undefined, outcome: undefined }));
   const heard = { "valet.llm.last_byte_ms": START / 1000 + 9_000, "valet.llm.first_content_ms": START / 1000 + 2_000 };
   expect(barsOf(open, otlpOf(heard), START + 9_500_000)).toMatchObject([
-    { look: "k-model wait", toUs: START + 2_000_000, isOpen: false },
-    { look: "k-model", toUs: START + 9_500_000, isOpen: true },
+    { form: "wait", toUs: START + 2_000_000, isOpen: false },
+    { form: "solid", toUs: START + 9_500_000, isOpen: true },
   ]);
 });
 
@@ -75,7 +76,7 @@ describe("a sealed span", () => {
     expect(sealNote(sealed, otlp)).toBe("sealed: the sandbox no longer exists");
   });
   test("is unknown all along as long as its attributes are", () => {
-    expect(barsOf(sealed, undefined, 0)).toMatchObject([{ fromUs: START, look: "k-none lost" }]);
+    expect(barsOf(sealed, undefined, 0)).toMatchObject([{ fromUs: START, form: "lost" }]);
   });
   test("never has a bar beyond its ends, whatever the sign of life is", () => {
     for (const ms of [0, 1e18]) {

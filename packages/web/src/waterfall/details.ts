@@ -3,7 +3,7 @@ import { HEARD } from "@valet/shared/heard";
 import { ERRORS } from "@valet/shared/spans";
 import { formatAge, formatDuration, NBSP } from "../format/duration.ts";
 import { formatTokens } from "../format/figures.ts";
-import type { Item, Oddity } from "./model.ts";
+import type { Item, Oddity } from "./item.ts";
 import { numberOf, type OtlpSpan } from "./otlp.ts";
 
 /** The attribute that tells most about a span, by the beginning of its name. The first that a span has is shown. */

@@ -1,12 +1,14 @@
 /** Reads the skeleton of one trace, keeps it up to date, and makes models of it: at most one a frame, and fewer of large traces. */
 import type { Schemas } from "../api/client.ts";
 import { readSkeleton } from "../api/skeletons.ts";
-import { buildModel } from "./model.ts";
+import { buildModel, layOut, type Model, withCriticalPath } from "./model.ts";
 import type { Linked } from "./rows.ts";
 import { SpanStore } from "./span-store.ts";
 
 /** Making models takes at most a tenth of the time. */
 const REST = 9;
+/** Of larger traces the first rows show before the critical path is known. */
+const MAX_AT_ONCE = 2_000;
 
 export class LiveTrace {
   readonly traceId: string;
@@ -91,15 +93,28 @@ export class LiveTrace {
   #makeModel(): void {
     if (this.#isClosed) return;
     this.#isDirty = false;
+    const isFirst = this.#state.state !== "ready" && this.#store.size > MAX_AT_ONCE;
     const begun = performance.now();
-    const model = buildModel(this.traceId, this.#store.spans());
+    const model = (isFirst ? layOut : buildModel)(this.traceId, this.#store.spans());
     const ended = performance.now();
     this.#restUntil = ended + REST * (ended - begun);
     this.#set({ state: "ready", model });
+    if (isFirst) afterPaint(() => this.#addCriticalPath(model));
+  }
+
+  /** @param model the one that is shown, unless there is a newer one, which has its own */
+  #addCriticalPath(model: Model): void {
+    if (this.#isClosed || this.#state.state !== "ready" || this.#state.model !== model) return;
+    this.#set({ state: "ready", model: withCriticalPath(model) });
   }
 
   #set(state: Linked): void {
     this.#state = state;
     this.#onChange();
   }
+}
+
+/** Runs something once what has changed is on the screen. */
+function afterPaint(run: () => void): void {
+  requestAnimationFrame(() => setTimeout(run));
 }

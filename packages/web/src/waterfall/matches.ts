@@ -1,5 +1,6 @@
 /** What a search finds, and the way from one match to the next. Pure. */
-import { hasFailed, type Item, type Model } from "./model.ts";
+import type { Item } from "./item.ts";
+import { hasFailed, type Model } from "./model.ts";
 
 /** Returns the spans whose name contains a text; case does not count. Attributes are searched by the API. */
 export function nameMatches({ order }: Model, query: string): Set<string> {

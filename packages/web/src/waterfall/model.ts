@@ -1,33 +1,8 @@
 /** A trace as trees of items, ready to be drawn: every span once, whatever its parents say. Pure. Times are µs since 1970. */
-import { type Node, plant } from "@valet/shared/answers/why/forest";
-import type { WhySpan } from "@valet/shared/answers/why/spans";
 import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
-import type { Kind } from "../ui/kind.tsx";
-import { criticalPeriods, type Period } from "./critical.ts";
+import { criticalPeriods } from "./critical.ts";
+import type { Item, Oddity } from "./item.ts";
 import { kindOf } from "./kinds.ts";
-
-/** What is odd about a span's place in the trace. */
-export type Oddity =
-  | { readonly type: "missing-parent"; readonly parentSpanId: string }
-  | { readonly type: "own-parent" }
-  | { readonly type: "cycle" }
-  | { readonly type: "self-link" }
-  /** It begins before its parent: their clocks differ. */
-  | { readonly type: "early"; readonly byUs: number };
-
-export interface Item {
-  readonly traceId: string;
-  readonly span: SkeletonSpan;
-  readonly kind: Kind;
-  /** 0 for a root. */
-  readonly depth: number;
-  readonly parent: Item | undefined;
-  /** In the order of their starts. */
-  readonly children: Item[];
-  readonly oddities: readonly Oddity[];
-  /** The periods in which the trace waited for this very span. */
-  readonly critical: readonly Period[];
-}
 
 export interface Model {
   readonly traceId: string;
@@ -45,43 +20,33 @@ export interface Model {
 /** A difference below this is within the resolution of the clocks. */
 const TOLERATED_US = 1_000;
 
+/** Returns the trace with its critical path. */
 export function buildModel(traceId: string, spans: Iterable<SkeletonSpan>): Model {
-  const skeletons = new Map<string, SkeletonSpan>();
-  for (const span of spans) skeletons.set(span.spanId, span);
-  const { roots } = plant(Array.from(skeletons.values(), (span) => plainSpan(traceId, span)));
-  const critical = criticalPeriods(roots);
+  return withCriticalPath(layOut(traceId, spans));
+}
 
-  const items = new Map<string, Item>();
+/** Returns the trace without its critical path, which takes as long as all the rest: nobody has to wait for it. */
+export function layOut(traceId: string, spans: Iterable<SkeletonSpan>): Model {
+  const items = itemsOf(traceId, spans);
+  const roots = rootsOf(items);
   const order: Item[] = [];
   let [startUs, endUs, openCount, errorCount] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0];
-  const tops: Item[] = [];
-  const left: [node: Node, parent: Item | undefined][] = reversed(roots).map((node) => [node, undefined]);
-  for (let next = left.pop(); next !== undefined; next = left.pop()) {
-    const [node, parent] = next;
-    const span = skeletons.get(node.span.spanId) as SkeletonSpan;
-    const item: Item = {
-      traceId,
-      span,
-      kind: kindOf(span.name),
-      depth: parent === undefined ? 0 : parent.depth + 1,
-      parent,
-      children: [],
-      oddities: odditiesOf(traceId, span, parent, skeletons),
-      critical: critical.get(node.span) ?? NONE,
-    };
-    (parent?.children ?? tops).push(item);
-    items.set(span.spanId, item);
+  const left = roots.toReversed();
+  for (let item = left.pop(); item !== undefined; item = left.pop()) {
+    const { span, parent, children } = item;
+    item.depth = parent === undefined ? 0 : parent.depth + 1;
+    item.oddities = odditiesOf(traceId, span, parent, items);
     order.push(item);
     startUs = Math.min(startUs, span.startUs);
     endUs = Math.max(endUs, span.endUs ?? span.startUs, span.startUs);
     if (span.endUs === undefined) openCount++;
     if (hasFailed(span)) errorCount++;
-    if (node.children.length > 0) for (const child of reversed(node.children)) left.push([child, item]);
+    for (let at = children.length - 1; at >= 0; at--) left.push(children[at] as MutableItem);
   }
   const isEmpty = order.length === 0;
   return {
     traceId,
-    roots: tops,
+    roots,
     items,
     order,
     startUs: isEmpty ? 0 : startUs,
@@ -91,43 +56,89 @@ export function buildModel(traceId: string, spans: Iterable<SkeletonSpan>): Mode
   };
 }
 
+/** Returns the model with the critical path at its items, which stay the same ones. */
+export function withCriticalPath(model: Model): Model {
+  for (const [item, periods] of criticalPeriods(model.roots)) (item as MutableItem).critical = periods;
+  return { ...model };
+}
+
+type MutableItem = { -readonly [K in keyof Item]: Item[K] } & { parent: MutableItem | undefined };
+
+/** Returns an item for each span, that of the last one of those with the same id. */
+function itemsOf(traceId: string, spans: Iterable<SkeletonSpan>): Map<string, MutableItem> {
+  const items = new Map<string, MutableItem>();
+  for (const span of spans) {
+    items.set(span.spanId, {
+      traceId,
+      span,
+      kind: kindOf(span.name),
+      depth: 0,
+      place: 1,
+      parent: undefined,
+      children: [],
+      oddities: NONE,
+      critical: NONE,
+    });
+  }
+  return items;
+}
+
+/**
+ * Puts each item below its parent, in the order of their starts.
+ * @returns the tops: roots, items whose parent is unknown, and one of each cycle
+ */
+function rootsOf(items: ReadonlyMap<string, MutableItem>): MutableItem[] {
+  const roots: MutableItem[] = [];
+  for (const item of items.values()) {
+    const { parentSpanId } = item.span;
+    const parent = parentSpanId === undefined ? undefined : items.get(parentSpanId);
+    item.parent = parent;
+    if (parent === undefined) roots.push(item);
+    else parent.children.push(item);
+  }
+  const reached = new Set<Item>();
+  for (const root of roots) reach(root, reached);
+  if (reached.size < items.size) {
+    // The others are in cycles, or below one.
+    for (const item of items.values()) {
+      if (reached.has(item)) continue;
+      const siblings = item.parent?.children ?? [];
+      siblings.splice(siblings.indexOf(item), 1);
+      item.parent = undefined;
+      roots.push(item);
+      reach(item, reached);
+    }
+  }
+  sortByStart(roots);
+  for (const { children } of items.values()) if (children.length > 0) sortByStart(children as MutableItem[]);
+  return roots;
+}
+
+function reach(root: Item, reached: Set<Item>): void {
+  const left = [root];
+  for (let item = left.pop(); item !== undefined; item = left.pop()) {
+    reached.add(item);
+    for (const child of item.children) if (!reached.has(child)) left.push(child);
+  }
+}
+
+function sortByStart(siblings: MutableItem[]): void {
+  siblings.sort((a, b) => a.span.startUs - b.span.startUs);
+  for (let at = 0; at < siblings.length; at++) (siblings[at] as MutableItem).place = at + 1;
+}
+
 /** Whether a span failed, or was lost with its process. */
 export function hasFailed({ isError, outcome }: SkeletonSpan): boolean {
   return isError || outcome === "error" || outcome === "lost";
 }
 
 const NONE: readonly never[] = [];
-const NO_ATTRIBUTES = {};
-
-/** Returns nodes from the last to the first, for a stack. */
-function reversed(nodes: readonly Node[]): readonly Node[] {
-  return nodes.length < 2 ? nodes : nodes.toSorted((a, b) => b.startUs - a.startUs);
-}
-
-function plainSpan(traceId: string, { spanId, parentSpanId, name, kind, startUs, endUs }: SkeletonSpan): WhySpan {
-  return {
-    sessionId: "",
-    traceId,
-    spanId,
-    parentId: parentSpanId ?? null,
-    name,
-    kind,
-    startMs: startUs / 1000,
-    endMs: endUs === undefined ? null : Math.max(endUs, startUs) / 1000,
-    outcome: null,
-    attributes: NO_ATTRIBUTES,
-    events: NONE,
-    links: NONE,
-    isSealed: false,
-    service: null,
-  };
-}
 
 function odditiesOf(
   traceId: string,
   span: SkeletonSpan,
   parent: Item | undefined,
-  skeletons: ReadonlyMap<string, SkeletonSpan>,
+  items: ReadonlyMap<string, Item>,
 ): readonly Oddity[] {
   const { spanId, parentSpanId, links } = span;
   const isEarly = parent !== undefined && parent.span.startUs - span.startUs >= TOLERATED_US;
@@ -135,7 +146,7 @@ function odditiesOf(
   const found: Oddity[] = [];
   if (parent === undefined && parentSpanId !== undefined) {
     if (parentSpanId === spanId) found.push({ type: "own-parent" });
-    else if (skeletons.has(parentSpanId)) found.push({ type: "cycle" });
+    else if (items.has(parentSpanId)) found.push({ type: "cycle" });
     else found.push({ type: "missing-parent", parentSpanId });
   }
   if (isEarly) found.push({ type: "early", byUs: parent.span.startUs - span.startUs });

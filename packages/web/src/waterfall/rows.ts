@@ -1,6 +1,7 @@
 /** The rows of a waterfall: the spans that no folded ancestor hides, and the linked traces that are opened in place. Pure. */
 import type { SkeletonLink } from "@valet/shared/protocol/skeleton-codec";
-import type { Item, Model } from "./model.ts";
+import type { Item } from "./item.ts";
+import type { Model } from "./model.ts";
 
 /** A link of a span, or a link to it. */
 export interface Tie {
@@ -22,6 +23,9 @@ interface AnyRow {
   readonly key: string;
   /** From 1. */
   readonly level: number;
+  /** Its place among the rows below the same one, from 1, and how many those are. */
+  readonly place: number;
+  readonly of: number;
   /** The keys of the boxes around it, the outermost first. */
   readonly boxes: readonly string[];
   /** The boxes that end with this row. */
@@ -82,16 +86,27 @@ function add(
   rows: Row[],
 ): void {
   const topDepth = tops[0]?.depth ?? 0;
+  const opened = (key: string) => (boxes.length < MAX_BOXES && folding.opened.get(key)) || NO_TIES;
   const left: Item[] = tops.toReversed();
   for (let item = left.pop(); item !== undefined; item = left.pop()) {
     const key = prefix + item.span.spanId;
     const level = topLevel + item.depth - topDepth;
-    const ties = folding.opened.get(key) ?? NO_TIES;
+    const ties = opened(key);
     const isFolded = folding.folded.has(key);
     const hasBelow = item.children.length > 0 || ties.length > 0;
-    rows.push({ type: "span", key, level, boxes, ends: 0, item, isExpanded: hasBelow ? !isFolded : undefined });
+    // Opened links come before the children.
+    const isTop = item.depth === topDepth;
+    const before = isTop || item.parent === undefined ? 0 : opened(prefix + item.parent.span.spanId).length;
+    const [place, of] = isTop
+      ? [tops.length === 1 ? 1 : item.place, tops.length]
+      : [before + item.place, before + (item.parent?.children.length ?? 1)];
+    const isExpanded = hasBelow ? !isFolded : undefined;
+    rows.push({ type: "span", key, level, place, of, boxes, ends: 0, item, isExpanded });
     if (isFolded) continue;
-    if (boxes.length < MAX_BOXES) for (const tie of ties) addBox(key, tie, level + 1, boxes, folding, rows);
+    const below = ties.length + item.children.length;
+    ties.forEach((tie, at) => {
+      addBox(key, tie, { level: level + 1, place: at + 1, of: below }, boxes, folding, rows);
+    });
     for (let at = item.children.length - 1; at >= 0; at--) left.push(item.children[at] as Item);
   }
 }
@@ -99,7 +114,7 @@ function add(
 function addBox(
   owner: string,
   tie: Tie,
-  level: number,
+  at: { readonly level: number; readonly place: number; readonly of: number },
   around: readonly string[],
   folding: Folding,
   rows: Row[],
@@ -109,9 +124,9 @@ function addBox(
   const target = linked.state === "ready" ? linked.model.items.get(tie.spanId) : undefined;
   const isWhole = linked.state === "ready" && target === undefined;
   const boxes = [...around, key];
-  rows.push({ type: "link", key, level, boxes, ends: 0, owner, tie, linked, isWhole });
+  rows.push({ type: "link", key, ...at, boxes, ends: 0, owner, tie, linked, isWhole });
   if (linked.state === "ready") {
-    add(target === undefined ? linked.model.roots : [target], `${key}/`, level + 1, boxes, folding, rows);
+    add(target === undefined ? linked.model.roots : [target], `${key}/`, at.level + 1, boxes, folding, rows);
   }
   const last = rows.at(-1) as Mutable<Row>;
   last.ends += 1;

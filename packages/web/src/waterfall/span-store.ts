@@ -18,6 +18,10 @@ export class SpanStore {
     return hasChanged;
   }
 
+  get size(): number {
+    return this.#spans.size;
+  }
+
   spans(): Iterable<SkeletonSpan> {
     return this.#spans.values();
   }

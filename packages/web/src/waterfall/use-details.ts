@@ -1,7 +1,8 @@
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { useCallback, useMemo } from "react";
 import { otlpQuery, spanQuery } from "../api/traces.ts";
-import type { Item, Model } from "./model.ts";
+import type { Item } from "./item.ts";
+import type { Model } from "./model.ts";
 import { type OtlpSpan, readOtlp } from "./otlp.ts";
 
 /** Up to here all spans of a trace are read with their attributes; beyond it those that are needed. */

@@ -1,27 +1,33 @@
-/** The rows of the waterfall. Clicks are heard by the tree: see `waterfall.tsx`. */
-import { memo } from "react";
-import { formatAge } from "../format/duration.ts";
-import { Duration } from "../ui/figure.tsx";
+/**
+ * The rows of the waterfall. Clicks and keys are heard by the tree: see `waterfall.tsx`. A row has few elements, and each of its cells
+ * is drawn again only when what it shows has changed: scrolling adds hundreds of rows a second.
+ */
+import { memo, useLayoutEffect, useRef } from "react";
+import { formatAge, formatDuration } from "../format/duration.ts";
+import { surfaceOf } from "../timeline/draw.ts";
+import type { Palette } from "../timeline/palette.ts";
 import { Icon } from "../ui/icons.tsx";
 import { KIND_LOOKS } from "../ui/kind.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
-import { barsOf, endOf } from "./bars.ts";
+import { endOf } from "./bars.ts";
 import { detailOf, oddityText, openNote, sealNote } from "./details.ts";
-import { hasFailed, type Item } from "./model.ts";
+import { drawTrack } from "./draw-track.ts";
+import type { Item } from "./item.ts";
+import { hasFailed } from "./model.ts";
 import type { OtlpSpan } from "./otlp.ts";
 import { type LinkRow, type Row, type SpanRow, type Tie, tieText } from "./rows.ts";
-import { placeOf, type View } from "./scale.ts";
+import { offsetText, placeOf, type View } from "./scale.ts";
 
+/** The height of a row, and of the line where bars have no column, px. */
+export const ROW_PX = 24;
+const SLIM_PX = 3;
 /** Deeper rows are indented no further. */
 const MAX_INDENT = 16;
 const MAX_NAME = 300;
 const MAX_NOTE = 200;
 
-export interface RowContext {
-  readonly view: View;
-  readonly nowUs: number;
-  readonly isCriticalShown: boolean;
-  readonly activeKey: string | undefined;
+/** What the names of rows depend on. The same object until any of it changes. */
+export interface NameContext {
   readonly matches: ReadonlySet<string>;
   readonly detailsOf: (item: Item) => OtlpSpan | undefined;
   readonly tiesOf: (item: Item) => readonly Tie[];
@@ -29,8 +35,18 @@ export interface RowContext {
   readonly areTiesOpen: (key: string) => boolean;
 }
 
-export function rowId(index: number): string {
-  return `waterfall-row-${index}`;
+/** What the bars of rows depend on. The same object until any of it changes. */
+export interface TimeContext {
+  readonly view: View;
+  readonly nowUs: number;
+  readonly isCriticalShown: boolean;
+  /** From which times are counted. */
+  readonly originUs: number;
+  readonly palette: Palette;
+  /** The width of the bars' column, px. */
+  readonly trackPx: number;
+  /** Whether bars have no column, but a line below the name. */
+  readonly isSlim: boolean;
 }
 
 interface RowProps<R extends Row> {
@@ -38,70 +54,106 @@ interface RowProps<R extends Row> {
   readonly index: number;
   /** px from the top of the rows. */
   readonly top: number;
-  readonly context: RowContext;
+  readonly isActive: boolean;
+  /** Whether Tab leads here. */
+  readonly isTabStop: boolean;
 }
 
-function frameOf(row: Row, index: number, top: number, activeKey: string | undefined) {
+function frameOf({ row, index, top, isActive, isTabStop }: RowProps<Row>) {
   return {
-    id: rowId(index),
     role: "row",
-    "aria-selected": row.key === activeKey,
+    tabIndex: isTabStop ? 0 : -1,
+    "aria-selected": isActive,
     "aria-expanded": row.type === "span" ? row.isExpanded : true,
     "aria-level": row.level,
+    "aria-posinset": row.place,
+    "aria-setsize": row.of,
     // The head of the table is the first row.
     "aria-rowindex": index + 2,
     "data-index": index,
     "data-boxes": row.boxes.length === 0 ? undefined : row.boxes.length,
     "data-ends": row.ends === 0 ? undefined : row.ends,
-    style: { transform: `translateY(${top}px)`, "--d": Math.min(row.level - 1, MAX_INDENT), "--b": row.boxes.length },
+    style: { top, "--d": Math.min(row.level - 1, MAX_INDENT), "--b": row.boxes.length },
   } as const;
 }
 
-export const SpanRowView = memo(function SpanRowView({ row, index, top, context }: RowProps<SpanRow>) {
+interface SpanRowProps extends RowProps<SpanRow> {
+  readonly names: NameContext;
+  readonly time: TimeContext;
+}
+
+export const SpanRowView = memo(function SpanRowView({ names, time, ...frame }: SpanRowProps) {
+  const { row } = frame;
+  const { item } = row;
+  const otlp = names.detailsOf(item);
+  return (
+    <tr {...frameOf(frame)} className="wf-row">
+      <NameCell row={row} otlp={otlp} names={names} />
+      {item.span.endUs === undefined ? (
+        <td className="wf-lasted">{formatAge((time.nowUs - item.span.startUs) / 1000)}</td>
+      ) : (
+        <LastedCell ms={(endOf(item, 0) - item.span.startUs) / 1000} />
+      )}
+      <td className="wf-time">
+        <Track item={item} otlp={otlp} time={time} />
+      </td>
+    </tr>
+  );
+});
+
+const LastedCell = memo(function LastedCell({ ms }: { readonly ms: number }) {
+  return (
+    <td className="wf-lasted" title={`${ms} ms`}>
+      {formatDuration(ms, true)}
+    </td>
+  );
+});
+
+interface NameCellProps {
+  readonly row: SpanRow;
+  readonly otlp: OtlpSpan | undefined;
+  readonly names: NameContext;
+}
+
+const NameCell = memo(function NameCell({ row, otlp, names }: NameCellProps) {
   const { item, isExpanded } = row;
   const { span, kind } = item;
-  const otlp = context.detailsOf(item);
   const look = KIND_LOOKS[kind];
   const state = span.isSealed ? "lost" : hasFailed(span) ? "failed" : undefined;
   const icon = state ?? look.icon;
-  const ties = context.tiesOf(item);
-  const lasted = span.endUs === undefined ? undefined : (endOf(item, 0) - span.startUs) / 1000;
+  const detail = detailOf(item, otlp);
+  const ties = names.tiesOf(item);
+  const isMatch = row.boxes.length === 0 && names.matches.has(span.spanId);
   return (
-    <div {...frameOf(row, index, top, context.activeKey)} className="wf-row">
-      <div className="wf-name" role="gridcell">
-        <span className="wf-twist" data-twist={isExpanded === undefined ? undefined : ""} aria-hidden="true">
-          {isExpanded !== undefined && <Icon name={isExpanded ? "down" : "right"} />}
+    <th scope="row" className={isExpanded === undefined ? "wf-name is-leaf" : "wf-name"}>
+      {isExpanded !== undefined && (
+        <span className="wf-twist" data-twist="" aria-hidden="true">
+          <Icon name={isExpanded ? "down" : "right"} />
         </span>
-        {icon !== undefined && (
-          <Icon name={icon} label={state ?? look.word} className={state === undefined ? look.text : "t-failed"} />
-        )}
-        <OutsideText
-          text={span.name === "" ? "(no name)" : span.name}
-          className={`wf-title${row.boxes.length === 0 && context.matches.has(span.spanId) ? " is-match" : ""}`}
-          max={MAX_NAME}
-        />
-        <OutsideText text={detailOf(item, otlp)} className="m cut" max={MAX_NOTE} />
-        {ties.length > 0 && (
-          <button
-            type="button"
-            tabIndex={-1}
-            data-ties=""
-            className="wf-ties"
-            aria-expanded={context.areTiesOpen(row.key)}
-            aria-label={`${tieWord(ties)}, in place`}
-          >
-            <Icon name={context.areTiesOpen(row.key) ? "down" : "right"} />
-            {tieWord(ties)}
-          </button>
-        )}
-      </div>
-      <div className="wf-lasted" role="gridcell">
-        {lasted === undefined ? formatAge((context.nowUs - span.startUs) / 1000) : <Duration ms={lasted} hasTenths />}
-      </div>
-      <div className="wf-time" role="gridcell">
-        <Track item={item} otlp={otlp} context={context} />
-      </div>
-    </div>
+      )}
+      {icon !== undefined && (
+        <Icon name={icon} label={state ?? look.word} className={state === undefined ? look.text : "t-failed"} />
+      )}
+      <OutsideText
+        text={span.name === "" ? "(no name)" : span.name}
+        className={isMatch ? "wf-title is-match" : "wf-title"}
+        max={MAX_NAME}
+      />
+      {detail !== "" && <OutsideText text={detail} className="m cut" max={MAX_NOTE} />}
+      {ties.length > 0 && (
+        <button
+          type="button"
+          tabIndex={-1}
+          data-ties=""
+          className="wf-ties"
+          aria-expanded={names.areTiesOpen(row.key)}
+          aria-label={`${tieWord(ties)}, in place`}
+        >
+          <Icon name={names.areTiesOpen(row.key) ? "down" : "right"} />
+          {tieWord(ties)}
+        </button>
+      )}
+    </th>
   );
 });
 
@@ -110,65 +162,57 @@ function tieWord(ties: readonly Tie[]): string {
   return ties.length === 1 && first !== undefined ? tieText(first).slice(0, 24) : `${ties.length} links`;
 }
 
-function Track({ item, otlp, context }: { item: Item; otlp: OtlpSpan | undefined; context: RowContext }) {
-  const { view, nowUs } = context;
+interface TrackProps {
+  readonly item: Item;
+  readonly otlp: OtlpSpan | undefined;
+  readonly time: TimeContext;
+}
+
+function Track({ item, otlp, time }: TrackProps) {
+  const { view, nowUs, isCriticalShown, originUs, palette, trackPx, isSlim } = time;
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useLayoutEffect(() => {
+    const surface = canvas.current && surfaceOf(canvas.current, palette, trackPx, isSlim ? SLIM_PX : ROW_PX);
+    if (surface) drawTrack(surface, { item, otlp, view, nowUs, isCriticalShown, isSlim });
+  }, [item, otlp, view, nowUs, isCriticalShown, palette, trackPx, isSlim]);
   const toUs = endOf(item, nowUs);
   const whole = placeOf(view, item.span.startUs, toUs);
-  if (whole === undefined) {
-    const isEarlier = toUs < view.startUs;
-    return (
-      <span className={`wf-edge ${isEarlier ? "is-left" : "is-right"}`}>
-        <Icon name={isEarlier ? "left" : "right"} label={isEarlier ? "earlier" : "later"} />
-      </span>
-    );
-  }
-  const notes = [openNote(item, otlp, nowUs / 1000), sealNote(item, otlp), ...item.oddities.map(oddityText)].filter(
-    (note) => note !== undefined,
-  );
-  const isAfter = whole.left + whole.width < 55;
+  const end = whole === undefined ? 0 : whole.left + whole.width;
+  const notes = whole === undefined ? [] : notesOf(item, otlp, nowUs);
+  const { text } = KIND_LOOKS[item.kind];
   return (
     <>
-      {barsOf(item, otlp, nowUs).map(({ fromUs, toUs, look, isOpen }) => {
-        const place = placeOf(view, fromUs, toUs);
-        if (place === undefined) return null;
-        const isCut = toUs > view.endUs;
-        return (
-          <i
-            key={look}
-            className={`bar ${look}${isOpen && !isCut ? " open" : ""}`}
-            style={{ left: `${place.left}%`, width: `max(2px, ${place.width}%)` }}
-          />
-        );
-      })}
-      {context.isCriticalShown &&
-        item.critical.map(([from, to]) => {
-          const place = placeOf(view, from, Math.min(to, toUs));
-          if (place === undefined) return null;
-          return (
-            <i
-              key={from}
-              className="wf-critical"
-              style={{ left: `${place.left}%`, width: `max(1px, ${place.width}%)` }}
-            />
-          );
-        })}
-      {notes.length > 0 && (
+      <canvas
+        ref={canvas}
+        className="wf-bars"
+        role="img"
+        aria-label={`at ${offsetText(item.span.startUs - originUs)}`}
+      />
+      {item.span.endUs === undefined && whole !== undefined && toUs <= view.endUs && (
+        <i className={`wf-tip ${text}`} style={{ left: `${end}%` }} aria-hidden="true" />
+      )}
+      {whole !== undefined && notes.length > 0 && (
         <OutsideText
           text={notes.join(" · ")}
           max={MAX_NOTE}
-          className={`wf-note ${isAfter ? "is-after" : "is-before"}${item.span.isSealed ? " t-failed" : ` ${KIND_LOOKS[item.kind].text}`}`}
-          style={isAfter ? { left: `${whole.left + whole.width}%` } : { right: `${100 - whole.left}%` }}
+          className={`wf-note ${end < 55 ? "is-after" : "is-before"} ${item.span.isSealed ? "t-failed" : text}`}
+          style={end < 55 ? { left: `${end}%` } : { right: `${100 - whole.left}%` }}
         />
       )}
     </>
   );
 }
 
-export function LinkRowView({ row, index, top, context }: RowProps<LinkRow>) {
-  const { tie, linked, isWhole } = row;
+function notesOf(item: Item, otlp: OtlpSpan | undefined, nowUs: number): readonly string[] {
+  const own = [openNote(item, otlp, nowUs / 1000), sealNote(item, otlp)].filter((note) => note !== undefined);
+  return [...own, ...item.oddities.map(oddityText)];
+}
+
+export function LinkRowView(props: RowProps<LinkRow>) {
+  const { tie, linked, isWhole } = props.row;
   return (
-    <div {...frameOf(row, index, top, context.activeKey)} className="wf-row is-link">
-      <div className="wf-link" role="gridcell" aria-colspan={3}>
+    <tr {...frameOf(props)} className="wf-row is-link">
+      <th scope="row" className="wf-link" colSpan={3}>
         <Icon name="link" />
         <span className="cut">
           <OutsideText text={tieText(tie)} max={60} />: another trace, <code>{tie.traceId.slice(0, 8)}…</code>{" "}
@@ -184,7 +228,7 @@ export function LinkRowView({ row, index, top, context }: RowProps<LinkRow>) {
         <button type="button" tabIndex={-1} data-close="" className="btn quiet sq" aria-label="Close the linked trace">
           <Icon name="close" />
         </button>
-      </div>
-    </div>
+      </th>
+    </tr>
   );
 }

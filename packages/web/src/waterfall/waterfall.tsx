@@ -1,30 +1,48 @@
 /**
- * The waterfall: a treegrid of which only the rows on the screen exist. The tree keeps the focus; the active row is named by
- * `aria-activedescendant`, and always exists.
+ * The waterfall: a treegrid of which only the rows on the screen exist. The focus is on a row, the active one if there is one: it
+ * always exists.
  */
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, type MouseEvent, type RefObject, useEffect, useLayoutEffect, useRef } from "react";
+import {
+  type KeyboardEvent,
+  type MouseEvent,
+  type RefObject,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+} from "react";
+import { usePalette } from "../timeline/palette.ts";
 import { useRowOptions } from "../ui/use-row-options.ts";
 import { useWidth } from "../ui/use-width.ts";
 import { Axis } from "./axis.tsx";
-import type { Item } from "./model.ts";
+import type { Item } from "./item.ts";
 import type { Row } from "./rows.ts";
-import { panned, ticksOf, type View, zoomed } from "./scale.ts";
-import { LinkRowView, type RowContext, rowId, SpanRowView } from "./waterfall-row.tsx";
+import { panned, type Tick, ticksOf, type View, zoomed } from "./scale.ts";
+import { useWheel } from "./use-wheel.ts";
+import { LinkRowView, type NameContext, ROW_PX, SpanRowView, type TimeContext } from "./waterfall-row.tsx";
 
-/** The height of a row, px. */
-const ROW_PX = 24;
-const OVERSCAN = 8;
+const OVERSCAN = 6;
+/** The space beside the line of bars where they have no column, px: `--s3` on both sides. */
+const SLIM_GAPS_PX = 24;
 /** A tick's text and the space around it, px. */
 const TICK_PX = 92;
-const WHEEL_ZOOM = 0.002;
+/** So long rows rest until what is on the screen is told, ms. */
+const REST_MS = 100;
+
+/** What of the time axis the page decides. */
+export type ShownTime = Pick<TimeContext, "view" | "nowUs" | "isCriticalShown">;
 
 interface WaterfallProps {
-  readonly tree: RefObject<HTMLDivElement | null>;
+  /** The treegrid; focusing it focuses a row. */
+  readonly tree: RefObject<HTMLTableElement | null>;
   readonly rows: readonly Row[];
   /** The index of each row by its key. */
   readonly indexOf: ReadonlyMap<string, number>;
-  readonly context: RowContext;
+  readonly activeKey: string | undefined;
+  readonly names: NameContext;
+  /** The window, now, and whether the critical path is drawn. The same object until any of it changes. */
+  readonly shownTime: ShownTime;
   /** The longest window. */
   readonly bounds: View;
   readonly originUs: number;
@@ -35,26 +53,33 @@ interface WaterfallProps {
   readonly onClose: (row: Row) => void;
   readonly onGoto: (row: Row) => void;
   readonly onOpen: () => void;
-  /** Called with the items of the rows that exist. */
+  /** Called with the items of the rows that exist, once they rest. */
   readonly onShown: (items: readonly Item[]) => void;
 }
 
 export function Waterfall(props: WaterfallProps) {
-  const { tree, rows, indexOf, context, bounds, originUs, onView, onShown } = props;
-  const { view, activeKey } = context;
-  const axis = useRef<HTMLDivElement>(null);
+  const { tree, rows, indexOf, activeKey, names, shownTime, bounds, originUs, onView } = props;
+  const { view } = shownTime;
+  const scroller = useRef<HTMLDivElement>(null);
+  const axis = useRef<HTMLTableCellElement>(null);
   const axisPx = Math.max(1, useWidth(axis));
+  const treePx = useWidth(scroller);
+  const palette = usePalette();
+  const time = useMemo((): TimeContext => {
+    const isSlim = axisPx === 1;
+    return { ...shownTime, originUs, palette, isSlim, trackPx: isSlim ? Math.max(1, treePx - SLIM_GAPS_PX) : axisPx };
+  }, [shownTime, originUs, palette, axisPx, treePx]);
   const activeIndex = activeKey === undefined ? undefined : indexOf.get(activeKey);
   const virtual = useVirtualizer({
     ...useRowOptions(rows, keyOf, activeIndex),
-    getScrollElement: () => tree.current,
+    getScrollElement: () => scroller.current,
     estimateSize: () => ROW_PX,
     overscan: OVERSCAN,
     scrollPaddingStart: 2 * ROW_PX,
     scrollPaddingEnd: ROW_PX,
     scrollMargin: ROW_PX,
   });
-  useAnchor(tree, rows, indexOf);
+  useAnchor(scroller, rows, indexOf);
 
   // The active row is brought into sight when it changes, and not when other rows come.
   const scrolledTo = useRef<string>(undefined);
@@ -63,32 +88,25 @@ export function Waterfall(props: WaterfallProps) {
     scrolledTo.current = activeKey;
     virtual.scrollToIndex(activeIndex, { align: "auto" });
   }, [activeKey, activeIndex, virtual]);
+  useFocusOnActive(tree, activeIndex);
 
   const shown = virtual.getVirtualItems();
   const first = shown[0]?.index ?? 0;
   const last = shown.at(-1)?.index ?? 0;
-  useEffect(() => {
-    const items = rows.slice(first, last + 1).flatMap((row) => (row.type === "span" ? [row.item] : []));
-    onShown(items);
-  }, [rows, first, last, onShown]);
+  useShown(rows, first, last, props.onShown);
 
-  useWheel(tree, axis, (zoom, pan, at) => {
+  useWheel(scroller, axis, (zoom, pan, at) => {
     onView(zoom === 1 ? panned(view, bounds, pan) : zoomed(view, bounds, zoom, at));
   });
 
-  const { stepUs, ticks } = ticksOf(view, originUs, axisPx / TICK_PX);
-  const widthUs = view.endUs - view.startUs;
-  const lines = {
-    "--step": `${(stepUs / widthUs) * axisPx}px`,
-    "--first": `${((ticks[0]?.left ?? 0) / 100) * axisPx}px`,
-  };
-
+  const { ticks } = ticksOf(view, originUs, axisPx / TICK_PX);
   const move = (index: number) => {
     const row = rows[Math.min(rows.length - 1, Math.max(0, index))];
     if (row !== undefined) props.onActive(row.key);
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
+    const isOnRow = event.target === event.currentTarget || (event.target as Element).matches("[data-index]");
+    if (!isOnRow || event.ctrlKey || event.metaKey || event.altKey) return;
     if (pressed(event, rows, activeIndex, move, Math.max(1, last - first - 2 * OVERSCAN), props))
       event.preventDefault();
   };
@@ -97,7 +115,7 @@ export function Waterfall(props: WaterfallProps) {
     const index = target.closest<HTMLElement>("[data-index]")?.dataset.index;
     const row = index === undefined ? undefined : rows[Number(index)];
     if (row === undefined) return;
-    tree.current?.focus({ preventScroll: true });
+    rowAt(tree, Number(index))?.focus({ preventScroll: true });
     scrolledTo.current = row.key;
     if (target.closest("[data-goto]") !== null) return props.onGoto(row);
     if (target.closest("[data-close]") !== null) return props.onClose(row);
@@ -105,43 +123,93 @@ export function Waterfall(props: WaterfallProps) {
     if (target.closest("[data-ties]") !== null) props.onTies(row);
     else if (target.closest("[data-twist]") !== null && row.type === "span") props.onFold(row, row.isExpanded === true);
   };
+  const tabStop = activeIndex ?? first;
   return (
-    <div
-      ref={tree}
-      className="wf-tree"
-      role="treegrid"
-      aria-label="Spans"
-      aria-rowcount={rows.length + 1}
-      aria-colcount={3}
-      aria-activedescendant={activeIndex === undefined ? undefined : rowId(activeIndex)}
-      tabIndex={0}
-      onKeyDown={onKeyDown}
-      onClick={onClick}
-      style={lines as React.CSSProperties}
-    >
-      <div role="rowgroup" className="wf-heads">
-        <Axis
-          axis={axis}
-          view={view}
-          ticks={ticks.filter(({ left }) => ((100 - left) / 100) * axisPx > TICK_PX / 2)}
-          originUs={originUs}
-          onSelect={onView}
-        />
-      </div>
-      <div role="rowgroup" className="wf-rows" style={{ height: virtual.getTotalSize() }}>
-        {shown.map(({ index, key, start }) => {
-          const row = rows[index];
-          if (row === undefined) return null;
-          const top = start - ROW_PX;
-          return row.type === "span" ? (
-            <SpanRowView key={key} row={row} index={index} top={top} context={context} />
-          ) : (
-            <LinkRowView key={key} row={row} index={index} top={top} context={context} />
-          );
-        })}
+    <div ref={scroller} className="wf-tree">
+      <Grid ticks={ticks} />
+      <table
+        ref={tree}
+        className="wf-table"
+        {...gridOf(rows.length)}
+        onFocus={(event) => {
+          if (event.target === event.currentTarget) rowAt(tree, tabStop)?.focus({ preventScroll: true });
+        }}
+        onKeyDown={onKeyDown}
+        onClick={onClick}
+      >
+        <thead className="wf-heads">
+          <Axis
+            axis={axis}
+            view={view}
+            ticks={ticks.filter(({ left }) => ((100 - left) / 100) * axisPx > TICK_PX / 2)}
+            originUs={originUs}
+            onSelect={onView}
+          />
+        </thead>
+        <tbody className="wf-rows" style={{ height: virtual.getTotalSize() }}>
+          {shown.map(({ index, key, start }) => {
+            const row = rows[index];
+            if (row === undefined) return null;
+            const frame = { index, top: start - ROW_PX, isActive: index === activeIndex, isTabStop: index === tabStop };
+            return row.type === "span" ? (
+              <SpanRowView key={key} row={row} names={names} time={time} {...frame} />
+            ) : (
+              <LinkRowView key={key} row={row} {...frame} />
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** What makes a table a treegrid, with its head as the first row: its rows have levels, and the focus. */
+function gridOf(rowCount: number) {
+  return { role: "treegrid", "aria-label": "Spans", "aria-rowcount": rowCount + 1, "aria-colcount": 3, tabIndex: -1 };
+}
+
+/** The lines of the ticks, behind all rows. */
+function Grid({ ticks }: { readonly ticks: readonly Tick[] }) {
+  return (
+    <div className="wf-grid" aria-hidden="true">
+      <div className="wf-row">
+        <i />
+        <i />
+        <div className="wf-lines">
+          {ticks.map(({ atUs, left }) => (
+            <i key={atUs} style={{ left: `${left}%` }} />
+          ))}
+        </div>
       </div>
     </div>
   );
+}
+
+function rowAt(tree: RefObject<HTMLElement | null>, index: number): HTMLElement | null {
+  return tree.current?.querySelector<HTMLElement>(`[data-index="${index}"]`) ?? null;
+}
+
+/** Moves the focus from row to row with the active one: if it is on a row, and not on the page's fields and buttons. */
+function useFocusOnActive(tree: RefObject<HTMLElement | null>, activeIndex: number | undefined): void {
+  useLayoutEffect(() => {
+    const { activeElement } = document;
+    if (activeIndex === undefined || !tree.current?.contains(activeElement)) return;
+    const row = rowAt(tree, activeIndex);
+    if (row !== activeElement) row?.focus({ preventScroll: true });
+  }, [tree, activeIndex]);
+}
+
+/** Tells which items are on the screen: at first at once, and then whenever the rows have come to rest. */
+function useShown(rows: readonly Row[], first: number, last: number, onShown: (items: readonly Item[]) => void): void {
+  const hasTold = useRef(false);
+  useEffect(() => {
+    const tell = () => {
+      hasTold.current = true;
+      onShown(rows.slice(first, last + 1).flatMap((row) => (row.type === "span" ? [row.item] : [])));
+    };
+    const timer = setTimeout(tell, hasTold.current ? REST_MS : 0);
+    return () => clearTimeout(timer);
+  }, [rows, first, last, onShown]);
 }
 
 /** Does what a key does in a tree. @returns whether it does something */
@@ -219,32 +287,4 @@ function useAnchor(
     const index = top === undefined ? undefined : indexOf.get(top.key);
     if (index !== undefined && index !== topIndex) node.scrollTop += (index - topIndex) * ROW_PX;
   }, [tree, rows, indexOf]);
-}
-
-/** Ctrl and the wheel zoom at the pointer; a sideways wheel moves. */
-function useWheel(
-  tree: RefObject<HTMLElement | null>,
-  axis: RefObject<HTMLElement | null>,
-  onWheel: (zoom: number, pan: number, at: number) => void,
-): void {
-  const latest = useRef(onWheel);
-  latest.current = onWheel;
-  useEffect(() => {
-    const node = tree.current;
-    if (node === null) return;
-    const hear = (event: WheelEvent) => {
-      const box = axis.current?.getBoundingClientRect();
-      if (box === undefined) return;
-      const at = Math.min(1, Math.max(0, (event.clientX - box.left) / Math.max(1, box.width)));
-      const sideways = event.shiftKey && event.deltaX === 0 ? event.deltaY : event.deltaX;
-      if (event.ctrlKey || event.metaKey) latest.current(Math.exp(-event.deltaY * WHEEL_ZOOM), 0, at);
-      else if (Math.abs(sideways) > Math.abs(event.shiftKey ? 0 : event.deltaY)) {
-        latest.current(1, sideways / Math.max(1, box.width), at);
-      } else return;
-      event.preventDefault();
-    };
-    // React's own listener is passive, so that it could not keep the browser from zooming the page.
-    node.addEventListener("wheel", hear, { passive: false });
-    return () => node.removeEventListener("wheel", hear);
-  }, [tree, axis]);
 }

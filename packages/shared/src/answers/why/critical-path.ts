@@ -1,5 +1,6 @@
 /** The critical path of a tree of spans: which span each instant belongs to. Pure. */
 import type { Node } from "./forest.ts";
+import type { WhySpan } from "./spans.ts";
 import type { Step } from "./step.ts";
 
 /** A period that was spent on one thing. */
@@ -12,8 +13,8 @@ export interface Segment {
 }
 
 /** A part of a window that is a span's own: none of its children explains it. */
-export interface OwnTime {
-  readonly node: Node;
+export interface OwnTime<S = WhySpan> {
+  readonly node: Node<S>;
   readonly startUs: number;
   readonly endUs: number;
   /** The levels around the span. */
@@ -27,17 +28,17 @@ export interface OwnTime {
  * @param aroundOf returns the levels around a span's children, given those around the span itself
  * @returns periods that cover the part of the window that the root has, in order of time
  */
-export function criticalPath(
-  root: Node,
+export function criticalPath<S = WhySpan>(
+  root: Node<S>,
   startUs: number,
   endUs: number,
   around: readonly Step[],
-  aroundOf: (node: Node, around: readonly Step[]) => readonly Step[],
-): OwnTime[] {
-  const own: OwnTime[] = [];
+  aroundOf: (node: Node<S>, around: readonly Step[]) => readonly Step[],
+): OwnTime<S>[] {
+  const own: OwnTime<S>[] = [];
   const from = Math.max(startUs, root.startUs);
   const to = Math.min(endUs, root.endUs);
-  const left: OwnTime[] = from < to ? [{ node: root, startUs: from, endUs: to, around }] : [];
+  const left: OwnTime<S>[] = from < to ? [{ node: root, startUs: from, endUs: to, around }] : [];
   for (let window = left.pop(); window !== undefined; window = left.pop()) {
     const { node } = window;
     const inner = node.children.length === 0 ? window.around : aroundOf(node, window.around);

@@ -9,12 +9,12 @@ import type { WhySpan } from "./spans.ts";
 export const OPEN_US = Number.MAX_SAFE_INTEGER;
 
 /** A span in its tree, with times that can be moved to another clock. */
-export interface Node {
-  readonly span: WhySpan;
+export interface Node<S = WhySpan> {
+  readonly span: S;
   readonly startUs: number;
   /** {@link OPEN_US} while the span is open; never before the start. */
   readonly endUs: number;
-  readonly children: Node[];
+  readonly children: Node<S>[];
 }
 
 /** The trees of a trace. */

@@ -9,8 +9,9 @@ import { Icon } from "../../ui/icons.tsx";
 import { Legend } from "../../ui/kind.tsx";
 import { CopyButton } from "../../ui/notes.tsx";
 import { useTopOf } from "../../ui/use-top-of.ts";
+import type { Item } from "../../waterfall/item.ts";
 import { isErrorSource, nextItem } from "../../waterfall/matches.ts";
-import type { Item, Model } from "../../waterfall/model.ts";
+import type { Model } from "../../waterfall/model.ts";
 import { ancestorKeys, type Row, type Tie, tieKey, tiesOf, visibleRows } from "../../waterfall/rows.ts";
 import { isWhole, type View, viewOf, zoomed } from "../../waterfall/scale.ts";
 import { SpanPanel } from "../../waterfall/span-panel.tsx";
@@ -18,8 +19,8 @@ import { Toolbar } from "../../waterfall/toolbar.tsx";
 import type { Backlinks } from "../../waterfall/use-backlinks.ts";
 import { useDetails } from "../../waterfall/use-details.ts";
 import type { Traces } from "../../waterfall/use-traces.ts";
-import { Waterfall } from "../../waterfall/waterfall.tsx";
-import type { RowContext } from "../../waterfall/waterfall-row.tsx";
+import { type ShownTime, Waterfall } from "../../waterfall/waterfall.tsx";
+import type { NameContext } from "../../waterfall/waterfall-row.tsx";
 import { backendUrl } from "./backend-url.ts";
 import { useSearch } from "./use-search.ts";
 
@@ -46,7 +47,7 @@ const NOTHING: readonly Item[] = [];
 export function TraceView(props: TraceViewProps) {
   const { sessionId, model, traces, backlinks, opened, setOpened, onSelected } = props;
   const navigate = useNavigate();
-  const tree = useRef<HTMLDivElement>(null);
+  const tree = useRef<HTMLTableElement>(null);
   const field = useRef<HTMLInputElement>(null);
   const side = useRef<HTMLDivElement>(null);
   const columns = useRef<HTMLDivElement>(null);
@@ -88,20 +89,12 @@ export function TraceView(props: TraceViewProps) {
 
   const detailsOf = details.of;
   const { matches } = search;
-  // The rows are drawn anew only when this changes.
-  const context = useMemo(
-    (): RowContext => ({
-      view,
-      nowUs,
-      isCriticalShown,
-      activeKey,
-      matches,
-      detailsOf,
-      tiesOf: tiesOfItem,
-      areTiesOpen: (key) => opened.has(key),
-    }),
-    [view, nowUs, isCriticalShown, activeKey, matches, detailsOf, tiesOfItem, opened],
+  // The names of rows are drawn anew only when the one changes, their bars when the other does.
+  const names = useMemo(
+    (): NameContext => ({ matches, detailsOf, tiesOf: tiesOfItem, areTiesOpen: (key) => opened.has(key) }),
+    [matches, detailsOf, tiesOfItem, opened],
   );
+  const shownTime = useMemo((): ShownTime => ({ view, nowUs, isCriticalShown }), [view, nowUs, isCriticalShown]);
 
   useEffect(() => {
     const own = activeKey !== undefined && /^[0-9a-f]{16}$/.test(activeKey) ? activeKey : undefined;
@@ -262,7 +255,9 @@ export function TraceView(props: TraceViewProps) {
           tree={tree}
           rows={rows}
           indexOf={indexOf}
-          context={context}
+          activeKey={activeKey}
+          names={names}
+          shownTime={shownTime}
           bounds={bounds}
           originUs={model.startUs}
           onView={onView}
