@@ -1,7 +1,16 @@
 /** What `valet up` does with its state directory, its environment and its log. */
 
 import { spawn } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { readProcess } from "./processes.ts";
@@ -93,9 +102,36 @@ describe("the state directory", () => {
   });
 
   test("is refused with a sentence when it cannot be created", async () => {
-    const state = join(temporaryState(), "file");
-    writeFileSync(state, "");
-    expect(await refusal(state)).toContain("The state directory cannot be used");
+    const folder = temporaryState();
+    writeFileSync(join(folder, "file"), "");
+    symlinkSync("circle", join(folder, "circle"));
+    const why = {
+      // There Node's own recursive mkdir never returns.
+      "/proc/valet": "/proc/valet: it cannot be created (ENOENT)",
+      [join(folder, "file")]: "file: a file is in the way (EEXIST)",
+      [join(folder, "file/state")]: "file: a file is in the way (EEXIST)",
+      [join(folder, "circle")]: "circle: its links lead in a circle (ELOOP)",
+      [join(folder, "n".repeat(300))]: ": the name is too long (ENAMETOOLONG)",
+      "": "The folder has no name",
+    };
+    const states = Object.entries(why);
+    const refusals = await Promise.all(states.map(([state]) => refusal(state)));
+    for (const [nth, [, part]] of states.entries()) expect(refusals[nth]).toContain(part);
+  });
+
+  test("is refused with a sentence when something else is where its files and folders must be", async () => {
+    const taken = ["broker", "log", "storage", "connection.json", "secrets.json", "worker.lock"].map((name) => {
+      const state = temporaryState();
+      const path = join(state, name);
+      if (name.includes(".")) mkdirSync(path);
+      else writeFileSync(path, "");
+      return {
+        state,
+        sentence: `${path} must be a ${name.includes(".") ? "file" : "folder"}. Move what is there away`,
+      };
+    });
+    const refusals = await Promise.all(taken.map(({ state }) => refusal(state)));
+    for (const [nth, { sentence }] of taken.entries()) expect(refusals[nth]).toContain(sentence);
   });
 });
 

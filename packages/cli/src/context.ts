@@ -3,6 +3,7 @@
 import { visibleText } from "@valet/shared/visible-text";
 import type { Command } from "commander";
 import { ApiClient } from "./api-client.ts";
+import { parsePath } from "./commands/arguments.ts";
 import { UserError } from "./errors.ts";
 import { writeLog } from "./output.ts";
 import { type Paint, unpainted } from "./paint.ts";
@@ -26,7 +27,8 @@ export function addGlobalOptions(command: Command): Command {
     .option(
       "--state <dir>",
       "the state directory of `valet up` (VALET_STATE); found from folders within the one that has it",
-      process.env.VALET_STATE ?? findState(DEFAULT_STATE_DIR, userFolder(), process.cwd()),
+      parsePath,
+      process.env.VALET_STATE || findState(DEFAULT_STATE_DIR, userFolder(), process.cwd()),
     )
     .option("--url <url>", "the URL of another Valet (VALET_URL)")
     .option("--token <token>", "the bearer token of that Valet (VALET_TOKEN)");
@@ -37,8 +39,9 @@ export function addGlobalOptions(command: Command): Command {
  * @throws UserError when there is none
  */
 export function findConnection(options: GlobalOptions): Connection {
-  const url = options.url ?? process.env.VALET_URL;
-  const token = options.token ?? process.env.VALET_TOKEN;
+  // An empty variable counts as not set.
+  const url = options.url ?? (process.env.VALET_URL || undefined);
+  const token = options.token ?? (process.env.VALET_TOKEN || undefined);
   if (url !== undefined) {
     if (token === undefined) throw new UserError("Give that Valet's token too: --token or VALET_TOKEN.");
     if (!URL.canParse(url)) throw new UserError(`--url: ${url} is not a URL.`);

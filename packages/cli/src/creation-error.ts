@@ -1,12 +1,24 @@
-/** Finds out why nothing can be created at a path. */
+/** Says why nothing can be created at a path. */
 import { accessSync, constants, existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { systemErrorText } from "./system-error.ts";
 
 /**
- * Returns the error that says why `path` cannot be created: `error`, or that of the nearest folder that exists. Where a file system
- * is read-only, Node's `mkdir` of several levels says ENOENT.
+ * Returns why nothing can be created at `path`, and what to do; `undefined` if the error is not one of the operating system.
+ * @param remedy what to do, in place of the general remedy
  */
-export function creationError(path: string, error: unknown): unknown {
+export function creationText(path: string, error: unknown, remedy?: string): string | undefined {
+  const cause = creationError(path, error);
+  const { code, path: at = path } = cause as NodeJS.ErrnoException;
+  if (code === undefined) return undefined;
+  return systemErrorText(cause, remedy) ?? `${at}: it cannot be created (${code}). ${remedy ?? "Name another folder."}`;
+}
+
+/**
+ * Returns the error that says why `path` cannot be created: `error`, or that of the nearest folder that exists, if nobody may write
+ * there.
+ */
+function creationError(path: string, error: unknown): unknown {
   if ((error as NodeJS.ErrnoException).code !== "ENOENT") return error;
   let folder = resolve(path);
   while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);

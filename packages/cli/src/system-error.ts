@@ -7,6 +7,9 @@ const MEANINGS: { readonly [code: string]: readonly [what: string, remedy: strin
   EROFS: ["the file system is read-only", "Use a folder on another one."],
   EACCES: ["this user may not use it", "Use another folder, or change its owner."],
   EPERM: ["this user may not do that", "Use another folder, or change its owner."],
+  EEXIST: ["a file is in the way", "Move it away, or use another path."],
+  EISDIR: ["a folder is in the way", "Move it away, or use another path."],
+  ELOOP: ["its links lead in a circle", "Use another path."],
   ENOTDIR: ["a part of the path is not a folder", "Use another path."],
   ENAMETOOLONG: ["the name is too long", "Use a shorter one."],
   EMFILE: ["too many files are open", "Raise the limit (`ulimit -n`)."],
@@ -20,7 +23,8 @@ const MEANINGS: { readonly [code: string]: readonly [what: string, remedy: strin
  * @param remedy what to do, in place of the general remedy
  */
 export function systemErrorText(error: unknown, remedy?: string): string | undefined {
-  const { code, path } = (error ?? {}) as NodeJS.ErrnoException;
+  const { code, path, syscall } = (error ?? {}) as NodeJS.ErrnoException;
+  if (code === "ENOENT" && syscall === "uv_cwd") return "The current folder was removed. Change to another one.";
   const meaning = code === undefined ? undefined : MEANINGS[code];
   if (meaning === undefined) return undefined;
   const [what, generalRemedy] = meaning;

@@ -8,6 +8,7 @@ export {
 export { capacityOf, type MachineCapacity, machineCapacity } from "./capacity.ts";
 export { hideEnvironment } from "./local/hide-environment.ts";
 export { LogFile } from "./local/log-file.ts";
+export { makeFolders } from "./local/make-folders.ts";
 export { makePrivateDirectory } from "./local/private-directory.ts";
 export { findProcessesWith, isAlive, listProcesses, type ProcessIdentity } from "./local/process-table.ts";
 export { isDirectoryLocked, lockDirectory } from "./local/state-lock.ts";

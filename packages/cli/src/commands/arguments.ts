@@ -9,6 +9,12 @@ export function parsePort(text: string): number {
   return port;
 }
 
+/** Parses the path of a folder. Without a name it would be the folder in which the command runs. */
+export function parsePath(text: string): string {
+  if (text.trim() === "") throw new InvalidArgumentError("The folder has no name.");
+  return text;
+}
+
 /** Parses an upper limit. */
 export function parseLimit(text: string): number {
   const limit = Number(text);

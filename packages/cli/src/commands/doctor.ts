@@ -68,7 +68,7 @@ interface FoundSystem extends HostFinding {
 
 /** Finds the Valet that the options name, and asks it. Never rejects. */
 async function findSystem(options: GlobalOptions): Promise<FoundSystem> {
-  const isOther = (options.url ?? process.env.VALET_URL) !== undefined;
+  const isOther = (options.url ?? (process.env.VALET_URL || undefined)) !== undefined;
   const host = isOther ? await findOther(options) : await findHost(options.state);
   const isAnswering = host.uses !== undefined;
   return {
@@ -103,7 +103,7 @@ async function askSystem(options: GlobalOptions): Promise<readonly Finding[]> {
 
 /** Returns which state directory is used, and why. */
 function checkState({ state }: GlobalOptions, given: boolean): Finding {
-  const why = given ? "--state" : process.env.VALET_STATE === undefined ? "the default" : "VALET_STATE";
+  const why = given ? "--state" : !process.env.VALET_STATE ? "the default" : "VALET_STATE";
   const found = why === "the default" && isAbsolute(state) ? "found in a folder above this one" : why;
   return { name: "state directory", state: "ok", detail: `${resolve(state)} (${found})` };
 }

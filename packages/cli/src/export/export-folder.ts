@@ -3,11 +3,11 @@
  * the export leaves no folder that looks like one.
  */
 import { createHash } from "node:crypto";
-import { type FileHandle, mkdir, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { creationError } from "../creation-error.ts";
+import { makeFolders } from "@valet/sandbox";
+import { creationText } from "../creation-error.ts";
 import { UserError } from "../errors.ts";
-import { systemErrorText } from "../system-error.ts";
 
 /** What the manifest says of a file. */
 export interface ExportedFile {
@@ -31,7 +31,7 @@ export class ExportFolder {
     const target = resolve(path);
     await requireEmpty(target);
     return explained(target, async () => {
-      await mkdir(dirname(target), { recursive: true });
+      makeFolders(dirname(target), 0o777);
       // Only for its owner, since it holds what people and models said.
       return new ExportFolder(target, await mkdtemp(join(dirname(target), `.${basename(target)}.partial-`)));
     });
@@ -88,10 +88,8 @@ async function explained<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    const cause = creationError(path, error);
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === undefined) throw error;
-    const why = systemErrorText(cause) ?? `${path} cannot be created (${code}). Name another folder.`;
+    const why = creationText(path, error);
+    if (why === undefined) throw error;
     throw new UserError(`Nothing was exported. ${why}`);
   }
 }

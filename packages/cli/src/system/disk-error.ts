@@ -1,4 +1,4 @@
-import { accessSync, constants, readdirSync } from "node:fs";
+import { accessSync, constants, readdirSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { UserError } from "../errors.ts";
 import { type DiskSpace, diskSpace, lackOfSpace } from "./disk-space.ts";
@@ -14,6 +14,30 @@ const FORBIDDEN: readonly string[] = ["EROFS", "EACCES", "EPERM"];
  */
 export function requireSpace(stateDir: string, space: DiskSpace | undefined = spaceOf(stateDir)): void {
   if (space !== undefined && lackOfSpace(space) === "full") throw fullDisk(stateDir);
+}
+
+/** What `up` and the processes that it starts write to in a state directory, by whether it is a folder. */
+const KINDS = {
+  folder: ["broker", "storage", "log"],
+  file: ["format.json", "secrets.json", "connection.json", "worker.lock", join("log", "worker.log")],
+} as const;
+
+/**
+ * Refuses a state directory in which something of another kind is in the way: some of those who write there would only log it, or
+ * fail without naming it.
+ * @throws UserError
+ */
+export function requireKinds(stateDir: string): void {
+  for (const [kind, names] of Object.entries(KINDS)) {
+    for (const name of names) {
+      const path = join(stateDir, name);
+      const found = statSync(path, { throwIfNoEntry: false });
+      if (found === undefined || found.isDirectory() === (kind === "folder")) continue;
+      throw new UserError(
+        `The state directory cannot be used: ${path} must be a ${kind}. Move what is there away, or name another one with --state.`,
+      );
+    }
+  }
 }
 
 /**

@@ -1,8 +1,7 @@
 import { join, resolve } from "node:path";
 import { makePrivateDirectory } from "@valet/sandbox";
-import { creationError } from "../creation-error.ts";
+import { creationText } from "../creation-error.ts";
 import { UserError } from "../errors.ts";
-import { systemErrorText } from "../system-error.ts";
 
 /** The role under which `up` locks its state directory. */
 export const UP_ROLE = "valet-up";
@@ -34,10 +33,7 @@ export function openStateDirectory(path: string): StateDirectory {
       workerLog: join(real, "log", "worker.log"),
     };
   } catch (error) {
-    const remedy = "Name another one with --state.";
-    const { code, message } = error as NodeJS.ErrnoException;
-    const why =
-      systemErrorText(creationError(path, error), remedy) ?? (code === undefined ? message : `${message}. ${remedy}`);
+    const why = creationText(path, error, "Name another one with --state.") ?? (error as Error).message;
     throw new UserError(`The state directory cannot be used: ${why}`);
   }
 }

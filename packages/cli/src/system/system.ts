@@ -7,7 +7,7 @@ import { hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
 import { ensureToken, newSignInUrl, prepareDatabase } from "./database.ts";
-import { diskError, requireSpace, requireWritable } from "./disk-error.ts";
+import { diskError, requireKinds, requireSpace, requireWritable } from "./disk-error.ts";
 import { chooseModel, type ModelSetup, setUpModel } from "./model.ts";
 import { startPage } from "./page.ts";
 import { startOnPort } from "./ports.ts";
@@ -74,6 +74,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     for (const each of stops.splice(0).reverse()) await each();
   };
   try {
+    requireKinds(state.path);
     requireWritable(state);
     requireSpace(state.path);
     upgradeState(state.path);

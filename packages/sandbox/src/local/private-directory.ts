@@ -1,5 +1,6 @@
-import { chmodSync, mkdirSync, realpathSync, statSync } from "node:fs";
+import { chmodSync, realpathSync, statSync } from "node:fs";
 import { homedir } from "node:os";
+import { makeFolders } from "./make-folders.ts";
 
 /**
  * Creates a directory that only its owner may read, or restricts an existing one.
@@ -7,7 +8,7 @@ import { homedir } from "node:os";
  * @throws Error when other programs need the directory, such as /tmp; or the system's error
  */
 export function makePrivateDirectory(path: string): string {
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeFolders(path, 0o700);
   const real = realpathSync(path);
   const { mode } = statSync(real);
   if ((mode & 0o077) === 0) return real;

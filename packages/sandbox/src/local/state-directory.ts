@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { Generation, BrokerId as Id, SandboxState, SessionId, StopReason } from "@valet/shared/protocol/sandbox-broker";
 import { z } from "zod";
 import { runCommand } from "./command.ts";
+import { makeFolders } from "./make-folders.ts";
 
 /**
  * A sandbox's record on disk: enough to find its processes and to report its state. Holds no token and no environment.
@@ -59,7 +60,7 @@ export class StateDirectory {
   }
 
   make(): void {
-    for (const path of [this.sandboxes, this.snapshots]) mkdirSync(path, { recursive: true, mode: 0o700 });
+    for (const path of [this.sandboxes, this.snapshots]) makeFolders(path, 0o700);
   }
 
   sandbox(sessionId: string): string {
