@@ -65,7 +65,7 @@ export const WORKER_VARIABLES = {
   },
   VALET_TRACE_URL_TEMPLATE: {
     meaning:
-      "URL of a trace at the backend, with `{traceId}` for its id: `https://jaeger.example/trace/{traceId}`. The session explorer links each trace to it; a value that is not an http or https URL with `{traceId}` is ignored",
+      "URL of a trace at the backend, with `{traceId}` for its id: `https://jaeger.example/trace/{traceId}`. The session explorer links each trace to it",
   },
   VALET_PROVIDER_TRACEPARENT: {
     default: "true",

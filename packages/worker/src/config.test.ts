@@ -1,6 +1,16 @@
+import { WORKER_VARIABLES } from "@valet/shared/variables";
 import { expect, test } from "vitest";
 import type { Env } from "./bindings.ts";
-import { ConfigError, parseConfig, sandboxVariables, traceUrlTemplate } from "./config.ts";
+import {
+  allowsFileRepos,
+  allowsPrivateHosts,
+  ConfigError,
+  parseCapacity,
+  parseConfig,
+  requireConfig,
+  sandboxVariables,
+  traceUrlTemplate,
+} from "./config.ts";
 
 const needed = {
   PUBLIC_URL: "https://valet.example/",
@@ -73,24 +83,34 @@ test("what calls carry to providers, and how long content may be, have defaults,
 });
 
 test.each([
-  ["VALET_PROVIDER_TRACEPARENT", "canary", "Invalid option"],
+  ["VALET_PROVIDER_TRACEPARENT", "canary", "must be `true` or `false`"],
   ["VALET_PROVIDER_TRACESTATE_HOSTS", "https://canary.example", "must be hosts"],
-  ["VALET_CONTENT_MAX_BYTES", "255", "Too small"],
-  ["VALET_CONTENT_MAX_BYTES", "65537", "Too big"],
-  ["VALET_CONTENT_MAX_BYTES", "2048.5", "expected int"],
-  ["VALET_CONTENT_MAX_BYTES", "canary", "expected number"],
-  ["VALET_MAX_MODEL_CALLS", "0", "expected number"],
+  ["VALET_CONTENT_MAX_BYTES", "255", "must be a whole number of bytes from 256 to 65536"],
+  ["VALET_CONTENT_MAX_BYTES", "65537", "must be a whole number of bytes"],
+  ["VALET_CONTENT_MAX_BYTES", "2048.5", "must be a whole number of bytes"],
+  ["VALET_CONTENT_MAX_BYTES", "canary", "must be a whole number of bytes"],
+  ["VALET_MAX_MODEL_CALLS", "0", "must be a whole number from 1 to 1000000"],
   ["PUBLIC_URL", undefined, "is not set"],
-  ["SANDBOX_BROKER_URL", "ftp://canary", "Invalid URL"],
-  ["VALET_GRACE_MS", "canary", "expected number"],
+  ["SANDBOX_BROKER_URL", "ftp://canary", "must be an http or https URL"],
+  ["VALET_GRACE_MS", "canary", "must be a whole number of milliseconds from 1 to 2147483647"],
+  ["VALET_RETENTION_DAYS", true, "must be a number of days above 0"],
+  ["VALET_POLLING_TOOLS", "canary".repeat(100), "must be at most 100 names"],
+  ["VALET_MAX_AWAKE", "1.5", "must be a whole number above 0"],
+  ["VALET_MAX_STARTING", "canary", "must be a whole number above 0"],
+  ["VALET_ALLOW_FILE_REPOS", "canary", "must be `true` or `false`"],
+  ["VALET_WEBHOOKS_ALLOW_PRIVATE", "1", "must be `true` or `false`"],
+  ["VALET_COMMIT_TRAILERS", "canary", "must be `true` or `false`"],
+  ["VALET_TRACE_URL_TEMPLATE", "https://canary.example/trace", "must be an http or https URL with `{traceId}` in it"],
+  ["VALET_TRACE_URL_TEMPLATE", "javascript:canary('{traceId}')", "must be an http or https URL with `{traceId}` in it"],
+  ["VALET_TRACE_URL_TEMPLATE", "/canary/{traceId}", "must be an http or https URL with `{traceId}` in it"],
   ["VALET_MODEL_PRICES", "cheap-canary", "must be INPUT/OUTPUT"],
-  ["VALET_MODEL", `canary/${"m".repeat(200)}`, "Too big"],
+  ["VALET_MODEL", `canary/${"m".repeat(200)}`, "must be `provider/model`"],
   ["VALET_MODEL_PRICES", "1", "must be INPUT/OUTPUT"],
   ["VALET_MODEL_PRICES", "1/2/3/4/5", "must be INPUT/OUTPUT"],
   ["VALET_CREDENTIAL_KEYS", "canary", "keys of 32 bytes in base64"],
   ["VALET_CREDENTIAL_KEYS", `${btoa("k".repeat(32))},`, "keys of 32 bytes in base64"],
 ])("%s as %j is refused by its name, without its value", (name, value, why) => {
-  const parse = () => parseConfig({ ...needed, [name]: value });
+  const parse = () => requireConfig({ ...needed, [name]: value });
   expect(parse).toThrow(ConfigError);
   expect(parse).toThrow(name);
   expect(parse).toThrow(why);
@@ -125,13 +145,31 @@ test.each([
   expect(sandboxVariables(env, "https://valet.example", "ses_1", 1).VALET_COMMIT_TRAILERS).toBe(expected);
 });
 
-test.each([
-  ["https://grafana.example/explore?trace={traceId}", true],
-  ["http://127.0.0.1:16686/trace/{traceId}", true],
-  ["https://jaeger.example/trace", false],
-  ["javascript:alert('{traceId}')", false],
-  ["/trace/{traceId}", false],
-  ["", false],
-])("the page links traces to %j: %s", (template, isTaken) => {
-  expect(traceUrlTemplate({ VALET_TRACE_URL_TEMPLATE: template })).toBe(isTaken ? template : undefined);
+test.each(["https://grafana.example/explore?trace={traceId}", "http://127.0.0.1:16686/trace/{traceId}"])(
+  "the page links traces to %s",
+  (template) => {
+    expect(traceUrlTemplate({ VALET_TRACE_URL_TEMPLATE: template })).toBe(template);
+    expect(traceUrlTemplate({ VALET_TRACE_URL_TEMPLATE: "" })).toBeUndefined();
+  },
+);
+
+test("what may be switched on is off or on by default, as the table says", () => {
+  expect([allowsFileRepos({}), allowsPrivateHosts({ VALET_WEBHOOKS_ALLOW_PRIVATE: "" })]).toEqual([false, false]);
+  expect([
+    allowsFileRepos({ VALET_ALLOW_FILE_REPOS: "true" }),
+    allowsFileRepos({ VALET_ALLOW_FILE_REPOS: true }),
+  ]).toEqual([true, true]);
+});
+
+test("any variable of the table but a secret can be invalid, and is refused then; an empty one counts as not set", () => {
+  const anyText = ["SANDBOX_BROKER_SECRET", "VALET_MODEL_API_KEY"];
+  for (const [name, variable] of Object.entries(WORKER_VARIABLES)) {
+    const isText = anyText.includes(name);
+    const invalid = isText ? { some: "object" } : "∞,".repeat(200);
+    expect(() => requireConfig({ ...needed, [name]: invalid }), name).toThrow(`${name}: must be`);
+    const empty = () => requireConfig({ ...needed, [name]: "" });
+    if ("required" in variable) expect(empty, name).toThrow(`${name}: is not set`);
+    else expect(empty, name).not.toThrow();
+  }
+  expect(parseCapacity({ VALET_MAX_AWAKE: "" })).toEqual({ awake: Infinity, starting: Infinity });
 });

@@ -73,47 +73,74 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
-const httpUrl = z.url({ protocol: /^https?$/ });
-const millis = z.coerce
-  .number()
-  .int()
-  .positive()
-  .max(2 ** 31 - 1);
+/** Accepts text and numbers that pass `schema`. @param allowed what the variable must be, as the error says it */
+function number(allowed: string, schema: z.ZodNumber): z.ZodType<number> {
+  return z.union([z.string(), z.number()], allowed).transform(Number).pipe(schema);
+}
+
+/** A whole number from 1 on. */
+function whole(max = Number.MAX_SAFE_INTEGER, unit = ""): z.ZodType<number> {
+  const to = max === Number.MAX_SAFE_INTEGER ? "above 0" : `from 1 to ${max}`;
+  const allowed = `must be a whole number${unit} ${to}`;
+  return number(allowed, z.number(allowed).int(allowed).positive(allowed).max(max, allowed));
+}
+
+const text = z.string("must be text");
+const httpUrl = z.url({ protocol: /^https?$/, error: "must be an http or https URL" });
+const millis = whole(2 ** 31 - 1, " of milliseconds");
 
 /** The size of a key that seals git credentials: AES-256. */
 export const CREDENTIAL_KEY_BYTES = 32;
 
 /** A comma-separated list of keys, each 32 bytes in base64 or base64url. */
-const credentialKeys = z
-  .string()
-  .transform((text) => text.split(",").map((key) => new Uint8Array(Buffer.from(key.trim(), "base64"))))
+const credentialKeys = text
+  .transform((keys) => keys.split(",").map((key) => new Uint8Array(Buffer.from(key.trim(), "base64"))))
   .refine(
     (keys) => keys.every(({ length }) => length === CREDENTIAL_KEY_BYTES),
     "must be comma-separated keys of 32 bytes in base64",
   );
 const DAY_MS = 24 * 60 * 60_000;
-const days = z.coerce.number().positive().max(36_500);
-const count = z.coerce.number().int().positive().max(1_000_000);
+const MAX_DAYS = 36_500;
+const DAYS = `must be a number of days above 0, at most ${MAX_DAYS}`;
+const days = number(DAYS, z.number(DAYS).positive(DAYS).max(MAX_DAYS, DAYS));
+const count = whole(1_000_000);
+const slots = whole();
+/** Whether something is switched on. */
+const flag = z
+  .union([z.boolean(), z.enum(["true", "false"])], "must be `true` or `false`")
+  .transform((value) => String(value) === "true");
+const TRACE_URL = "must be an http or https URL with `{traceId}` in it";
+/** The page makes a link of it. */
+const traceUrl = text.refine((template) => {
+  const protocol = URL.parse(template.replaceAll("{traceId}", "0"))?.protocol;
+  return (protocol === "https:" || protocol === "http:") && template.includes("{traceId}");
+}, TRACE_URL);
 /** A comma-separated list. */
-const list = z.string().transform((text) =>
-  text
+const list = text.transform((names) =>
+  names
     .split(",")
     .map((name) => name.trim())
     .filter((name) => name !== ""),
 );
-const names = list.pipe(TurnBounds.shape.pollingTools);
+const tools = list.refine(
+  (names) => TurnBounds.shape.pollingTools.safeParse(names).success,
+  "must be at most 100 names, separated by commas, each of at most 200 characters",
+);
 const hosts = list.pipe(ProviderContext.shape.tracestateHosts);
-const yesOrNo = z.enum(["true", "false"]).transform((text) => text === "true");
+const BYTES = "must be a whole number of bytes from 256 to 65536";
+const bytes = number(BYTES, z.number(BYTES)).refine((size) => ContentMaxBytes.safeParse(size).success, BYTES);
+
+const MODEL = "must be `provider/model`, or the name of a model of VALET_MODEL_BASE_URL; at most 200 characters";
+const modelRef = text.refine((model) => ModelAccess.shape.model.safeParse(model).success, MODEL);
 
 /** `input/output[/cache read[/cache write]]`. */
-const modelPrices = z
-  .string()
+const modelPrices = text
   .regex(
     /^\d+(?:\.\d+)?(?:\/\d+(?:\.\d+)?){1,3}$/,
     "must be INPUT/OUTPUT[/CACHE_READ[/CACHE_WRITE]], in USD per million tokens",
   )
-  .transform((text): ModelPrices => {
-    const [input = 0, output = 0, cacheRead, cacheWrite] = text.split("/").map(Number);
+  .transform((prices): ModelPrices => {
+    const [input = 0, output = 0, cacheRead, cacheWrite] = prices.split("/").map(Number);
     return {
       input,
       output,
@@ -142,8 +169,11 @@ function reader(env: Variables): Read {
  */
 export function parseCapacity(env: Variables): CapacityLimits {
   const read = reader(env);
-  const limit = z.coerce.number().int().positive().default(Infinity);
-  return { awake: read("VALET_MAX_AWAKE", limit), starting: read("VALET_MAX_STARTING", limit) };
+  const limit = slots.optional();
+  return {
+    awake: read("VALET_MAX_AWAKE", limit) ?? Infinity,
+    starting: read("VALET_MAX_STARTING", limit) ?? Infinity,
+  };
 }
 
 /** @throws ConfigError that names the first invalid variable */
@@ -154,7 +184,7 @@ export function parseConfig(env: Variables): Config {
     publicUrl: read("PUBLIC_URL", httpUrl).replace(/\/$/, ""),
     broker: {
       url: read("SANDBOX_BROKER_URL", httpUrl).replace(/\/$/, ""),
-      secret: read("SANDBOX_BROKER_SECRET", z.string().min(1)),
+      secret: read("SANDBOX_BROKER_SECRET", text),
     },
     modelAccess: readModelAccess(read),
     credentialKeys: read("VALET_CREDENTIAL_KEYS", credentialKeys.optional()) ?? [],
@@ -163,20 +193,24 @@ export function parseConfig(env: Variables): Config {
     turnBounds: {
       maxModelCalls: read("VALET_MAX_MODEL_CALLS", count),
       maxTurnMs: read("VALET_MAX_TURN_MS", millis),
-      pollingTools: read("VALET_POLLING_TOOLS", names),
+      pollingTools: read("VALET_POLLING_TOOLS", tools),
     },
     providerContext: {
-      traceparent: read("VALET_PROVIDER_TRACEPARENT", yesOrNo),
+      traceparent: read("VALET_PROVIDER_TRACEPARENT", flag),
       tracestateHosts: read("VALET_PROVIDER_TRACESTATE_HOSTS", hosts.optional()) ?? [],
     },
-    contentMaxBytes: read("VALET_CONTENT_MAX_BYTES", z.coerce.number().pipe(ContentMaxBytes)),
+    contentMaxBytes: read("VALET_CONTENT_MAX_BYTES", bytes),
   };
 }
 
-/** @throws ConfigError that names the first variable with which an object could not start */
+/** @throws ConfigError that names the first variable that is missing or invalid */
 export function requireConfig(env: Variables): void {
   parseConfig(env);
   parseCapacity(env);
+  allowsFileRepos(env);
+  allowsPrivateHosts(env);
+  addsTrailers(env);
+  traceUrlTemplate(env);
 }
 
 /**
@@ -184,7 +218,7 @@ export function requireConfig(env: Variables): void {
  * API may read the sandboxes' machine anyway, that is with the local driver.
  */
 export function allowsFileRepos(env: Variables): boolean {
-  return String(env.VALET_ALLOW_FILE_REPOS) === "true";
+  return reader(env)("VALET_ALLOW_FILE_REPOS", flag);
 }
 
 /**
@@ -192,18 +226,17 @@ export function allowsFileRepos(env: Variables): boolean {
  * (`VALET_WEBHOOKS_ALLOW_PRIVATE`). Safe only where everybody with a token may reach them anyway.
  */
 export function allowsPrivateHosts(env: Variables): boolean {
-  return String(env.VALET_WEBHOOKS_ALLOW_PRIVATE) === "true";
+  return reader(env)("VALET_WEBHOOKS_ALLOW_PRIVATE", flag);
 }
 
-/**
- * Returns where the backend shows a trace, with `{traceId}` in its place (`VALET_TRACE_URL_TEMPLATE`). `undefined` without it, and for
- * what is no http or https URL: the page makes a link of it.
- */
+/** Returns whether commits of agents and workflows name their session (`VALET_COMMIT_TRAILERS`). */
+function addsTrailers(env: Variables): boolean {
+  return reader(env)("VALET_COMMIT_TRAILERS", flag);
+}
+
+/** Returns where the backend shows a trace, with `{traceId}` in its place (`VALET_TRACE_URL_TEMPLATE`). */
 export function traceUrlTemplate(env: Variables): string | undefined {
-  const template = String(env.VALET_TRACE_URL_TEMPLATE ?? "");
-  const protocol = URL.parse(template.replaceAll("{traceId}", "0"))?.protocol;
-  const isWeb = protocol === "https:" || protocol === "http:";
-  return isWeb && template.includes("{traceId}") ? template : undefined;
+  return reader(env)("VALET_TRACE_URL_TEMPLATE", traceUrl.optional());
 }
 
 /** Returns the environment of a sandbox's entrypoint: its session, the Worker's URL, and the limits of its spans. */
@@ -219,19 +252,17 @@ export function sandboxVariables(
     VALET_GENERATION: String(generation),
     VALET_RUNNER_URL: `${publicUrl.replace(/^http/, "ws")}/runner/${sessionId}`,
     ...(allowsFileRepos(env) && { VALET_ALLOW_FILE_REPOS: "1" }),
-    ...(String(env.VALET_COMMIT_TRAILERS) === "false" && { VALET_COMMIT_TRAILERS: "0" }),
+    ...(!addsTrailers(env) && { VALET_COMMIT_TRAILERS: "0" }),
   };
 }
 
 function readModelAccess(read: Read): ModelAccess {
   const baseUrl = read("VALET_MODEL_BASE_URL", httpUrl.optional());
-  const apiKey = read("VALET_MODEL_API_KEY", z.string().optional());
+  const apiKey = read("VALET_MODEL_API_KEY", text.optional());
   const prices = read("VALET_MODEL_PRICES", modelPrices.optional());
-  const keys = PROVIDER_KEYS.map((name) => [name, read(name, z.string().optional())]).filter(
-    ([, key]) => key !== undefined,
-  );
+  const keys = PROVIDER_KEYS.map((name) => [name, read(name, text.optional())]).filter(([, key]) => key !== undefined);
   return ModelAccess.parse({
-    model: read("VALET_MODEL", ModelAccess.shape.model),
+    model: read("VALET_MODEL", modelRef),
     ...(baseUrl !== undefined && {
       openAiCompatible: { baseUrl, ...(apiKey !== undefined && { apiKey }), ...(prices !== undefined && { prices }) },
     }),

@@ -1,5 +1,6 @@
 /** The Worker's variables in the environment of a local system. Pure. */
 import { ConfigError, requireConfig } from "@valet/worker/config";
+import { WORKER_VARIABLES } from "@valet/shared/variables";
 import { SCRIPTED_MODEL } from "./model.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -12,13 +13,12 @@ const OWN = {
   VALET_CREDENTIAL_KEYS: "",
 };
 
+/** The others of the table. Those of the model are left to `setUpModel`, which may start one of its own. */
+const PASSED_ON = Object.keys(WORKER_VARIABLES).filter((name) => !(name in OWN) && !name.startsWith("VALET_MODEL"));
+
 /** Returns the variables that configure the Worker itself: telemetry, intervals, and what is allowed. */
 export function workerVariables(env: Environment): Record<string, string> {
-  const ours = Object.entries(env).filter(([name]) =>
-    /^(OTEL_|VALET_(\w+_MS|MAX_MODEL_CALLS|POLLING_TOOLS|RETENTION_DAYS|COMMIT_TRAILERS|WEBHOOKS_ALLOW_PRIVATE)$)/.test(
-      name,
-    ),
-  );
+  const ours = Object.entries(env).filter(([name]) => name.startsWith("OTEL_") || PASSED_ON.includes(name));
   return Object.fromEntries(ours.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
