@@ -22,12 +22,25 @@ export function nowLines(now: NowView, nowMs = Date.parse(now.at)): string[] {
     `next: ${nextStep}${command === null ? "" : ` ${command}`}`,
     ...(start === null ? [] : [startLine(start, since)]),
     ...(capacityPlace === null ? [] : [placeText(capacityPlace)]),
+    ...holderLines(now.capacityHolders),
     ...running.flatMap((run) => runLines(run, since)),
     ...queue.map(
       (job) => `queued  ${job.kind} ${job.id}  ${since(job.since)}  ${job.reason ?? "just now"}${channelText(job)}`,
     ),
     ...(queueLength > queue.length ? [`and ${queueLength - queue.length} more in the queue`] : []),
     costLine(now),
+  ];
+}
+
+/** Names the sessions that hold what this one waits for. */
+function holderLines(holders: NowView["capacityHolders"]): string[] {
+  if (holders === undefined) return [];
+  const { sessions, ownCount, otherCount } = holders;
+  const more = ownCount - sessions.length;
+  return [
+    ...sessions.map(({ sessionId, title }) => `held by  ${[sessionId, ...(title === null ? [] : [title])].join("  ")}`),
+    ...(more > 0 ? [`held by  ${counted(more, "more session")} of yours`] : []),
+    ...(otherCount > 0 ? [`held by  ${counted(otherCount, "session")} of other owners`] : []),
   ];
 }
 

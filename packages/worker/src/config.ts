@@ -73,6 +73,11 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
+/** Says which variable of the deployment is wrong, and what it must be. */
+export function invalidText({ message }: ConfigError): string {
+  return `A variable of the deployment is wrong. ${message}.`;
+}
+
 /** Accepts text and numbers that pass `schema`. @param allowed what the variable must be, as the error says it */
 function number(allowed: string, schema: z.ZodNumber): z.ZodType<number> {
   return z.union([z.string(), z.number()], allowed).transform(Number).pipe(schema);

@@ -1,6 +1,7 @@
 /** The Worker's variables in the environment of a local system. Pure. */
-import { ConfigError, requireConfig } from "@valet/worker/config";
+
 import { WORKER_VARIABLES } from "@valet/shared/variables";
+import { ConfigError, requireConfig } from "@valet/worker/config";
 import { SCRIPTED_MODEL } from "./model.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,6 +1,7 @@
 /** What a session does now, and which sessions need attention: the answers of `/now` and `/api/attention`. */
 import { z } from "zod";
 import { QUEUE_REASONS, SANDBOX_STAGES } from "../spans.ts";
+import { CapacityHolders } from "./capacity.ts";
 import { PageQuery } from "./session-api.ts";
 import { PermissionView, QuestionView, SessionStatus } from "./session-view.ts";
 import { VerdictView } from "./verdict.ts";
@@ -74,6 +75,8 @@ export const NowView = z.object({
   queueLength: count,
   /** The session's place in the line for a sandbox, from 1; `null` while it does not wait for one. */
   capacityPlace: z.int().positive().nullable(),
+  /** Who holds what it waits for there; absent while it does not wait, or if that is not known. */
+  capacityHolders: CapacityHolders.optional(),
   /** The start of the sandbox; `null` if none is under way. */
   start: z
     .object({

@@ -1,6 +1,7 @@
 /** The answer `why`: where the wall time and the money of a message or a workflow went, and why it failed. */
 import { z } from "zod";
 import { ERROR_TYPES, OUTCOMES } from "../spans.ts";
+import { CapacityHolders } from "./capacity.ts";
 
 /**
  * What a part of the wall time was spent on. All times are on the critical path: work in parallel counts once, for the step that
@@ -299,5 +300,8 @@ export const WhyView = z.object({
   sessions: z
     .array(OtherSession)
     .describe("Other sessions of the family that worked for this job, or that it reports about"),
+  capacityHolders: CapacityHolders.optional().describe(
+    "Who holds the sandboxes for which the session stands in line now; absent if it does not, or that is not known",
+  ),
 });
 export type WhyView = z.infer<typeof WhyView>;

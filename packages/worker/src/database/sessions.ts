@@ -38,6 +38,22 @@ export async function ownsSession(db: D1Database, id: string, ownerId: string): 
   return (await query.first()) !== null;
 }
 
+/** Returns those of the sessions that are the owner's, with their titles. */
+export async function ownSessions(
+  db: D1Database,
+  ownerId: string,
+  ids: readonly string[],
+): Promise<{ readonly id: string; readonly title: string | null }[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT id, json_extract(view, '$.title') AS title FROM json_each(?1) CROSS JOIN sessions ON sessions.id = json_each.value
+       WHERE owner_id = ?2`,
+    )
+    .bind(JSON.stringify(ids), ownerId)
+    .all<{ id: string; title: string | null }>();
+  return results;
+}
+
 /** Returns the owner's sessions whose ids begin with a text, with or without `ses_`, in the order of the ids. */
 export async function findSessionIds(
   db: D1Database,

@@ -12,8 +12,11 @@ import { post } from "../webhooks/post.ts";
 import { Attention } from "./answers/attention.ts";
 import { viewNow } from "./answers/now-view.ts";
 import { type FactSources, readFacts } from "./answers/session-facts.ts";
+import { SlotHolders } from "./answers/slot-holders.ts";
 import { TypicalTimes } from "./answers/typical-times.ts";
 import { WhyAnswer } from "./answers/why-answer.ts";
+import { capacityName } from "./capacity/capacity-calls.ts";
+import { withinCall } from "./capacity/within-call.ts";
 import { Diff } from "./changes/diff.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
 import { Consequences, type SessionEvent } from "./consequences.ts";
@@ -66,6 +69,8 @@ import { SpanNews } from "./traces/span-news.ts";
 import { viewExportProblem } from "./traces/trace-export.ts";
 import { Workflows } from "./workflow/workflows.ts";
 
+/** How long an answer waits for the names of those who hold the sandboxes, in ms. */
+const HOLDERS_MS = 1000;
 /** The close code of sockets whose session was deleted: a normal closure (RFC 6455, section 7.4.1). */
 const DELETED = 1000;
 
@@ -169,12 +174,13 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     record,
     onSpans: (frame) => runnerSpans.add(frame),
   });
+  const capacityOf = (name: string) => env.CAPACITY.get(env.CAPACITY.idFromName(name));
   const lease: CapacityLease = new CapacityLease({
     ...durable,
     state,
     record,
     brokerUrl: brokerConfig.url,
-    capacity: (name) => env.CAPACITY.get(env.CAPACITY.idFromName(name)),
+    capacity: capacityOf,
   });
 
   // The queue.
@@ -212,11 +218,20 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   // The answers.
   const typical = new TypicalTimes({ db: env.DB, ownerId: () => state.record.ownerId, now, report });
+  const holders = new SlotHolders({
+    db: env.DB,
+    ownerId: () => state.record.ownerId,
+    isWaiting: () => state.maybe?.operation?.step === "waiting",
+    ask: () => withinCall(capacityOf(capacityName(brokerConfig.url)).shortage(sessionId()), HOLDERS_MS),
+    now,
+    report,
+  });
   const sources: FactSources = {
     state,
     queue,
     requests,
     line: lease,
+    holders,
     timers,
     link,
     traces,
@@ -234,10 +249,10 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     now,
     report,
   });
-  /** Reads from D1 what is usual for the steps that are open. Never rejects. */
-  const loadTypical = async (): Promise<void> => {
+  /** Reads what only others know: what is usual for the steps that are open, and who holds what is waited for. Never rejects. */
+  const loadForNow = async (): Promise<void> => {
     attention.look();
-    await typical.load();
+    await Promise.all([typical.load(), holders.load()]);
   };
   /** What the session does now. `undefined` before it is created. */
   const viewOfNow = (): NowView | undefined => {
@@ -257,6 +272,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       children: () => children.ids(),
       ask: (id, request) => callPeer(id, (peer) => peer.familySpans(request, { ownerId: state.record.ownerId })),
     },
+    holders,
     now,
   });
 
@@ -579,7 +595,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     outbox,
     notices,
     attention,
-    loadTypical,
+    loadForNow,
     viewOfNow,
   };
 }

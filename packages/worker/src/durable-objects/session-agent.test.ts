@@ -521,6 +521,56 @@ describe("the alarm", () => {
   });
 });
 
+describe("while a variable of the deployment is invalid", () => {
+  test("nothing is read or changed, the alarm comes again and again, and the next deployment goes on", async () => {
+    const session = new TestSession();
+    await session.create({ prompt: "work" });
+    await eventually(async () => expect((await session.view()).sandbox).toBeDefined());
+    const timers = await session.timers();
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    await runInDurableObject(session.stub, async (_object, ctx) => {
+      const invalid = () => new SessionAgent(ctx, { ...bindings, VALET_STOP_MS: "SECRET" });
+      const wrong = "VALET_STOP_MS: must be a whole number of milliseconds from 1 to 2147483647";
+      const agent = invalid();
+      for (const call of [agent.view(), agent.capacity("x"), agent.endAsChild("ses_x", "requested", CALLER)]) {
+        await expect(call).rejects.toThrow(wrong);
+      }
+      const answer = await agent.fetch(new Request("https://session/runner", { headers: { upgrade: "websocket" } }));
+      expect([answer.status, await answer.text()]).toEqual([500, `A variable of the deployment is wrong. ${wrong}.\n`]);
+      for (const each of [agent, invalid()]) {
+        await ctx.storage.deleteAlarm();
+        each.alarm();
+        expect(await ctx.storage.getAlarm()).toBeGreaterThan(Date.now());
+      }
+      const logged = log.mock.calls.map(([line]) => String(line)).filter((line) => line.includes("VALET_STOP_MS"));
+      expect(logged.map((line) => JSON.parse(line))).toEqual([expect.objectContaining({ setting: wrong })]);
+      expect(logged.join()).not.toContain("SECRET");
+    });
+    log.mockRestore();
+    await session.evict();
+    // The projection to D1 may be over by now.
+    expect(await session.timers()).toEqual(expect.arrayContaining(timers.filter((kind) => kind !== "projection")));
+    expect(await session.view()).toMatchObject({ status: "starting", queueLength: 1 });
+  });
+
+  test("an object that has stored nothing stays empty", async () => {
+    const id = newId("ses");
+    const stub = bindings.SESSION_AGENT.get(bindings.SESSION_AGENT.idFromName(id));
+    const log = vi.spyOn(console, "error").mockImplementation(() => {});
+    await runInDurableObject(stub, async (_object, ctx) => {
+      const agent = new SessionAgent(ctx, { ...bindings, VALET_COMMIT_TRAILERS: "maybe" });
+      agent.alarm();
+      expect(await agent.view()).toMatchObject({ ok: false });
+      await expect(agent.create({ id }, CALLER)).rejects.toThrow("VALET_COMMIT_TRAILERS: must be `true` or `false`");
+      expect([await ctx.storage.getAlarm(), ctx.storage.sql.exec("SELECT * FROM sqlite_master").toArray()]).toEqual([
+        null,
+        [],
+      ]);
+    });
+    log.mockRestore();
+  });
+});
+
 describe("an answer", () => {
   test("that is unfinished survives an eviction, except for its last part", async () => {
     const { session, runner } = await TestSession.running();

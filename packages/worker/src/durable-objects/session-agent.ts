@@ -26,83 +26,55 @@ import type { TerminateReason } from "@valet/shared/spans";
 import { exportHint, extractFromHeaders } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../bindings.ts";
+import { invalidText } from "../config.ts";
 import { whenDeleted } from "../database/deleted-sessions.ts";
 import type { FamilySpans, FamilySpansRequest } from "./answers/family-spans.ts";
 import { findIds } from "./answers/found-ids.ts";
 import { jobTraces } from "./answers/job-traces.ts";
 import { askerOf, callerOf, originOf, userOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
-import { composeSession, reportFailure, type SessionParts } from "./compose.ts";
+import { reportFailure, type SessionParts } from "./compose.ts";
 import type { CallContext, DiffAnswer, NewSession, SessionCalls, SkeletonAnswer } from "./contract.ts";
 import { type ListOrder, listMessages, listTurns, listWorkflows } from "./conversation/session-lists.ts";
 import { badCursor } from "./core/cursor.ts";
 import { ok, type Result, refuse } from "./core/result.ts";
-import { hasTables } from "./core/schema.ts";
 import { type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
 import { refuseDeleted } from "./family/peers.ts";
 import { refuseStranger } from "./link/runner-door.ts";
-import { type DescribeRequest, endRequest } from "./request-end.ts";
 import { createSession } from "./session-creation.ts";
+import { NOT_FOUND, SessionRooms } from "./session-rooms.ts";
 import { certifyMessage } from "./traces/certify.ts";
 import { type SegmentList, segmentAfter } from "./traces/segment-cursor.ts";
 import { listTraces } from "./traces/trace-list.ts";
 
-const NOT_FOUND = refuse("session-not-found", "There is no session with this id.");
-const DELETED = refuse("session-deleted", "It has just been deleted.");
+/** How long after an alarm the next one is, while a variable of the deployment is invalid. */
+const INVALID_RETRY_MS = 60_000;
 const NOT_TRACED = refuse("trace-not-found", "The message has no trace: tracing was off.");
 const TRACE_NOT_FOUND = refuse("trace-not-found", "The session has no trace with this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
-  /** The rooms. An object that has stored nothing has none: a stray call or alarm must not leave anything in its storage. */
-  #composed: SessionParts | undefined;
+  readonly #rooms: SessionRooms;
 
   /** @param parts the rooms; only tests compose them differently */
   constructor(ctx: DurableObjectState, env: Env, parts?: SessionParts) {
     super(ctx, env);
-    if (parts !== undefined || hasTables(ctx.storage.sql)) this.#resume(parts ?? composeSession(ctx, env));
-  }
-
-  #resume(parts: SessionParts): void {
-    this.#composed = parts;
-    if (parts.state.maybe === undefined) return;
-    parts.transactions.run(() => {
-      parts.lifecycle.resume();
-      parts.lease.resume();
-      parts.link.resume();
-      parts.outbox.resume();
-      parts.notices.resume();
-      parts.children.resume();
-      parts.reports.resume();
-      parts.deletion.resume();
-    });
-    parts.credentials.resume();
-  }
-
-  /** The rooms, composed where that has not happened. */
-  get #parts(): SessionParts {
-    this.#composed ??= composeSession(this.ctx, this.env);
-    return this.#composed;
-  }
-
-  /** The rooms of the session, if there is one. */
-  get #existing(): SessionParts | undefined {
-    const parts = this.#composed;
-    return parts?.state.maybe === undefined || parts.deletion.isDone ? undefined : parts;
+    this.#rooms = new SessionRooms(ctx, env, parts);
   }
 
   async create({ isNewId, ...input }: NewSession, ctx: CallContext): Promise<Result<SessionView>> {
-    const deletedAt = isNewId || this.#existing !== undefined ? undefined : await whenDeleted(this.env.DB, input.id);
-    return deletedAt === undefined ? createSession(this.#parts, input, ctx) : refuseDeleted(deletedAt);
+    const deletedAt =
+      isNewId || this.#rooms.existing !== undefined ? undefined : await whenDeleted(this.env.DB, input.id);
+    return deletedAt === undefined ? createSession(this.#rooms.parts, input, ctx) : refuseDeleted(deletedAt);
   }
 
   async view(): Promise<Result<SessionView>> {
-    return this.#read(({ view }) => ok(view()));
+    return this.#rooms.read(({ view }) => ok(view()));
   }
 
   async now(): Promise<Result<NowView>> {
-    await this.#existing?.loadTypical();
+    await this.#rooms.existing?.loadForNow();
     // The session may have been deleted while D1 was asked.
-    return this.#read(({ viewOfNow }) => {
+    return this.#rooms.read(({ viewOfNow }) => {
       const view = viewOfNow();
       return view === undefined ? NOT_FOUND : ok(view);
     });
@@ -110,7 +82,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Queues a message, or refuses it. A known id returns the existing message, in whatever state the session is. */
   async sendMessage(input: SendMessage, ctx: CallContext): Promise<Result<AcceptedMessage>> {
-    return this.#change(
+    return this.#rooms.change(
       ctx,
       ({ intake }) => intake.takeMessage(input, { parent: callerOf(ctx), userId: userOf(ctx) }),
       ({ messageId }) => ({ "valet.message.id": messageId }),
@@ -118,7 +90,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async messages(cursor?: string, order?: ListOrder, from?: string): Promise<Result<z.infer<typeof MessageList>>> {
-    return this.#read(({ queue, intake, conversation }) => {
+    return this.#rooms.read(({ queue, intake, conversation }) => {
       const first = from === undefined ? undefined : intake.find("message", from);
       if (first?.ok === false) return first;
       return listMessages(queue.jobs, conversation, { cursor, order, from: first?.value.seq });
@@ -126,7 +98,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async message(messageId: string): Promise<Result<MessageView>> {
-    return this.#read(({ intake, conversation }) => {
+    return this.#rooms.read(({ intake, conversation }) => {
       const row = intake.find("message", messageId);
       return row.ok ? ok(conversation.view(row.value)) : row;
     });
@@ -134,7 +106,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Withdraws a queued message. Idempotent. */
   async withdraw(messageId: string, ctx: CallContext): Promise<Result<MessageView>> {
-    return this.#change(ctx, ({ intake, conversation }) => {
+    return this.#rooms.change(ctx, ({ intake, conversation }) => {
       const row = intake.withdraw("message", messageId, askerOf(ctx));
       return row.ok ? ok(conversation.view(row.value)) : row;
     });
@@ -142,7 +114,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Queues a workflow, or refuses it. A known id returns the existing execution. */
   async startWorkflow(input: StartWorkflow, ctx: CallContext): Promise<Result<AcceptedWorkflow>> {
-    return this.#change(
+    return this.#rooms.change(
       ctx,
       ({ intake }) => intake.takeWorkflow(input, askerOf(ctx)),
       ({ executionId }) => ({ "valet.workflow.execution.id": executionId }),
@@ -150,12 +122,12 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async workflows(cursor?: string): Promise<Result<z.infer<typeof WorkflowList>>> {
-    return this.#read(({ queue, workflows }) => listWorkflows(queue.jobs, workflows, cursor));
+    return this.#rooms.read(({ queue, workflows }) => listWorkflows(queue.jobs, workflows, cursor));
   }
 
   /** Returns one execution, with the output of its steps. */
   async workflow(executionId: string): Promise<Result<WorkflowView>> {
-    return this.#read(({ intake, workflows }) => {
+    return this.#rooms.read(({ intake, workflows }) => {
       const row = intake.find("workflow", executionId);
       return row.ok ? ok(workflows.view(row.value, true)) : row;
     });
@@ -163,43 +135,43 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Withdraws a queued workflow. Idempotent. */
   async withdrawWorkflow(executionId: string, ctx: CallContext): Promise<Result<WorkflowView>> {
-    return this.#change(ctx, ({ intake, workflows }) => {
+    return this.#rooms.change(ctx, ({ intake, workflows }) => {
       const row = intake.withdraw("workflow", executionId, askerOf(ctx));
       return row.ok ? ok(workflows.view(row.value)) : row;
     });
   }
 
   async clearQueue(ctx: CallContext): Promise<Result<z.infer<typeof ClearedQueue>>> {
-    return this.#change(ctx, ({ attempts }) => {
+    return this.#rooms.change(ctx, ({ attempts }) => {
       return ok({ withdrawn: attempts.endQueued("aborted", "queue_cleared", askerOf(ctx)) });
     });
   }
 
   async hibernate(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(ctx, ({ lifecycle }) => lifecycle.hibernate("requested", askerOf(ctx)));
+    return this.#rooms.changeSession(ctx, ({ lifecycle }) => lifecycle.hibernate("requested", askerOf(ctx)));
   }
 
   async wake(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(ctx, ({ lifecycle }) => lifecycle.wake(askerOf(ctx)));
+    return this.#rooms.changeSession(ctx, ({ lifecycle }) => lifecycle.wake(askerOf(ctx)));
   }
 
   /** Aborts the running jobs of every channel. Queued jobs stay. */
   async abort(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(ctx, ({ attempts }) => {
+    return this.#rooms.changeSession(ctx, ({ attempts }) => {
       attempts.stop("user_abort", askerOf(ctx));
       return ok(undefined);
     });
   }
 
   async terminate(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(ctx, ({ lifecycle }) => {
+    return this.#rooms.changeSession(ctx, ({ lifecycle }) => {
       lifecycle.terminate("requested", askerOf(ctx));
       return ok(undefined);
     });
   }
 
   async deleteSession(ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#changeSession(ctx, ({ deletion }) => {
+    return this.#rooms.changeSession(ctx, ({ deletion }) => {
       deletion.begin({ reason: "requested", by: userOf(ctx), cause: callerOf(ctx) });
       return ok(undefined);
     });
@@ -207,7 +179,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Answers a permission request of the agent. */
   async replyPermission(permissionId: string, reply: PermissionReply, ctx: CallContext): Promise<Result<SessionView>> {
-    return this.#readSession(({ replies }) => replies.permission(permissionId, reply, userOf(ctx)));
+    return this.#rooms.readSession(({ replies }) => replies.permission(permissionId, reply, userOf(ctx)));
   }
 
   /** Answers the agent's questions. @param answers `null` declines to answer: the turn ends, as after a rejected permission */
@@ -216,43 +188,43 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     answers: QuestionAnswers | null,
     ctx: CallContext,
   ): Promise<Result<SessionView>> {
-    return this.#readSession(({ replies }) => replies.question(questionId, answers, userOf(ctx)));
+    return this.#rooms.readSession(({ replies }) => replies.question(questionId, answers, userOf(ctx)));
   }
 
   async why(kind: "message" | "workflow", id: string): Promise<Result<WhyView>> {
-    const parts = this.#existing;
-    if (parts === undefined) return this.#refusal;
+    const parts = this.#rooms.existing;
+    if (parts === undefined) return this.#rooms.refusal;
     const row = parts.intake.find(kind, id);
     return row.ok ? ok(await parts.whyAnswer.of(row.value)) : row;
   }
 
   async familySpans(request: FamilySpansRequest, { ownerId }: CallContext): Promise<Result<FamilySpans>> {
-    return this.#read(({ state, whyAnswer }) =>
+    return this.#rooms.read(({ state, whyAnswer }) =>
       state.record.ownerId === ownerId ? ok(whyAnswer.forFamily(request)) : NOT_FOUND,
     );
   }
 
   async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {
-    return this.#read(({ records }) => listTurns(records, cursor));
+    return this.#rooms.read(({ records }) => listTurns(records, cursor));
   }
 
   async readDiff(query: DiffQuery): Promise<Result<DiffAnswer>> {
-    return this.#read(({ diff }) => diff.read(query));
+    return this.#rooms.read(({ diff }) => diff.read(query));
   }
 
   async findIds(prefix: string): Promise<Result<FoundIds>> {
-    return this.#read(({ queue, records, traces }) =>
+    return this.#rooms.read(({ queue, records, traces }) =>
       ok(findIds({ jobs: queue.jobs, records, traces: traces.reader }, prefix)),
     );
   }
 
   async traces(cursor?: string): Promise<Result<z.infer<typeof TraceList>>> {
-    return this.#read(({ traces }) => listTraces(traces.reader, cursor));
+    return this.#rooms.read(({ traces }) => listTraces(traces.reader, cursor));
   }
 
   /** Streams a page of one trace as OTLP/JSON. Open spans have no end. */
   async readTrace(traceId: string, cursor?: string): Promise<Result<ReadableStream<Uint8Array>>> {
-    return this.#read(({ traces, link }) => {
+    return this.#rooms.read(({ traces, link }) => {
       const after = segmentAfter(this.#listOf("trace", traceId), cursor);
       if (after === undefined) return badCursor();
       const otlp = traces.reader.trace(traceId, (instanceId) => link.lastSeenMs(instanceId), after);
@@ -265,7 +237,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     after?: string,
     knownTags: readonly string[] = [],
   ): Promise<Result<SkeletonAnswer>> {
-    return this.#read(({ traces }) => {
+    return this.#rooms.read(({ traces }) => {
       const segmentId = segmentAfter(this.#listOf("skeleton", traceId), after);
       if (segmentId === undefined) return badCursor();
       const skeleton = traces.reader.skeletons.read(traceId, segmentId);
@@ -275,14 +247,14 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async readSpan(traceId: string, spanId: string): Promise<Result<string>> {
-    return this.#read(({ traces, link }) => {
+    return this.#rooms.read(({ traces, link }) => {
       const otlp = traces.reader.span(traceId, spanId, (instanceId) => link.lastSeenMs(instanceId));
       return otlp === undefined ? refuse("span-not-found", "The trace has no span with this id.") : ok(otlp);
     });
   }
 
   async searchTrace(traceId: string, query: string, cursor?: string): Promise<Result<FoundSpans>> {
-    return this.#read(({ traces }) => {
+    return this.#rooms.read(({ traces }) => {
       const after = segmentAfter(this.#listOf("search", traceId), cursor);
       if (after === undefined) return badCursor();
       const { spanIds, nextCursor } = traces.reader.search(traceId, query, after);
@@ -291,21 +263,21 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async readBacklinks(traceId: string, cursor?: string): Promise<Result<BacklinkList>> {
-    return this.#read(({ traces }) => {
+    return this.#rooms.read(({ traces }) => {
       const after = segmentAfter(this.#listOf("backlinks", traceId), cursor);
       return after === undefined ? badCursor() : ok(traces.readBacklinks(traceId, after));
     });
   }
 
   async certifyTrace(traceId: string, withIds = false): Promise<Result<TraceCertificate>> {
-    return this.#read(({ traces, exporter }) => {
+    return this.#rooms.read(({ traces, exporter }) => {
       const certificate = traces.certificates.of(traceId, exporter.position(), withIds);
       return certificate === undefined ? TRACE_NOT_FOUND : ok(certificate);
     });
   }
 
   async certifyMessage(messageId: string): Promise<Result<MessageCertificate>> {
-    return this.#read(({ state, intake, queue, traces: { certificates }, exporter }) => {
+    return this.#rooms.read(({ state, intake, queue, traces: { certificates }, exporter }) => {
       const row = intake.find("message", messageId);
       if (!row.ok) return row;
       const position = exporter.position();
@@ -316,19 +288,19 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async spans(cursor?: string): Promise<Result<ReadableStream<Uint8Array>>> {
-    return this.#read(({ traces }) => {
+    return this.#rooms.read(({ traces }) => {
       const after = segmentAfter(this.#listOf("spans"), cursor);
       return after === undefined ? badCursor() : ok(traces.reader.spans(after));
     });
   }
 
   #listOf(what: SegmentList["what"], traceId?: string): SegmentList {
-    return { sessionId: this.#parts.state.record.id, what, traceId };
+    return { sessionId: this.#rooms.parts.state.record.id, what, traceId };
   }
 
   async resend(): Promise<Result<ResentSpans>> {
-    const parts = this.#existing;
-    if (parts === undefined) return this.#refusal;
+    const parts = this.#rooms.existing;
+    if (parts === undefined) return this.#rooms.refusal;
     const { transactions, exporter, boundary, runExport, background } = parts;
     transactions.run(() => {
       boundary();
@@ -348,27 +320,27 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async recordSpans(otlpJson: string): Promise<boolean> {
-    const parts = this.#existing;
+    const parts = this.#rooms.existing;
     parts?.transactions.run(() => parts.traces.acceptRequestSpans(otlpJson));
     return parts !== undefined;
   }
 
   async checkRetention(): Promise<void> {
-    const parts = this.#existing;
+    const parts = this.#rooms.existing;
     parts?.transactions.run(() => parts.deletion.checkRetention());
   }
 
   async adoptChild(childId: string, ctx: CallContext): Promise<Result<{ readonly depth: number }>> {
-    return this.#changeFamily(ctx, ({ children }) => children.adopt(childId));
+    return this.#rooms.changeFamily(ctx, ({ children }) => children.adopt(childId));
   }
 
   async releaseChild(childId: string, ctx: CallContext): Promise<Result<void>> {
-    return this.#changeFamily(ctx, ({ children }) => ok(children.release(childId)));
+    return this.#rooms.changeFamily(ctx, ({ children }) => ok(children.release(childId)));
   }
 
   /** Queues a child's report as a message to the agent. It wakes the session, like any message. */
   async takeChildReport(childReport: ChildReport, ctx: CallContext): Promise<Result<void>> {
-    return this.#changeFamily(ctx, ({ children, intake }) => {
+    return this.#rooms.changeFamily(ctx, ({ children, intake }) => {
       const channel = children.takeReport(childReport);
       if (channel === undefined) return ok(undefined);
       const { childSessionId, reportedBy } = childReport;
@@ -385,7 +357,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async takeParentMessage({ id, parentSessionId, content, sentBy }: ParentMessage, ctx: CallContext) {
-    return this.#changeFamily(ctx, ({ state, intake }) => {
+    return this.#rooms.changeFamily(ctx, ({ state, intake }) => {
       if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
       const origin = originOf("caused_by", sentBy, parentSessionId);
       const taken = intake.takeMessage({ id, content, queueMode: "followup" }, { origin, userId: userOf(ctx) });
@@ -394,16 +366,16 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async endAsChild(parentSessionId: string, reason: TerminateReason, ctx: CallContext): Promise<Result<void>> {
-    if (this.#existing === undefined) return this.#neverMake();
-    return this.#changeFamily(ctx, ({ state, lifecycle }) => {
+    if (this.#rooms.existing === undefined) return this.#neverMake();
+    return this.#rooms.changeFamily(ctx, ({ state, lifecycle }) => {
       if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
       return ok(lifecycle.terminate(reason, askerOf(ctx)));
     });
   }
 
   async deleteAsChild(parentSessionId: string, deletedBy: string | null, ctx: CallContext): Promise<Result<void>> {
-    if (this.#existing === undefined) return this.#neverMake();
-    return this.#changeFamily(ctx, ({ state, deletion }) => {
+    if (this.#rooms.existing === undefined) return this.#neverMake();
+    return this.#rooms.changeFamily(ctx, ({ state, deletion }) => {
       if (state.record.parentSessionId !== parentSessionId) return NOT_FOUND;
       return ok(deletion.begin({ reason: "parent_session_deleted", by: deletedBy, cause: callerOf(ctx) }));
     });
@@ -412,22 +384,25 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   /** Refuses the session's creation from now on; a deleted one cannot be created in any case. */
   async #neverMake(): Promise<Result<void>> {
     const name = this.ctx.id.name ?? "";
-    if (this.#composed?.deletion.isDone || (await whenDeleted(this.env.DB, name)) !== undefined) return ok(undefined);
-    const { transactions, reports } = this.#parts;
+    if (this.#rooms.composed?.deletion.isDone || (await whenDeleted(this.env.DB, name)) !== undefined)
+      return ok(undefined);
+    const { transactions, reports } = this.#rooms.parts;
     return ok(transactions.run(() => reports.neverMake()));
   }
 
   async capacity(name: string, standing?: CapacityStanding): Promise<CapacityState | null> {
-    return this.#existing?.capacityAnswers.answer(name, standing) ?? null;
+    return this.#rooms.existing?.capacityAnswers.answer(name, standing) ?? null;
   }
 
   async yieldSlot(name: string): Promise<boolean> {
-    return this.#existing?.capacityAnswers.yieldSlot(name) ?? false;
+    return this.#rooms.existing?.capacityAnswers.yieldSlot(name) ?? false;
   }
 
   /** Accepts WebSockets: `/runner` for the sandbox's runner, `/client` for clients that watch the session. */
   override async fetch(request: Request): Promise<Response> {
-    const existing = this.#existing;
+    const { invalid } = this.#rooms;
+    if (invalid !== undefined) return new Response(`${invalidText(invalid)}\n`, { status: 500 });
+    const { existing } = this.#rooms;
     const { pathname } = new URL(request.url);
     if (pathname === "/runner") return existing?.link.accept(request) ?? refuseStranger(request);
     if (existing === undefined) return new Response("No such session.", { status: 404 });
@@ -438,12 +413,10 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   override webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): void {
-    const existing = this.#existing;
-    if (existing === undefined) return;
-    const { link, clients } = existing;
     try {
-      if (link.owns(socket)) link.receive(socket, data);
-      else if (clients.owns(socket)) clients.onFrame(socket, data);
+      const { link, clients } = this.#rooms.existing ?? {};
+      if (link?.owns(socket)) link.receive(socket, data);
+      else if (clients?.owns(socket)) clients.onFrame(socket, data);
     } catch (error) {
       // An internal error while handling one frame: the transaction was rolled back, and the object continues.
       reportFailure(error);
@@ -460,10 +433,15 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
 
   /** Runs the timers that are due, starts exports, and sets the next alarm. Does not wait for the network, and never throws. */
   override alarm(): void {
+    const { composed, invalid } = this.#rooms;
+    if (invalid !== undefined) {
+      // The timers stay as they are. The first object that can be composed runs what is due.
+      this.ctx.storage.setAlarm(Date.now() + INVALID_RETRY_MS).catch(reportFailure);
+      return;
+    }
     // The alarm of an object without rooms was set by nobody that is left.
-    if (this.#composed === undefined || this.#composed.deletion.isDone) return;
-    const { timers, traces, exporter, boundary, recordExportProblem, runExport, attention, now, background } =
-      this.#composed;
+    if (composed === undefined || composed.deletion.isDone) return;
+    const { timers, traces, exporter, boundary, recordExportProblem, runExport, attention, now, background } = composed;
     try {
       if ((traces.dueAtMs() ?? Infinity) <= now()) boundary();
       if ((exporter.dueAtMs() ?? Infinity) <= now()) background(runExport());
@@ -476,44 +454,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   #onSocketGone(socket: WebSocket): void {
-    const link = this.#existing?.link;
     try {
+      const { link } = this.#rooms.existing ?? {};
       if (link?.owns(socket)) link.closed(socket);
     } catch (error) {
       reportFailure(error);
     }
-  }
-
-  /** Reads the session; refuses if it has not been created. */
-  #read<T>(read: (parts: SessionParts) => Result<T>): Result<T> {
-    const parts = this.#existing;
-    return parts === undefined ? this.#refusal : read(parts);
-  }
-
-  /** Why there is no session. */
-  get #refusal(): ReturnType<typeof refuse> {
-    return this.#composed?.deletion.isDone ? DELETED : NOT_FOUND;
-  }
-
-  /** Changes the session in one transaction. The span of the request that asked for it ends in it, too. */
-  #change<T>(ctx: CallContext, change: (parts: SessionParts) => Result<T>, describe?: DescribeRequest<T>): Result<T> {
-    return this.#read((parts) => parts.transactions.run(() => endRequest(parts.tracer, ctx, change(parts), describe)));
-  }
-
-  /** Changes the session on behalf of another session of its family; refuses if that has another owner. */
-  #changeFamily<T>(ctx: CallContext, change: (parts: SessionParts) => Result<T>): Result<T> {
-    return this.#change(ctx, (parts) => (parts.state.record.ownerId === ctx.ownerId ? change(parts) : NOT_FOUND));
-  }
-
-  /** Changes the session, and returns it as it is afterwards. */
-  #changeSession(ctx: CallContext, change: (parts: SessionParts) => Result<void>): Result<SessionView> {
-    const result = this.#change(ctx, change);
-    return result.ok ? { ...result, value: this.#parts.view() } : result;
-  }
-
-  /** Runs `work`, and returns the session as it is afterwards. */
-  #readSession(work: (parts: SessionParts) => Result<void>): Result<SessionView> {
-    const result = this.#read(work);
-    return result.ok ? ok(this.#parts.view()) : result;
   }
 }

@@ -178,6 +178,22 @@ test.each([
   log.mockRestore();
 });
 
+test("a runner's connection learns of a wrong variable before any session is looked for", async () => {
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
+  const env = { ...bindings, DB: undefined, VALET_COLLECT_MAX_MS: "SECRET" } as unknown as typeof bindings;
+  const headers = { upgrade: "websocket", authorization: "Bearer x", "x-valet-generation": "1" };
+  const request = new Request(`${ORIGIN}/runner/ses_1`, { headers });
+  const response = await createApp().fetch(request, env, createExecutionContext());
+  expect([response.status, await response.json()]).toMatchObject([
+    500,
+    {
+      detail:
+        "A variable of the deployment is wrong. VALET_COLLECT_MAX_MS: must be a whole number of milliseconds from 1 to 2147483647.",
+    },
+  ]);
+  log.mockRestore();
+});
+
 test("an unexpected error is hidden from the caller and from the log", async () => {
   const log = vi.spyOn(console, "error").mockImplementation(() => {});
   const DB = { prepare: () => ({ bind: () => ({ first: () => Promise.reject(new Error("SELECT secret FROM t")) }) }) };

@@ -85,6 +85,7 @@ export function createApp() {
     name: "__Host-valet",
     description: "Set by createPageSession; over http its name is `valet-` with the port",
   });
+  app.use("/runner/*", requireVariables);
   app.route("/", runnerSocket);
   app.route("/", pageSessions);
 

@@ -3,7 +3,7 @@ import { fieldErrors, type Problem, type ProblemDetails, problemResponse } from 
 import { type ApiProblemName, apiProblem } from "@valet/shared/protocol/api-problems";
 import { HTTPException } from "hono/http-exception";
 import type { ZodError } from "zod";
-import { ConfigError } from "../config.ts";
+import { ConfigError, invalidText } from "../config.ts";
 import { badCursor } from "../durable-objects/core/cursor.ts";
 import type { Result } from "../durable-objects/core/result.ts";
 import { isStorageFull, isStorageLost } from "./storage-full.ts";
@@ -61,7 +61,7 @@ export function toApiError(error: unknown, method: string): ApiError {
   if (retryable) return problem("unavailable", { detail: "Try again." }, { "retry-after": "1" });
   if (isStorageLost(error)) return storageFull("The Worker's storage failed; the disk may be full.", method);
   if (error instanceof ConfigError) {
-    return problem("internal", { detail: `A variable of the deployment is wrong. ${error.message}.` });
+    return problem("internal", { detail: invalidText(error) });
   }
   return problem("internal");
 }

@@ -77,6 +77,19 @@ test("a session that cannot answer keeps none of the others from being asked, an
   expect(log).toHaveBeenCalledTimes(3);
 });
 
+test("while any variable is invalid no session is asked, and the log says so once, with what is allowed", async () => {
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
+  const count = asked();
+  await addEnded(400);
+  for (let run = 0; run < 2; run++) await runUpkeep({ ...bindings, VALET_MAX_STARTING: "few" } as unknown as Env);
+  expect(count()).toBe(0);
+  expect(log.mock.calls.map(([line]) => JSON.parse(String(line)).setting)).toEqual([
+    "VALET_MAX_STARTING: must be a whole number above 0",
+  ]);
+  await DB.prepare("DELETE FROM sessions").run();
+  log.mockRestore();
+});
+
 test("while turns are being added to the rollups, statistics say that they are incomplete", async () => {
   await createSession(token);
   await upsertTurn(DB, OWNER, { ...TURN, attempt_id: "att_before", ended_at: new Date().toISOString() }).run();

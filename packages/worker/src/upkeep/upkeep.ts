@@ -3,7 +3,7 @@
  * `valet up` locally. Each run does a bounded amount of work and goes on where the one before ended.
  */
 import { type Env, stubOf } from "../bindings.ts";
-import { parseConfig } from "../config.ts";
+import { parseConfig, requireConfig } from "../config.ts";
 import { nextEnded } from "../database/ended-sessions.ts";
 import { fillRollups } from "../database/rollup-fill.ts";
 import { logFailure } from "../log-failure.ts";
@@ -31,6 +31,8 @@ async function fill({ DB }: Env): Promise<void> {
  * shortened after its end, or that did not exist yet, is not in it.
  */
 async function sweep(env: Env, nowMs: number): Promise<void> {
+  // With any invalid variable no session could be asked.
+  requireConfig(env);
   const until = new Date(nowMs - parseConfig(env).retentionMs).toISOString();
   for (let page = 0; page < PAGES; page++) {
     const ended = await nextEnded(env.DB, until, PAGE);

@@ -1,6 +1,7 @@
 /** Says why a verdict is as it is, and what to do. Pure. No sentence holds an age, so that it stays true while time passes. */
 import { durationText, limitText } from "../../duration-text.ts";
 import { head } from "../../text.ts";
+import { holdersText, reachedText, roomAdvice } from "../capacity-text.ts";
 import { QUIET_FACTOR } from "./durations.ts";
 import type { PersonRequest, Run, SessionFacts, Step } from "./facts.ts";
 import { awaitedSteps, type Judgement } from "./judge.ts";
@@ -91,11 +92,7 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
         ...look,
       };
     case "in_line":
-      return {
-        why: `The limit on sandboxes is reached; the session stands${facts.line?.place == null ? "" : ` at place ${facts.line.place}`} in line for one.`,
-        nextStep: "Wait, hibernate or end a session that is not needed, or raise `VALET_MAX_AWAKE`.",
-        command: "valet sessions",
-      };
+      return lineText(facts);
     case "sandbox_starting":
     case "sandbox_restoring":
       return {
@@ -137,6 +134,21 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
     default:
       return rule satisfies never;
   }
+}
+
+function lineText({ line }: SessionFacts): Explanation {
+  const { place = null, holders } = line ?? {};
+  const stands = `the session stands${place === null ? "" : ` at place ${place}`} in line for one.`;
+  if (holders === undefined) {
+    return {
+      why: `The limit on sandboxes is reached; ${stands}`,
+      nextStep: "Wait, hibernate or end a session that is not needed, or raise `VALET_MAX_AWAKE`.",
+      command: "valet sessions",
+    };
+  }
+  const held = holdersText(holders);
+  const by = held === "" ? "" : ` The places are held by ${held}.`;
+  return { why: `${reachedText(holders)}; ${stands}${by}`, ...roomAdvice(holders) };
 }
 
 function askedText({ sessionId }: SessionFacts, request: PersonRequest | undefined): Explanation {

@@ -1,4 +1,5 @@
 /** What a verdict is made from: plain data that the session's object reads. Times are epoch ms of the object's clock. */
+import type { CapacityHolders } from "../../protocol/capacity.ts";
 import type { SessionStatus } from "../../protocol/session-view.ts";
 import type { QueueReason, SandboxStage } from "../../spans.ts";
 import type { Typical } from "./durations.ts";
@@ -109,7 +110,12 @@ export interface SessionFacts {
     readonly doing: string;
   } | null;
   /** Whether the session stands in line for a sandbox, and its place; `null` if it does not. */
-  readonly line: { readonly sinceMs: number; readonly place: number | null } | null;
+  readonly line: {
+    readonly sinceMs: number;
+    readonly place: number | null;
+    /** Who holds what it waits for; absent if that is not known. */
+    readonly holders?: CapacityHolders | undefined;
+  } | null;
   /** The link to the runner; `null` while no runner is expected. */
   readonly link: { readonly isUp: boolean; readonly heardMs: number } | null;
   /** When a person last answered the agent, from when silence counts again; 0 if never. */

@@ -1,8 +1,10 @@
 /** The answer `why` as lines for a terminal. Pure. */
 
 import { breakdownText } from "../../duration-text.ts";
+import type { CapacityHolders } from "../../protocol/capacity.ts";
 import { costText } from "../../protocol/cost.ts";
 import type { OtherSession, Part, WhyView } from "../../protocol/why.ts";
+import { reachedText, roomAdvice } from "../capacity-text.ts";
 import { doing } from "./words.ts";
 
 /** Parts that take less of the whole are summed up in one line. */
@@ -13,8 +15,9 @@ const SHOWN_SHARE = 0.01;
  * @param width the columns of the terminal; absent for no limit. A line with an id may be longer
  */
 export function whyLines(view: WhyView, width = Infinity): string[] {
-  const { sentence, failure, money, time, sessions } = view;
+  const { sentence, failure, money, time, sessions, capacityHolders } = view;
   const texts = [sentence];
+  if (capacityHolders !== undefined) texts.push(...capacityTexts(capacityHolders));
   if (failure !== null) {
     // It names the first cause.
     texts.push(failure.sentence);
@@ -29,6 +32,12 @@ export function whyLines(view: WhyView, width = Infinity): string[] {
     ...sessions.flatMap((session) => workLines(session, width)),
     ...(money.by.length < 2 ? [] : ["", ...moneyLines(view)]),
   ];
+}
+
+/** Says which limit is reached, and what to do. */
+function capacityTexts(holders: CapacityHolders): string[] {
+  const { nextStep, command } = roomAdvice(holders);
+  return [`${reachedText(holders)}.`, `${nextStep} See \`${command}\`.`];
 }
 
 function partLines(parts: readonly Part[], wallMs: number, width: number, depth: number): string[] {

@@ -1,4 +1,5 @@
 /** What the answer `why` is made from: spans and records as plain data. */
+import type { CapacityHolders } from "../../protocol/capacity.ts";
 import type { FailureView } from "../../protocol/failure.ts";
 import type { TurnRecord } from "../../protocol/session-view.ts";
 import type { SessionReading } from "../../protocol/why.ts";
@@ -88,6 +89,8 @@ export interface WhyInput {
   readonly spans: readonly WhySpan[];
   /** Other sessions of the family that were asked, or should have been. Absent if there are none. */
   readonly others?: readonly WhyOther[];
+  /** Who holds the sandboxes for which the session stands in line now. Absent if it does not, or that is not known. */
+  readonly capacityHolders?: CapacityHolders | undefined;
   /** Milliseconds since 1970, by the object's clock. */
   readonly nowMs: number;
 }

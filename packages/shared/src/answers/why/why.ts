@@ -1,5 +1,6 @@
 /** The answer `why`: where the time and the money of a message or a workflow went, and why it failed. Pure. */
 import type { SessionMoney, WhyView } from "../../protocol/why.ts";
+import { holdersText } from "../capacity-text.ts";
 import { addUp } from "./add-up.ts";
 import { courseOf } from "./course.ts";
 import type { Segment } from "./critical-path.ts";
@@ -15,6 +16,7 @@ import type { Step } from "./step.ts";
 
 export function why(input: WhyInput): WhyView {
   const { job, nowMs } = input;
+  const capacityHolders = job.state === "ended" ? undefined : input.capacityHolders;
   const index = new SpanIndex(input.spans);
   // The job's own session may have very many spans, which say nothing about the jobs of others.
   const ofOthers = input.spans.filter(({ sessionId }) => sessionId !== job.sessionId);
@@ -25,17 +27,28 @@ export function why(input: WhyInput): WhyView {
     const time = { wall_ms: view.time.wall_ms, parts: view.time.parts };
     return { messageId, kind, traceId, state, outcome, sentence, time, cost_usd, known, failure };
   });
-  const { money, ...answer } = answerOf(input, index, moneyOfOthers(sessions), failureClause(sessions));
+  const { money, ...answer } = answerOf(
+    input,
+    index,
+    moneyOfOthers(sessions),
+    heldClause(capacityHolders) + failureClause(sessions),
+  );
   return {
     sessionId: job.sessionId,
     at: new Date(nowMs).toISOString(),
     ...answer,
     money,
     sessions,
+    ...(capacityHolders !== undefined && { capacityHolders }),
   };
 }
 
-type Answer = Omit<WhyView, "sessionId" | "at" | "sessions">;
+function heldClause(holders: WhyInput["capacityHolders"]): string {
+  const held = holders === undefined ? "" : holdersText(holders);
+  return held === "" ? "" : `; the places for sandboxes are held by ${held}`;
+}
+
+type Answer = Omit<WhyView, "sessionId" | "at" | "sessions" | "capacityHolders">;
 
 /** @param clause what the sentence says of other sessions */
 function answerOf(input: WhyInput, index: SpanIndex, children: readonly SessionMoney[], clause: string): Answer {

@@ -43,6 +43,7 @@ export function viewNow(sources: NowSources, facts: SessionFacts, verdict: Verdi
     })),
     queueLength: queued.length,
     capacityPlace: line?.place ?? null,
+    ...(line?.holders !== undefined && { capacityHolders: line.holders }),
     start:
       isStart && operation !== null
         ? {

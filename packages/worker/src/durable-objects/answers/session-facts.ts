@@ -3,6 +3,7 @@
 import type { Typical } from "@valet/shared/answers/verdict/durations";
 import type { FactFailure, Run, SessionFacts, StepKind } from "@valet/shared/answers/verdict/facts";
 import { LIMITS, stuckLimits } from "@valet/shared/limits";
+import type { CapacityHolders } from "@valet/shared/protocol/capacity";
 import { viewFailure } from "@valet/shared/protocol/failure";
 import { attributesToObject, type OpenSpan } from "@valet/shared/tracing";
 import type { Intervals } from "../../config.ts";
@@ -20,6 +21,8 @@ export interface FactSources {
   readonly requests: AgentRequests;
   /** The session's place in the line for a sandbox. */
   readonly line: { readonly place: number | undefined };
+  /** Who holds what it waits for there. */
+  readonly holders: { readonly current: CapacityHolders | undefined };
   readonly timers: Pick<Timers, "dueMs">;
   /** Returns when a connected runner was last heard, epoch ms. */
   readonly link: { lastSeenMs(instanceId: string): number | undefined };
@@ -167,10 +170,10 @@ function doingIn(spans: readonly OpenSpan[]): string {
   return "";
 }
 
-function lineIn({ state, line }: FactSources): SessionFacts["line"] {
+function lineIn({ state, line, holders }: FactSources): SessionFacts["line"] {
   const { operation } = state.record;
   if (operation?.step !== "waiting") return null;
-  return { sinceMs: operation.startedMs, place: line.place ?? null };
+  return { sinceMs: operation.startedMs, place: line.place ?? null, holders: holders.current };
 }
 
 function linkIn({ state, link, traces }: FactSources, nowMs: number): SessionFacts["link"] {

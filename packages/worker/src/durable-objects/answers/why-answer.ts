@@ -5,11 +5,14 @@ import type { JobRow, JobStore } from "../queue/job-store.ts";
 import { FamilyReading, type FamilyReadingOptions } from "./family-reading.ts";
 import { type FamilySpans, type FamilySpansRequest, familySpans } from "./family-spans.ts";
 import { JobSpans, type JobSpansOptions, jobOf, type SpanBounds } from "./job-spans.ts";
+import type { SlotHolders } from "./slot-holders.ts";
 
 export interface WhyOptions extends JobSpansOptions {
   readonly sessionId: () => string;
   readonly jobs: JobSpansOptions["jobs"] & Pick<JobStore, "jobsBefore">;
   readonly family: Omit<FamilyReadingOptions, "sessionId">;
+  /** Who holds the sandboxes for which the session stands in line. */
+  readonly holders: Pick<SlotHolders, "current" | "load">;
   readonly now: () => number;
 }
 
@@ -29,12 +32,16 @@ export class WhyAnswer {
 
   /** Answers with what the session and its family know. */
   async of(row: JobRow): Promise<WhyView> {
-    const { sessionId } = this.#options;
+    const { sessionId, holders } = this.#options;
     const own = this.#spans.of(row, this.#spans.reading(BOUNDS));
     const turns = this.#spans.turns(row, own);
     const nowMs = this.#nowMs(row);
-    const { others, spans } = await this.#family.read(own, { sinceMs: row.acceptedMs, untilMs: row.endedMs ?? nowMs });
-    return why({ job: jobOf(row, sessionId()), turns, spans: [...own, ...spans], others, nowMs });
+    const [{ others, spans }] = await Promise.all([
+      this.#family.read(own, { sinceMs: row.acceptedMs, untilMs: row.endedMs ?? nowMs }),
+      row.endedMs === null ? holders.load() : undefined,
+    ]);
+    const job = jobOf(row, sessionId());
+    return why({ job, turns, spans: [...own, ...spans], others, capacityHolders: holders.current, nowMs });
   }
 
   /** Tells another session of the family what it asks. */

@@ -2,6 +2,7 @@
  * The calls between a session and the capacity object of its broker. Each call may arrive twice, late or never:
  * sessions number their reports, and the capacity object repeats a notice until it is acknowledged.
  */
+import type { CapacityHolders } from "@valet/shared/protocol/capacity";
 
 /** What a session needs of its broker: nothing; a start, which counts as awake, too; or to keep its awake sandbox. */
 export type CapacityNeed = "none" | "start" | "awake";
@@ -40,8 +41,17 @@ export interface CapacityState extends CapacityReport {
   readonly isLeaving: boolean;
 }
 
+/** What a waiting session waits for. */
+export interface CapacityShortage {
+  readonly limit: CapacityHolders["limit"];
+  /** The sessions that count against the limit, of all owners: none must be told to another owner. */
+  readonly sessionIds: readonly string[];
+}
+
 /** The capacity object's methods, called by sessions. */
 export interface CapacityCalls {
+  /** Returns what a session waits for; `null` if it does not wait. Changes nothing. */
+  shortage(sessionId: string): Promise<CapacityShortage | null>;
   /** Records a session's need, renews its lease, and returns its standing. Idempotent. */
   report(report: CapacityReport): Promise<CapacityStanding>;
 }

@@ -10,7 +10,7 @@
 
 import { LIMITS } from "@valet/shared/limits";
 import type { CapacityLimits } from "../../config.ts";
-import type { CapacityNeed, CapacityReport, CapacityStanding } from "./capacity-calls.ts";
+import type { CapacityNeed, CapacityReport, CapacityShortage, CapacityStanding } from "./capacity-calls.ts";
 
 /** The state of a session that needs, or recently needed, a sandbox. */
 export interface CapacityEntry {
@@ -123,6 +123,24 @@ export function shortage(
   // After a refusal by the broker no slot counts as free, whatever the table says.
   const free = head.notBeforeMs > nowMs ? 0 : Math.max(0, limits.awake - awake);
   return Math.max(0, Math.min(wanting.length, limits.starting) - free - leaving);
+}
+
+/** Returns what a waiting session waits for, and which sessions have it; `undefined` if it does not wait. */
+export function shortageOf(
+  entries: readonly CapacityEntry[],
+  entry: CapacityEntry,
+  limits: CapacityLimits,
+): CapacityShortage | undefined {
+  if (!isWaiting(entry)) return undefined;
+  const others = entries.filter(({ sessionId }) => sessionId !== entry.sessionId);
+  const idsOf = (found: readonly CapacityEntry[]) => found.map(({ sessionId }) => sessionId);
+  const starting = others.filter(({ isStarting }) => isStarting);
+  const awake = others.filter(({ isAwake }) => isAwake);
+  // With a slot among the awake ones it waits for the other slot.
+  if (entry.isAwake || (starting.length >= limits.starting && awake.length < limits.awake)) {
+    return { limit: "starting", sessionIds: idsOf(starting) };
+  }
+  return { limit: awake.length >= limits.awake ? "awake" : "broker", sessionIds: idsOf(awake) };
 }
 
 /** Returns a session's standing. */

@@ -3,7 +3,7 @@
  * stores what {@link CapacityTable.takeChanged} returns.
  */
 import type { CapacityLimits } from "../../config.ts";
-import type { CapacityReport, CapacityStanding } from "./capacity-calls.ts";
+import type { CapacityReport, CapacityShortage, CapacityStanding } from "./capacity-calls.ts";
 import {
   applyReport,
   type CapacityEntry,
@@ -11,6 +11,7 @@ import {
   grants,
   isWaiting,
   shortage,
+  shortageOf,
   standingOf,
   waitingLine,
 } from "./capacity-rules.ts";
@@ -85,6 +86,12 @@ export class CapacityTable {
   standing(sessionId: string): CapacityStanding | undefined {
     const entry = this.#entries.get(sessionId);
     return entry && standingOf(this.entries, entry);
+  }
+
+  /** Returns what a session waits for; `undefined` if it does not wait. */
+  shortageOf(sessionId: string): CapacityShortage | undefined {
+    const entry = this.#entries.get(sessionId);
+    return entry && shortageOf(this.entries, entry, this.#limits);
   }
 
   /** Returns the standings of waiting and starting sessions, which receive notices. */

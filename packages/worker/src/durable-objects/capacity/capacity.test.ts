@@ -1,11 +1,13 @@
 /** Sessions that share three slots for awake sandboxes and two for starts: real objects, a scripted broker. */
 import { runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { bindings } from "../../../test/bindings.ts";
 import { begin, capacityStub, crashCapacity, end, entries, expireLeases, stops } from "../../../test/capacity.ts";
 import { eventually } from "../../../test/eventually.ts";
 import type { FakeRunner } from "../../../test/fake-runner.ts";
 import { boot, linksOf, loseSandbox, outcomeOf } from "../../../test/sandbox.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
+import { Capacity } from "./capacity.ts";
 
 const AWAKE = 3;
 const AWAKE_NEED = { need: "awake", refusals: 0, keepsSlot: false } as const;
@@ -395,4 +397,26 @@ describe("a full disk", () => {
       }
     });
   });
+});
+
+test("while a variable of the deployment is invalid, no lease is lost or granted, and the alarm comes again", async () => {
+  const { session } = await awake();
+  const before = await entries();
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
+  await runInDurableObject(capacityStub(), async (_object, ctx) => {
+    ctx.storage.sql.exec("UPDATE entries SET entry = json_set(entry, '$.expiresMs', 0, '$.misses', 99)");
+    const object = new Capacity(ctx, { ...bindings, VALET_ABORT_MS: "soon" });
+    await ctx.storage.deleteAlarm();
+    object.alarm();
+    expect(await ctx.storage.getAlarm()).toBeGreaterThan(Date.now());
+    await expect(
+      object.report({ sessionId: session.id, generation: 1, version: 99, need: "none", refusals: 0, keepsSlot: false }),
+    ).rejects.toThrow("VALET_ABORT_MS: must be a whole number of milliseconds");
+    ctx.storage.sql.exec(
+      "UPDATE entries SET entry = json_set(entry, '$.expiresMs', ?, '$.misses', 0)",
+      Date.now() + 60_000,
+    );
+  });
+  log.mockRestore();
+  expect(await entries()).toMatchObject(before.map(({ sessionId, need, version }) => ({ sessionId, need, version })));
 });

@@ -7,7 +7,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { type Env, stubOf } from "../../bindings.ts";
-import { parseCapacity } from "../../config.ts";
+import { ConfigError, parseCapacity, requireConfig } from "../../config.ts";
 import { logFailure } from "../../log-failure.ts";
 import { type Migration, upgradeSchema } from "../core/schema.ts";
 import { Transactions } from "../core/transactions.ts";
@@ -15,6 +15,7 @@ import type {
   CapacityCalls,
   CapacityHolder,
   CapacityReport,
+  CapacityShortage,
   CapacityStanding,
   CapacityState,
 } from "./capacity-calls.ts";
@@ -33,18 +34,24 @@ const CAPACITY_MIGRATIONS: readonly Migration[] = [
 
 /** The delay before a failed alarm is retried: soon, but without a busy loop. */
 const AFTER_ERROR_MS = 5000;
+/** How long after an alarm the next one is, while a variable of the deployment is invalid. */
+const INVALID_RETRY_MS = 60_000;
 
 export class Capacity extends DurableObject<Env> implements CapacityCalls {
   readonly #transactions: Transactions;
   readonly #table: CapacityTable;
   readonly #notices: Notices;
   readonly #relief: Relief;
+  /** The invalid variable of the deployment, for which no session answers. Nothing happens then, so that none loses its lease. */
+  readonly #invalid: ConfigError | undefined;
   #armedMs: number | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     upgradeSchema(ctx.storage, CAPACITY_MIGRATIONS);
-    this.#table = new CapacityTable(this.#stored(), parseCapacity(env));
+    this.#invalid = invalidIn(env);
+    const limits = this.#invalid === undefined ? parseCapacity(env) : { awake: 0, starting: 0 };
+    this.#table = new CapacityTable(this.#stored(), limits);
     this.#transactions = new Transactions(ctx.storage, {
       beforeCommit: () => this.#storeChanged(),
       onCommit: () => {},
@@ -66,10 +73,16 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
   }
 
   async report(report: CapacityReport): Promise<CapacityStanding> {
+    if (this.#invalid !== undefined) throw this.#invalid;
     const standing = this.#change(() => this.#table.report(report, Date.now()));
     this.#notices.confirm(report.sessionId, standing);
     this.#onChange();
     return standing;
+  }
+
+  async shortage(sessionId: string): Promise<CapacityShortage | null> {
+    if (this.#invalid !== undefined) throw this.#invalid;
+    return this.#table.shortageOf(sessionId) ?? null;
   }
 
   /**
@@ -78,6 +91,7 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
    */
   override alarm(): void {
     this.#armedMs = undefined;
+    if (this.#invalid !== undefined) return this.#armAt(Date.now() + INVALID_RETRY_MS);
     try {
       const nowMs = Date.now();
       const expired = this.#change(() => {
@@ -170,6 +184,18 @@ export class Capacity extends DurableObject<Env> implements CapacityCalls {
     this.#armedMs = timeMs;
     // A storage failure resets the whole object; nothing more can be done here.
     this.ctx.storage.setAlarm(timeMs).catch(report);
+  }
+}
+
+/** Returns the error about the first invalid variable, which it logs. */
+function invalidIn(env: Env): ConfigError | undefined {
+  try {
+    requireConfig(env);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    report(error);
+    return error;
   }
 }
 
