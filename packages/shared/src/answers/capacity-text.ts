@@ -45,6 +45,6 @@ export function roomAdvice(holders: CapacityHolders): { readonly nextStep: strin
     ownCount + otherCount === 0
       ? "Wait: the start is tried again by itself"
       : "Wait: a session that has nothing to do makes room by itself";
-  const end = ownCount === 0 ? "" : ", abort and hibernate one of yours that can wait";
-  return { nextStep: `${wait}${end}, or ${RAISE[limit]}.`, command };
+  const end = ownCount === 0 ? "" : " abort and hibernate one of yours that can wait, or";
+  return { nextStep: `${wait}; or${end} ${RAISE[limit]}.`, command };
 }

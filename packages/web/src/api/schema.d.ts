@@ -2100,6 +2100,22 @@ export interface components {
             queue: components["schemas"]["QueuedNow"][];
             queueLength: number;
             capacityPlace: number | null;
+            capacityHolders?: {
+                /**
+                 * @description What is reached: `awake` (`VALET_MAX_AWAKE`), `starting` (`VALET_MAX_STARTING`), or the broker's own limit
+                 * @enum {string}
+                 */
+                limit: "awake" | "starting" | "broker";
+                /** @description Your sessions that count against it, at most 20 */
+                sessions: {
+                    sessionId: string;
+                    title: string | null;
+                }[];
+                /** @description How many sessions of yours count against it */
+                ownCount: number;
+                /** @description How many sessions of other owners count against it */
+                otherCount: number;
+            };
             start: {
                 /** @enum {string} */
                 kind: "spawn" | "restore";
@@ -2316,6 +2332,23 @@ export interface components {
             } | null;
             /** @description Other sessions of the family that worked for this job, or that it reports about */
             sessions: components["schemas"]["OtherSession"][];
+            /** @description Who holds the sandboxes for which the session stands in line now; absent if it does not, or that is not known */
+            capacityHolders?: {
+                /**
+                 * @description What is reached: `awake` (`VALET_MAX_AWAKE`), `starting` (`VALET_MAX_STARTING`), or the broker's own limit
+                 * @enum {string}
+                 */
+                limit: "awake" | "starting" | "broker";
+                /** @description Your sessions that count against it, at most 20 */
+                sessions: {
+                    sessionId: string;
+                    title: string | null;
+                }[];
+                /** @description How many sessions of yours count against it */
+                ownCount: number;
+                /** @description How many sessions of other owners count against it */
+                otherCount: number;
+            };
         };
         WhyPart: {
             /** @enum {string} */

@@ -46,8 +46,8 @@ export async function ownSessions(
 ): Promise<{ readonly id: string; readonly title: string | null }[]> {
   const { results } = await db
     .prepare(
-      `SELECT id, json_extract(view, '$.title') AS title FROM json_each(?1) CROSS JOIN sessions ON sessions.id = json_each.value
-       WHERE owner_id = ?2`,
+      `SELECT sessions.id, json_extract(view, '$.title') AS title FROM json_each(?1)
+       CROSS JOIN sessions ON sessions.id = json_each.value WHERE owner_id = ?2`,
     )
     .bind(JSON.stringify(ids), ownerId)
     .all<{ id: string; title: string | null }>();

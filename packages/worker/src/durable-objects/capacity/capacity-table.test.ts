@@ -239,6 +239,37 @@ describe("whatever sessions report", () => {
   });
 });
 
+describe("what a session waits for", () => {
+  const waiting = (world: World) => {
+    world.say("waits", "start");
+    return world.table.shortageOf("waits");
+  };
+
+  test("is a slot among the awake, which those have that are awake or start", () => {
+    const world = new World({ awake: 2, starting: 1 });
+    for (const need of ["start", "awake"] as const) world.say("awake", need);
+    world.say("starts", "start");
+    expect(waiting(world)).toEqual({ limit: "awake", sessionIds: ["awake", "starts"] });
+    expect(world.table.shortageOf("awake")).toBeUndefined();
+    expect(world.table.shortageOf("unknown")).toBeUndefined();
+  });
+
+  test("is a slot among those that start", () => {
+    const world = new World({ awake: 9, starting: 1 });
+    for (const need of ["start", "awake"] as const) world.say("awake", need);
+    world.say("starts", "start");
+    expect(waiting(world)).toEqual({ limit: "starting", sessionIds: ["starts"] });
+  });
+
+  test("is the broker's room, if that refused the start", () => {
+    const world = new World({ awake: Infinity, starting: Infinity });
+    for (const need of ["start", "awake"] as const) world.say("awake", need);
+    world.say("waits", "start");
+    world.say("waits", "start", 1);
+    expect(world.table.shortageOf("waits")).toEqual({ limit: "broker", sessionIds: ["awake"] });
+  });
+});
+
 describe("a holder", () => {
   const expire = (world: World) => {
     for (let asked = 0; asked <= MAX_MISSES; asked++) {

@@ -87,6 +87,51 @@ describe("a session without a free slot", () => {
     expect((await a.onlySpan("valet.sandbox.hibernate")).attributes["valet.hibernate.reason"]).toBe("capacity");
   });
 
+  test("names the owner's sessions that hold the places, and only counts those of other owners; so does a message behind a workflow", async () => {
+    const [{ session: first }, { session: second }] = await fill();
+    const projected = "SELECT COUNT(*) AS count FROM sessions WHERE id IN (SELECT value FROM json_each(?))";
+    await eventually(async () => {
+      const row = await bindings.DB.prepare(projected)
+        .bind(JSON.stringify(made.map(({ id }) => id)))
+        .first();
+      expect(row?.count).toBe(AWAKE);
+    });
+    await bindings.DB.prepare("UPDATE sessions SET owner_id = 'own_other' WHERE id = ?").bind(second.id).run();
+    const a = await start();
+    await a.startWorkflow({ name: "build", steps: [{ name: "make", run: "make" }] });
+    const behind = await a.send("then this");
+    await waitsAt(a, 1);
+    const now = valueIn(await a.stub.now());
+    const own = made.map(({ id }) => id).filter((id) => id !== second.id && id !== a.id);
+    const capacityHolders = {
+      limit: "awake",
+      sessions: expect.toSatisfy((held: { sessionId: string }[]) =>
+        own.every((id) => held.some(({ sessionId }) => sessionId === id)),
+      ),
+      ownCount: AWAKE - 1,
+      otherCount: 1,
+    };
+    expect(now.capacityHolders).toEqual(capacityHolders);
+    expect(now.verdict).toMatchObject({ rule: "in_line", command: "valet status" });
+    expect(now.verdict.why).toMatch(
+      /^The limit on sandboxes awake at once \(`VALET_MAX_AWAKE`\) is reached; the session stands at place 1 in line for one\. The places are held by ses_\w+, ses_\w+ and 1 session of other owners\.$/,
+    );
+    const why = valueIn(await a.stub.why("message", behind));
+    expect(why.capacityHolders).toEqual(capacityHolders);
+    expect(why.sentence).toMatch(
+      /; now waiting for room .*; the places for sandboxes are held by ses_\w+, ses_\w+ and 1 session of/,
+    );
+    expect(why.time.parts[0]).toMatchObject({ name: "queue.capacity" });
+    expect(JSON.stringify([now, why])).not.toContain(second.id);
+
+    await end(first);
+    const runner = await boot(a);
+    const { attemptId } = await runner.acceptWorkflow();
+    expect(valueIn(await a.stub.now())).not.toHaveProperty("capacityHolders");
+    expect(valueIn(await a.stub.why("message", behind))).not.toHaveProperty("capacityHolders");
+    expect(attemptId).toBeDefined();
+  });
+
   test("leaves the line when it is terminated", async () => {
     const [{ session: first }] = await fill();
     const [a, b] = [await start("one"), await start("two")];

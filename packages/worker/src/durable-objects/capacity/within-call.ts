@@ -5,7 +5,7 @@ import { LIMITS } from "@valet/shared/limits";
  * @param ms the timeout
  * @throws Error after the timeout, or the call's own error
  */
-export async function withinCall<T>(call: Promise<T>, ms = LIMITS.capacityCallMs): Promise<T> {
+export async function withinCall<T>(call: Promise<T>, ms: number = LIMITS.capacityCallMs): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error("another object did not answer in time")), ms);
   try {

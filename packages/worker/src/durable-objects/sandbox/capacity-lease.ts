@@ -39,7 +39,7 @@ interface Confirmation {
 export interface CapacityLeaseOptions extends DurableCallOptions {
   readonly state: SessionState;
   readonly brokerUrl: string;
-  readonly capacity: (name: string) => CapacityCalls;
+  readonly capacity: (name: string) => Pick<CapacityCalls, "report">;
   readonly record: (event: SandboxEvent) => void;
 }
 
