@@ -143,7 +143,9 @@ export const SessionView = z.object({
   /** Set while the session is being deleted; afterwards every request is answered with 410. */
   deletion: z.object({ since: time, reason: z.enum(DELETE_REASONS) }).optional(),
   createdAt: time,
-  updatedAt: time,
+  updatedAt: time.describe(
+    "When something last happened: a message or workflow was accepted, a turn ended, or the session or its sandbox changed",
+  ),
 });
 export type SessionView = z.infer<typeof SessionView>;
 

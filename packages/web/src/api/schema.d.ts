@@ -1366,7 +1366,10 @@ export interface components {
             };
             /** Format: date-time */
             createdAt: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When something last happened: a message or workflow was accepted, a turn ended, or the session or its sandbox changed
+             */
             updatedAt: string;
         };
         FailureView: {

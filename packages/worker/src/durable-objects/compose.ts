@@ -210,6 +210,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       state.record,
       queue,
       requests,
+      records.lastEndMs(),
       lease.place,
       attention.view(),
       problem && viewExportProblem(problem),

@@ -49,6 +49,24 @@ describe("a session", () => {
     expect(await session.broker.calls("create")).toHaveLength(1);
   });
 
+  test("was updated when something last happened: a message was accepted, a turn ended; D1 says the same", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const acceptedAt = (await session.message(id)).acceptedAt;
+    expect((await session.view()).updatedAt).toBe(acceptedAt);
+    const { attemptId } = await runner.accept();
+    await eventually(() => expect(Date.now()).toBeGreaterThan(Date.parse(acceptedAt)));
+    await runner.end(attemptId);
+    const [turn] = valueIn(await session.stub.turns()).turns;
+    const { updatedAt } = await session.view();
+    expect(turn?.ended_at).toBe(updatedAt);
+    const stored = "SELECT updated_at, json_extract(view, '$.updatedAt') AS shown FROM sessions WHERE id = ?";
+    await eventually(async () => {
+      const row = await bindings.DB.prepare(stored).bind(session.id).first();
+      expect(row).toEqual({ updated_at: updatedAt, shown: updatedAt });
+    });
+  });
+
   test("whose first message is too large is not created", async () => {
     const session = new TestSession();
     const made = await session.stub.create({ id: session.id, prompt: "\u{1f600}".repeat(110_000) }, CALLER);

@@ -13,6 +13,7 @@ import type { JobQueue } from "../queue/job-queue.ts";
 import type { AgentRequests } from "./agent-requests.ts";
 
 /**
+ * @param lastTurnMs when a turn last ended, epoch ms
  * @param capacityPlace its place among the sessions that wait for a sandbox, if it waits
  * @param attention the verdict on it, if it needs attention
  * @param exportProblem why its spans do not arrive at the backend, if they do not
@@ -21,6 +22,7 @@ export function viewSession(
   record: SessionRecord,
   queue: JobQueue,
   requests: AgentRequests,
+  lastTurnMs: number | undefined,
   capacityPlace: number | undefined,
   attention: VerdictView | undefined,
   exportProblem: ExportProblemView | undefined,
@@ -62,7 +64,8 @@ export function viewSession(
     permissions: requests.open("permission"),
     questions: requests.open("question"),
     createdAt: isoTime(createdMs),
-    updatedAt: isoTime(updatedMs),
+    // A message that is accepted and a turn that ends need not change the record.
+    updatedAt: isoTime(Math.max(updatedMs, queue.jobs.newestAcceptedMs() ?? 0, lastTurnMs ?? 0)),
   };
 }
 

@@ -158,6 +158,16 @@ export class TurnRecords {
     return row === undefined ? undefined : recordOf(row);
   }
 
+  /** Returns when a turn last ended, epoch ms; `undefined` if none has. */
+  lastEndMs(): number | undefined {
+    const [row] = this.#sql
+      .exec<{ endedAt: string }>(
+        "SELECT json_extract(record, '$.ended_at') AS endedAt FROM turns ORDER BY seq DESC LIMIT 1",
+      )
+      .toArray();
+    return row === undefined ? undefined : Date.parse(row.endedAt);
+  }
+
   /** Returns an attempt's place in the order in which turns ended. */
   seqOf(attemptId: string): number | undefined {
     const [row] = this.#sql.exec("SELECT seq FROM turns WHERE attempt_id = ?", attemptId).toArray();

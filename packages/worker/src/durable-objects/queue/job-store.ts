@@ -187,6 +187,12 @@ export class JobStore {
     return (row?.endedMs as number | null | undefined) ?? undefined;
   }
 
+  /** Returns when the newest job was accepted, epoch ms; `undefined` if there is none. */
+  newestAcceptedMs(): number | undefined {
+    const [row] = this.#sql.exec("SELECT acceptedMs FROM jobs ORDER BY seq DESC LIMIT 1").toArray();
+    return row?.acceptedMs as number | undefined;
+  }
+
   nextSeq(): number {
     const [row] = this.#sql.exec("SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM jobs").toArray();
     return row?.seq as number;
