@@ -15,7 +15,7 @@ export const ProviderContext = z.object({
   /** Whether calls carry the `traceparent` of their span. */
   traceparent: z.boolean(),
   /** The hosts to which they also carry its `tracestate`, which holds what others have written. */
-  tracestateHosts: z.array(ListedHost).max(100),
+  tracestateHosts: z.array(ListedHost).max(100, "must be at most 100 hosts, separated by commas"),
 });
 export type ProviderContext = z.infer<typeof ProviderContext>;
 

@@ -201,7 +201,7 @@ test.each(BOUNDS)("a plain turn of %i ms costs little more with tracing than wit
 test("a turn reads each row once a transaction, and sets one alarm", async () => {
   const { commits, statements } = await costsOfTurn(200, false);
   expect(commits).toBeLessThanOrEqual(11);
-  expect(statements).toBeLessThanOrEqual(130);
+  expect(statements).toBeLessThanOrEqual(134);
   await withHost({ OTEL_SDK_DISABLED: "true" }, async (session) => {
     const { host } = session;
     const runner = new Runner(none(), false);

@@ -242,7 +242,7 @@ const OF_THE_QUEUE: readonly BoundedStatement[] = [
     steps: ["SEARCH jobs USING INDEX jobs_done (channel=? AND seq<?)"],
     because: "reads the last row before this one only",
   },
-  { statement: "SELECT endedMs FROM jobs ORDER BY seq DESC LIMIT 1", steps: ["SCAN jobs"], because: LAST },
+  { statement: "SELECT acceptedMs, endedMs FROM jobs ORDER BY seq DESC LIMIT 1", steps: ["SCAN jobs"], because: LAST },
   { statement: "SELECT COALESCE(MAX(seq), 0) + 1 AS seq FROM jobs", steps: ["SEARCH jobs"], because: LAST },
   {
     statement: "SELECT * FROM attempts WHERE state <> 'ended' ORDER BY dispatchedMs, id",
@@ -273,6 +273,11 @@ const OF_THE_SESSION: readonly BoundedStatement[] = [
       "SELECT attempt_id AS id FROM turns WHERE attempt_id >= ? AND attempt_id < ? ORDER BY attempt_id LIMIT ?",
     steps: ["SEARCH turns USING COVERING INDEX sqlite_autoindex_turns_1 (attempt_id>? AND attempt_id<?)"],
     because: PAGE,
+  },
+  {
+    statement: "SELECT json_extract(record, '$.ended_at') AS endedAt FROM turns ORDER BY seq DESC LIMIT 1",
+    steps: ["SCAN turns"],
+    because: LAST,
   },
   {
     statement: "SELECT seq FROM turns ORDER BY seq DESC LIMIT 1",

@@ -163,6 +163,8 @@ const ATTEMPT: Columns<AttemptRow> = {
   progress: "json",
 };
 
+type NewestTimes = { readonly acceptedMs: number; readonly endedMs: number | null };
+
 export class JobStore {
   readonly #sql: SqlStorage;
   /** Of one id none, or one. */
@@ -171,6 +173,7 @@ export class JobStore {
   readonly #inFlight: ReadOnce<readonly AttemptRow[]>;
   readonly #queued: ReadOnce<readonly QueuedJob[]>;
   readonly #queuedCount: ReadOnce<number>;
+  readonly #newest: ReadOnce<readonly NewestTimes[]>;
 
   constructor(sql: SqlStorage, transactions: Pick<Transactions, "epoch">) {
     this.#sql = sql;
@@ -179,18 +182,23 @@ export class JobStore {
     this.#inFlight = new ReadOnce(transactions);
     this.#queued = new ReadOnce(transactions);
     this.#queuedCount = new ReadOnce(transactions);
+    this.#newest = new ReadOnce(transactions);
   }
 
   /** Returns when the newest job ended, epoch ms; `undefined` if there is none, or it has not ended. */
   newestEndMs(): number | undefined {
-    const [row] = this.#sql.exec("SELECT endedMs FROM jobs ORDER BY seq DESC LIMIT 1").toArray();
-    return (row?.endedMs as number | null | undefined) ?? undefined;
+    return this.#newestTimes()?.endedMs ?? undefined;
   }
 
   /** Returns when the newest job was accepted, epoch ms; `undefined` if there is none. */
   newestAcceptedMs(): number | undefined {
-    const [row] = this.#sql.exec("SELECT acceptedMs FROM jobs ORDER BY seq DESC LIMIT 1").toArray();
-    return row?.acceptedMs as number | undefined;
+    return this.#newestTimes()?.acceptedMs;
+  }
+
+  #newestTimes(): NewestTimes | undefined {
+    return this.#newest.get("", () =>
+      this.#sql.exec<NewestTimes>("SELECT acceptedMs, endedMs FROM jobs ORDER BY seq DESC LIMIT 1").toArray(),
+    )[0];
   }
 
   nextSeq(): number {
@@ -300,6 +308,7 @@ export class JobStore {
     this.#jobs.forget(id);
     this.#queued.forget();
     this.#queuedCount.forget();
+    this.#newest.forget();
   }
 
   #forgetAttempt(id: string): void {
