@@ -74,8 +74,15 @@ test("triggers, which no plan shows, are known", async () => {
   const [inD1, inObject] = await Promise.all(
     [d1, session].map((each) => each.all("SELECT name FROM sqlite_master WHERE type = 'trigger'")),
   );
-  // They add a turn to the row of its session, and to the rollup of its hour and keys; and note it while older ones are being added.
-  const names = ["turn_facts_roll_up", "turns_add_up", "turns_roll_up", "turns_rolled_up_meanwhile"];
+  // They add a turn to the row of its session, and to the rollups of its hour, keys and tools; and note it while older ones are being added.
+  const names = [
+    "tool_facts_roll_up",
+    "turn_facts_roll_up",
+    "turns_add_up",
+    "turns_roll_up",
+    "turns_roll_up_tools",
+    "turns_rolled_up_meanwhile",
+  ];
   expect(inD1?.map(({ name }) => name as string).toSorted()).toEqual(names);
   expect(inObject).toEqual([]);
 });

@@ -54,4 +54,5 @@ export const TURN: TurnRecord = {
   message_trace_id: null,
   aborted_by: null,
   answered_by: null,
+  tools: null,
 };

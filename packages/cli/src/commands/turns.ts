@@ -19,6 +19,7 @@ const FILTERS = {
   outcome: "only turns with this outcome: ok, error, lost, aborted, superseded",
   error: "only turns with this error type",
   channel: "only turns in channels of this name",
+  tool: "only turns that used this tool",
   parent: "only turns of the children of this session",
 } as const;
 
@@ -42,6 +43,7 @@ Examples:
   valet turns --outcome error --from 24h            the failed turns of the last 24 hours
   valet turns --stats --from 30d                    percentiles and histograms of the last 30 days
   valet turns --by user,model --from 7d             the same for each user and model
+  valet turns --by tool                             the same for each tool: a turn counts in each that it used
 
 Exit codes: 0 success; 2 usage or environment error.`;
 

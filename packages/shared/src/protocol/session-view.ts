@@ -323,6 +323,8 @@ export const TurnRecord = z.object({
   aborted_by: z.string().nullable().default(null),
   /** The users who answered the agent's requests in this turn, each once; `null` if nobody did. */
   answered_by: z.array(z.string()).nullable().default(null),
+  /** The tools that it used, as far as their calls ended, each once and at most 40; `null` if they are unknown. */
+  tools: z.array(z.string()).nullable().default(null),
   // What it changed in the workspace, which is known a moment after its end, or never: then `changes_unknown` may say why.
   /** Commits that HEAD reaches after the turn and did not before. Older versions did not record these fields. */
   commits: count.nullable().default(null),

@@ -15,6 +15,7 @@ export const STATS_KEYS = [
   "error",
   "session",
   "parent",
+  "tool",
   "day",
 ] as const;
 export type StatsKey = (typeof STATS_KEYS)[number];
@@ -54,6 +55,7 @@ const filters = {
   outcome: z.enum(OUTCOMES).describe("Only turns with this outcome").optional(),
   error: z.enum(FAILURE_TYPES).describe("Only turns with this `error_type`").optional(),
   channel: label.describe("Only turns in channels of this name").optional(),
+  tool: label.describe("Only turns that used this tool").optional(),
   sessionId: SessionId.describe("Only turns of this session").optional(),
   parentSessionId: SessionId.describe("Only turns of the children of this session").optional(),
   from: time.describe("Only turns that ended at this time or later").optional(),
@@ -82,7 +84,9 @@ export const TurnStatsQuery = z.strictObject({
     )
     .refine((text) => new Set(text.split(",")).size === text.split(",").length, "each key may be named once")
     .refine((text) => text.split(",").filter((key) => key !== "day").length <= 2, "at most two keys besides `day`")
-    .describe(`What to group by: one or two of ${STATS_KEYS.slice(0, -1).join(", ")}, and \`day\` (UTC)`)
+    .describe(
+      `What to group by: one or two of ${STATS_KEYS.slice(0, -1).join(", ")}, and \`day\` (UTC). A turn is in the group of each \`tool\` that it used, and in none if it used none or its tools are unknown`,
+    )
     .optional(),
   exact: z
     .literal("true")

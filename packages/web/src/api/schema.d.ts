@@ -1983,6 +1983,8 @@ export interface components {
             /** @default null */
             answered_by: string[] | null;
             /** @default null */
+            tools: string[] | null;
+            /** @default null */
             commits: number | null;
             /** @default null */
             files_changed: number | null;
@@ -2037,7 +2039,7 @@ export interface components {
              * @enum {boolean}
              */
             incomplete?: true;
-            by: ("user" | "repository" | "branch" | "channel" | "model" | "outcome" | "error" | "session" | "parent" | "day")[];
+            by: ("user" | "repository" | "branch" | "channel" | "model" | "outcome" | "error" | "session" | "parent" | "tool" | "day")[];
             total: components["schemas"]["TurnGroup"];
             /** @description By day if `by` has it, then by the number of turns, largest first; empty without `by` */
             groups: components["schemas"]["TurnGroup"][];
@@ -2056,6 +2058,7 @@ export interface components {
                 error?: string | null;
                 session?: string | null;
                 parent?: string | null;
+                tool?: string | null;
                 day?: string | null;
             };
             turns: number;
@@ -3971,6 +3974,8 @@ export interface operations {
                 error?: "spawn_failed" | "restore_failed" | "snapshot_failed" | "sandbox_gone" | "entrypoint_failed" | "entrypoint_ended" | "sandbox_timeout" | "broker_unreachable" | "broker_timeout" | "broker_error" | "broker_full" | "breaker_open" | "runner_never_ready" | "runner_lost" | "token_refused" | "protocol_unsupported" | "send_failed" | "not_accepted" | "git_clone_failed" | "git_certificate_untrusted" | "git_host_not_found" | "git_unreachable" | "git_not_found" | "git_not_a_repository" | "git_repository_damaged" | "git_auth_failed" | "git_ref_not_found" | "git_no_default_branch" | "git_submodule_failed" | "git_config_failed" | "git_timeout" | "secrets_lost" | "opencode_unhealthy" | "repository_config_invalid" | "mcp_server_failed" | "agent_warm_up_failed" | "opencode_died" | "opencode_hung" | "opencode_error" | "opencode_stopped" | "stuck_turn" | "tool_failed" | "permission_denied" | "tool_call_invalid" | "tool_timeout" | "tool_stuck" | "no_model_call" | "attachment_unreadable" | "empty_answer" | "useless_answers" | "agent_loop" | "model_call_limit" | "turn_time_limit" | "model_chain_exhausted" | "model_unknown" | "provider_rate_limited" | "provider_overloaded" | "provider_unavailable" | "provider_timeout" | "provider_auth_failed" | "provider_bad_request" | "provider_stream_cut" | "provider_bad_response" | "context_overflow" | "output_limit" | "content_filtered" | "workflow_invalid" | "workflow_step_failed" | "command_failed" | "command_timeout" | "child_session_refused" | "_OTHER";
                 /** @description Only turns in channels of this name */
                 channel?: string;
+                /** @description Only turns that used this tool */
+                tool?: string;
                 /** @description Only turns of this session */
                 sessionId?: string;
                 /** @description Only turns of the children of this session */
@@ -4025,6 +4030,8 @@ export interface operations {
                 error?: "spawn_failed" | "restore_failed" | "snapshot_failed" | "sandbox_gone" | "entrypoint_failed" | "entrypoint_ended" | "sandbox_timeout" | "broker_unreachable" | "broker_timeout" | "broker_error" | "broker_full" | "breaker_open" | "runner_never_ready" | "runner_lost" | "token_refused" | "protocol_unsupported" | "send_failed" | "not_accepted" | "git_clone_failed" | "git_certificate_untrusted" | "git_host_not_found" | "git_unreachable" | "git_not_found" | "git_not_a_repository" | "git_repository_damaged" | "git_auth_failed" | "git_ref_not_found" | "git_no_default_branch" | "git_submodule_failed" | "git_config_failed" | "git_timeout" | "secrets_lost" | "opencode_unhealthy" | "repository_config_invalid" | "mcp_server_failed" | "agent_warm_up_failed" | "opencode_died" | "opencode_hung" | "opencode_error" | "opencode_stopped" | "stuck_turn" | "tool_failed" | "permission_denied" | "tool_call_invalid" | "tool_timeout" | "tool_stuck" | "no_model_call" | "attachment_unreadable" | "empty_answer" | "useless_answers" | "agent_loop" | "model_call_limit" | "turn_time_limit" | "model_chain_exhausted" | "model_unknown" | "provider_rate_limited" | "provider_overloaded" | "provider_unavailable" | "provider_timeout" | "provider_auth_failed" | "provider_bad_request" | "provider_stream_cut" | "provider_bad_response" | "context_overflow" | "output_limit" | "content_filtered" | "workflow_invalid" | "workflow_step_failed" | "command_failed" | "command_timeout" | "child_session_refused" | "_OTHER";
                 /** @description Only turns in channels of this name */
                 channel?: string;
+                /** @description Only turns that used this tool */
+                tool?: string;
                 /** @description Only turns of this session */
                 sessionId?: string;
                 /** @description Only turns of the children of this session */
@@ -4033,7 +4040,7 @@ export interface operations {
                 from?: string;
                 /** @description Only turns that ended before this time */
                 to?: string;
-                /** @description What to group by: one or two of user, repository, branch, channel, model, outcome, error, session, parent, and `day` (UTC) */
+                /** @description What to group by: one or two of user, repository, branch, channel, model, outcome, error, session, parent, tool, and `day` (UTC). A turn is in the group of each `tool` that it used, and in none if it used none or its tools are unknown */
                 by?: string;
                 /** @description Reads the turns themselves instead of the rollups, if the period has at most 31 days and 10000 turns */
                 exact?: "true";

@@ -14,6 +14,7 @@ export interface TurnFilter {
   readonly outcome?: string | undefined;
   readonly error?: string | undefined;
   readonly channel?: string | undefined;
+  readonly tool?: string | undefined;
   readonly sessionId?: string | undefined;
   readonly parentSessionId?: string | undefined;
 }
@@ -34,13 +35,14 @@ export interface EndedTurn {
 /** How many turns a page by time looks at, at most. */
 const MAX_LOOKED_AT = 1000;
 
-/** ?1 is the owner, then come the filters, the period from ?11, and what follows from the kind of list, from ?14. */
+/** ?1 is the owner, then come the filters, the period from ?12, and what follows from the kind of list, from ?15. */
 const FILTERS = `(?2 IS NULL OR user_id = ?2) AND (?3 IS NULL OR repository = ?3) AND (?4 IS NULL OR branch = ?4)
   AND (?5 IS NULL OR model = ?5) AND (?6 IS NULL OR outcome = ?6) AND (?7 IS NULL OR error_type = ?7)
-  AND (?8 IS NULL OR channel = ?8) AND (?9 IS NULL OR session_id = ?9) AND (?10 IS NULL OR parent_session_id = ?10)`;
+  AND (?8 IS NULL OR channel = ?8) AND (?9 IS NULL OR session_id = ?9) AND (?10 IS NULL OR parent_session_id = ?10)
+  AND (?11 IS NULL OR EXISTS (SELECT 1 FROM json_each(tools) WHERE value = ?11))`;
 
 /** What a list is sorted by, where that is not the time. */
-const SORTED_BY = `CASE ?15 WHEN 'wait' THEN queue_wait_ms WHEN 'first_token' THEN time_to_first_token_ms
+const SORTED_BY = `CASE ?16 WHEN 'wait' THEN queue_wait_ms WHEN 'first_token' THEN time_to_first_token_ms
   WHEN 'duration' THEN turn_ms WHEN 'cost' THEN cost_usd WHEN 'tokens' THEN tokens_input + tokens_output END`;
 
 interface TurnStatements {
@@ -66,35 +68,35 @@ function statements(db: D1Database, candidates: string): TurnStatements {
   return {
     page: db.prepare(
       `SELECT * FROM (
-         SELECT * FROM turns WHERE ${candidates} AND ended_at >= ?11 AND (ended_at, attempt_id) < (?12, ?13)
-         ORDER BY ended_at DESC, attempt_id DESC LIMIT ?14)
-       WHERE ${FILTERS} ORDER BY ended_at DESC, attempt_id DESC LIMIT ?15`,
+         SELECT * FROM turns WHERE ${candidates} AND ended_at >= ?12 AND (ended_at, attempt_id) < (?13, ?14)
+         ORDER BY ended_at DESC, attempt_id DESC LIMIT ?15)
+       WHERE ${FILTERS} ORDER BY ended_at DESC, attempt_id DESC LIMIT ?16`,
     ),
     last: db.prepare(
       `SELECT ended_at AS endedAt, attempt_id AS attemptId FROM turns
-       WHERE ${candidates} AND ended_at >= ?11 AND (ended_at, attempt_id) < (?12, ?13)
-       ORDER BY ended_at DESC, attempt_id DESC LIMIT 1 OFFSET ?14`,
+       WHERE ${candidates} AND ended_at >= ?12 AND (ended_at, attempt_id) < (?13, ?14)
+       ORDER BY ended_at DESC, attempt_id DESC LIMIT 1 OFFSET ?15`,
     ),
     sorted: db.prepare(
       `SELECT * FROM (
          SELECT *, ${SORTED_BY} AS sorted_by FROM (
-           SELECT * FROM turns WHERE ${candidates} AND ended_at >= ?11 AND (ended_at, attempt_id) < (?12, ?13)
-           ORDER BY ended_at DESC, attempt_id DESC LIMIT ?14)
+           SELECT * FROM turns WHERE ${candidates} AND ended_at >= ?12 AND (ended_at, attempt_id) < (?13, ?14)
+           ORDER BY ended_at DESC, attempt_id DESC LIMIT ?15)
          WHERE ${FILTERS})
-       WHERE sorted_by IS NOT NULL AND (?16 IS NULL OR (sorted_by, attempt_id) < (?16, ?17))
-       ORDER BY sorted_by DESC, attempt_id DESC LIMIT ?18`,
+       WHERE sorted_by IS NOT NULL AND (?17 IS NULL OR (sorted_by, attempt_id) < (?17, ?18))
+       ORDER BY sorted_by DESC, attempt_id DESC LIMIT ?19`,
     ),
     beyond: db.prepare(
-      `SELECT 1 FROM turns WHERE ${candidates} AND ended_at >= ?11 AND (ended_at, attempt_id) < (?12, ?13)
-       ORDER BY ended_at DESC, attempt_id DESC LIMIT 1 OFFSET ?14`,
+      `SELECT 1 FROM turns WHERE ${candidates} AND ended_at >= ?12 AND (ended_at, attempt_id) < (?13, ?14)
+       ORDER BY ended_at DESC, attempt_id DESC LIMIT 1 OFFSET ?15`,
     ),
   };
 }
 
-/** The values of ?1 to ?13. */
+/** The values of ?1 to ?14. */
 function candidatesOf(ownerId: string, filter: TurnFilter, from: string, { endedAt, attemptId }: EndedTurn) {
-  const { user, repository, branch, model, outcome, error, channel, sessionId, parentSessionId } = filter;
-  const filters = [user, repository, branch, model, outcome, error, channel, sessionId, parentSessionId];
+  const { user, repository, branch, model, outcome, error, channel, sessionId, parentSessionId, tool } = filter;
+  const filters = [user, repository, branch, model, outcome, error, channel, sessionId, parentSessionId, tool];
   return [ownerId, ...filters.map((each) => each ?? null), from, endedAt, attemptId];
 }
 
@@ -191,7 +193,7 @@ export async function readExactly(
 }
 
 /** Columns whose values are lists. */
-const LISTS = ["message_ids", "queue_reasons", "answered_by"] as const;
+const LISTS = ["message_ids", "queue_reasons", "answered_by", "tools"] as const;
 
 function turnOf({ owner_id: _, sorted_by: __, ...row }: Record<string, unknown>): TurnRecord {
   const lists = LISTS.map((name) => [name, row[name] === null ? null : JSON.parse(row[name] as string)]);

@@ -7,7 +7,7 @@ import { bindings } from "../../test/bindings.ts";
 import { TURN } from "../../test/turn-record.ts";
 import { fillRollups, isFilling } from "./rollup-fill.ts";
 import { migrate } from "./setup.ts";
-import { readRollups } from "./turn-rollups.ts";
+import { readRollups, readToolRollups } from "./turn-rollups.ts";
 import { upsertTurn } from "./turns.ts";
 
 const { DB, MIGRATIONS } = bindings;
@@ -35,10 +35,12 @@ async function fill(): Promise<number> {
 test("turns from before the rollups are added in bounded steps, each once, while others arrive", async () => {
   await migrate(
     DB,
-    MIGRATIONS.filter(({ name }) => !/turn_rollups|upkeep/.test(name)),
+    MIGRATIONS.filter(({ name }) => !/_rollups|upkeep/.test(name)),
   );
-  await upsertTurn(DB, "old", turn({ turn_ms: 500 })).run();
-  const columns = Object.keys(TURN).join(", ");
+  // It knew no tools.
+  const { tools: _, ...before } = turn({ turn_ms: 500 });
+  await upsertTurn(DB, "old", before as TurnRecord).run();
+  const columns = Object.keys(before).join(", ");
   await DB.prepare(
     `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2600)
      INSERT INTO turns (owner_id, ${columns}) SELECT owner_id, ${columns.replace("attempt_id", "'old_' || n").replace("turn_ms", "n")} FROM turns, n`,
@@ -149,4 +151,40 @@ test("hours, keys and owners have rollups of their own, and more than a page is 
   ).run();
   const many = await rollups("many");
   expect(new Set(many.map(({ keys }) => keys.user)).size).toBe(5500);
+});
+
+test("a turn counts once in each of its tools, and writes a row for each", async () => {
+  await migrate(DB, MIGRATIONS);
+  const record = turn({ ...measured(12.5), user_id: "bob", tools: ["bash", "edit", '"quoted"'] });
+  const { meta } = await upsertTurn(DB, "tools", record).run();
+  expect(meta.rows_written).toBeLessThanOrEqual(6 + 3);
+  for (let times = 0; times < 3; times++) await upsertTurn(DB, "tools", record).run();
+  await DB.batch([
+    upsertTurn(DB, "tools", turn({ tools: ["bash"], outcome: "error", error_type: "stuck_turn" })),
+    upsertTurn(DB, "tools", turn({ tools: [] })),
+    upsertTurn(DB, "tools", turn({ tools: null })),
+  ]);
+  const found = (await readToolRollups(DB, "tools", {}, PERIOD)) ?? [];
+  const shown = found.map(({ keys, outcome, turns: count }) => [keys.tool, keys.user, outcome, count]);
+  expect(shown.sort()).toEqual([
+    ['"quoted"', "bob", "ok", 1],
+    ["bash", "ann", "error", 1],
+    ["bash", "bob", "ok", 1],
+    ["edit", "bob", "ok", 1],
+  ]);
+  const bob = found.find(({ keys }) => keys.tool === "edit");
+  for (const name of MEASURES) expect(bob?.measures[name]).toEqual(histogramOf([12.5]));
+  expect((await readToolRollups(DB, "tools", { tool: "bash", user: "bob" }, PERIOD))?.length).toBe(1);
+  // The others count all of the turns.
+  expect((await rollups("tools")).reduce((sum, each) => sum + each.turns, 0)).toBe(4);
+});
+
+test("more than a page of rollups by tool is read", async () => {
+  await migrate(DB, MIGRATIONS);
+  await DB.prepare(
+    `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5500)
+     INSERT INTO tool_rollups SELECT 'tools2', '2026-01-02T01', 't' || n, '', '', '', 'main', '', 'ok', '', 1, '{}', '{}', '{}', '{}', '{}', '{}' FROM n`,
+  ).run();
+  const many = (await readToolRollups(DB, "tools2", {}, PERIOD)) ?? [];
+  expect(new Set(many.map(({ keys }) => keys.tool)).size).toBe(5500);
 });

@@ -1,4 +1,4 @@
-/** Reads the hourly rollups of turns, which a trigger of the table `turns` writes (migration 0011). */
+/** Reads the hourly rollups of turns, which triggers of the table `turns` write (migrations 0011 and 0017). */
 import { parseHistogram } from "@valet/shared/answers/turn-stats/histogram";
 import type { TurnFacts } from "@valet/shared/answers/turn-stats/turn-stats";
 import { MEASURES, type Measure } from "@valet/shared/protocol/turn-stats";
@@ -7,6 +7,8 @@ import type { Period, TurnFilter } from "./turn-lists.ts";
 
 interface RollupRow extends Record<Measure, string> {
   readonly hour: string;
+  /** Only in rollups by tool. */
+  readonly tool?: string;
   readonly user_id: string;
   readonly repository: string;
   readonly branch: string;
@@ -23,38 +25,86 @@ export const MAX_ROLLUPS = 50_000;
 
 /**
  * Returns the rollups of a period that pass the filters; `undefined` if there are more than {@link MAX_ROLLUPS} to look at.
+ * @param filter without `tool`
  * @param period whole hours
  */
-export async function readRollups(
+export function readRollups(
   db: D1Database,
   ownerId: string,
   filter: TurnFilter,
   { from, to }: Period,
 ): Promise<readonly TurnFacts[] | undefined> {
+  const statement = db.prepare(
+    `SELECT * FROM turn_rollups
+     WHERE owner_id = ? AND (hour, user_id, repository, branch, channel, model, outcome, error_type) > (?, ?, ?, ?, ?, ?, ?, ?)
+       AND hour < ?
+     ORDER BY hour, user_id, repository, branch, channel, model, outcome, error_type LIMIT ${PAGE}`,
+  );
+  const first = [from.slice(0, 13), "", "", "", "", "", "", ""];
+  return readPages(statement, ownerId, filter, first, to, (row) => [row.hour, ...keysOf(row)]);
+}
+
+/** Returns the same by tool: a turn is in the rollup of each tool that it used. */
+export function readToolRollups(
+  db: D1Database,
+  ownerId: string,
+  filter: TurnFilter,
+  { from, to }: Period,
+): Promise<readonly TurnFacts[] | undefined> {
+  const statement = db.prepare(
+    `SELECT * FROM tool_rollups
+     WHERE owner_id = ? AND (hour, tool, user_id, repository, branch, channel, model, outcome, error_type) > (?, ?, ?, ?, ?, ?, ?, ?, ?)
+       AND hour < ?
+     ORDER BY hour, tool, user_id, repository, branch, channel, model, outcome, error_type LIMIT ${PAGE}`,
+  );
+  const first = [from.slice(0, 13), "", "", "", "", "", "", "", ""];
+  return readPages(statement, ownerId, filter, first, to, (row) => [row.hour, row.tool ?? "", ...keysOf(row)]);
+}
+
+function keysOf({ user_id, repository, branch, channel, model, outcome, error_type }: RollupRow): string[] {
+  return [user_id, repository, branch, channel, model, outcome, error_type];
+}
+
+/**
+ * @param first what comes before the first row: the columns by which they are sorted
+ * @param to the end of the period
+ * @param placeOf returns these columns of a row
+ */
+async function readPages(
+  statement: D1PreparedStatement,
+  ownerId: string,
+  filter: TurnFilter,
+  first: readonly string[],
+  to: string,
+  placeOf: (row: RollupRow) => readonly string[],
+): Promise<readonly TurnFacts[] | undefined> {
   const facts: TurnFacts[] = [];
-  let after: readonly string[] = [from.slice(0, 13), "", "", "", "", "", "", ""];
+  let after: readonly string[] = first;
   for (let read = 0; read < MAX_ROLLUPS; read += PAGE) {
-    const { results } = await db
-      .prepare(
-        `SELECT * FROM turn_rollups
-         WHERE owner_id = ? AND (hour, user_id, repository, branch, channel, model, outcome, error_type) > (?, ?, ?, ?, ?, ?, ?, ?)
-           AND hour < ?
-         ORDER BY hour, user_id, repository, branch, channel, model, outcome, error_type LIMIT ${PAGE}`,
-      )
+    const { results } = await statement
       .bind(ownerId, ...after, to.slice(0, 13))
       .all<RollupRow & Record<string, unknown>>();
     for (const row of results) if (passes(row, filter)) facts.push(factsOf(row));
     const last = results.at(-1);
     if (last === undefined || results.length < PAGE) return facts;
-    const { hour, user_id, repository, branch, channel, model, outcome, error_type } = last;
-    after = [hour, user_id, repository, branch, channel, model, outcome, error_type];
+    after = placeOf(last);
   }
   return undefined;
 }
 
-function passes(row: RollupRow, { user, repository, branch, model, outcome, error, channel }: TurnFilter): boolean {
-  const wanted = [user, repository, branch, model, outcome, error, channel];
-  const values = [row.user_id, row.repository, row.branch, row.model, row.outcome, row.error_type, row.channel];
+function passes(row: RollupRow, filter: TurnFilter): boolean {
+  const { user, repository, branch, model, outcome, error, channel, tool } = filter;
+  const wanted = [user, repository, branch, model, outcome, error, channel, tool];
+  const values = [
+    row.user_id,
+    row.repository,
+    row.branch,
+    row.model,
+    row.outcome,
+    row.error_type,
+    row.channel,
+    row.tool,
+  ];
   return wanted.every((each, index) => each === undefined || each === values[index]);
 }
 
@@ -72,6 +122,7 @@ function factsOf(row: RollupRow): TurnFacts {
       // Rollups do not tell sessions apart.
       session: null,
       parent: null,
+      tool: row.tool ?? null,
       day: row.hour.slice(0, 10),
     },
     outcome: row.outcome,

@@ -141,7 +141,7 @@ const IN_DATABASE: readonly BoundedStatement[] = [
 
 /** The lists of turns, by the filter that chooses the candidates. */
 function turnsBy(candidates: string, index: string, equal: string, covers = true): BoundedStatement[] {
-  const where = `FROM turns WHERE ${candidates} AND ended_at >= ?11 AND …`;
+  const where = `FROM turns WHERE ${candidates} AND ended_at >= ?12 AND …`;
   const search = (kind: string) =>
     `SEARCH turns USING ${kind} ${index} (${equal} AND ended_at>? AND (ended_at,attempt_id)<(?,?))`;
   const read = search("INDEX");
@@ -149,14 +149,14 @@ function turnsBy(candidates: string, index: string, equal: string, covers = true
   const because =
     "an index has the candidates together and in order, up to 1000 for a page and 10,000 for a sorted list";
   return [
-    { statement: `SELECT * FROM ( SELECT * ${where} LIMIT ?14) WHERE … LIMIT ?15`, steps: [read], because },
-    { statement: `SELECT ended_at AS endedAt, attempt_id AS attemptId ${where} OFFSET ?14`, steps: [passed], because },
+    { statement: `SELECT * FROM ( SELECT * ${where} LIMIT ?15) WHERE … LIMIT ?16`, steps: [read], because },
+    { statement: `SELECT ended_at AS endedAt, attempt_id AS attemptId ${where} OFFSET ?15`, steps: [passed], because },
     {
-      statement: `SELECT * FROM ( SELECT *, CASE … ${where} LIMIT ?18`,
+      statement: `SELECT * FROM ( SELECT *, CASE … ${where} LIMIT ?19`,
       steps: [read, "USE TEMP B-TREE FOR ORDER BY"],
       because,
     },
-    { statement: `SELECT 1 ${where} OFFSET ?14`, steps: [passed], because },
+    { statement: `SELECT 1 ${where} OFFSET ?15`, steps: [passed], because },
   ];
 }
 
@@ -201,6 +201,13 @@ const OF_TURNS: readonly BoundedStatement[] = [
     statement: "SELECT * FROM turn_rollups WHERE owner_id = ? AND (hour, … LIMIT 5000",
     steps: [
       "SEARCH turn_rollups USING PRIMARY KEY (owner_id=? AND (hour,user_id,repository,branch,channel,model,outcome,error_type)>(?,?,?,?,?,?,?,?) AND hour<?)",
+    ],
+    because: `${PAGE}; a request reads at most ten pages (turn-rollups.ts)`,
+  },
+  {
+    statement: "SELECT * FROM tool_rollups WHERE owner_id = ? AND (hour, … LIMIT 5000",
+    steps: [
+      "SEARCH tool_rollups USING PRIMARY KEY (owner_id=? AND (hour,tool,user_id,repository,branch,channel,model,outcome,error_type)>(?,?,?,?,?,?,?,?,?) AND hour<?)",
     ],
     because: `${PAGE}; a request reads at most ten pages (turn-rollups.ts)`,
   },

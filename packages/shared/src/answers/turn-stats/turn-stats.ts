@@ -80,13 +80,15 @@ export interface Grouped {
   readonly leftOut: number;
 }
 
-/** Groups turns by keys. */
-export function groupTurns(facts: Iterable<TurnFacts>, by: readonly StatsKey[]): Grouped {
+/**
+ * Groups turns by keys.
+ * @param ofTotal what the total is of, where a turn is in several of `facts`
+ */
+export function groupTurns(facts: Iterable<TurnFacts>, by: readonly StatsKey[], ofTotal = facts): Grouped {
   const total = new Group({});
   const groups = new Map<string, Group>();
-  for (const each of facts) {
-    total.add(each);
-    if (by.length === 0) continue;
+  for (const each of ofTotal) total.add(each);
+  for (const each of by.length === 0 ? [] : facts) {
     const keys = Object.fromEntries(by.map((key) => [key, each.keys[key]]));
     const id = JSON.stringify(Object.values(keys));
     const group = groups.get(id) ?? new Group(keys);

@@ -26,6 +26,7 @@ const NONE: Readonly<Record<Grouping, string>> = {
   channel: "no channel",
   outcome: "no outcome",
   error: "no error",
+  tool: "no tool",
 };
 
 export function Groups({ stats, by, look, search }: GroupsProps) {
@@ -88,6 +89,12 @@ export function Groups({ stats, by, look, search }: GroupsProps) {
           })}
         </tbody>
       </table>
+      {by === "tool" && (
+        <p className="small m2 px-4 py-1">
+          A turn counts in each tool that it used. Turns without tools, and those from before tools were recorded, are
+          in no group.
+        </p>
+      )}
       {groups_left_out !== undefined && (
         <p className="small m2 px-4 py-1">{formatCount(groups_left_out)} groups with fewer turns are left out.</p>
       )}

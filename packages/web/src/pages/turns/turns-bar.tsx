@@ -19,6 +19,7 @@ const WORDS: Readonly<Record<Filter, string>> = {
   outcome: "Outcome",
   error: "Error",
   channel: "Channel",
+  tool: "Tool",
 };
 
 const PERIOD_WORDS: Readonly<Record<PeriodName, string>> = {

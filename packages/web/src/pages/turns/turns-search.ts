@@ -5,7 +5,7 @@ type StatsQuery = NonNullable<paths["/api/turns/stats"]["get"]["parameters"]["qu
 type ListQuery = NonNullable<paths["/api/turns"]["get"]["parameters"]["query"]>;
 
 /** What the API filters by, beside the time. */
-export const FILTERS = ["user", "repository", "branch", "model", "outcome", "error", "channel"] as const;
+export const FILTERS = ["user", "repository", "branch", "model", "outcome", "error", "channel", "tool"] as const;
 export type Filter = (typeof FILTERS)[number];
 
 /** Periods that end now, with their length in hours. */
@@ -16,7 +16,17 @@ export type PeriodName = keyof typeof PERIODS;
 export const SORTS = ["time", "wait", "first_token", "duration", "cost", "tokens"] as const;
 export type Sort = (typeof SORTS)[number];
 
-export const GROUPINGS = ["day", "model", "user", "repository", "branch", "channel", "outcome", "error"] as const;
+export const GROUPINGS = [
+  "day",
+  "model",
+  "tool",
+  "user",
+  "repository",
+  "branch",
+  "channel",
+  "outcome",
+  "error",
+] as const;
 export type Grouping = (typeof GROUPINGS)[number];
 
 /** The measure that is looked at closely. */

@@ -118,3 +118,18 @@ function rowsRead(sql: SqlStorage, work: () => void): number {
   sql.exec = exec as typeof sql.exec;
   return cursors.reduce((total, cursor) => total + cursor.rowsRead, 0);
 }
+
+test("the tools of a turn are those whose calls ended; none is known of a turn about which nothing is", () =>
+  withRecords((records) => {
+    const toolsOf = (toolCalls: number | undefined, ...names: string[]) => {
+      const summary = toolCalls === undefined ? undefined : { ...NO_WORK, toolCalls };
+      const steps = names.map((name) => ({ kind: "tool" as const, name, ms: [1] }));
+      const stepDurations = [{ kind: "model" as const, name: "a/b", ms: [1] }, ...steps];
+      const attempt = { ...ATTEMPT, id: crypto.randomUUID() };
+      return records.write(attempt, [], { outcome: "ok", summary, stepDurations }, SESSION, [], () => NO_WAIT).tools;
+    };
+    expect(toolsOf(3, "edit", "bash", "edit")).toEqual(["bash", "edit"]);
+    expect(toolsOf(0)).toEqual([]);
+    expect(toolsOf(1)).toBeNull();
+    expect(toolsOf(undefined)).toBeNull();
+  }));

@@ -39,6 +39,7 @@ const ADDED_LATER: Partial<TurnRecord> = {
   message_trace_id: null,
   aborted_by: null,
   answered_by: null,
+  tools: null,
   ...unknownChanges(null),
 };
 
@@ -63,7 +64,7 @@ export class TurnRecords {
   write(
     attempt: AttemptRow,
     jobs: readonly JobRow[],
-    { outcome, errorType, summary, failure }: AttemptEnd,
+    { outcome, errorType, summary, failure, stepDurations }: AttemptEnd,
     session: SessionRecord,
     answerers: readonly string[],
     sandboxWait: (fromMs: number, toMs: number) => SandboxWait,
@@ -120,6 +121,7 @@ export class TurnRecords {
       message_trace_id: jobs[0] !== undefined && isTraced(jobs[0].context) ? jobs[0].context.traceId : null,
       aborted_by: isCut(outcome) ? (attempt.stop?.by ?? null) : null,
       answered_by: answerers.length === 0 ? null : [...answerers],
+      tools: toolsOf(measured.toolCalls, stepDurations),
       ...firstChanges(errorType, session.repoUrl !== undefined),
     };
     const { usd, lacking } = this.#totals();
@@ -233,6 +235,15 @@ function recordOf({ record, counts }: Record<string, SqlStorageValue>): TurnReco
       ? columnsOf(JSON.parse(counts) as StoredChanges)
       : unknownChanges(upToDate.changes_unknown ?? null);
   return { ...upToDate, ...changes };
+}
+
+/** Returns the names of the tools that a turn used; `null` if they are unknown. @param toolCalls how many calls, if that is known */
+function toolsOf(
+  toolCalls: number | null | undefined,
+  stepDurations: AttemptEnd["stepDurations"] = [],
+): string[] | null {
+  const tools = new Set(stepDurations.flatMap(({ kind, name }) => (kind === "tool" ? [name] : [])));
+  return tools.size > 0 || toolCalls === 0 ? [...tools].sort() : null;
 }
 
 /** Returns what is known about a turn's changes when it ends: nothing, whatever it did. The runner says the rest afterwards. */

@@ -196,6 +196,39 @@ describe("statistics", () => {
     ]);
   });
 
+  test.each(["", "&exact=true"])(
+    "of tools have a turn in each tool that it used, and in the total once%s",
+    async (exact) => {
+      const owner = await ownerOf(
+        { tools: ["bash", "edit"], turn_ms: 100, model: "valet/a" },
+        { tools: ["bash"], turn_ms: 300, outcome: "error", error_type: "stuck_turn" },
+        { tools: [], turn_ms: 5 },
+        { tools: null, turn_ms: 7 },
+      );
+      const byTool = await stats(owner, `?by=tool${exact}`);
+      expect(byTool.total).toMatchObject({ turns: 4, measures: { turn_ms: { sum: 412 } } });
+      expect(byTool.groups.map(({ keys, turns, measures }) => [keys.tool, turns, measures.turn_ms.sum])).toEqual([
+        ["bash", 2, 400],
+        ["edit", 1, 100],
+      ]);
+      expect(byTool.groups[0]?.outcomes).toEqual({ ok: 1, error: 1 });
+      const ofBash = await stats(owner, `?by=outcome&tool=bash${exact}`);
+      expect([ofBash.total.turns, ofBash.groups.map(({ keys, turns }) => [keys.outcome, turns])]).toEqual([
+        2,
+        expect.arrayContaining([
+          ["ok", 1],
+          ["error", 1],
+        ]),
+      ]);
+      const both = await stats(owner, `?by=tool,model&tool=edit${exact}`);
+      expect(both.groups.map(({ keys }) => keys)).toEqual([{ tool: "edit", model: "valet/a" }]);
+      expect(both.total.turns).toBe(1);
+      expect(await listed(owner, "tool=bash")).toEqual([1, 0]);
+      expect(await listed(owner, "tool=bash&sort=duration")).toEqual([1, 0]);
+      expect(await listed(owner, "tool=no")).toEqual([]);
+    },
+  );
+
   test("of sessions come from the turns", async () => {
     const owner = await ownerOf(...VARIED);
     const { source, groups } = await stats(owner, "?by=session");

@@ -17,7 +17,7 @@ import {
 } from "@valet/shared/protocol/turn-stats";
 import { isFilling } from "../../database/rollup-fill.ts";
 import { listSortedTurns, listTurns, type Period, readExactly, type TurnFilter } from "../../database/turn-lists.ts";
-import { readRollups } from "../../database/turn-rollups.ts";
+import { readRollups, readToolRollups } from "../../database/turn-rollups.ts";
 import { badCursor, encodeCursor } from "../../durable-objects/core/cursor.ts";
 import { createRoutes } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
@@ -108,21 +108,36 @@ ownerTurns.openapi(
       );
     }
     if (turns !== undefined) {
-      const stats = groupTurns(turns.map(factsOf), by);
+      const facts = turns.map(factsOf);
+      const stats = groupTurns(
+        by.includes("tool") ? turns.flatMap((turn) => factsByTool(turn, filter.tool)) : facts,
+        by,
+        facts,
+      );
       return c.json({ ...period, source: "turns" as const, error_bound: 0, by, ...viewOf(stats) }, 200);
     }
     const hours = wholeHours(period);
-    const [rollups, isIncomplete] = await Promise.all([
-      readRollups(c.env.DB, c.var.ownerId, filter, hours),
-      isFilling(c.env.DB),
+    const { DB } = c.env;
+    const { ownerId } = c.var;
+    const { tool } = filter;
+    const [ofTools, ofAll, isIncomplete] = await Promise.all([
+      tool !== undefined || by.includes("tool") ? readToolRollups(DB, ownerId, filter, hours) : NO_ROLLUPS,
+      tool === undefined ? readRollups(DB, ownerId, filter, hours) : NO_ROLLUPS,
+      isFilling(DB),
     ]);
-    if (rollups === undefined) throw refused("from", "the period has too many rollups: choose a shorter one");
-    const stats = groupTurns(rollups, by);
+    if (ofTools === undefined || ofAll === undefined) {
+      throw refused("from", "the period has too many rollups: choose a shorter one");
+    }
+    // A turn is in the rollup of each of its tools, so only those of one tool may be added up.
+    const total = tool === undefined ? ofAll : ofTools;
+    const stats = groupTurns(by.includes("tool") ? ofTools : total, by, total);
     const source = { source: "rollups" as const, error_bound: ERROR_BOUND };
     const incomplete = isIncomplete ? { incomplete: true as const } : {};
     return c.json({ ...hours, ...source, ...incomplete, by, ...viewOf(stats) }, 200);
   },
 );
+
+const NO_ROLLUPS: readonly TurnFacts[] = [];
 
 type Query = Omit<TurnsQuery, "cursor" | "limit" | "sort">;
 
@@ -164,12 +179,20 @@ function factsOf(record: TurnRecord): TurnFacts {
       error: record.error_type,
       session: record.session_id,
       parent: record.parent_session_id,
+      tool: null,
       day: record.ended_at.slice(0, 10),
     },
     outcome: record.outcome,
     turns: 1,
     measures: Object.fromEntries(MEASURES.map((name) => [name, record[name]])) as TurnFacts["measures"],
   };
+}
+
+/** Returns the facts of a turn for each tool that it used. @param only this tool, if it is given */
+function factsByTool(record: TurnRecord, only: string | undefined): TurnFacts[] {
+  const { keys, ...facts } = factsOf(record);
+  const tools = (record.tools ?? []).filter((tool) => only === undefined || tool === only);
+  return tools.map((tool) => ({ ...facts, keys: { ...keys, tool } }));
 }
 
 function viewOf({ total, groups, leftOut }: ReturnType<typeof groupTurns>) {
