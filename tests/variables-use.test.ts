@@ -19,6 +19,7 @@ const INTERNAL = [
   "VALET_SECRET_VARIABLES",
   "VALET_REFUSALS_FILE",
   "VALET_TRUSTS_REPOSITORY",
+  "VALET_CAPTURES_CONTENT",
   "VALET_OPENCODE_RUN",
   "VALET_WORKFLOW_STEP",
   // From the runner to the shells of the agent and of commands, for the trailers of commits.

@@ -40,8 +40,8 @@ async function setUp({ reply, refusals = () => undefined }: Choices = { reply: C
   };
   const ask = async (userMessageId: string, sessionID = "ses_1") => {
     const output = { headers: {} as Record<string, string> };
-    const { isRefused } = await permits.headers({ sessionID, message: { id: userMessageId } }, output);
-    return { isRefused, headers: output.headers };
+    const { permit } = await permits.headers({ sessionID, message: { id: userMessageId } }, output);
+    return { isRefused: permit.isRefused, headers: output.headers };
   };
   const headersFor = async (...call: Parameters<typeof ask>) => (await ask(...call)).headers;
   return { requests, answers, ask, headersFor };

@@ -29,6 +29,12 @@ interface EventInput {
 /** A runner that cannot be reached, or does not answer, forbids nothing. */
 const UNKNOWN: ModelCallPermit = {};
 
+/** A model call, if it is known which, and the runner's decision on it. */
+interface KnownCall {
+  readonly permit: ModelCallPermit;
+  readonly call?: ModelCallRef;
+}
+
 /** A permit that was requested before OpenCode needs it. */
 interface EarlyPermit {
   readonly permit: Promise<ModelCallPermit>;
@@ -97,13 +103,13 @@ export function modelCallPermits(
     headers: async (
       { sessionID, message }: HeadersInput,
       output: { headers: Record<string, string> },
-    ): Promise<ModelCallPermit> => {
+    ): Promise<KnownCall> => {
       const answer = await answers.find(sessionID, message?.id, delayMs);
       // A wrong context is worse than none.
-      if (answer === undefined) return UNKNOWN;
+      if (answer === undefined) return { permit: UNKNOWN };
       const permit = (await takeEarly(answer.id)) ?? (await request({ ...answer, sessionID }));
       if (permit.traceparent !== undefined) output.headers.traceparent = permit.traceparent;
-      return permit;
+      return { permit, call: { opencodeSessionId: sessionID, messageId: answer.id, userMessageId: answer.parentID } };
     },
   };
 }

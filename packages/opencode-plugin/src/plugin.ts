@@ -2,6 +2,7 @@
 import { childSessionTools } from "./child-session-tools.ts";
 import { refuseForeignCode } from "./foreign-code.ts";
 import { modelCallPermits } from "./model-call-permits.ts";
+import { ModelRequests, readCapturesContent } from "./model-requests.ts";
 import { OpenAnswers } from "./open-answers.ts";
 import { observeProviderCalls } from "./provider-calls.ts";
 import { readRefusals } from "./refusals.ts";
@@ -21,6 +22,7 @@ export function makePlugin(silenceMs?: number) {
   if (!readTrust(process.env)) refuseForeignCode();
 
   const answers = new OpenAnswers();
+  const requests = new ModelRequests(readCapturesContent(process.env));
   const variablesOf = access === undefined ? undefined : shellEnvironments(access, answers, hooks, blanks);
   const permits = access === undefined ? undefined : modelCallPermits(access, answers, refusals);
   const onModelCall = access === undefined ? undefined : observeProviderCalls(access, silenceMs);
@@ -28,15 +30,16 @@ export function makePlugin(silenceMs?: number) {
 
   type HeadersInput = Parameters<NonNullable<typeof onModelCall>>[0] &
     Parameters<NonNullable<typeof permits>["headers"]>[0] &
+    Parameters<typeof requests.prepared>[0] &
     Parameters<typeof warmUps.mark>[0];
 
   return async () => ({
-    ...(permits !== undefined && { event: permits.event }),
+    ...(permits !== undefined && { event: permits.event, ...requests.hooks }),
     "chat.headers": async (input: HeadersInput, output: { headers: Record<string, string> }) => {
       // Neither a request to a provider nor part of a turn.
       if (warmUps.isWarmUp(input)) return warmUps.mark(input, output);
-      const permit = await permits?.headers(input, output);
-      onModelCall?.(input, output, permit);
+      const { permit, call } = (await permits?.headers(input, output)) ?? {};
+      onModelCall?.(input, output, permit, call && (() => requests.prepared(input, call)));
     },
     ...(access !== undefined && { tool: childSessionTools(access) }),
     "shell.env": async (input: ShellInput, output: { env: Record<string, string | undefined> }) => {

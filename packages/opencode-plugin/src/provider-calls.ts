@@ -12,10 +12,12 @@
 import { randomUUID } from "node:crypto";
 import { LIMITS } from "@valet/shared/limits";
 import type { ModelCallPermit, ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { ModelRequest } from "@valet/shared/protocol/model-request";
 import { isListed } from "@valet/shared/protocol/provider-context";
 import { head } from "@valet/shared/text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { ByteReports } from "./byte-reports.ts";
+import type { PreparedRequest } from "./model-requests.ts";
 import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 import { StreamSilent, WatchedStream } from "./watched-stream.ts";
@@ -47,6 +49,8 @@ interface Made {
   readonly sessionId: string;
   readonly prices: Prices | undefined;
   readonly permit: ModelCallPermit;
+  /** Returns what the runner is told of the request. */
+  readonly prepared: (() => PreparedRequest) | undefined;
 }
 
 /** Adds the `tracestate` to a request to a host that may have it. It means nothing without its `traceparent`. */
@@ -84,6 +88,8 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     if (made?.permit.isRefused) throw refusal();
     addState(headers, input instanceof Request ? input.url : String(input), made?.permit);
     const response = original(input, { ...init, headers });
+    // Nobody waits for it, and it must not delay the request.
+    if (made?.prepared !== undefined) void reportRequest(report, made.prepared, Date.now());
     if (made === undefined) return response;
     const { sessionId, prices } = made;
     return observe(
@@ -100,9 +106,10 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     { sessionID, model }: HeadersInput,
     output: { headers: Record<string, string> },
     permit: ModelCallPermit = {},
+    prepared?: () => PreparedRequest,
   ): void => {
     const callId = randomUUID();
-    calls.set(callId, { sessionId: sessionID, prices: model?.cost, permit });
+    calls.set(callId, { sessionId: sessionID, prices: model?.cost, permit, prepared });
     for (const oldest of calls.keys()) if (calls.size > MAX_CALLS) calls.delete(oldest);
     output.headers[HEADER] = callId;
   };
@@ -110,8 +117,20 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
 
 /** Tells the runner something of a call. Never rejects. */
 type Report = (
-  news: { readonly providerCall: ProviderCall } | { readonly providerBytes: ProviderBytes },
+  news:
+    | { readonly providerCall: ProviderCall }
+    | { readonly providerBytes: ProviderBytes }
+    | { readonly modelRequest: ModelRequest },
 ) => Promise<void>;
+
+/** Reports that a request was sent. Never rejects: what OpenCode's hooks hold may be anything. */
+async function reportRequest(report: Report, prepared: () => PreparedRequest, atMs: number): Promise<void> {
+  try {
+    await report({ modelRequest: { ...prepared(), atMs } });
+  } catch {
+    // The runner goes by OpenCode's events.
+  }
+}
 
 type Known = Pick<ProviderCall, "callId" | "opencodeSessionId" | "startedMs" | "prices">;
 

@@ -27,6 +27,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     answer: (call, signal) => answer(call, signal),
     secrets,
     onProviderCall: (call) => opencode.forwardProviderCall(call),
+    onModelRequest: (request) => opencode.forwardModelRequest(request),
     onProviderBytes: (bytes) => opencode.forwardProviderBytes(bytes),
     shellOf: (shell) => shellAnswer(jobs, shell),
     permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call)), config.providerContext),
@@ -43,7 +44,13 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     onWarning: rest.onWarning,
     health: { tryMs: healthMs, hungMs },
     trustsRepository: config.trustRepositoryConfig === true,
-    tools: { plugin: PLUGIN, url: server.url, secret: server.secret, commitHooks: rest.commitHooks },
+    tools: {
+      plugin: PLUGIN,
+      url: server.url,
+      secret: server.secret,
+      commitHooks: rest.commitHooks,
+      capturesContent: captureContent,
+    },
   });
   const jobs = new JobRunner({
     tracer,

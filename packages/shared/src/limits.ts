@@ -56,6 +56,8 @@ export const LIMITS = {
   /** Before each model call the agent asks the runner; within it, the runner applies what the agent told before the call. */
   callPermitMs: 5_000,
   callCatchUpMs: 3_000,
+  /** What a hook in the agent may wait for, or the runner for its report: then both go on without. */
+  hookMs: 250,
 
   /** How often a session that waits for a slot asks for its place; and how long it counts as waiting without asking. */
   capacityAskMs: 60_000,

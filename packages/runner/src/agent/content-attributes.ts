@@ -20,6 +20,8 @@ export function contentAttributes(
   return {
     "gen_ai.tool.call.arguments": json(content["gen_ai.tool.call.arguments"]),
     "gen_ai.tool.call.result": result === undefined ? undefined : json({ output: result }),
+    "gen_ai.input.messages": json(content["gen_ai.input.messages"]),
+    "gen_ai.system_instructions": json(content["gen_ai.system_instructions"]),
     "gen_ai.output.messages": output.length === 0 ? undefined : json([{ role: "assistant", parts: output }]),
   };
 }

@@ -24,6 +24,8 @@ export interface FactContent {
   readonly "gen_ai.tool.call.arguments"?: unknown;
   readonly "gen_ai.tool.call.result"?: string | undefined;
   readonly "gen_ai.output.messages"?: readonly OutputPart[];
+  readonly "gen_ai.input.messages"?: unknown;
+  readonly "gen_ai.system_instructions"?: unknown;
 }
 
 /** One part of a model's answer, after the conventions' schema of messages. */

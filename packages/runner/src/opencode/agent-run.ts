@@ -183,6 +183,9 @@ export class AgentRun {
       case "message.part.delta":
         this.#openStep(event.properties.messageID)?.delta(event.properties.partID, event.properties.delta, atMs);
         break;
+      case "model.request":
+        this.#openStep(event.properties.messageID)?.requested(event.properties);
+        break;
       case "provider.call":
         this.#providerCalls.set(event.properties.call.callId, event.properties.call);
         this.recordBytes(event.properties.call.endedMs ?? event.properties.call.startedMs);
@@ -208,6 +211,16 @@ export class AgentRun {
   /** Returns the number, in its step, of the model call that the next request for a message belongs to. */
   nextCallPlace(messageId: string): number {
     return this.#steps.get(messageId)?.nextCallPlace ?? 1;
+  }
+
+  /** Whether it waits for the report of a request before it begins the model call. */
+  get holdsCall(): boolean {
+    return this.#workingStep()?.holdsCall === true;
+  }
+
+  /** Begins the model call for which no report has come in time. */
+  beginHeldCall(): void {
+    this.#workingStep()?.beginHeldCall();
   }
 
   /** Records that the request of a message's model call is about to be sent. */

@@ -14,6 +14,7 @@ import {
   PROVIDER_KEYS,
   withProvider,
 } from "@valet/shared/protocol/model-access";
+import { CAPTURES_CONTENT_VARIABLE } from "@valet/shared/protocol/model-request";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { isNeverPassedOn, withoutOurs } from "../processes/environment.ts";
 import { ConfigFolder } from "./config-folder.ts";
@@ -38,6 +39,8 @@ export interface ToolAccess {
   readonly secret: string;
   /** The folder of the hooks that add trailers to commits; absent if they get none. */
   readonly commitHooks?: string | undefined;
+  /** Whether the plugin tells what model calls send. */
+  readonly capturesContent?: boolean;
 }
 
 /**
@@ -114,6 +117,7 @@ const OWN_VARIABLES = [
   SECRET_VARIABLES_VARIABLE,
   REFUSALS_FILE_VARIABLE,
   TRUST_VARIABLE,
+  CAPTURES_CONTENT_VARIABLE,
   "OPENCODE_SERVER_PASSWORD",
   "OPENCODE_CONFIG_CONTENT",
   ...ConfigFolder.VARIABLES,
@@ -147,6 +151,7 @@ export function openCodeEnvironment(
   if (own.tools !== undefined) {
     env[TOOLS_URL_VARIABLE] = own.tools.url;
     env[TOOLS_SECRET_VARIABLE] = own.tools.secret;
+    if (own.tools.capturesContent) env[CAPTURES_CONTENT_VARIABLE] = "1";
     if (own.tools.commitHooks !== undefined) env[COMMIT_HOOKS_VARIABLE] = own.tools.commitHooks;
   }
   return {

@@ -4,6 +4,7 @@
  */
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { z } from "zod";
+import type { ModelRequestEvent } from "./model-request.ts";
 
 const id = z.string().min(1);
 const ms = z.number();
@@ -180,7 +181,12 @@ interface RequestClosedEvent {
   readonly type: "request.closed";
   readonly properties: { readonly sessionID: string; readonly requestID: string };
 }
-export type AgentEvent = z.infer<typeof KnownEvent> | ProviderCallEvent | ProviderBytesEvent | RequestClosedEvent;
+export type AgentEvent =
+  | z.infer<typeof KnownEvent>
+  | ModelRequestEvent
+  | ProviderCallEvent
+  | ProviderBytesEvent
+  | RequestClosedEvent;
 export type AgentEventOf<T extends AgentEvent["type"]> = Extract<AgentEvent, { type: T }>;
 /** A request of the agent to a person. */
 export type AskedEvent = AgentEventOf<"permission.asked"> | AgentEventOf<"question.asked">;

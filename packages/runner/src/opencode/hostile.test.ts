@@ -517,8 +517,14 @@ test("a call that exceeds the context fails, and after a compaction the turn con
       "overflow",
     ),
   );
+  const before = real.model.requests().length;
   const { result, chats, spans: own } = await run("big");
   expect(result).toMatchObject({ outcome: "ok" });
+  // That of the compaction, too, has the context of its call.
+  const sent = real.model.requests().slice(before);
+  expect(sent.map(({ headers }) => headers.traceparent)).toEqual(
+    chats.map(({ context }) => contextHeaders(context).traceparent),
+  );
   expect(chats.map((chat) => attributesOf(chat)["error.type"])).toEqual(["context_overflow", undefined, undefined]);
   expect(chats.map((chat) => attributesOf(chat)["gen_ai.conversation.compacted"])).toEqual([
     undefined,

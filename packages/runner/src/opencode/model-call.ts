@@ -3,7 +3,7 @@
  * call is retried, each try and each wait between two tries has a child span.
  */
 import type { FactLog } from "../agent/fact-log.ts";
-import { type Ending, type FactAttributes, OK, type OutputPart } from "../agent/facts.ts";
+import { type Ending, type FactAttributes, type FactContent, OK, type OutputPart } from "../agent/facts.ts";
 import { chatSpanId, deriveSpanId } from "../agent/span-ids.ts";
 import type { AssistantMessage } from "./events.ts";
 import { providerAttributes } from "./usage.ts";
@@ -17,7 +17,7 @@ export interface ModelCallOptions {
   /** The number of the call in its step, from 1. */
   readonly place: number;
   readonly startMs: number;
-  /** Further attributes of the call: the server, whether its history was compacted. */
+  /** Further attributes of the call: the server, the request's settings, where its start was read. */
   readonly attributes: FactAttributes;
 }
 
@@ -77,8 +77,6 @@ export class ModelCall {
       "gen_ai.agent.name": agent,
       "valet.opencode.session.id": sessionID,
       "valet.opencode.message.id": id,
-      // OpenCode reports busy about 10 to 40 ms before it sends the request.
-      "valet.llm.start_source": "event",
       ...attributes,
     });
   }
@@ -120,7 +118,12 @@ export class ModelCall {
   }
 
   /** @param ending how the call ended; by default as its last try did if it ends during a wait, otherwise `ok` */
-  end(endMs: number, ending: Ending | undefined, attributes: FactAttributes = {}): void {
+  end(
+    endMs: number,
+    ending: Ending | undefined,
+    attributes: FactAttributes = {},
+    content: Omit<FactContent, "gen_ai.output.messages"> = {},
+  ): void {
     const { log, startMs } = this.#options;
     const { spanId, output } = this.#try;
     if (this.#wait !== undefined) log.end(this.#wait.spanId, endMs, ending ?? OK);
@@ -135,7 +138,7 @@ export class ModelCall {
       endMs,
       own,
       { ...finish, ...chunk, ...attributes },
-      { "gen_ai.output.messages": [...output.values()] },
+      { ...content, "gen_ai.output.messages": [...output.values()] },
     );
   }
 

@@ -3,6 +3,7 @@
  * calls.
  */
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { StartSource } from "@valet/shared/spans";
 import { type Answer, answerProblem, finishProblem } from "../agent/answer.ts";
 import { type AgentErrorType, invitesFailover, type ProviderError } from "../agent/errors.ts";
 import type { FactLog } from "../agent/fact-log.ts";
@@ -13,6 +14,7 @@ import { toolSpanId } from "../agent/span-ids.ts";
 import { classifyError, classifyMessage, classifyStatus, isAbort } from "./agent-errors.ts";
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
 import { ModelCall } from "./model-call.ts";
+import type { ModelRequestEvent } from "./model-request.ts";
 import { ownLimitMs } from "./tool-limits.ts";
 import { isRefused, toolName, toolProblem } from "./tool-result.ts";
 import { finishReason, priceAttributes, readCost, usageAttributes } from "./usage.ts";
@@ -69,6 +71,10 @@ export class ModelStep {
   #isCallRefused = false;
   /** When the last request was permitted, epoch ms. OpenCode's event that begins the call may come later. */
   #requestMs: number | undefined;
+  /** What the plugin has told of the last request. */
+  #request: ModelRequestEvent["properties"] | undefined;
+  /** When OpenCode said that it sends the first request, epoch ms, if its report was still to come then. */
+  #heldMs: number | undefined;
   /** Whether the step ended with a rejected tool call, after which OpenCode does not continue. */
   wasDenied = false;
 
@@ -118,6 +124,26 @@ export class ModelStep {
     this.#recordRequest();
   }
 
+  /** Whether the call begins once its request is reported. */
+  get holdsCall(): boolean {
+    return this.#heldMs !== undefined && this.#attempts === 0 && !this.isSettled;
+  }
+
+  /** Begins the call without a report, when OpenCode said that it sends the request. */
+  beginHeldCall(): void {
+    if (this.#heldMs !== undefined && this.#attempts === 0) this.#beginCall(this.#heldMs);
+  }
+
+  /** Handles the report that a request to the model was sent. It is exact, but may be late. */
+  requested(request: ModelRequestEvent["properties"]): void {
+    if (this.isSettled || this.#isCallRefused) return;
+    this.#request = request;
+    this.#requestMs = request.atMs;
+    if (this.#attempts === 0) this.#beginCall(request.atMs, "hook");
+    else if (this.#call?.isWaiting) this.busy(request.atMs);
+    else this.#recordRequest();
+  }
+
   /** Records that the provider has sent bytes, whatever they contain. */
   recordBytes(atMs: number): void {
     if (this.#call?.current !== undefined) this.#context.log.heard(this.#call.spanId, atMs, "byte");
@@ -145,12 +171,14 @@ export class ModelStep {
       this.#attempts++;
       this.#call.tryAgain(atMs);
     } else if (this.#attempts === 0) {
-      this.#beginCall(atMs);
+      // The permit shows that the plugin is there, and will report the request in a moment.
+      if (this.#requestMs === undefined) this.#beginCall(atMs);
+      else this.#heldMs ??= atMs;
     }
   }
 
   retry({ message, next }: Extract<SessionStatus, { type: "retry" }>, atMs: number): ProviderError {
-    const call = this.#call ?? this.#beginCall(this.#attempts === 0 ? this.#info.time.created : atMs);
+    const call = this.#call ?? this.#beginCall(this.#missedStartMs(atMs));
     const { status } = this.#context.providerCall(call.tryStartMs) ?? {};
     const hasRefused = status !== undefined && status >= 400;
     const error = hasRefused
@@ -223,6 +251,7 @@ export class ModelStep {
   /** Ends the open spans. If a model call is open, it gets the error, and ends when the error occurred. */
   close(endMs: number, errorAtMs: number, error: AgentErrorType | undefined): void {
     if (this.isSettled) return;
+    this.beginHeldCall();
     this.isSettled = true;
     const { log } = this.#context;
     const cut = this.#context.cutShort();
@@ -252,11 +281,16 @@ export class ModelStep {
   #beginMissedCall(atMs: number): void {
     if (this.#call?.isWaiting) this.busy(atMs);
     else if (this.#call === undefined && this.#answer === undefined && !this.#hasAnswered) {
-      this.#beginCall(this.#attempts === 0 ? this.#info.time.created : atMs);
+      this.#beginCall(this.#missedStartMs(atMs));
     }
   }
 
-  #beginCall(startMs: number): ModelCall {
+  /** When a call began of which an event at `atMs` is the first. */
+  #missedStartMs(atMs: number): number {
+    return this.#attempts === 0 ? (this.#heldMs ?? this.#info.time.created) : atMs;
+  }
+
+  #beginCall(startMs: number, startSource: StartSource = "event"): ModelCall {
     const { log, attemptId, parentId, callAttributes } = this.#context;
     this.#attempts++;
     const start = Math.max(startMs, this.#lastCallEndMs);
@@ -268,7 +302,11 @@ export class ModelStep {
       info: this.#info,
       place: ++this.#calls,
       startMs: start,
-      attributes: callAttributes(this.#info.providerID),
+      attributes: {
+        ...callAttributes(this.#info.providerID),
+        ...this.#request?.attributes,
+        "valet.llm.start_source": startSource,
+      },
     });
     this.#recordRequest();
     return this.#call;
@@ -277,8 +315,10 @@ export class ModelStep {
   #endCall(endMs: number, ending: Ending | undefined, attributes?: FactAttributes): void {
     if (this.#call === undefined) return;
     const { prices } = this.#context.providerCall(this.#call.tryStartMs) ?? {};
-    this.#call.end(endMs, ending, { ...priceAttributes(prices), ...attributes });
+    const { attributes: settings, content } = this.#request ?? {};
+    this.#call.end(endMs, ending, { ...settings, ...priceAttributes(prices), ...attributes }, content);
     this.#call = undefined;
+    this.#request = undefined;
     this.#lastCallEndMs = endMs;
   }
 

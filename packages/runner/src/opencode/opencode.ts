@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { innerLimit, LIMITS } from "@valet/shared/limits";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { ModelRequest } from "@valet/shared/protocol/model-request";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { ErrorType, ValetSpans, WarmUpScope } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
@@ -18,6 +19,7 @@ import type { AgentEvent } from "./events.ts";
 import { answerOf } from "./first-request.ts";
 import { type HealthCheckOptions, isHung } from "./health-check.ts";
 import { checkMcpServers } from "./mcp-check.ts";
+import { modelRequestEvent } from "./model-request.ts";
 import { Refusals } from "./refusals.ts";
 import { OpenCodeServer, OpenCodeStartError, type ServerOptions, START_TIMEOUT_MS } from "./server.ts";
 import { WarmUp } from "./warm-up.ts";
@@ -228,6 +230,12 @@ export class OpenCode implements AgentAccess {
   /** Passes the plugin's report about a request to a provider to the listeners. */
   forwardProviderCall(call: ProviderCall): void {
     const event: AgentEvent = { type: "provider.call", properties: { sessionID: call.opencodeSessionId, call } };
+    this.#tell((listener) => listener.onEvent(event, Date.now()));
+  }
+
+  /** Passes the plugin's report that a request leaves for its provider to the listeners, without secrets. */
+  forwardModelRequest(request: ModelRequest): void {
+    const event = modelRequestEvent(request, this.#options.secrets);
     this.#tell((listener) => listener.onEvent(event, Date.now()));
   }
 

@@ -1,6 +1,6 @@
 /** Runs one prompt in OpenCode, from sending it to its end, with the watchdogs that may abort it. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { stuckLimits } from "@valet/shared/limits";
+import { LIMITS, stuckLimits } from "@valet/shared/limits";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { ModelCallRef, PromptLimits } from "../agent/agent.ts";
 import type { Ending, Fact } from "../agent/facts.ts";
@@ -52,6 +52,7 @@ export class PromptRun {
   #aborting: Promise<void> | undefined;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
   #toldWorkingMs = Number.NEGATIVE_INFINITY;
+  #heldTimer: ReturnType<typeof setTimeout> | undefined;
   #healthTimer: ReturnType<typeof setTimeout> | undefined;
   /** The current health check. */
   #checkingHealth: Promise<void> | undefined;
@@ -103,6 +104,7 @@ export class PromptRun {
       leave();
       clearTimeout(this.#watchdog);
       clearTimeout(this.#healthTimer);
+      clearTimeout(this.#heldTimer);
     }
     return reducer.ending;
   }
@@ -173,6 +175,7 @@ export class PromptRun {
     if (hasWaited || reducer.isWaiting) this.#waitedMs = Date.now();
     onEvent(event);
     this.#take(facts);
+    this.#watchHeldCall();
     if (reducer.hasEnded) return;
     this.#watch();
     if (reducer.verdict !== undefined) void this.abort(reducer.verdict);
@@ -276,6 +279,20 @@ export class PromptRun {
       this.#tellWorking();
       this.#watch();
     } else void this.abort(STUCK);
+  }
+
+  /** A model call whose request is not reported in time begins without a report. */
+  #watchHeldCall(): void {
+    const { reducer } = this.#options;
+    if (!reducer.holdsCall) {
+      clearTimeout(this.#heldTimer);
+      this.#heldTimer = undefined;
+    }
+    if (reducer.hasEnded || !reducer.holdsCall) return;
+    this.#heldTimer ??= setTimeout(() => {
+      this.#heldTimer = undefined;
+      if (!reducer.hasEnded) this.#take(reducer.beginHeldCalls());
+    }, LIMITS.hookMs);
   }
 
   /** Handles a prompt that could not be sent. Without an answer OpenCode may work on it nevertheless, so it is aborted. */

@@ -199,6 +199,17 @@ export class TurnReducer {
     return this.#runs.get(sessionId)?.nextCallPlace(messageId) ?? 1;
   }
 
+  /** Whether a model call begins as soon as its request is reported, or {@link beginHeldCalls} is called. */
+  get holdsCall(): boolean {
+    return [...this.#runs.values()].some((run) => !run.hasEnded && run.holdsCall);
+  }
+
+  /** Begins the model calls whose request nobody has reported in time, when OpenCode said that it sends them. */
+  beginHeldCalls(): Fact[] {
+    for (const run of this.#runs.values()) if (!run.hasEnded) run.beginHeldCall();
+    return this.#log.take();
+  }
+
   /** Records that a permitted model call is about to be sent to the provider. @param atMs epoch ms */
   recordRequest({ sessionId, messageId }: ModelCallRef, atMs: number): Fact[] {
     this.#runs.get(sessionId)?.recordRequest(messageId, atMs);

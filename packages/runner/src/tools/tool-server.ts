@@ -12,6 +12,7 @@ import {
   ProviderCall,
   ToolCall,
 } from "@valet/shared/protocol/child-sessions";
+import { ModelRequest } from "@valet/shared/protocol/model-request";
 import { z } from "zod";
 import type { SecretValues } from "../secrets/secret-values.ts";
 
@@ -22,6 +23,8 @@ export interface ToolServerOptions {
   readonly secrets?: SecretValues;
   /** Called with the agent's requests to providers. */
   onProviderCall?(call: ProviderCall): void;
+  /** Called with requests to providers as they are sent. */
+  onModelRequest?(request: ModelRequest): void;
   /** Called with what providers send, at most once a second and call. */
   onProviderBytes?(bytes: ProviderBytes): void;
   /** Decides on a model call that the agent is about to make. Without it, every call is permitted. */
@@ -38,6 +41,7 @@ export interface ToolServer {
 }
 
 const Told = z.object({ providerCall: ProviderCall });
+const ToldRequest = z.object({ modelRequest: ModelRequest });
 const ToldBytes = z.object({ providerBytes: ProviderBytes });
 const Asked = z.object({ modelCall: ModelCallRef });
 const Shell = z.object({ shell: ShellRef });
@@ -49,6 +53,7 @@ const IDLE_S = 120;
 export function startToolServer({
   answer,
   onProviderCall,
+  onModelRequest,
   onProviderBytes,
   permitModelCall,
   shellOf,
@@ -67,6 +72,11 @@ export function startToolServer({
       const told = Told.safeParse(body);
       if (told.success) {
         onProviderCall?.(told.data.providerCall);
+        return Response.json({});
+      }
+      const sent = ToldRequest.safeParse(body);
+      if (sent.success) {
+        onModelRequest?.(sent.data.modelRequest);
         return Response.json({});
       }
       const bytes = ToldBytes.safeParse(body);

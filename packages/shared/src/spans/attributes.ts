@@ -164,6 +164,11 @@ export const ATTRIBUTES = {
   // Model calls
   "gen_ai.request.model": { type: "string", meaning: "the requested model" },
   "gen_ai.request.stream": { type: "boolean", meaning: "`true`: OpenCode streams every answer" },
+  "gen_ai.request.temperature": { type: "double", unit: "1", meaning: "the request's setting, if it has one" },
+  "gen_ai.request.top_p": { type: "double", unit: "1", meaning: "likewise" },
+  "gen_ai.request.top_k": { type: "int", meaning: "likewise" },
+  "gen_ai.request.max_tokens": { type: "int", meaning: "likewise: the most tokens of the answer" },
+  "gen_ai.request.reasoning.level": { type: "string", meaning: "likewise: how much the model is to reason" },
   "gen_ai.response.finish_reasons": {
     type: "string[]",
     meaning:
@@ -228,11 +233,26 @@ export const ATTRIBUTES = {
     meaning:
       "when the first piece of the answer to the call's last request came; only while the span is open, or if nothing ended it: `gen_ai.response.time_to_first_chunk` says it then",
   },
-  "valet.llm.start_source": { type: "string", values: START_SOURCES, meaning: "where the start time was read" },
+  "valet.llm.start_source": {
+    type: "string",
+    values: START_SOURCES,
+    meaning: "where the start time was read",
+  },
   "valet.retry.delay_ms": { type: "int", meaning: "the wait that OpenCode announced" },
   "gen_ai.conversation.compacted": {
     type: "boolean",
     meaning: "`true` if the agent has compacted earlier parts of the conversation; absent if that is unknown",
+  },
+  "gen_ai.input.messages": {
+    type: "string",
+    content: true,
+    meaning:
+      "JSON: the conversation that was sent, `[{role, parts}]`; parts are `text`, `reasoning`, `tool_call`, `tool_call_response` {id, response}, and `blob` or `uri` for attachments, without their bytes",
+  },
+  "gen_ai.system_instructions": {
+    type: "string",
+    content: true,
+    meaning: "JSON: the system prompt, `[{type, content}]`",
   },
   "gen_ai.output.messages": {
     type: "string",

@@ -5,6 +5,8 @@ type DoubleKey = {
 }[keyof typeof ATTRIBUTES];
 
 const DOUBLES: Readonly<Record<DoubleKey, true>> = {
+  "gen_ai.request.temperature": true,
+  "gen_ai.request.top_p": true,
   "gen_ai.response.time_to_first_chunk": true,
   "valet.llm.cost_usd": true,
   "valet.llm.price.input": true,

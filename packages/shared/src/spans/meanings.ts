@@ -81,6 +81,7 @@ export const DELETE_REASON_MEANINGS: Record<values.DeleteReason, string> = {
 };
 
 export const START_SOURCE_MEANINGS: Record<values.StartSource, string> = {
+  hook: "when Valet's plugin saw the request leave OpenCode",
   event: "in the agent's event stream, 8 to 44 ms too early",
 };
 

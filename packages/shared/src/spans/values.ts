@@ -90,7 +90,7 @@ export const WARM_UP_SCOPES = ["process", "workspace"] as const;
 export type WarmUpScope = (typeof WARM_UP_SCOPES)[number];
 
 /** Where the start time of a model call was read: `valet.llm.start_source`. */
-export const START_SOURCES = ["event"] as const;
+export const START_SOURCES = ["hook", "event"] as const;
 export type StartSource = (typeof START_SOURCES)[number];
 
 /** A person's reply to a permission request: `valet.permission.reply`. */
