@@ -2,6 +2,7 @@
 import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { bill } from "./bill/suite.ts";
+import { explorer } from "./explorer/suite.ts";
 import { runtimeVersion } from "./lib/runtime.ts";
 import type { Runtime, Suite } from "./lib/suite.ts";
 import { formatTable, isMissed } from "./lib/table.ts";
@@ -10,7 +11,7 @@ import { session } from "./session/suite.ts";
 import { tracePlane } from "./trace-plane/suite.ts";
 import { tracer } from "./tracer/suite.ts";
 
-const suites: readonly Suite[] = [tracer, tracePlane, session, longSession, bill];
+const suites: readonly Suite[] = [tracer, tracePlane, session, longSession, bill, explorer];
 
 const HELP = `Usage: pnpm bench [suite…] [options]
 

@@ -37,39 +37,51 @@ export async function startAgedSession(surroundings: Surroundings, prompt: strin
 }
 
 /** Creates a session, takes a few turns, and hibernates it. */
-async function livedSession(valet: Valet, repoUrl: string, prompt: string) {
+export async function livedSession(valet: Valet, repoUrl: string, prompt: string) {
   const session = await Session.create(valet, repoUrl);
   for (let turn = 0; turn < TURNS; turn++) await session.turn(prompt);
   await session.hibernate();
-  return { id: session.id, leave: () => session.leave() };
+  return { id: session.id, turns: TURNS, leave: () => session.leave() };
 }
 
 /** Copies the rows of the session and of its turns in D1, while nothing has the databases open. */
 function makeOld(stateDir: string, id: string, age: Age): Age {
-  const reached: Age[] = [];
-  for (const path of globSync("**/*.sqlite", { cwd: stateDir })) {
-    const database = new DatabaseSync(join(stateDir, path));
-    try {
-      const tables = tablesOf(database);
-      const names = new Set(
-        tables
-          .exec("SELECT name FROM sqlite_master")
-          .toArray()
-          .map(({ name }) => name),
-      );
-      if (names.has("jobs")) {
-        const [record] = tables.exec("SELECT 1 FROM session WHERE json_extract(record, '$.id') = ?", id).toArray();
-        if (record !== undefined) reached.push(growSession(tables, age));
-      } else if (names.has("tickets")) {
-        copyRows(tables, { turns: { attempt_id: "attempt_id || '_' || i" } }, copiesFor(age.messages, TURNS));
+  let reached: Age | undefined;
+  changeDatabases(stateDir, id, {
+    session: (tables) => {
+      reached = growSession(tables, age);
+    },
+    lists: (tables) =>
+      copyRows(tables, { turns: { attempt_id: "attempt_id || '_' || i" } }, copiesFor(age.messages, TURNS)),
+  });
+  if (reached === undefined) throw new Error(`no database of the session ${id}`);
+  return reached;
+}
+
+/** What to do with the database of a session's object, and with D1. */
+interface Changes {
+  readonly session: (tables: Tables) => void;
+  readonly lists: (tables: Tables) => void;
+}
+
+/** Changes the databases of a system that has stopped: first that of a session, then D1. */
+export function changeDatabases(stateDir: string, sessionId: string, { session, lists }: Changes): void {
+  const each = (hasTable: string, change: (tables: Tables) => void) => {
+    for (const path of globSync("**/*.sqlite", { cwd: stateDir })) {
+      const database = new DatabaseSync(join(stateDir, path));
+      try {
+        const tables = tablesOf(database);
+        if (tables.exec("SELECT 1 FROM sqlite_master WHERE name = ?", hasTable).toArray().length > 0) change(tables);
+      } finally {
+        database.close();
       }
-    } finally {
-      database.close();
     }
-  }
-  const [only] = reached;
-  if (only === undefined || reached.length > 1) throw new Error(`${reached.length} databases of the session ${id}`);
-  return only;
+  };
+  each("jobs", (tables) => {
+    const query = "SELECT 1 FROM session WHERE json_extract(record, '$.id') = ?";
+    if (tables.exec(query, sessionId).toArray().length > 0) session(tables);
+  });
+  each("tickets", lists);
 }
 
 function growSession(tables: Tables, age: Age): Age {
@@ -82,7 +94,7 @@ function growSession(tables: Tables, age: Age): Age {
 }
 
 /** Returns how many copies of some rows make at least `wanted` of them, with the rows themselves. */
-function copiesFor(wanted: number, rows: number): number {
+export function copiesFor(wanted: number, rows: number): number {
   return Math.max(0, Math.ceil(wanted / rows) - 1);
 }
 

@@ -1,0 +1,72 @@
+/**
+ * One block of Markdown, rendered. Nothing of it runs: markup is text, links lead to http(s) only, with their target shown, and images
+ * are named, not loaded. `markdown.tsx` loads this file once there is Markdown to show.
+ */
+import type { ReactNode } from "react";
+import ReactMarkdown, { type Components } from "react-markdown";
+import remarkGfm from "remark-gfm";
+import { Scrollable } from "../ui/scrollable.tsx";
+import { namesTarget, safeLink } from "./safe-link.ts";
+
+const PLUGINS = [remarkGfm];
+
+const COMPONENTS: Components = {
+  a: ({ href, children }) => {
+    const link = safeLink(href);
+    if (link === undefined) {
+      return (
+        <>
+          {children}
+          {href !== undefined && href !== "" && <span className="m"> ({href})</span>}
+        </>
+      );
+    }
+    return (
+      <>
+        <a href={link.href} target="_blank" rel="noopener noreferrer nofollow" className="said-link">
+          {children}
+        </a>
+        {!namesTarget(textOf(children), link) && <span className="m"> ({link.host})</span>}
+      </>
+    );
+  },
+  img: ({ src, alt }) => (
+    <span className="m">
+      [image{alt === undefined || alt === "" ? "" : `: ${alt}`}
+      {typeof src === "string" && src !== "" && ` (${src.slice(0, 200)})`}]
+    </span>
+  ),
+  // Headings of an answer are none of the page.
+  h1: ({ children }) => <p className="said-heading">{children}</p>,
+  h2: ({ children }) => <p className="said-heading">{children}</p>,
+  h3: ({ children }) => <p className="said-heading">{children}</p>,
+  h4: ({ children }) => <p className="said-heading">{children}</p>,
+  h5: ({ children }) => <p className="said-heading">{children}</p>,
+  h6: ({ children }) => <p className="said-heading">{children}</p>,
+  pre: ({ children }) => (
+    <Scrollable as="pre" label="Code">
+      {children}
+    </Scrollable>
+  ),
+  table: ({ children }) => (
+    <Scrollable label="Table" className="said-table">
+      <table>{children}</table>
+    </Scrollable>
+  ),
+  input: ({ checked }) => <span>{checked === true ? "[x] " : "[ ] "}</span>,
+};
+
+function textOf(children: ReactNode): string {
+  if (typeof children === "string") return children;
+  return Array.isArray(children) ? children.map((child: ReactNode) => textOf(child)).join("") : "";
+}
+
+export default function RenderedMarkdown({ text }: { readonly text: string }) {
+  return (
+    <div dir="auto">
+      <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS} urlTransform={(url) => url}>
+        {text}
+      </ReactMarkdown>
+    </div>
+  );
+}
