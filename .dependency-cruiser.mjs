@@ -44,6 +44,7 @@ const ROOMS = {
   http: [
     "auth",
     "broker",
+    "preflight",
     "database",
     "core",
     "webhooks",
@@ -60,6 +61,7 @@ const ROOMS = {
   auth: ["core", "database"],
   database: ["core"],
   broker: [],
+  preflight: ["broker", "bindings.ts", "config.ts", "public-egress.ts"],
   webhooks: ["core", "credentials/credential-keys.ts", "bindings.ts", "config.ts", "public-egress.ts"],
 };
 

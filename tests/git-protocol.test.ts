@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { advertisedRefs, isGitAdvertisement, lsRefsRequest } from "../packages/worker/src/http/preflight/smart-http.ts";
+import { advertisedRefs, isGitAdvertisement, lsRefsRequest } from "../packages/worker/src/preflight/smart-http.ts";
 
 test("git announces itself, and lists the branches that it has of those asked for", () => {
   const folder = mkdtempSync(join(tmpdir(), "valet-git-"));

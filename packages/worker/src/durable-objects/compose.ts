@@ -8,6 +8,7 @@ import { type Env, stubOf } from "../bindings.ts";
 import { SandboxBroker } from "../broker/client.ts";
 import { allowsFileRepos, parseCapacity, parseConfig, sandboxVariables } from "../config.ts";
 import { logFailure } from "../log-failure.ts";
+import { findUseless } from "../preflight/useless.ts";
 import { post } from "../webhooks/post.ts";
 import { Attention } from "./answers/attention.ts";
 import { viewNow } from "./answers/now-view.ts";
@@ -416,6 +417,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     db: env.DB,
     allowsFileRepos: allowsFileRepos(env),
     openCredentials: () => credentials.openForClone(),
+    findUseless: (input) => findUseless(env, input),
     isOwnTrace: (traceId) => traces.isOwnTrace(traceId),
     channelOf: (attemptId) => jobs.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
     userOf: (attemptId) => {

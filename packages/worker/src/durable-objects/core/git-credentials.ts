@@ -19,3 +19,15 @@ export interface SealedCredentials {
 
 /** Stored credentials. Versions without encryption stored them in plain text. */
 export type StoredCredentials = SealedCredentials | GitCredentials;
+
+/** Returns a session's settings with the credentials in the repository's URL, as somebody who creates a session writes them. */
+export function withCredentials<T extends { readonly repoUrl?: string | undefined }>(
+  input: T,
+  { username, password, url = input.repoUrl }: GitCredentials = {},
+): T {
+  const parsed = URL.parse(url ?? "");
+  if (parsed?.protocol !== "https:") return input;
+  if (username !== undefined) parsed.username = encodeURIComponent(username);
+  if (password !== undefined) parsed.password = encodeURIComponent(password);
+  return { ...input, repoUrl: parsed.href };
+}

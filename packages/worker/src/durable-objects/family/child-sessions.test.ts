@@ -1,6 +1,6 @@
 /** The tools for child sessions, on real objects of the parent and its children. The test plays the runners. */
 import { runInDurableObject } from "cloudflare:test";
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
 import { FakeRunner } from "../../../test/fake-runner.ts";
@@ -130,6 +130,84 @@ describe("a child that is spawned", () => {
     expect(Object.keys(await childrenOf(session))).toHaveLength(1);
     expect(outcomeOf(await session.onlySpan("valet.child_session.spawn"))).toEqual(["ok", undefined]);
   });
+});
+
+describe("a child that could not work", () => {
+  const advertised = (...lines: string[]) =>
+    new Response(lines.join(""), { headers: { "content-type": "application/x-git-upload-pack-advertisement" } });
+
+  /** Answers for git hosts. @returns the requests to them */
+  function gitHosts(answer: (url: string) => Response) {
+    const seen: { readonly url: string; readonly authorization: string | null }[] = [];
+    const { fetch } = globalThis;
+    vi.spyOn(globalThis, "fetch").mockImplementation(async (input, init) => {
+      const { url, headers } = new Request(input, init);
+      if (!url.includes("git")) return fetch(input, init);
+      seen.push({ url, authorization: headers.get("authorization") });
+      return answer(url);
+    });
+    return seen;
+  }
+
+  afterEach(() => void vi.restoreAllMocks());
+
+  test.each([
+    [
+      "has no such repository",
+      { repo: "https://github.com/other/gone" },
+      () => new Response(null, { status: 404 }),
+      "repo",
+    ],
+    ["has no such branch", { branch: "misspelt" }, refsWithout, "branch"],
+  ])(
+    "since the host %s is refused as the API refuses it, and the agent is told",
+    async (_what, named, answer, field) => {
+      const seen = gitHosts(answer);
+      const { session, runner } = await TestSession.running({ repoUrl: "https://user:secret@github.com/org/repo" });
+      const refused = await ask(runner, { ...SPAWN, ...named });
+      expect(refused).toEqual({
+        ok: false,
+        error: expect.stringMatching(
+          new RegExp(`^The input is invalid: no session was created \\(\`invalid-input\`\\)\\. \`${field}\`: .+\\.$`),
+        ),
+      });
+      expect(await childrenOf(session)).toEqual({});
+      expect(outcomeOf(await session.onlySpan("valet.child_session.spawn"))).toEqual([
+        "error",
+        "child_session_refused",
+      ]);
+      // Only its own repository is asked for with the session's credentials.
+      const isOwn = !("repo" in named);
+      expect(seen[0]?.authorization).toBe(isOwn ? `Basic ${btoa("user:secret")}` : null);
+      expect(JSON.stringify(refused)).not.toContain("secret");
+    },
+  );
+
+  test("is ended if an earlier try has created it, although the agent is told that it was refused", async () => {
+    const { session, runner } = await TestSession.running();
+    const create = vi.spyOn(SessionAgent.prototype, "create");
+    let isGone = false;
+    gitHosts(() => new Response(null, { status: isGone ? 404 : 502 }));
+    create.mockImplementationOnce(async function (this: SessionAgent, ...args) {
+      create.mockRestore();
+      await SessionAgent.prototype.create.apply(this, args);
+      isGone = true;
+      throw new Error("its answer is lost");
+    });
+    const frame = requestOf({ ...SPAWN, repo: "https://github.com/other/repo" });
+    runner.send(frame);
+    await eventually(() => expect(isGone).toBe(true));
+    await session.elapse("child-request");
+    expect((await runner.next("child-session-response")).answer).toMatchObject({ ok: false });
+    await eventually(async () =>
+      expect(Object.values(await childrenOf(session))).toEqual([expect.stringMatching(/^end/)]),
+    );
+  });
+
+  function refsWithout(url: string): Response {
+    if (url.includes("/info/refs")) return advertised("000eversion 2\n0000");
+    return new Response("0000", { headers: { "content-type": "application/x-git-upload-pack-result" } });
+  }
 });
 
 describe("a child whose object does not answer", () => {

@@ -7,9 +7,10 @@
 
 import type { Problem } from "@valet/shared/http/problem";
 import { endWith } from "@valet/shared/outcome";
+import { apiProblem } from "@valet/shared/protocol/api-problems";
 import type { ChildSession, ChildSessionAnswer, ChildSessionRequestOf } from "@valet/shared/protocol/child-sessions";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
-import type { FamilyMember } from "@valet/shared/protocol/session-api";
+import type { CreateSession, FamilyMember } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { type EndReason, endedBy, marked, type Outcome } from "@valet/shared/spans";
 import { contextHeaders, extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
@@ -17,7 +18,7 @@ import { readFamily } from "../../database/family.ts";
 import { upsertSession } from "../../database/sessions.ts";
 import type { CallContext } from "../contract.ts";
 import { DurableCalls } from "../core/durable-call.ts";
-import type { GitCredentials } from "../core/git-credentials.ts";
+import { type GitCredentials, withCredentials } from "../core/git-credentials.ts";
 import { newId } from "../core/ids.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
 import type { TimerHandlers } from "../core/timers.ts";
@@ -49,10 +50,21 @@ export interface ChildSessionsOptions extends FamilyOptions {
    * its clone fails.
    */
   readonly openCredentials: () => Promise<GitCredentials | undefined>;
+  /**
+   * Returns what of the child cannot work, as the HTTP API finds it before it creates a session. The repository's URL holds the
+   * credentials for it.
+   */
+  readonly findUseless: (input: CreateSession) => Promise<readonly Useless[]>;
   /** Returns whether the session has spans of a trace, or may begin it: a sandbox must not write into other traces. */
   readonly isOwnTrace: (traceId: string) => boolean;
   /** Sends the answer if there is a link; otherwise the runner repeats the request. */
   readonly respond: (requestId: string, answer: ChildSessionAnswer) => void;
+}
+
+/** A field of the child's settings, and why it cannot work. */
+interface Useless {
+  readonly path: string;
+  readonly message: string;
 }
 
 /** With a delay that doubles from two seconds this takes a minute; by then the agent's call has long timed out. */
@@ -80,7 +92,7 @@ export class ChildSessions {
       timeoutMs: PEER_CALL_MS,
       maxTries: MAX_TRIES,
       call: ({ payload }) => this.#make(payload),
-      settle: (result, { key, payload }) => this.#settle(key, payload, result),
+      settle: (result, { key, payload, tries }) => this.#settle(key, payload, result, tries),
       giveUp: ({ key, payload }) => this.#giveUp(key, payload),
     });
     this.#endings = new ChildEndings(options, this.#store);
@@ -254,6 +266,8 @@ export class ChildSessions {
     }
     const ctx: CallContext = { ownerId, userId, ...contextHeaders(call.span) };
     const credentials = call.isOwnRepo ? await openCredentials() : undefined;
+    const useless = await this.#options.findUseless(withCredentials(call.input, credentials));
+    if (useless.length > 0) return refuse(CHILD_USELESS, uselessText(useless));
     const origin = { ...call.origin, ...(credentials !== undefined && { credentials }) };
     const input = { ...call.input, id: call.childId, origin };
     const result = await callPeer(call.childId, (child) => child.create(input, ctx));
@@ -264,10 +278,13 @@ export class ChildSessions {
     return ok(childView(view));
   }
 
-  #settle(requestId: string, call: PeerCall, result: Result<ChildSession>): "done" {
+  #settle(requestId: string, call: PeerCall, result: Result<ChildSession>, tries: number): "done" {
     const child = this.#store.child(call.childId);
     if (call.action === "spawn") {
-      if (!result.ok) this.#store.removeChild(call.childId);
+      // An earlier try may have created it, when the check found nothing yet.
+      const isUseless = !result.ok && result.problem.type === USELESS_TYPE;
+      if (isUseless && tries > 1 && child !== undefined) this.#endings.begin(child, "requested");
+      else if (!result.ok) this.#store.removeChild(call.childId);
       else if (child?.state === "spawning") this.#store.updateChild(call.childId, { state: "open" });
       this.#endSpan(call.span, result.ok ? "ok" : "error", result.ok ? undefined : "child_session_refused");
     }
@@ -356,6 +373,17 @@ function answerOf(...sessions: ChildSession[]): ChildSessionAnswer {
 
 function refusal(error: string): ChildSessionAnswer {
   return { ok: false, error };
+}
+
+/** The error type with which the HTTP API refuses the same. */
+const CHILD_USELESS = "invalid-input";
+const USELESS_TYPE = apiProblem(CHILD_USELESS).type;
+/** What the agent's tool calls the fields that it may set. */
+const ARGUMENTS: Readonly<Record<string, string>> = { repoUrl: "repo" };
+
+function uselessText(useless: readonly Useless[]): string {
+  const fields = useless.map(({ path, message }) => `\`${ARGUMENTS[path] ?? path}\`: ${message}`);
+  return `no session was created (\`${CHILD_USELESS}\`). ${fields.join(" ")}`;
 }
 
 function textOf({ title, detail }: Problem): string {

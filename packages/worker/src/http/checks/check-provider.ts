@@ -1,6 +1,7 @@
 /** Asks the provider of the deployment's model whether it answers, takes the key, and has the model. It never runs the model, which may cost. */
 import { type ModelAccess, OWN_PROVIDER, PROVIDERS, withProvider } from "@valet/shared/protocol/model-access";
 import type { SystemView } from "@valet/shared/protocol/system";
+import { idsOf } from "../../preflight/model-list.ts";
 
 type ModelCheck = SystemView["model"];
 
@@ -99,13 +100,3 @@ async function ask(
 }
 
 const pathOf = (model: string) => model.split("/").map(encodeURIComponent).join("/");
-
-/** Returns the ids in OpenAI's list of models; `undefined` for any other answer. */
-export function idsOf(answer: unknown): readonly string[] | undefined {
-  const { data } = (answer ?? {}) as { data?: unknown };
-  if (!Array.isArray(data)) return undefined;
-  return data.flatMap((each: unknown) => {
-    const { id } = (each ?? {}) as { id?: unknown };
-    return typeof id === "string" ? [id] : [];
-  });
-}

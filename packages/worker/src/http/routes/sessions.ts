@@ -11,7 +11,7 @@ import {
 } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
 import { type Env, stubOf } from "../../bindings.ts";
-import { allowsFileRepos, parseConfig } from "../../config.ts";
+import { allowsFileRepos } from "../../config.ts";
 import { findSession } from "../../database/deleted-sessions.ts";
 import { readFamily } from "../../database/family.ts";
 import { listSessions, ownsSession, upsertSession } from "../../database/sessions.ts";
@@ -20,13 +20,11 @@ import { encodeCursor } from "../../durable-objects/core/cursor.ts";
 import { hashToken, newId } from "../../durable-objects/core/ids.ts";
 import { fillPage } from "../../durable-objects/core/page-bytes.ts";
 import { logFailure } from "../../log-failure.ts";
+import { findUseless } from "../../preflight/useless.ts";
 import { type AppContext, agentOf, callContext, change, createRoutes, requestChange, speakFor } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
 import { refuseDeleted } from "../middleware.ts";
 import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
-import { refuseFileRepository } from "../preflight/file-repository.ts";
-import { refuseModels } from "../preflight/models.ts";
-import { refuseRepository } from "../preflight/repository.ts";
 import { problem, unwrap } from "../problem.ts";
 
 export const sessions = createRoutes();
@@ -162,14 +160,8 @@ async function checkReferences(env: Env, { repoUrl, parentSessionId }: CreateSes
 
 /** Refuses a session whose models or repository cannot work, as far as that can be known before it has a sandbox. */
 async function refuseUseless(env: Env, input: CreateSession): Promise<void> {
-  const { modelAccess } = parseConfig(env);
-  const refusals = await Promise.all([
-    refuseModels(input, modelAccess),
-    refuseRepository(input, env),
-    refuseFileRepository(input, env),
-  ]);
-  const errors = refusals.filter((each) => each !== undefined);
-  if (errors.length > 0) throw problem("invalid-input", { errors });
+  const errors = await findUseless(env, input);
+  if (errors.length > 0) throw problem("invalid-input", { errors: [...errors] });
 }
 
 function refused(path: string, message: string) {

@@ -6,9 +6,9 @@ import { isPublicHost } from "@valet/shared/http/public-address";
 import { splitUserInfo, type UserInfo } from "@valet/shared/protocol/repo-url";
 import type { CreateSession } from "@valet/shared/protocol/session-api";
 import { ERRORS } from "@valet/shared/spans";
-import type { Env } from "../../bindings.ts";
-import { allowsPrivateHosts } from "../../config.ts";
-import { throughEgress } from "../../public-egress.ts";
+import type { Env } from "../bindings.ts";
+import { allowsPrivateHosts } from "../config.ts";
+import { throughEgress } from "../public-egress.ts";
 import type { Refusal } from "./models.ts";
 import { advertisedRefs, isGitAdvertisement, lsRefsRequest, readBounded } from "./smart-http.ts";
 

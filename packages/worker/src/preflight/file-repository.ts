@@ -1,8 +1,8 @@
 /** Refuses a repository of the sandboxes' machine that cannot be cloned. The Worker cannot read files there; the broker can. */
 import { type CreateSession, isFileUrl } from "@valet/shared/protocol/session-api";
-import type { Env } from "../../bindings.ts";
-import { SandboxBroker } from "../../broker/client.ts";
-import { parseConfig } from "../../config.ts";
+import type { Env } from "../bindings.ts";
+import { SandboxBroker } from "../broker/client.ts";
+import { parseConfig } from "../config.ts";
 import type { Refusal } from "./models.ts";
 
 /** The broker is waited for this long, in ms. Without its answer the repository is taken: the sandbox finds out. */

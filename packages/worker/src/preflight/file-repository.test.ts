@@ -1,10 +1,10 @@
 import { createExecutionContext } from "cloudflare:test";
 import { brokerProblem } from "@valet/shared/protocol/sandbox-broker";
 import { afterEach, expect, test, vi } from "vitest";
-import { call, ORIGIN, signIn } from "../../../test/api.ts";
-import { bindings } from "../../../test/bindings.ts";
-import type { Env } from "../../bindings.ts";
-import { createApp } from "../app.ts";
+import { call, ORIGIN, signIn } from "../../test/api.ts";
+import { bindings } from "../../test/bindings.ts";
+import type { Env } from "../bindings.ts";
+import { createApp } from "../http/app.ts";
 import { refuseFileRepository } from "./file-repository.ts";
 
 afterEach(() => vi.restoreAllMocks());

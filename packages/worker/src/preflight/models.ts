@@ -1,7 +1,7 @@
 /** Refuses a model that cannot work here, before a session and its sandbox exist for it. */
 import { type ModelAccess, OWN_PROVIDER, PROVIDERS, withProvider } from "@valet/shared/protocol/model-access";
 import type { CreateSession } from "@valet/shared/protocol/session-api";
-import { idsOf } from "../checks/check-provider.ts";
+import { idsOf } from "./model-list.ts";
 
 /** What is wrong with a field of the request. */
 export interface Refusal {

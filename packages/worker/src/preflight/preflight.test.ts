@@ -1,8 +1,8 @@
 import { ModelAccess } from "@valet/shared/protocol/model-access";
 import { EGRESS_TARGET, EGRESS_URLS } from "@valet/shared/protocol/public-egress";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { call, signIn } from "../../../test/api.ts";
-import type { Env } from "../../bindings.ts";
+import { call, signIn } from "../../test/api.ts";
+import type { Env } from "../bindings.ts";
 import { refuseModels } from "./models.ts";
 import { refuseRepository } from "./repository.ts";
 
