@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseSessionSearch } from "../pages/session/session-search.ts";
 import { parseTraceSearch } from "../pages/trace/trace-search.ts";
 import { parseSearch, stringifySearch } from "./search-params.ts";
+import { parseSessionSearch } from "./selection.ts";
 
 const ids = fc.oneof(
   fc.constantFrom("57171582e2699139", "0000000000000001", "1234567890123456", "9999999999999999", "00000000000000e1"),

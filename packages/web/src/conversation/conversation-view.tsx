@@ -1,10 +1,12 @@
 /** The conversation of a session: its messages and turns, what the agent asks, and the field to write to it. */
 import { useQuery } from "@tanstack/react-query";
 import { useRouter } from "@tanstack/react-router";
-import { useMemo, useRef, useState } from "react";
+import { useMemo, useRef } from "react";
 import { nowQuery, sessionQuery } from "../api/sessions.ts";
 import { useActions } from "../app/actions.ts";
 import { announce } from "../app/announce.ts";
+import { Kept, useKept } from "../app/kept.ts";
+import { type Selection, selecting, without } from "../app/selection.ts";
 import { Button } from "../ui/button.tsx";
 import { ErrorNote, Loading } from "../ui/notes.tsx";
 import { OutsideText, Sentence } from "../ui/outside-text.tsx";
@@ -15,7 +17,6 @@ import { hasPage, pageHref } from "./page-link.tsx";
 import { RowList, type RowListHandle } from "./row-list.tsx";
 import { type RowEvents, RowView } from "./row-view.tsx";
 import { conversationRows, type Row } from "./rows.ts";
-import { type Selection, without } from "./selection.ts";
 import { useAttachments } from "./use-attachments.ts";
 import { useConversation } from "./use-conversation.ts";
 import { useConversationNews } from "./use-conversation-news.ts";
@@ -32,7 +33,7 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
   const { state, store } = useConversation(sessionId);
   const session = useQuery(sessionQuery(sessionId)).data;
   const now = useQuery(nowQuery(sessionId)).data;
-  const [chosen, setChosen] = useState<ReadonlyMap<string, boolean>>(new Map());
+  const [chosen, setChosen] = useKept(FOLDS, sessionId, NO_FOLDS);
   const field = useRef<HTMLTextAreaElement>(null);
   const attachments = useAttachments(sessionId);
   const drop = useDrop((files) => {
@@ -63,17 +64,21 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
       request: () => firstRequest,
     }),
   );
-  const latest = useRef({ selection, onSelect });
-  latest.current = { selection, onSelect };
+  const latest = useRef({ selection, onSelect, setChosen });
+  latest.current = { selection, onSelect, setChosen };
   const events = useMemo<RowEvents>(() => {
-    const select = (next: Selection) =>
-      latest.current.onSelect({ ...without(latest.current.selection, "span"), ...next });
+    const select = (jobId: string, span?: string) => {
+      const { messages, workflows } = store.read().conversation;
+      const trace = (messages.get(jobId) ?? workflows.get(jobId))?.traceId;
+      const next = { message: jobId, ...(span !== undefined && { span }), ...(trace !== undefined && { trace }) };
+      latest.current.onSelect(selecting(latest.current.selection, next));
+    };
     return {
       onFold: (jobId, isOpen) => {
-        setChosen((before) => new Map([...before, [jobId, isOpen]]));
-        select({ message: jobId });
+        latest.current.setChosen((before) => new Map([...before, [jobId, isOpen]]));
+        select(jobId);
       },
-      onSelectSpan: (jobId, span) => select({ message: jobId, ...(span !== undefined && { span }) }),
+      onSelectSpan: select,
       onReadOutput: (jobId) => void store.readWorkflow(jobId),
       onReadGap: (jobId) => void store.loadGap(jobId),
     };
@@ -125,6 +130,7 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
       {state.isLoaded && rows.length > 0 && (
         <RowList
           key={`${sessionId} ${selection.channel ?? ""}`}
+          place={`${sessionId} ${selection.channel ?? ""}`}
           handle={list}
           rows={rows}
           selected={message}
@@ -160,6 +166,9 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
 }
 
 const NONE: readonly never[] = [];
+/** What a person unfolded (`true`) or folded, by session. */
+const FOLDS = new Kept<ReadonlyMap<string, boolean>>();
+const NO_FOLDS: ReadonlyMap<string, boolean> = new Map();
 
 /** States in which a person has to do something; a question says so itself. */
 const NEEDS_HELP: readonly string[] = ["quiet", "stuck", "failed"];

@@ -1,6 +1,16 @@
 /** The rows of a conversation, of which only those near the window exist. It stays at its end only while a reader is there. */
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, type Ref, useEffect, useImperativeHandle, useMemo, useRef, useState } from "react";
+import { useVirtualizer, type VirtualItem } from "@tanstack/react-virtual";
+import {
+  type ReactNode,
+  type Ref,
+  useEffect,
+  useImperativeHandle,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
+import { Kept } from "../app/kept.ts";
 import { Button } from "../ui/button.tsx";
 import { Scrollable } from "../ui/scrollable.tsx";
 import { idOf, useRowOptions } from "../ui/use-row-options.ts";
@@ -18,6 +28,8 @@ export interface RowListHandle {
 
 interface RowListProps {
   readonly handle: Ref<RowListHandle>;
+  /** Where the list is: a reader who comes back finds it as they left it. */
+  readonly place: string;
   readonly rows: readonly Row[];
   /** The message that is selected: it is brought into view when it becomes so. */
   readonly selected: string | undefined;
@@ -31,11 +43,18 @@ interface RowListProps {
 /** So near to the start, px, older messages are read. */
 const NEAR_START_PX = 600;
 
-export function RowList({ handle, rows, selected, older, onOlder, onMissing, children }: RowListProps) {
+interface ListPlace {
+  readonly offsetPx: number;
+  readonly sizes: VirtualItem[];
+}
+const PLACES = new Kept<ListPlace | null>();
+
+export function RowList({ handle, place, rows, selected, older, onOlder, onMissing, children }: RowListProps) {
   const scroller = useRef<HTMLElement>(null);
   const [kept, setKept] = useState<string>();
   const content = useRef<HTMLOListElement>(null);
-  const end = useFollowEnd(scroller, content);
+  const [left] = useState(() => PLACES.get(place) ?? undefined);
+  const end = useFollowEnd(scroller, content, left === undefined);
   const keptIndex = kept === undefined ? -1 : rows.findIndex(({ id }) => id === kept);
   const virtual = useVirtualizer({
     ...useRowOptions(rows, idOf, keptIndex),
@@ -45,7 +64,19 @@ export function RowList({ handle, rows, selected, older, onOlder, onMissing, chi
     paddingEnd: 8,
     // Rows above may come and grow: what is read stays where it is.
     anchorTo: "end",
+    ...(left !== undefined && { initialOffset: left.offsetPx, initialMeasurementsCache: left.sizes }),
   });
+  const now = useRef({ virtual, isAtEnd: end.isAtEnd });
+  now.current = { virtual, isAtEnd: end.isAtEnd };
+  useLayoutEffect(() => {
+    // The list scrolls by itself to where it begins only if it knows its rows by then.
+    if (left !== undefined && scroller.current !== null) scroller.current.scrollTop = left.offsetPx;
+    return () => {
+      const { virtual, isAtEnd } = now.current;
+      // Whoever was at the end is to be there again, whatever came meanwhile.
+      PLACES.set(place, isAtEnd ? null : { offsetPx: virtual.scrollOffset ?? 0, sizes: virtual.takeSnapshot() });
+    };
+  }, [left, place]);
   const show = (index: number, align: "start" | "center") => {
     if (index < 0) return;
     end.leave();
@@ -60,7 +91,8 @@ export function RowList({ handle, rows, selected, older, onOlder, onMissing, chi
         "center",
       ),
   }));
-  const wasShown = useRef<string>(undefined);
+  // Whoever comes back to a place has seen what is selected there.
+  const wasShown = useRef(left === undefined ? undefined : selected);
   useEffect(() => {
     if (selected === undefined || wasShown.current === selected) return;
     const index = rows.findIndex(({ jobId }) => jobId === selected);

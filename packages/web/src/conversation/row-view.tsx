@@ -1,10 +1,10 @@
 import { memo } from "react";
+import type { Selection } from "../app/selection.ts";
 import { GapRow } from "./gap-row.tsx";
 import { EndLine, JobHead, LostAttempt, NowLine, Said } from "./job-rows.tsx";
 import { PartRow } from "./part-row.tsx";
 import { ClosedRow, PermissionRow, QuestionRow } from "./request-rows.tsx";
 import { isSameRow, type Row } from "./rows.ts";
-import type { Selection } from "./selection.ts";
 import { StepRow } from "./step-row.tsx";
 
 interface RowViewProps {

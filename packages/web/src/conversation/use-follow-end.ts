@@ -13,13 +13,17 @@ interface FollowEnd {
   leave(): void;
 }
 
-/** Keeps the end of a list that grows in view, until the reader scrolls away from it, and again once they are back. */
+/**
+ * Keeps the end of a list that grows in view, until the reader scrolls away from it, and again once they are back.
+ * @param beginsThere whether the list begins at its end
+ */
 export function useFollowEnd(
   scroller: RefObject<HTMLElement | null>,
   content: RefObject<HTMLElement | null>,
+  beginsThere: boolean,
 ): FollowEnd {
-  const follows = useRef(true);
-  const [isAtEnd, setAtEnd] = useState(true);
+  const follows = useRef(beginsThere);
+  const [isAtEnd, setAtEnd] = useState(beginsThere);
   const set = (next: boolean) => {
     follows.current = next;
     setAtEnd(next);

@@ -5,7 +5,7 @@ import type { Schemas } from "../api/client.ts";
 import { formatDuration } from "../format/duration.ts";
 import { barsOf } from "./geometry.ts";
 import { gapText, type KnownTrace, modelOf, stretchesOf } from "./model.ts";
-import { moved, selectedPlace, selectionOf } from "./selection.ts";
+import { moved, selectedPlace, selectionOf } from "./places.ts";
 import { ticksOf } from "./ticks.ts";
 import { viewOf } from "./view.ts";
 import { wantedTraces } from "./wanted.ts";
@@ -184,7 +184,9 @@ describe("a session", () => {
   test("finds what is selected elsewhere, and selects what is found", () => {
     const place = selectedPlace(model.lanes, { message: "msg_1", span: idOf(5) });
     expect(place?.item.name).toBe("5");
-    expect(place && selectionOf(place.item)).toEqual({ message: "msg_1", span: idOf(5) });
+    expect(place && selectionOf(place)).toEqual({ message: "msg_1", span: idOf(5), trace: TRACE });
+    // A trace alone is enough to find its turn.
+    expect(selectedPlace(model.lanes, { trace: "b".repeat(32) })?.item.messageId).toBe("msg_2");
     expect(selectedPlace(model.lanes, { message: "msg_2" })?.item.name).toBe("turn 2");
     // Its spans are not read yet: its turn stands for it.
     expect(selectedPlace(model.lanes, { message: "msg_2", span: "f".repeat(16) })?.item.name).toBe("turn 2");

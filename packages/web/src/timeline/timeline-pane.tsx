@@ -3,7 +3,7 @@
  * the other: `data-tab` of the pane says which one is to be seen.
  */
 import "./timeline.css";
-import { useMemo, useRef } from "react";
+import { useEffect, useMemo, useRef } from "react";
 import { formatTime } from "../format/figures.ts";
 import { useNow } from "../ui/age.tsx";
 import { Segments } from "../ui/button.tsx";
@@ -11,6 +11,7 @@ import { useIsNarrow } from "../ui/use-is-narrow.ts";
 import { useWidth } from "../ui/use-width.ts";
 import { Minimap } from "./minimap.tsx";
 import { type Model, stretchesOf } from "./model.ts";
+import { selectedPlace } from "./places.ts";
 import { Timeline, type TimelineProps } from "./timeline.tsx";
 import { type TimelineData, useTimeline } from "./use-timeline.ts";
 import { useWanted } from "./use-wanted.ts";
@@ -27,6 +28,7 @@ interface TimelinePaneProps extends TimelineProps {
 export function TimelinePane({ tab, onTab, ...props }: TimelinePaneProps) {
   const data = useTimeline(props.sessionId);
   const isNarrow = useIsNarrow();
+  useResolved(data.model, props);
   return (
     <div className="time" data-tab={tab}>
       {isNarrow && (
@@ -40,7 +42,9 @@ export function TimelinePane({ tab, onTab, ...props }: TimelinePaneProps) {
             ]}
             onChange={onTab}
           />
-          {tab === "conversation" && data.model !== undefined && <Strip data={data} model={data.model} />}
+          {tab === "conversation" && data.model !== undefined && (
+            <Strip data={data} model={data.model} trace={props.selection.trace} />
+          )}
         </div>
       )}
       {(!isNarrow || tab === "timeline") && <Timeline {...props} data={data} />}
@@ -48,14 +52,31 @@ export function TimelinePane({ tab, onTab, ...props }: TimelinePaneProps) {
   );
 }
 
+/** Finds the message of a span or a trace that a link selects without it, so that it is selected in the conversation, too. */
+function useResolved(model: Model | undefined, { selection, onSelect }: TimelineProps): void {
+  useEffect(() => {
+    const { message, span, trace } = selection;
+    if (message !== undefined || (span === undefined && trace === undefined) || model === undefined) return;
+    const found = selectedPlace(model.lanes, selection)?.item.messageId;
+    if (found !== undefined) onSelect({ ...selection, message: found });
+  });
+}
+
+interface StripProps {
+  readonly data: TimelineData;
+  readonly model: Model;
+  /** The trace of what is selected. */
+  readonly trace: string | undefined;
+}
+
 /** The whole session on one line, with its ends and what is folded. */
-function Strip({ data, model }: { readonly data: TimelineData; readonly model: Model }) {
+function Strip({ data, model, trace }: StripProps) {
   const nowMs = useNow();
   const box = useRef<HTMLDivElement>(null);
   const width = useWidth(box);
   const stretches = useMemo(() => stretchesOf(model, nowMs), [model, nowMs]);
   const view = useMemo(() => viewOf(stretches, undefined, Math.max(1, width)), [stretches, width]);
-  useWanted(data, view, nowMs, undefined);
+  useWanted(data, view, nowMs, trace);
   const folded = stretches.filter(({ isFolded }) => isFolded).length;
   return (
     <div ref={box}>

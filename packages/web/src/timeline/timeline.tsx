@@ -3,6 +3,8 @@ import { useQuery } from "@tanstack/react-query";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
 import { nowQuery } from "../api/sessions.ts";
 import { useActions } from "../app/actions.ts";
+import { Kept, useKept } from "../app/kept.ts";
+import { type Selection, selecting, selectsSame } from "../app/selection.ts";
 import { useNow } from "../ui/age.tsx";
 import { KINDS } from "../ui/kind.tsx";
 import { ErrorNote, Loading } from "../ui/notes.tsx";
@@ -13,7 +15,7 @@ import { Minimap } from "./minimap.tsx";
 import { type Model, stretchesOf } from "./model.ts";
 import { AxisRow, Folds } from "./overlay.tsx";
 import { Panel } from "./panel.tsx";
-import { moved, nearest, type Place, type Selection, selectedPlace, selectionOf } from "./selection.ts";
+import { moved, nearest, type Place, selectedPlace, selectionOf } from "./places.ts";
 import { PAN_STEP, type Preset, Toolbar, ZOOM_STEP } from "./toolbar.tsx";
 import { CostRow, TokensRow } from "./usage-row.tsx";
 import { useGestures } from "./use-gestures.ts";
@@ -58,9 +60,8 @@ function Lanes({
 }: TimelineProps & { readonly data: TimelineData; readonly model: Model }) {
   const nowMs = useNow();
   const now = useQuery(nowQuery(sessionId)).data;
-  const [range, setRange] = useState<Range>(undefined);
-  const [preset, setPreset] = useState<Preset>("whole");
-  const [isFollowing, setFollowing] = useState(true);
+  const [{ range, preset, isFollowing }, change] = useKept(ZOOMS, sessionId, WHOLE);
+  const setFollowing = (next: boolean) => change((before) => ({ ...before, isFollowing: next }));
   const [hovered, setHovered] = useState<Place>();
   const [at, setAt] = useState<{ readonly lane: string; readonly item: string }>();
   const lanesRef = useRef<HTMLDivElement>(null);
@@ -78,8 +79,7 @@ function Lanes({
   );
 
   const show = (next: Range, as: Preset = next === undefined ? "whole" : "none") => {
-    setRange(next);
-    setPreset(as);
+    change((before) => ({ ...before, range: next, preset: as }));
   };
   const pan = (px: number) => {
     setFollowing(false);
@@ -117,7 +117,7 @@ function Lanes({
     { label: "Earlier", group: "Timeline", keys: "Shift+ArrowLeft", run: () => pan(-PAN_STEP * view.width) },
     { label: "Later", group: "Timeline", keys: "Shift+ArrowRight", run: () => pan(PAN_STEP * view.width) },
   ]);
-  useWanted(data, view, nowMs, turn?.traceIds[0]);
+  useWanted(data, view, nowMs, selection.trace ?? turn?.traceIds[0]);
 
   const timeOf = ({ startMs, endMs }: Item) => ({ startMs, endMs: endMs ?? nowMs });
   const reveal = (place: Place) => {
@@ -128,10 +128,9 @@ function Lanes({
     }
   };
   useReveal(selection, selected, lanesRef, reveal);
-  const pick = (item: Item) => {
-    const picked = selectionOf(item);
-    const isAgain = picked.message === selection.message && picked.span === selection.span;
-    onSelect({ ...(selection.channel !== undefined && { channel: selection.channel }), ...(isAgain ? {} : picked) });
+  const pick = (place: Place) => {
+    const picked = selectionOf(place);
+    onSelect(selecting(selection, selectsSame(picked, selection) ? {} : picked));
   };
   const goTo = (place: Place | undefined) => {
     if (place === undefined) return;
@@ -152,7 +151,7 @@ function Lanes({
     // A pointer gives the focus without an item.
     const here = active?.lane.id === lane.id ? active : entryOf(lane);
     if (here === undefined) return;
-    if (event.key === "Enter" || event.key === " ") pick(here.item);
+    if (event.key === "Enter" || event.key === " ") pick(here);
     else if (event.key.startsWith("Arrow") || event.key === "Home" || event.key === "End") {
       goTo(moved(model.lanes, here, event.key));
     } else return;
@@ -212,7 +211,7 @@ function Lanes({
                 onBlur={() => setAt(undefined)}
                 onKeyDown={(event) => onKeyDown(event, lane)}
                 onHover={(item) => setHovered((before) => (before?.item === item ? before : item && { lane, item }))}
-                onPick={pick}
+                onPick={(item) => pick({ lane, item })}
                 onChannel={() => onSelect(withChannel(selection, lane.of))}
               />
             ))}
@@ -237,6 +236,15 @@ function Lanes({
     </>
   );
 }
+
+/** What of a session's time was in view. */
+interface Zoom {
+  readonly range: Range;
+  readonly preset: Preset;
+  readonly isFollowing: boolean;
+}
+const ZOOMS = new Kept<Zoom>();
+const WHOLE: Zoom = { range: undefined, preset: "whole", isFollowing: true };
 
 /** Right of the tracks, px: `--s4`. */
 const GUTTER_PX = 16;
@@ -276,7 +284,8 @@ function useReveal(
   lanes: React.RefObject<HTMLElement | null>,
   reveal: (place: Place) => void,
 ): void {
-  const key = `${selection.message ?? ""} ${selection.span ?? ""}`;
+  const { message, span, trace } = selection;
+  const key = message === undefined && span === undefined ? trace : `${message ?? ""} ${span ?? ""}`;
   const revealed = useRef<string>(undefined);
   const latest = useRef(reveal);
   latest.current = reveal;

@@ -5,6 +5,7 @@ import { listenToSession } from "../api/session-events.ts";
 import { nowQuery, sessionQuery } from "../api/sessions.ts";
 import { readSkeleton } from "../api/skeletons.ts";
 import { readChildren, readTraces, readTurns } from "../api/timeline-reads.ts";
+import { Kept } from "../app/kept.ts";
 import { sessionTitle } from "../format/session-names.ts";
 import { type FeedState, TimelineFeed } from "./feed.ts";
 import { type KnownChild, type Model, modelOf } from "./model.ts";
@@ -83,8 +84,15 @@ function makeFeed(id: string): TimelineFeed {
   });
 }
 
+/** Those of the sessions that were shown last: whoever comes back sees them at once. */
+const FEEDS = new Kept<TimelineFeed>(3);
+
 function useFeed(sessionId: string): TimelineFeed {
-  return useMemo(() => makeFeed(sessionId), [sessionId]);
+  return useMemo(() => {
+    const feed = FEEDS.get(sessionId) ?? makeFeed(sessionId);
+    FEEDS.set(sessionId, feed);
+    return feed;
+  }, [sessionId]);
 }
 
 /** Reads which children there are, and follows their work, as that of the session itself. */

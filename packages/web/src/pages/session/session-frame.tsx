@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link, Outlet, useMatchRoute } from "@tanstack/react-router";
+import { getRouteApi, Outlet } from "@tanstack/react-router";
 import { nowQuery, sessionQuery } from "../../api/sessions.ts";
 import { useLiveSession } from "../../api/use-session-events.ts";
 import { useTitle } from "../../app/use-title.ts";
@@ -11,7 +11,7 @@ import { Icon } from "../../ui/icons.tsx";
 import { ErrorNote, Loading } from "../../ui/notes.tsx";
 import { OutsideText, Sentence } from "../../ui/outside-text.tsx";
 import { StateMark } from "../../ui/state.tsx";
-import { TABS } from "./tabs.ts";
+import { SessionTabs } from "./session-tabs.tsx";
 
 const route = getRouteApi("/sessions/$sessionId");
 
@@ -19,7 +19,6 @@ const route = getRouteApi("/sessions/$sessionId");
 export default function SessionFrame() {
   const { sessionId } = route.useParams();
   useLiveSession(sessionId);
-  const matchRoute = useMatchRoute();
   const session = useQuery(sessionQuery(sessionId));
   const now = useQuery(nowQuery(sessionId));
   const title = sessionTitle({ id: sessionId, title: session.data?.title });
@@ -66,19 +65,7 @@ export default function SessionFrame() {
             <Sentence text={now.data.verdict.why} />
           </p>
         )}
-        <nav className="tabs" aria-label="Session">
-          {TABS.map((tab) => (
-            <Link
-              key={tab.to}
-              to={tab.to}
-              params={{ sessionId }}
-              activeOptions={{ exact: tab.to === "/sessions/$sessionId", includeSearch: false }}
-              {...("also" in tab && matchRoute({ to: tab.also }) !== false && { "aria-current": "page" })}
-            >
-              {tab.text}
-            </Link>
-          ))}
-        </nav>
+        <SessionTabs key={sessionId} sessionId={sessionId} />
       </div>
       <Outlet />
     </>

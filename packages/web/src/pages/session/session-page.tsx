@@ -1,17 +1,19 @@
 /** A session: the conversation with its agent, and the timeline beside it. What is selected in one stands in the URL, and so in both. */
 import { getRouteApi } from "@tanstack/react-router";
+import { type Selection, type SessionSearch, selectionIn } from "../../app/selection.ts";
 import { ConversationView } from "../../conversation/conversation-view.tsx";
 import { TimelinePane } from "../../timeline/timeline-pane.tsx";
-import type { SessionSearch } from "./session-search.ts";
 
 const route = getRouteApi("/sessions/$sessionId/");
 
 export default function SessionPage() {
   const { sessionId } = route.useParams();
-  const { tab, ...selection } = route.useSearch();
+  const search = route.useSearch();
+  const { tab } = search;
+  const selection = selectionIn(search);
   const navigate = route.useNavigate();
-  const go = (search: SessionSearch) => void navigate({ search, replace: true, resetScroll: false });
-  const select = (next: SessionSearch) => go({ ...next, ...(tab !== undefined && { tab }) });
+  const go = (next: SessionSearch) => void navigate({ search: next, replace: true, resetScroll: false });
+  const select = (next: Selection) => go({ ...next, ...(tab !== undefined && { tab }) });
   return (
     <div className="cols">
       <ConversationView key={sessionId} sessionId={sessionId} selection={selection} onSelect={select} />

@@ -1,25 +1,22 @@
-/** What is selected, and moves from item to item. Pure. */
+/** Where on the lanes what is selected is, and moves from item to item. Pure. */
+import type { Selection } from "../app/selection.ts";
 import type { Item, Lane } from "./items.ts";
-
-/** What the URL says; each may be absent. */
-export interface Selection {
-  readonly message?: string;
-  readonly span?: string;
-  readonly channel?: string;
-}
 
 export interface Place {
   readonly lane: Lane;
   readonly item: Item;
 }
 
-/** Returns the selected item: that of the span, and else the turn, or the wait, of the message. */
-export function selectedPlace(lanes: readonly Lane[], { message, span }: Selection): Place | undefined {
+/** Returns the selected item: that of the span, else the turn, or the wait, of the message, else what there is of the trace. */
+export function selectedPlace(lanes: readonly Lane[], { message, span, trace }: Selection): Place | undefined {
   if (span !== undefined) {
     const found = find(lanes, ({ spanId }) => spanId === span);
     if (found !== undefined) return found;
   }
-  if (message === undefined) return undefined;
+  if (message === undefined) {
+    const ofTrace = (item: Item) => trace !== undefined && item.traceId === trace;
+    return findLast(lanes, (item) => item.isShell && ofTrace(item)) ?? find(lanes, ofTrace);
+  }
   // Of several attempts the last one.
   return (
     findLast(lanes, (item) => item.isShell && item.messageId === message) ??
@@ -43,9 +40,13 @@ function findLast(lanes: readonly Lane[], is: (item: Item) => boolean): Place | 
   return undefined;
 }
 
-/** Returns what an item selects. */
-export function selectionOf({ messageId, spanId }: Item): Pick<Selection, "message" | "span"> {
-  return { ...(messageId !== undefined && { message: messageId }), ...(spanId !== undefined && { span: spanId }) };
+/** Returns what an item selects. What a child session did is in a trace of that session, and no trace of this one. */
+export function selectionOf({ lane, item: { messageId, spanId, traceId } }: Place): Omit<Selection, "channel"> {
+  return {
+    ...(messageId !== undefined && { message: messageId }),
+    ...(spanId !== undefined && { span: spanId }),
+    ...(traceId !== undefined && lane.kind !== "child" && { trace: traceId }),
+  };
 }
 
 /** Returns where a key leads: along the lane, to its ends, or to what is next in time on the lane above or below. */

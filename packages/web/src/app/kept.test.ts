@@ -1,0 +1,17 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { Kept } from "./kept.ts";
+
+test("the newest values are kept, each under its key, and no more than so many", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(40), fc.nat())), (writes) => {
+      const kept = new Kept<number>();
+      for (const [key, value] of writes) kept.set(String(key), value);
+      const newest = [...new Map(writes.toReversed().map(([key]) => [key, true])).keys()];
+      newest.forEach((key, index) => {
+        const expected = index < 20 ? writes.findLast(([each]) => each === key)?.[1] : undefined;
+        expect(kept.get(String(key))).toBe(expected);
+      });
+    }),
+  );
+});

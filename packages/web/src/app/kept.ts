@@ -1,0 +1,41 @@
+/** What a reader has set up on a page (folds, zoom, the place in a list), kept while they are on other pages, until the page is loaded anew. */
+import { useState } from "react";
+
+const MAX_KEPT = 20;
+
+/** Values by key. */
+export class Kept<T> {
+  readonly #values = new Map<string, T>();
+  readonly #max: number;
+
+  /** @param max how many values are kept; those that were written last stay */
+  constructor(max = MAX_KEPT) {
+    this.#max = max;
+  }
+
+  get(key: string): T | undefined {
+    return this.#values.get(key);
+  }
+
+  set(key: string, value: T): void {
+    this.#values.delete(key);
+    this.#values.set(key, value);
+    const [oldest] = this.#values.keys();
+    if (oldest !== undefined && this.#values.size > this.#max) this.#values.delete(oldest);
+  }
+}
+
+/** State as that of `useState`, which is there again when the component is; each key has its own. */
+export function useKept<T>(kept: Kept<T>, key: string, initial: T): readonly [T, (change: (before: T) => T) => void] {
+  const [held, setHeld] = useState(() => ({ key, value: kept.get(key) ?? initial }));
+  const current = held.key === key ? held : { key, value: kept.get(key) ?? initial };
+  if (current !== held) setHeld(current);
+  const change = (make: (before: T) => T) => {
+    setHeld((before) => {
+      const value = make(before.key === key ? before.value : (kept.get(key) ?? initial));
+      kept.set(key, value);
+      return { key, value };
+    });
+  };
+  return [current.value, change];
+}
