@@ -6,11 +6,19 @@ function keysOf(sessionId: string): QueryKey[] {
   return [["attention"], ["sessions", sessionId], ["sessions", "list"]];
 }
 
-/** A change of a session; what it may alter is read again, however it ended. Errors are announced. */
-export function useChange<Input = void>(sessionId: string, change: (input: Input) => Promise<unknown>) {
+/**
+ * A change of a session; what it may alter is read again, however it ended. Errors are announced.
+ * @param meta `showsErrors`: the caller shows them instead
+ */
+export function useChange<Input = void>(
+  sessionId: string,
+  change: (input: Input) => Promise<unknown>,
+  meta: { readonly showsErrors?: boolean } = {},
+) {
   const queryClient = useQueryClient();
   return useMutation({
     mutationFn: change,
+    meta,
     onSettled: () => Promise.all(keysOf(sessionId).map((queryKey) => queryClient.invalidateQueries({ queryKey }))),
   });
 }

@@ -1,17 +1,27 @@
 /** Why a message took so long, cost so much, or failed. */
 import { queryOptions } from "@tanstack/react-query";
-import { api, ok } from "./client.ts";
+import { api, ok, type Schemas } from "./client.ts";
 import { isPassing } from "./problem.ts";
 import { MEDIUM_MS, whyEveryMs } from "./why-interval.ts";
 
-/** The answer about a message; about one that has not ended, again and again. */
+/** The ids of the executions of workflows begin so. */
+const WORKFLOW_ID = "wfl_";
+
+function readWhy(id: string, jobId: string, signal: AbortSignal): Promise<Schemas["WhyView"]> {
+  if (jobId.startsWith(WORKFLOW_ID)) {
+    const path = { id, executionId: jobId };
+    return ok(api.GET("/api/sessions/{id}/workflows/{executionId}/why", { params: { path }, signal }));
+  }
+  return ok(
+    api.GET("/api/sessions/{id}/messages/{messageId}/why", { params: { path: { id, messageId: jobId } }, signal }),
+  );
+}
+
+/** The answer about a message or a workflow; about one that has not ended, again and again. */
 export function whyQuery(sessionId: string, messageId: string) {
   return queryOptions({
     queryKey: ["sessions", sessionId, "why", messageId],
-    queryFn: ({ signal }) => {
-      const path = { id: sessionId, messageId };
-      return ok(api.GET("/api/sessions/{id}/messages/{messageId}/why", { params: { path }, signal }));
-    },
+    queryFn: ({ signal }) => readWhy(sessionId, messageId, signal),
     refetchInterval: ({ state: { data, error } }) => {
       if (error !== null && !isPassing(error)) return false;
       return data === undefined ? MEDIUM_MS : whyEveryMs(data);

@@ -2,7 +2,7 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";
-import { useSyncExternalStore } from "react";
+import { type RefObject, useEffect, useState, useSyncExternalStore } from "react";
 import { sessionsQuery } from "../api/sessions.ts";
 import { repositoryName, sessionTitle } from "../format/session-names.ts";
 import { Dialog } from "../ui/dialog.tsx";
@@ -14,7 +14,17 @@ import { shownKey } from "./keys.ts";
 /** The most sessions that are offered; who looks for another one searches in the inbox. */
 const MAX_SESSIONS = 200;
 
-export default function Palette({ onClose }: { readonly onClose: () => void }) {
+interface PaletteProps {
+  /** What was typed before it was loaded; it is taken from there. */
+  readonly typed: RefObject<string>;
+  readonly onClose: () => void;
+}
+
+export default function Palette({ typed, onClose }: PaletteProps) {
+  const [text, setText] = useState(() => typed.current);
+  useEffect(() => {
+    typed.current = "";
+  }, [typed]);
   const navigate = useNavigate();
   const registered = useSyncExternalStore(allActions.subscribe, allActions.read);
   const { data } = useInfiniteQuery({ ...sessionsQuery, refetchInterval: false });
@@ -27,7 +37,13 @@ export default function Palette({ onClose }: { readonly onClose: () => void }) {
   return (
     <Dialog isOpen onClose={onClose} title="Search or jump to…">
       <Command loop label="Search or jump to…">
-        <Command.Input className="field w-full" placeholder="A session, a page, something to do" autoFocus />
+        <Command.Input
+          className="field w-full"
+          placeholder="A session, a page, something to do"
+          autoFocus
+          value={text}
+          onValueChange={setText}
+        />
         <Command.List className="palette-list">
           <Command.Empty className="menu-label">Nothing matches.</Command.Empty>
           <Command.Group heading="To do here">

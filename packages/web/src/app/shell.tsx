@@ -12,20 +12,26 @@ import { handleKey, useActions } from "./actions.ts";
 import { announce } from "./announce.ts";
 import { Announcer } from "./announcer.tsx";
 import { ConnectionBanner, ConnectionMark } from "./connection-mark.tsx";
+import { EarlyTyping } from "./early-typing.tsx";
 import { NAVIGATION } from "./navigation.ts";
 import { ThemeButton } from "./theme-button.tsx";
+import { useWhenIdle } from "./use-when-idle.ts";
 
-// Both are opened by a person, so they are loaded then.
-const Palette = lazy(() => import("./palette.tsx"));
-const KeyList = lazy(() => import("./key-list.tsx"));
+// Neither is needed for the first paint: they are loaded once the page has nothing else to do, or when a person opens them.
+const loadPalette = () => import("./palette.tsx");
+const loadKeyList = () => import("./key-list.tsx");
+const Palette = lazy(loadPalette);
+const KeyList = lazy(loadKeyList);
 
 type Overlay = "palette" | "keys" | undefined;
 
 export function Shell() {
   const [overlay, setOverlay] = useState<Overlay>();
   const main = useRef<HTMLElement>(null);
+  const typed = useRef("");
   const navigate = useNavigate();
   useFocusOnNavigation(main);
+  useWhenIdle(() => Promise.all([loadPalette(), loadKeyList()]));
   useEffect(() => {
     document.addEventListener("keydown", handleKey);
     return () => document.removeEventListener("keydown", handleKey);
@@ -55,6 +61,9 @@ export function Shell() {
   };
   const isSigningIn = useLocation({ select: ({ pathname }) => pathname === "/sign-in" });
   const close = () => setOverlay(undefined);
+  const noteTyped = (text: string) => {
+    typed.current = text;
+  };
   return (
     <div className="shell">
       <div className="shell-top">
@@ -109,8 +118,8 @@ export function Shell() {
         <Outlet />
       </main>
       <Announcer />
-      <Suspense fallback={null}>
-        {overlay === "palette" && <Palette onClose={close} />}
+      <Suspense fallback={overlay === "palette" ? <EarlyTyping onText={noteTyped} onClose={close} /> : null}>
+        {overlay === "palette" && <Palette typed={typed} onClose={close} />}
         {overlay === "keys" && <KeyList onClose={close} />}
       </Suspense>
     </div>

@@ -241,15 +241,13 @@ function Ways({
   const files = turn?.files_changed ?? 0;
   return (
     <p className="row-ways">
-      {!isWorkflow(job) && (
-        <PageLink
-          path="/sessions/$sessionId/messages/$messageId/why"
-          params={{ sessionId, messageId: job.id }}
-          className="btn quiet"
-        >
-          Why so long
-        </PageLink>
-      )}
+      <PageLink
+        path="/sessions/$sessionId/messages/$messageId/why"
+        params={{ sessionId, messageId: job.id }}
+        className="btn quiet"
+      >
+        Why so long
+      </PageLink>
       {job.traceId !== undefined && (
         <PageLink
           path="/sessions/$sessionId/traces/$traceId"

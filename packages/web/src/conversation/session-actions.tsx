@@ -21,7 +21,7 @@ interface SessionActionsProps {
   readonly now: Schemas["NowView"] | undefined;
 }
 
-type Question = "terminate" | "delete" | undefined;
+type Question = "clear" | "terminate" | "delete" | undefined;
 
 export function SessionActions({ session, now }: SessionActionsProps) {
   const { id } = session;
@@ -30,12 +30,6 @@ export function SessionActions({ session, now }: SessionActionsProps) {
   const abort = useChange(id, () => abortSession(id));
   const hibernate = useChange(id, () => hibernateSession(id));
   const wake = useChange(id, () => wakeSession(id));
-  const clear = useChange(id, async () => {
-    const { withdrawn } = await clearQueue(id);
-    announce(withdrawn === 1 ? "One message was withdrawn." : `${withdrawn} messages were withdrawn.`, {
-      isShown: true,
-    });
-  });
   const can = possibleActions(session, now);
   useActions([
     {
@@ -55,7 +49,7 @@ export function SessionActions({ session, now }: SessionActionsProps) {
       run: () => hibernate.mutate(),
     },
     { label: "Wake", group: "Session", keys: "w", applies: () => can.wake, run: () => wake.mutate() },
-    { label: "Clear the queue", group: "Session", applies: () => can.clear, run: () => clear.mutate() },
+    { label: "Clear the queue…", group: "Session", applies: () => can.clear, run: () => setQuestion("clear") },
     {
       label: "Terminate the session…",
       group: "Session",
@@ -83,8 +77,8 @@ export function SessionActions({ session, now }: SessionActionsProps) {
       )}
       <Menu trigger={<IconButton icon="more" label="More to do with the session" look="normal" />}>
         {can.hibernate && <MenuItem onSelect={() => hibernate.mutate()}>Hibernate</MenuItem>}
-        <MenuItem isDisabled={!can.clear} onSelect={() => clear.mutate()}>
-          Clear the queue
+        <MenuItem isDisabled={!can.clear} onSelect={() => setQuestion("clear")}>
+          Clear the queue…
         </MenuItem>
         <MenuItem onSelect={() => void copyId(id)}>Copy the session's id</MenuItem>
         <MenuLine />
@@ -95,6 +89,20 @@ export function SessionActions({ session, now }: SessionActionsProps) {
           Delete…
         </MenuItem>
       </Menu>
+      {question === "clear" && (
+        <Confirm
+          sessionId={id}
+          title="Withdraw all that waits?"
+          verb="Withdraw"
+          change={withdrawAll}
+          onClose={() => setQuestion(undefined)}
+        >
+          {session.queueLength === 1
+            ? "The message or workflow that waits in the queue is withdrawn."
+            : `The ${session.queueLength} messages and workflows that wait in the queue are withdrawn.`}{" "}
+          What runs now goes on.
+        </Confirm>
+      )}
       {question === "terminate" && (
         <Confirm
           sessionId={id}
@@ -124,6 +132,11 @@ export function SessionActions({ session, now }: SessionActionsProps) {
   );
 }
 
+async function withdrawAll(id: string): Promise<void> {
+  const { withdrawn } = await clearQueue(id);
+  announce(withdrawn === 1 ? "One was withdrawn." : `${withdrawn} were withdrawn.`, { isShown: true });
+}
+
 async function copyId(id: string): Promise<void> {
   if (await copyText(id)) announce("Copied.", { isShown: true });
   else announce(`The browser refused to copy: the id is ${id}.`, { isBad: true });
@@ -140,11 +153,16 @@ interface ConfirmProps {
 }
 
 function Confirm({ sessionId, title, verb, change, onClose, onDone, children }: ConfirmProps) {
-  const doIt = useChange(sessionId, async () => {
-    await change(sessionId);
-    onClose();
-    onDone?.();
-  });
+  // The dialog says itself what failed.
+  const doIt = useChange(
+    sessionId,
+    async () => {
+      await change(sessionId);
+      onClose();
+      onDone?.();
+    },
+    { showsErrors: true },
+  );
   return (
     <Dialog isOpen onClose={onClose} title={title} description={children}>
       {doIt.isError && (

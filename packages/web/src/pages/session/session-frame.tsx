@@ -1,14 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
-import { getRouteApi, Outlet } from "@tanstack/react-router";
+import { getRouteApi, Link, Outlet } from "@tanstack/react-router";
+import { ApiError } from "../../api/problem.ts";
 import { nowQuery, sessionQuery } from "../../api/sessions.ts";
 import { useLiveSession } from "../../api/use-session-events.ts";
 import { useTitle } from "../../app/use-title.ts";
 import { SessionActions } from "../../conversation/session-actions.tsx";
 import { repositoryName, sessionTitle } from "../../format/session-names.ts";
 import { Age } from "../../ui/age.tsx";
+import { buttonClass } from "../../ui/button.tsx";
 import { Money } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icons.tsx";
-import { ErrorNote, Loading } from "../../ui/notes.tsx";
+import { Empty, ErrorNote, Loading } from "../../ui/notes.tsx";
 import { OutsideText, Sentence } from "../../ui/outside-text.tsx";
 import { StateMark } from "../../ui/state.tsx";
 import { SessionTabs } from "./session-tabs.tsx";
@@ -23,6 +25,7 @@ export default function SessionFrame() {
   const now = useQuery(nowQuery(sessionId));
   const title = sessionTitle({ id: sessionId, title: session.data?.title });
   useTitle(title);
+  if (session.isError && isGone(session.error)) return <SessionGone wasSeen={session.data !== undefined} />;
   if (session.isError && session.data === undefined) {
     return (
       <div className="page">
@@ -69,5 +72,31 @@ export default function SessionFrame() {
       </div>
       <Outlet />
     </>
+  );
+}
+
+/** A session that is not there, and one of somebody else: nobody learns which of the two it is. */
+function isGone(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 404;
+}
+
+/** @param wasSeen the page has shown it before */
+function SessionGone({ wasSeen }: { readonly wasSeen: boolean }) {
+  return (
+    <div className="page">
+      <h1 className="sr">{wasSeen ? "The session was deleted" : "No such session"}</h1>
+      <Empty
+        title={wasSeen ? "This session was deleted" : "There is no such session, or it is not yours"}
+        action={
+          <Link to="/" className={buttonClass()}>
+            To the inbox
+          </Link>
+        }
+      >
+        {wasSeen
+          ? "Its sandbox, its files, its conversation and its traces are gone for good."
+          : "A session that was deleted is gone for good, and one of another owner is shown to nobody else. Check the address, or sign in as its owner."}
+      </Empty>
+    </div>
   );
 }

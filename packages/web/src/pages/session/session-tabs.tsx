@@ -12,7 +12,8 @@ export function SessionTabs({ sessionId }: { readonly sessionId: string }) {
       <Link to="/sessions/$sessionId" params={{ sessionId }} search={selection} {...OWN_STATE} {...current("session")}>
         Session
       </Link>
-      {trace === undefined ? (
+      {/* On the page of a trace, the way back to all of them. */}
+      {trace === undefined || page === "trace" ? (
         <Link to="/sessions/$sessionId/traces" params={{ sessionId }} {...OWN_STATE} {...current("trace")}>
           Trace
         </Link>
@@ -44,7 +45,8 @@ export function SessionTabs({ sessionId }: { readonly sessionId: string }) {
       <Link
         to="/sessions/$sessionId/changes"
         params={{ sessionId }}
-        search={message === undefined ? {} : { from: message, to: message }}
+        // On the page itself, the way back to all turns.
+        search={message === undefined || page === "changes" ? {} : { from: message, to: message }}
         {...OWN_STATE}
         {...current("changes")}
       >

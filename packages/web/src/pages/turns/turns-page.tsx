@@ -1,7 +1,7 @@
 /** Turns across sessions: what they usually take, which are far from it, and the way to each. */
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, useNavigate } from "@tanstack/react-router";
-import { useCallback, useMemo, useRef } from "react";
+import { useCallback, useEffect, useMemo, useRef } from "react";
 import type { Schemas } from "../../api/client.ts";
 import { sessionsQuery } from "../../api/sessions.ts";
 import { useActions } from "../../app/actions.ts";
@@ -32,7 +32,6 @@ export default function TurnsPage() {
   const stats = useQuery(statsQuery(search));
   const byDay = useQuery(statsQuery(search, "day"));
   const list = useInfiniteQuery(turnsQuery(search));
-  const titles = useTitles();
   const place = useRef<HTMLDivElement>(null);
   useActions([
     { label: "Next turn", group: "Turns", keys: "ArrowDown", isKeyOnly: true, run: () => moveInRows(place, 1) },
@@ -40,12 +39,11 @@ export default function TurnsPage() {
   ]);
 
   const { hasNextPage, isFetching, isError, fetchNextPage, data } = list;
+  const turns = useMemo(() => (data?.pages ?? []).flatMap(({ turns }) => turns), [data]);
+  const titles = useTitles(turns);
   const next = useMemo(
-    () =>
-      (data?.pages ?? [])
-        .flatMap(({ turns }) => turns)
-        .map((turn) => rowOf(turn, titles.get(turn.session_id), stats.data?.total)),
-    [data, titles, stats.data],
+    () => turns.map((turn) => rowOf(turn, titles.get(turn.session_id), stats.data?.total)),
+    [turns, titles, stats.data],
   );
   const pages = data?.pages.length ?? 0;
   const held = useHeldRows<TurnRow>(next, place, JSON.stringify([search, pages]));
@@ -119,13 +117,26 @@ export default function TurnsPage() {
   );
 }
 
-/** The titles of the sessions that the inbox has read. */
-function useTitles(): ReadonlyMap<string, string> {
-  const { data } = useInfiniteQuery(sessionsQuery);
-  return useMemo(() => {
-    const sessions = (data?.pages ?? []).flatMap((page) => page.sessions);
-    return new Map(sessions.flatMap(({ id, title }) => (title == null || title.trim() === "" ? [] : [[id, title]])));
-  }, [data]);
+/** The titles of sessions. The list is read once, and again when it lacks a session of the turns; nothing asks for it in between. */
+function useTitles(turns: readonly Schemas["TurnRecord"][]): ReadonlyMap<string, string> {
+  const { data, refetch, isFetching } = useInfiniteQuery({ ...sessionsQuery, refetchInterval: false });
+  const sessions = useMemo(() => (data?.pages ?? []).flatMap((page) => page.sessions), [data]);
+  const askedFor = useRef(new Set<string>());
+  useEffect(() => {
+    if (data === undefined || isFetching) return;
+    const known = new Set(sessions.map(({ id }) => id));
+    const missing = turns
+      .map(({ session_id }) => session_id)
+      .filter((id) => !known.has(id) && !askedFor.current.has(id));
+    if (missing.length === 0) return;
+    // A session that is on no page that was read, or was deleted, is asked for once.
+    for (const id of missing) askedFor.current.add(id);
+    void refetch();
+  }, [data, isFetching, refetch, sessions, turns]);
+  return useMemo(
+    () => new Map(sessions.flatMap(({ id, title }) => (title == null || title.trim() === "" ? [] : [[id, title]]))),
+    [sessions],
+  );
 }
 
 /** How exact the figures are, and the way to exact ones. */
