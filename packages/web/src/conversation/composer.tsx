@@ -145,7 +145,6 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
         {session.models.length > 1 && (
           <Choice label="Model" value={model ?? session.models[0] ?? ""} choices={session.models} onChange={setModel} />
         )}
-        <span className="grow" />
         <input
           ref={picker}
           type="file"
@@ -158,17 +157,19 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
             event.target.value = "";
           }}
         />
-        <IconButton look="normal" icon="attach" label="Attach files" onClick={() => picker.current?.click()} />
-        <Button
-          look="primary"
-          type="submit"
-          isBusy={send.isPending}
-          hint="Ctrl ⏎"
-          aria-keyshortcuts="Control+Enter"
-          disabled={text.trim() === "" || tooLarge !== undefined}
-        >
-          {send.isPending ? "Sending…" : send.isError ? "Send again" : "Send"}
-        </Button>
+        <span className="composer-send">
+          <IconButton look="normal" icon="attach" label="Attach files" onClick={() => picker.current?.click()} />
+          <Button
+            look="primary"
+            type="submit"
+            isBusy={send.isPending}
+            hint="Ctrl ⏎"
+            aria-keyshortcuts="Control+Enter"
+            disabled={text.trim() === "" || tooLarge !== undefined}
+          >
+            {send.isPending ? "Sending…" : send.isError ? "Send again" : "Send"}
+          </Button>
+        </span>
       </div>
     </form>
   );

@@ -75,7 +75,7 @@ function Figures({ job, turns }: { readonly job: Job; readonly turns: readonly T
     <>
       <OutcomeMark job={job} />
       {lost > 0 && (
-        <span>
+        <span className="fold-mark">
           <Icon
             name="lost"
             className="t-failed"
@@ -104,7 +104,7 @@ function OutcomeMark({ job: { outcome } }: { readonly job: Job }) {
   if (outcome === undefined || outcome === "ok") return null;
   const isBad = outcome === "error" || outcome === "lost";
   return (
-    <span className={isBad ? "t-failed" : "m"}>
+    <span className={`fold-mark ${isBad ? "t-failed" : "m"}`}>
       <Icon name={outcome === "error" ? "failed" : outcome === "lost" ? "lost" : "end"} />{" "}
       {outcome === "error" ? "failed" : outcome} ·{" "}
     </span>
@@ -205,13 +205,15 @@ export function EndLine({
   return (
     <div className="row-end">
       {job.failure !== undefined && (
-        <p className="t-failed">
-          <Icon name={job.outcome === "lost" ? "lost" : "failed"} /> <Sentence text={job.failure.message} />
+        <p className="row-fail t-failed">
+          <Icon name={job.outcome === "lost" ? "lost" : "failed"} />
+          <Sentence text={job.failure.message} />
         </p>
       )}
       {job.failure === undefined && job.outcome !== "ok" && (
-        <p className="m2">
-          <Icon name="end" /> <Sentence text={endWords(job)} />
+        <p className="row-fail m2">
+          <Icon name="end" />
+          <Sentence text={endWords(job)} />
         </p>
       )}
       {!isWorkflow(job) && job.outcome === "ok" && job.parts.length === 0 && (turn?.message_ids.length ?? 0) > 1 && (

@@ -164,7 +164,9 @@ const TOUCHING_MS = 50;
 
 /** Gives each item the first line on which nothing else is at the time; a wait within a call has the call's line. */
 export function pack(work: readonly Placeable[]): { readonly items: Item[]; readonly rows: number } {
-  const sorted = work.toSorted((a, b) => a.item.startMs - b.item.startMs);
+  // What lies over a call comes after it, though a wait may be recorded a moment before the call that waits.
+  const isOver = ({ over }: Placeable) => Number(over !== undefined);
+  const sorted = work.toSorted((a, b) => isOver(a) - isOver(b) || a.item.startMs - b.item.startMs);
   const rowEnds: number[] = [];
   const rowsById = new Map<string, number>();
   const items: Item[] = [];
@@ -177,5 +179,5 @@ export function pack(work: readonly Placeable[]): { readonly items: Item[]; read
     rowsById.set(item.id, row);
     items.push({ ...item, row });
   }
-  return { items, rows: Math.max(1, rowEnds.length) };
+  return { items: items.sort((a, b) => a.startMs - b.startMs), rows: Math.max(1, rowEnds.length) };
 }

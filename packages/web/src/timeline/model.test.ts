@@ -212,6 +212,17 @@ describe("a session", () => {
   });
 });
 
+test("a wait lies over the call that waits, though it was recorded a moment before", () => {
+  const call = span(2, "execute_tool question", T0 + 2005, undefined, { parentSpanId: idOf(1) });
+  const wait = span(3, "valet.question.wait", T0 + 2000, undefined, { parentSpanId: idOf(2) });
+  const spans = [span(1, "valet.turn", T0 + 1000, undefined), wait, call];
+  const lane = modelOf(known([traceOf(spans)], []), session, undefined, []).lanes.find(({ items }) =>
+    items.some(({ spanId }) => spanId === idOf(3)),
+  );
+  expect(lane?.rows).toBe(1);
+  expect(lane?.items.filter(({ isShell }) => !isShell).map(({ row }) => row)).toEqual([0, 0]);
+});
+
 test("work whose runner was lost is known up to its last sign of life", () => {
   const lost = (lastSeenMs: number | undefined) => {
     const call = span(2, "execute_tool bash", T0 + 2000, T0 + 90_000, {
