@@ -1,7 +1,7 @@
 import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
 import { readConversationEarly } from "../../api/conversation-reads.ts";
-import { sessionRoute } from "../../app/session-route.ts";
 import { parseSessionSearch } from "../../app/selection.ts";
+import { sessionRoute } from "../../app/session-route.ts";
 
 export const sessionIndexRoute = createRoute({
   getParentRoute: () => sessionRoute,
