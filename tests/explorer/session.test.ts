@@ -35,6 +35,7 @@ const SCENARIO = {
         [{ text: "So the tests it is." }],
       ],
     },
+    { name: "slow", when: { userContains: "[slow]" }, reply: [{ delayMs: 600_000 }, { text: "Late." }] },
     { name: "other", turn: [[{ text: "Understood." }]] },
   ],
 };
@@ -118,6 +119,149 @@ test("a draft survives a reload, and the page follows what others send", async (
   expect(await field.inputValue()).toBe("half a thought");
   await explorer.up.api.sendMessage(sessionId, { content: "from elsewhere" });
   await messages().getByText("Understood.").waitFor();
+});
+
+const composer = () => page.getByRole("form", { name: "Message" });
+const sent = async () => (await explorer.up.api.messages(sessionId)).map(({ content }) => content);
+
+test("a message that does not arrive is kept, and arrives once however often it is sent", async () => {
+  const field = composer().getByRole("textbox", { name: "Message" });
+  await field.fill("just once");
+  await page.route("**/messages", (route) => route.abort());
+  await composer().getByRole("button", { name: "Send" }).click();
+  await composer().getByRole("alert").getByText("It was not sent.").waitFor();
+  expect(await field.inputValue()).toBe("just once");
+  await page.unroute("**/messages");
+  await composer().getByRole("button", { name: "Send again" }).dblclick();
+  await expect.poll(() => field.inputValue()).toBe("");
+  expect((await sent()).filter((content) => content === "just once")).toHaveLength(1);
+});
+
+test("files are attached by button, paste and drop; what is too large is refused before it is sent; a new channel begins", async () => {
+  const zip = Buffer.from([0x50, 0x4b, 3, 4, 0xff, 0]);
+  await composer()
+    .locator('input[type="file"]')
+    .setInputFiles([
+      { name: "notes.md", mimeType: "", buffer: Buffer.from("# Notes") },
+      { name: `${HOSTILE.slice(0, 40)}.zip`, mimeType: "application/zip", buffer: zip },
+      { name: "huge.bin", mimeType: "", buffer: Buffer.alloc(400_000) },
+    ]);
+  await composer().getByRole("alert").getByText("“huge.bin” was not attached").waitFor();
+  const files = composer().getByRole("list", { name: "Attached files" }).getByRole("listitem");
+  await expect.poll(() => files.count()).toBe(2);
+  await files.getByText("it goes into the workspace").waitFor();
+  for (const kind of ["paste", "drop"]) {
+    await composer()
+      .getByRole("textbox", { name: "Message" })
+      .evaluate((field, kind) => {
+        const data = new DataTransfer();
+        data.items.add(new File([kind], `${kind}.txt`, { type: "text/plain" }));
+        const options = { bubbles: true, cancelable: true };
+        field.dispatchEvent(
+          kind === "paste"
+            ? new ClipboardEvent(kind, { ...options, clipboardData: data })
+            : new DragEvent(kind, { ...options, dataTransfer: data }),
+        );
+      }, kind);
+    await files.getByText(`${kind}.txt`).waitFor();
+  }
+  await files.filter({ hasText: ".zip" }).getByRole("button", { name: "Remove" }).click();
+  await composer().getByRole("button", { name: "Channel: main" }).click();
+  await page.getByRole("menuitem", { name: "New channel…" }).click();
+  await page.getByRole("textbox", { name: "Name of the new channel" }).fill("notes");
+  await page.keyboard.press("Enter");
+  await page.keyboard.type("Read these");
+  await page.keyboard.press("Control+Enter");
+  await messages().getByText("With the files").waitFor();
+  const message = (await explorer.up.api.messages(sessionId)).find(({ content }) => content === "Read these");
+  expect(message).toMatchObject({ channel: "notes", attachments: [{ filename: "notes.md" }, {}, {}] });
+  await expect.poll(() => files.count()).toBe(0);
+});
+
+test("a workflow shows its steps, and each opens to its output", async () => {
+  const steps = [
+    { name: "check", run: "echo checked; exit 3" },
+    { name: "explain", prompt: "Explain it" },
+  ];
+  await explorer.up.api.startWorkflow(sessionId, { name: "Check and explain", onFailure: "continue", steps });
+  const step = (name: RegExp) => messages().getByRole("button", { name });
+  await step(/^command check/)
+    .getByText("exit 3")
+    .waitFor();
+  await step(/^command check/).click();
+  await messages().getByText("checked", { exact: true }).waitFor();
+  await messages()
+    .getByText(/^A step failed/)
+    .waitFor();
+  await step(/^prompt explain/).click();
+  await messages().getByText("Understood.").last().waitFor();
+});
+
+test("what is selected is selected on each page of the session, and whoever comes back finds their folds", async () => {
+  const { id, traceId } = (await explorer.up.api.messages(sessionId))[0] ?? {};
+  const tabs = page.getByRole("navigation", { name: "Session" });
+  const search = () => Object.fromEntries(new URL(page.url()).searchParams);
+  await page.goto(`${explorer.up.url}/sessions/${sessionId}?trace=${traceId}`);
+  // A trace alone leads to its message.
+  await expect.poll(search).toMatchObject({ message: id, trace: traceId });
+  const head = messages().getByRole("button", { name: /Check and explain/ });
+  await page.keyboard.press("Home");
+  await messages().getByRole("button", { expanded: true }).first().click();
+  await tabs.getByRole("link", { name: "Trace" }).click();
+  await page.waitForURL((url) => url.pathname.endsWith(`/traces/${traceId}`));
+  await tabs.getByRole("link", { name: "Why" }).click();
+  await page.waitForURL((url) => url.pathname.endsWith(`/messages/${id}/why`));
+  await tabs.getByRole("link", { name: "Changes" }).click();
+  await page.waitForURL((url) => url.searchParams.get("from") === id);
+  await tabs.getByRole("link", { name: "Session" }).click();
+  await expect.poll(search).toMatchObject({ message: id, trace: traceId });
+  await messages().getByRole("button", { expanded: false }).first().waitFor();
+  await page.keyboard.press("End");
+  await head.waitFor();
+});
+
+test("the palette has what was typed before it was loaded", async () => {
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route(/palette[^/]*\.js$/, async (route) => {
+    await held;
+    await route.continue();
+  });
+  await page.reload();
+  await composer().waitFor();
+  await page.keyboard.press("Control+K");
+  await page.keyboard.type("hibernx");
+  await page.keyboard.press("Backspace");
+  release();
+  const field = page.getByRole("combobox", { name: "Search or jump to…" });
+  await field.waitFor();
+  expect(await field.inputValue()).toBe("hibern");
+  await page.keyboard.press("Escape");
+});
+
+test("what destroys asks first; a deleted session says that it is gone, and so does one that nobody may see", async () => {
+  const { api } = explorer.up;
+  const { id } = await api.createSession({});
+  await api.sendMessage(id, { content: "[slow]" });
+  await api.sendMessage(id, { content: "queued" });
+  await page.goto(`${explorer.up.url}/sessions/${id}`);
+  const dialog = page.getByRole("dialog");
+  const choose = async (item: string) => {
+    await page.getByRole("button", { name: "More to do with the session" }).click();
+    await page.getByRole("menuitem", { name: item }).click();
+    await dialog.waitFor();
+  };
+  await choose("Clear the queue…");
+  await dialog.getByRole("button", { name: "Keep it" }).click();
+  expect((await api.session(id)).queueLength).toBeGreaterThan(0);
+  await choose("Clear the queue…");
+  await dialog.getByRole("button", { name: "Withdraw" }).click();
+  await expect.poll(async () => (await api.session(id)).queueLength).toBe(0);
+  await choose("Delete…");
+  await dialog.getByRole("button", { name: "Delete" }).click();
+  await page.waitForURL((url) => url.pathname === "/");
+  await page.goto(`${explorer.up.url}/sessions/ses_${"0".repeat(26)}`);
+  await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();
 });
 
 test("no page has violated its policy, logged an error or asked another origin", () => {

@@ -91,6 +91,33 @@ test("a link selects, and it zooms by buttons and keys; the whole session is one
   await expect.poll(() => follow.getAttribute("aria-pressed")).toBe("true");
 });
 
+test("tokens and money stand at each model call, and a call says its own", async () => {
+  await page
+    .getByRole("img", { name: "Input tokens of each model call: 2 calls; the largest is 8,400", exact: true })
+    .waitFor();
+  const main = lane("# main, 1 turn");
+  await main.focus();
+  await page.keyboard.press("Home");
+  const option = main.getByRole("option");
+  while (!(await option.textContent())?.startsWith("model")) await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Enter");
+  const panel = page.getByRole("region", { name: "Selected" });
+  await panel.getByText("tokens of this call").waitFor();
+  await panel.getByText("8,200 in · 8,000 cached").waitFor();
+});
+
+test("whoever comes back finds what they had zoomed to", async () => {
+  await page.keyboard.press("+");
+  const whole = page.getByRole("button", { name: "Whole session" });
+  await expect.poll(() => whole.getAttribute("aria-pressed")).toBe("false");
+  await page.getByRole("navigation", { name: "Session" }).getByRole("link", { name: "Trace" }).click();
+  await page.waitForURL((url) => url.pathname.includes("/traces/"));
+  await page.goBack();
+  await whole.waitFor();
+  expect(await whole.getAttribute("aria-pressed")).toBe("false");
+  await whole.click();
+});
+
 test("the wheel zooms, a drag moves, and Follow ends where somebody looks at something else", async () => {
   const bars = lane("# main, 1 turn");
   const box = await bars.boundingBox();

@@ -30,7 +30,10 @@ export function tokenStems(turns: readonly Turn[], calls: CallsByTurn): TokenSte
       if (known.length > 0 || input === null || endMs === undefined) return known;
       const count = Math.max(1, record?.model_calls ?? 1);
       const cached = within(record?.tokens_cache_read ?? null, input);
-      const mean = { input: input / count, cached: cached === null ? null : cached / count };
+      const mean = {
+        input: Math.round(input / count),
+        cached: cached === null ? null : Math.round(cached / count),
+      };
       return [{ atMs: endMs, calls: count, messageId, ...mean }];
     })
     .sort((a, b) => a.atMs - b.atMs);
