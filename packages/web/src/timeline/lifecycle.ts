@@ -97,8 +97,11 @@ export function lifecycleOf(
       return;
     }
     // It ran, and then another one was started: it was lost in between, after its last sign of life.
-    const seal = seals.find((each) => each.endMs > endMs && each.endMs <= next.startMs);
-    const heardMs = seal === undefined ? endMs : Math.min(Math.max(seal.heardMs, endMs), seal.endMs);
+    const own = seals.filter((each) => each.endMs > endMs && each.endMs <= next.startMs);
+    const [seal] = own;
+    // A turn's end is all that is known of some; others say when the runner was last heard.
+    const heard = own.reduce((first, each) => Math.min(first, each.heardMs), Number.POSITIVE_INFINITY);
+    const heardMs = seal === undefined ? endMs : Math.min(Math.max(heard, endMs), seal.endMs);
     if (seal !== undefined) add({ state: "running", startMs: endMs, endMs: heardMs, generation });
     add({ state: seal === undefined ? "unknown" : "lost", startMs: heardMs, endMs: untilMs, generation });
   });

@@ -63,7 +63,7 @@ interface Now {
 export function modelOf(known: Known, session: Session, now: Now | undefined, children: readonly KnownChild[]): Model {
   const turns = turnsOf(known.records, now?.running ?? [], known.traceOf);
   const { byChannel, unplaced, over, calls } = placed(known, turns);
-  const lifecycle = lifecycleOf(operationsOf(known.traces), sealsOf(known.traces), session);
+  const lifecycle = lifecycleOf(operationsOf(known.traces), sealsOf(known), session);
   const channels = new Map<string, Turn[]>();
   for (const turn of turns) {
     const own = channels.get(turn.channel);
@@ -197,7 +197,7 @@ function aroundIt({ span, traceId }: Work, byTrace: ReadonlyMap<string, readonly
 
 function unknownLane(work: readonly Placeable[]): Lane {
   const lane = pack(work);
-  return { id: "unknown", kind: "channel", title: "No channel known", note: "", of: undefined, ...lane };
+  return { id: "unknown", kind: "channel", title: "No channel", note: "", of: undefined, ...lane };
 }
 
 function childLane({ session, title, ...known }: KnownChild): Lane {
@@ -247,9 +247,15 @@ function operationsOf(traces: readonly KnownTrace[]): Operation[] {
   });
 }
 
-function sealsOf(traces: readonly KnownTrace[]): Seal[] {
+/** Returns the ends of lost work: of spans that were read, and of turns, whose spans may not have been. */
+function sealsOf({ traces, records }: Known): Seal[] {
   const sealed = traces.flatMap(({ spans }) => spans.filter(({ isSealed }) => isSealed));
-  return sealed
-    .map(({ startUs, endUs = startUs, lastSeenMs = endUs / 1000 }) => ({ endMs: endUs / 1000, heardMs: lastSeenMs }))
-    .sort((a, b) => a.endMs - b.endMs);
+  const ofSpans = sealed.map(({ startUs, endUs = startUs, lastSeenMs = endUs / 1000 }): Seal => {
+    return { endMs: endUs / 1000, heardMs: lastSeenMs };
+  });
+  const ofTurns = records.flatMap(({ outcome, ended_at }): Seal[] => {
+    const endMs = Date.parse(ended_at);
+    return outcome === "lost" ? [{ endMs, heardMs: endMs }] : [];
+  });
+  return [...ofSpans, ...ofTurns].sort((a, b) => a.endMs - b.endMs);
 }

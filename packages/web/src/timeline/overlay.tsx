@@ -24,9 +24,9 @@ export function AxisRow({ view, nowMs }: Omit<OverlayProps, "model">) {
         {ticks.map((tick) => {
           const { day, clock } = formatTick(tick, nowMs);
           return (
-            <span key={tick.ms} className="tl-tick" style={{ left: tick.x }}>
+            <span key={tick.ms} className={`tl-tick${tick.isDayOnly ? " tl-tick-day" : ""}`} style={{ left: tick.x }}>
               {day !== undefined && <b>{day} </b>}
-              {clock}
+              {!tick.isDayOnly && clock}
             </span>
           );
         })}

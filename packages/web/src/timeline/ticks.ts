@@ -36,6 +36,8 @@ const STEPS_MS = [
 const MIN_PX = 76;
 /** The width of a tick with its day, px. */
 const DAY_PX = 96;
+/** The width of a day without a time of day, px. */
+const DAY_ONLY_PX = 50;
 
 export interface Tick {
   readonly ms: number;
@@ -43,6 +45,8 @@ export interface Tick {
   readonly x: number;
   /** Whether its day is written, too: on the first tick in view, and where another day begins. */
   readonly hasDay: boolean;
+  /** Whether there is room for the day alone. It may reach over the folded gap after its stretch. */
+  readonly isDayOnly: boolean;
   readonly stepMs: number;
 }
 
@@ -60,9 +64,12 @@ export function ticksOf(view: View, offsetMs: (ms: number) => number): Tick[] {
     const ownDay = Math.floor((ms - offsetMs(ms)) / 86_400_000);
     const hasDay = ownDay !== day;
     const right = piece.x + piece.width - view.left;
-    const needed = hasDay ? DAY_PX : MIN_PX - 8;
-    if (x < freeFrom || x < 0 || x + needed > Math.max(right, 0) || x + needed > view.width) return;
-    ticks.push({ ms, x, hasDay, stepMs });
+    const whole = hasDay ? DAY_PX : MIN_PX - 8;
+    const isDayOnly = hasDay && ms === piece.startMs && x + whole > right;
+    const needed = isDayOnly ? DAY_ONLY_PX : whole;
+    if (x < freeFrom || x < 0 || x + needed > view.width) return;
+    if (!isDayOnly && x + needed > Math.max(right, 0)) return;
+    ticks.push({ ms, x, hasDay, isDayOnly, stepMs });
     day = ownDay;
     freeFrom = x + needed + 8;
   };
