@@ -188,6 +188,7 @@ describe("with a system", () => {
     ["messages S M"],
     ["queue S"],
     ["sessions"],
+    ["sessions --search hello"],
     ["sessions S"],
     ["why S"],
     ["why M"],

@@ -83,8 +83,10 @@ export class ApiClient {
     return this.#http.call("GET", `/api/sessions/${encodeURIComponent(id)}`, SessionView);
   }
 
-  sessions(): Promise<SessionView[]> {
-    return this.#http.pages("/api/sessions", SessionList, ({ sessions }) => sessions);
+  /** @param search only sessions in which each of these words is found; all if omitted */
+  sessions(search?: string): Promise<SessionView[]> {
+    const query = search === undefined ? "" : `?q=${encodeURIComponent(search)}`;
+    return this.#http.pages(`/api/sessions${query}`, SessionList, ({ sessions }) => sessions);
   }
 
   /** Returns the newest sessions. @param limit at most 100 */

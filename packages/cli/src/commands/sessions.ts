@@ -13,26 +13,37 @@ import { paintSession } from "../paint.ts";
 import { placeText } from "../queue-text.ts";
 import { placeSessions, type TreeSession } from "../session-tree.ts";
 
+interface SessionsOptions extends GlobalOptions {
+  readonly search?: string;
+}
+
 export function addSessions(program: Command): void {
   program
     .command("sessions [session]")
     .description("list the sessions, newest first, or one session with its descendants and their costs")
-    .addHelpText("after", helpEnd(undefined, "sessions", `sessions ${EXAMPLE_SESSION}`))
+    .option(
+      "--search <words>",
+      "only sessions in whose title, repository, branch, user, model or id each word is found",
+    )
+    .addHelpText(
+      "after",
+      helpEnd(undefined, "sessions", 'sessions --search "flaky export"', `sessions ${EXAMPLE_SESSION}`),
+    )
     .action(async (session: string | undefined, _options, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
+      const options = command.optsWithGlobals<SessionsOptions>();
       const api = connect(options);
       if (session === undefined) await listSessions(api, options);
       else await showFamily(api, await findSessionId(api, session), options);
     });
 }
 
-async function listSessions(api: ApiClient, options: GlobalOptions): Promise<void> {
-  const sessions = await api.sessions();
+async function listSessions(api: ApiClient, options: SessionsOptions): Promise<void> {
+  const sessions = await api.sessions(options.search);
   if (options.json) {
     printJson({ sessions });
     return;
   }
-  if (sessions.length === 0) print("No sessions yet.");
+  if (sessions.length === 0) print(options.search === undefined ? "No sessions yet." : "No session matches.");
   printLines(
     sessionLines(sessions, ({ title, repoUrl }) => title ?? repoUrl ?? ""),
     { paint: paintSession },

@@ -176,6 +176,14 @@ export const PageQuery = z.strictObject({
 export const SessionsQuery = PageQuery.extend({
   parentSessionId: SessionId.describe("Only the children of this session").optional(),
   exportProblem: z.literal("true").describe("Only sessions whose spans do not reach the backend").optional(),
+  q: z
+    .string()
+    .min(1)
+    .max(200)
+    .describe(
+      "Only sessions in whose title, repository, branch, user, model or id each of these words is found. Case does not count, and no character is a wildcard",
+    )
+    .optional(),
 });
 /** The query of lists whose page size the server chooses. */
 export const CursorQuery = PageQuery.pick({ cursor: true });

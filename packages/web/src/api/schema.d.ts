@@ -70,7 +70,7 @@ export interface paths {
         };
         /**
          * Lists your sessions, newest first
-         * @description The list may lag a moment behind; a session's own URL shows its current state.
+         * @description The list may lag a moment behind; a session's own URL shows its current state. With `q`, a page looks at 1000 sessions: it may have few or none although others follow, so read on until there is no `nextCursor`.
          */
         get: operations["listSessions"];
         put?: never;
@@ -2858,6 +2858,8 @@ export interface operations {
                 parentSessionId?: string;
                 /** @description Only sessions whose spans do not reach the backend */
                 exportProblem?: "true";
+                /** @description Only sessions in whose title, repository, branch, user, model or id each of these words is found. Case does not count, and no character is a wildcard */
+                q?: string;
             };
             header?: never;
             path?: never;

@@ -20,6 +20,24 @@ export const sessionsQuery = infiniteQueryOptions({
   refetchInterval: ({ state }) => EVERY_MS * Math.max(1, state.data?.pages.length ?? 1),
 });
 
+/** The most characters of a search that the API takes. */
+const MAX_SEARCH = 200;
+
+/** The sessions of any age in which the words of a search are found, the newest first. @param search nothing is asked for without words */
+export function foundSessionsQuery(search: string) {
+  const q = search.trim().slice(0, MAX_SEARCH);
+  return infiniteQueryOptions({
+    queryKey: ["sessions", "found", q],
+    queryFn: ({ pageParam, signal }) => {
+      const query = { q, limit: PAGE, ...(pageParam !== "" && { cursor: pageParam }) };
+      return ok(api.GET("/api/sessions", { params: { query }, signal }));
+    },
+    initialPageParam: "",
+    getNextPageParam: ({ nextCursor }) => nextCursor,
+    enabled: q !== "",
+  });
+}
+
 /** What a session does now, with the verdict on it. @param everyMs how often to read it; `false` where its events tell more */
 export function nowQuery(sessionId: string, everyMs: number | false = 5_000) {
   return queryOptions({

@@ -8,7 +8,7 @@ import { issueTicket, redeemTicket } from "../auth/tickets.ts";
 import { readAccess } from "../auth/tokens.ts";
 import { deleteSession, findSession, whenDeleted } from "./deleted-sessions.ts";
 import { readFamily } from "./family.ts";
-import { countExportProblems, listSessions, ownsSession, upsertSession } from "./sessions.ts";
+import { countExportProblems, listSessions, ownsSession, searchSessions, upsertSession } from "./sessions.ts";
 import { makeToken, migrate } from "./setup.ts";
 import { upsertTurn } from "./turns.ts";
 
@@ -106,6 +106,23 @@ describe("a list of sessions reads a page, and nothing else:", () => {
       expect(take()).toBeLessThanOrEqual(2);
     }
   });
+});
+
+test("a search looks at a bounded number of sessions for a page, and finds all of them in the end", async () => {
+  const found: string[] = [];
+  let before: { createdAt: string; id: string } | undefined;
+  let pages = 0;
+  do {
+    take();
+    const page = await searchSessions(db, "many", ["many_0020"], 60, { before });
+    expect(take()).toBeLessThanOrEqual(1000 + 4 * 60);
+    found.push(...page.sessions.map(({ id }) => id));
+    before = page.next;
+    pages++;
+  } while (before !== undefined);
+  expect(found).toEqual(Array.from({ length: 100 }, (_, index) => idOf("many", 2099 - index)));
+  // Three thousand sessions, and one page that is full before it has looked at all of its thousand.
+  expect(pages).toBe(4);
 });
 
 test("a session and a turn are written, and tokens, tickets and sessions found, whatever their number", async () => {

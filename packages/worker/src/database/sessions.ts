@@ -1,7 +1,9 @@
 import { type FoundId, ID_PREFIXES } from "@valet/shared/protocol/found-ids";
 import { shownRepoUrl } from "@valet/shared/protocol/repo-url";
 import type { SessionView } from "@valet/shared/protocol/session-view";
+import { hasWords } from "@valet/shared/search-words";
 import { idRange } from "../durable-objects/core/id-range.ts";
+import { fillPage } from "../durable-objects/core/page-bytes.ts";
 
 export interface ProjectedSession {
   readonly ownerId: string;
@@ -117,6 +119,74 @@ export async function listSessions(
     )
     .all<{ view: string }>();
   return results.map(({ view }) => withoutSecrets(JSON.parse(view) as SessionView));
+}
+
+/** A place in the list of sessions. */
+export interface ListedPlace {
+  readonly createdAt: string;
+  readonly id: string;
+}
+
+/** What is searched of a session. */
+interface SearchedRow {
+  readonly id: string;
+  readonly createdAt: string;
+  readonly title: string | null;
+  readonly repoUrl: string | null;
+  readonly branch: string | null;
+  readonly userId: string | null;
+  readonly model: string | null;
+}
+
+/** How many sessions a page of a search looks at. */
+const MAX_SEARCHED = 1000;
+
+/**
+ * Finds the owner's sessions with all of these words, newest first. The words are compared here and not in the database, which knows
+ * the case of ASCII letters only.
+ * @param words of `searchWords`
+ * @param limit the maximum number of sessions
+ * @returns `next`: where the next page begins; a page may have few sessions or none and still not be the last
+ */
+export async function searchSessions(
+  db: D1Database,
+  ownerId: string,
+  words: readonly string[],
+  limit: number,
+  { before, parentSessionId, hasExportProblem = false }: SessionFilter = {},
+): Promise<{ readonly sessions: SessionView[]; readonly next: ListedPlace | undefined }> {
+  const { results } = await db
+    .prepare(
+      `SELECT id, created_at AS createdAt, json_extract(view, '$.title') AS title, json_extract(view, '$.repoUrl') AS repoUrl,
+         json_extract(view, '$.branch') AS branch, json_extract(view, '$.userId') AS userId, json_extract(view, '$.model') AS model
+       FROM sessions WHERE owner_id = ?${parentSessionId === undefined ? "" : " AND parent_session_id = ?"}${
+         before === undefined ? "" : " AND (created_at, id) < (?, ?)"
+       }${hasExportProblem ? " AND export_problem IS NOT NULL" : ""}
+       ORDER BY created_at DESC, id DESC LIMIT ${MAX_SEARCHED}`,
+    )
+    .bind(
+      ownerId,
+      ...(parentSessionId === undefined ? [] : [parentSessionId]),
+      ...(before === undefined ? [] : [before.createdAt, before.id]),
+    )
+    .all<SearchedRow & Record<string, unknown>>();
+  const found = results.filter(({ id, title, repoUrl, branch, userId, model }) => {
+    // Rows of older versions may hold secrets, which nobody can search for.
+    const shownUrl = repoUrl === null ? null : shownRepoUrl(repoUrl);
+    return hasWords(words, [id, title, shownUrl, branch, userId, model]);
+  });
+  const page = found.slice(0, limit);
+  const read = await db
+    .prepare("SELECT view FROM sessions WHERE id IN (SELECT value FROM json_each(?)) ORDER BY created_at DESC, id DESC")
+    .bind(JSON.stringify(page.map(({ id }) => id)))
+    .all<{ view: string }>();
+  const sessions = fillPage(
+    read.results.map(({ view }) => withoutSecrets(JSON.parse(view) as SessionView)),
+    (view) => view,
+  );
+  const isFull = found.length > sessions.length;
+  const last = isFull ? sessions.at(-1) : results.length === MAX_SEARCHED ? results.at(-1) : undefined;
+  return { sessions, next: last && { createdAt: last.createdAt, id: last.id } };
 }
 
 /** The sessions of all owners whose spans do not reach the backend. */

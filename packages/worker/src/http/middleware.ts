@@ -16,6 +16,7 @@ import { readPageCookie } from "./page-cookie.ts";
 import { isFromPage } from "./page-origin.ts";
 import { problem } from "./problem.ts";
 import { RequestTrace } from "./request-trace.ts";
+import { SignInFailures } from "./sign-in-failures.ts";
 
 /** Reads change nothing and are not traced. */
 const READING = ["GET", "HEAD", "OPTIONS"];
@@ -134,13 +135,21 @@ export const limitChanges: AppMiddleware = async (c, next) => {
   await next();
 };
 
-/** Limits the attempts to sign in from one address, on platforms with a rate limiter. */
+/** The failed attempts that this isolate has seen. */
+const signInFailures = new SignInFailures();
+
+/** Limits the attempts to sign in from one address: by the platform's rate limiter, if it has one, and in any case those that fail. */
 export const limitSignIns: AppMiddleware = async (c, next) => {
-  if (c.req.method === "POST" && c.env.SIGN_INS_LIMIT !== undefined) {
-    const { success } = await c.env.SIGN_INS_LIMIT.limit({ key: c.req.header("cf-connecting-ip") ?? "unknown" });
-    if (!success) throw problem("too-many-requests", {}, { "retry-after": `${LIMIT_PERIOD_S}` });
+  if (c.req.method !== "POST") return next();
+  const address = c.req.header("cf-connecting-ip") ?? "unknown";
+  const limited = await c.env.SIGN_INS_LIMIT?.limit({ key: address });
+  const waitS = limited?.success === false ? LIMIT_PERIOD_S : signInFailures.waitS(address, Date.now());
+  if (waitS !== undefined) {
+    const detail = `Too many attempts to sign in have failed. Try again in ${waitS} s.`;
+    throw problem("too-many-requests", { detail }, { "retry-after": `${waitS}` });
   }
   await next();
+  if (c.res.status === 401) signInFailures.add(address, Date.now());
 };
 
 /** The environments whose variables are valid. There is one for the life of an isolate, so that they are parsed once. */

@@ -55,6 +55,39 @@ function listed(conditions: string, index: string): BoundedStatement {
   };
 }
 
+/** A page of a search. */
+function searched(conditions: string, index: string): BoundedStatement {
+  return {
+    statement: `SELECT id, created_at AS createdAt, … FROM sessions WHERE ${conditions} ORDER BY created_at DESC, id DESC LIMIT 1000`,
+    steps: [`SEARCH sessions USING INDEX ${index}`],
+    because: PAGE,
+  };
+}
+
+/** The conditions of a list of sessions, with the index that each combination uses. */
+const LISTS: readonly (readonly [conditions: string, index: string])[] = [
+  ["owner_id = ?", "sessions_by_owner (owner_id=?)"],
+  ["owner_id = ? AND (created_at, id) < (?, ?)", "sessions_by_owner (owner_id=? AND (created_at,id)<(?,?))"],
+  ["owner_id = ? AND export_problem IS NOT NULL", "sessions_by_export_problem (owner_id=?)"],
+  [
+    "owner_id = ? AND (created_at, id) < (?, ?) AND export_problem IS NOT NULL",
+    "sessions_by_export_problem (owner_id=? AND (created_at,id)<(?,?))",
+  ],
+  ["owner_id = ? AND parent_session_id = ?", "sessions_by_parent (owner_id=? AND parent_session_id=?)"],
+  [
+    "owner_id = ? AND parent_session_id = ? AND (created_at, id) < (?, ?)",
+    "sessions_by_parent (owner_id=? AND parent_session_id=? AND (created_at,id)<(?,?))",
+  ],
+  [
+    "owner_id = ? AND parent_session_id = ? AND export_problem IS NOT NULL",
+    "sessions_by_parent_and_export_problem (owner_id=? AND parent_session_id=?)",
+  ],
+  [
+    "owner_id = ? AND parent_session_id = ? AND (created_at, id) < (?, ?) AND export_problem IS NOT NULL",
+    "sessions_by_parent_and_export_problem (owner_id=? AND parent_session_id=? AND (created_at,id)<(?,?))",
+  ],
+];
+
 /** A session with its descendants. */
 function family(statement: string, ...steps: string[]): BoundedStatement {
   return {
@@ -99,31 +132,13 @@ const IN_DATABASE: readonly BoundedStatement[] = [
     steps: ["SEARCH sessions USING INDEX sessions_by_owner_and_id (owner_id=? AND id>? AND id<?)"],
     because: PAGE,
   },
-  listed("owner_id = ?", "sessions_by_owner (owner_id=?)"),
+  ...LISTS.map(([conditions, index]) => listed(conditions, index)),
+  ...LISTS.map(([conditions, index]) => searched(conditions, index)),
   {
     statement: "DELETE FROM tickets WHERE session_id = ?",
     steps: ["SEARCH tickets USING INDEX tickets_by_session (session_id=?)"],
     because: "once, when the session is deleted: its tickets of the last 30 s, or since a ticket was last issued",
   },
-  listed("owner_id = ? AND (created_at, id) < (?, ?)", "sessions_by_owner (owner_id=? AND (created_at,id)<(?,?))"),
-  listed("owner_id = ? AND export_problem IS NOT NULL", "sessions_by_export_problem (owner_id=?)"),
-  listed(
-    "owner_id = ? AND (created_at, id) < (?, ?) AND export_problem IS NOT NULL",
-    "sessions_by_export_problem (owner_id=? AND (created_at,id)<(?,?))",
-  ),
-  listed("owner_id = ? AND parent_session_id = ?", "sessions_by_parent (owner_id=? AND parent_session_id=?)"),
-  listed(
-    "owner_id = ? AND parent_session_id = ? AND (created_at, id) < (?, ?)",
-    "sessions_by_parent (owner_id=? AND parent_session_id=? AND (created_at,id)<(?,?))",
-  ),
-  listed(
-    "owner_id = ? AND parent_session_id = ? AND export_problem IS NOT NULL",
-    "sessions_by_parent_and_export_problem (owner_id=? AND parent_session_id=?)",
-  ),
-  listed(
-    "owner_id = ? AND parent_session_id = ? AND (created_at, id) < (?, ?) AND export_problem IS NOT NULL",
-    "sessions_by_parent_and_export_problem (owner_id=? AND parent_session_id=? AND (created_at,id)<(?,?))",
-  ),
   family("FROM family CROSS JOIN sessions ON sessions.id = family.id LEFT JOIN …", "USE TEMP B-TREE FOR GROUP BY"),
   family("FROM family CROSS JOIN session_costs ON session_id = family.id"),
   {

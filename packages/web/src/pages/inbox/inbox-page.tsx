@@ -16,6 +16,7 @@ import { inboxActions } from "./inbox-keys.ts";
 import { filterCount, type InboxSearch } from "./inbox-search.ts";
 import { CreateSessionProvider, type SessionDraft } from "./session-draft.ts";
 import { SessionRow } from "./session-row.tsx";
+import { useFoundSessions } from "./use-found-sessions.ts";
 import { useVerdictNews } from "./use-verdict-news.ts";
 import "./inbox.css";
 
@@ -41,10 +42,13 @@ export default function InboxPage() {
     if (hasNextPage && !isFetching && loadedPages < MAX_LOADED_PAGES) void fetchNextPage();
   }, [hasNextPage, isFetching, fetchNextPage, loadedPages]);
 
-  const sessions = (list.data?.pages ?? []).flatMap((page) => page.sessions);
+  const newest = (list.data?.pages ?? []).flatMap((page) => page.sessions);
+  const found = useFoundSessions(search.q ?? "");
+  // Those that only the search has found are older.
+  const sessions = [...newest, ...found.sessions];
   const next = inboxRows(needy, sessions, search);
   // Pages of older sessions are no news: they come at once.
-  const held = useHeldRows(next.rows, rows, JSON.stringify([search, loadedPages]), inItsGroup);
+  const held = useHeldRows(next.rows, rows, JSON.stringify([search, loadedPages, found.sessions.length]), inItsGroup);
   const isLoaded = attention.data !== undefined && list.data !== undefined;
   const failed = [attention, list].find(({ isError, data }) => isError && data === undefined);
   return (
@@ -67,10 +71,13 @@ export default function InboxPage() {
           {isLoaded && GROUPS.map((group) => <GroupRows key={group} group={group} rows={held.rows} />)}
         </CreateSessionProvider>
       </div>
-      {isLoaded && held.rows.length === 0 && <Nothing search={search} hidden={next.hidden} onCreate={create} />}
-      {isLoaded && hasNextPage && loadedPages >= MAX_LOADED_PAGES && (
+      {isLoaded && <SearchNote {...found} />}
+      {isLoaded && held.rows.length === 0 && found.state !== "searching" && (
+        <Nothing search={search} hidden={next.hidden} onCreate={create} />
+      )}
+      {isLoaded && found.state === "none" && hasNextPage && loadedPages >= MAX_LOADED_PAGES && (
         <p className="m2 small mt-4 flex items-center gap-3 px-4">
-          The newest {sessions.length} sessions are here, and in the search.
+          The newest {newest.length} sessions are here; a search finds older ones, too.
           <Button isBusy={list.isFetchingNextPage} onClick={() => void fetchNextPage()}>
             Load older ones
           </Button>
@@ -80,6 +87,23 @@ export default function InboxPage() {
         {draft !== undefined && <NewSession initial={draft} sessions={sessions} onClose={() => setDraft(undefined)} />}
       </Suspense>
     </div>
+  );
+}
+
+/** Says how far the search among older sessions has come, until it has seen all. */
+function SearchNote({ state, searchOn }: ReturnType<typeof useFoundSessions>) {
+  if (state === "none" || state === "done") return <p className="sr" aria-live="polite" />;
+  const text =
+    state === "searching"
+      ? "All sessions are being searched…"
+      : state === "failed"
+        ? "The older sessions could not be searched."
+        : "Not all sessions have been searched yet.";
+  return (
+    <p className="m2 small mt-2 flex items-center gap-3 px-4" aria-live="polite">
+      {text}
+      {state !== "searching" && <Button onClick={searchOn}>{state === "failed" ? "Try again" : "Search on"}</Button>}
+    </p>
   );
 }
 

@@ -1,5 +1,7 @@
 /** The search and the filters of the inbox, as they stand in the URL. Pure. */
 
+import { hasWords, searchWords } from "@valet/shared/search-words";
+
 /** Absent fields do not filter. */
 export interface InboxSearch {
   /** Words that a session's title, repository, branch, person, model or id contains. */
@@ -43,14 +45,8 @@ export function matches({ q = "", repository, person, model }: InboxSearch, sess
   if (repository !== undefined && session.repoUrl !== repository) return false;
   if (person !== undefined && session.userId !== person) return false;
   if (model !== undefined && session.model !== model) return false;
-  const words = q
-    .toLowerCase()
-    .split(/\s+/)
-    .filter((word) => word !== "");
-  if (words.length === 0) return true;
   const { id, title, repoUrl, branch, userId, why } = session;
-  const text = [id, title, repoUrl, branch, userId, session.model, why].join("\n").toLowerCase();
-  return words.every((word) => text.includes(word));
+  return hasWords(searchWords(q), [id, title, repoUrl, branch, userId, session.model, why]);
 }
 
 /** Returns how many filters hold, the search among them. */

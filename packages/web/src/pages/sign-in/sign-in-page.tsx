@@ -2,7 +2,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, useRouter } from "@tanstack/react-router";
 import { type FormEvent, type ReactNode, useEffect, useRef, useState } from "react";
 import { signInWithTicket, signInWithToken } from "../../api/page-session.ts";
-import { errorSentence, isSignedOut } from "../../api/problem.ts";
+import { errorSentence, isPassing, isSignedOut } from "../../api/problem.ts";
 import { useTitle } from "../../app/use-title.ts";
 import { Button } from "../../ui/button.tsx";
 import { Input } from "../../ui/field.tsx";
@@ -37,6 +37,12 @@ export default function SignInPage() {
       {byTicket.isError && (
         <Notice icon="failed" isBad className="mb-4">
           <b>This link did not sign you in.</b> {ticketText(byTicket.error)}
+          {isPassing(byTicket.error) && (
+            <>
+              {" "}
+              <Button onClick={() => byTicket.mutate(byTicket.variables)}>Try again</Button>
+            </>
+          )}
         </Notice>
       )}
       <p className="m2">

@@ -13,6 +13,7 @@ import { call, createSession, ORIGIN, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
 import { hashToken } from "../../durable-objects/core/ids.ts";
 import { createApp } from "../app.ts";
+import { MAX_FAILURES } from "../sign-in-failures.ts";
 
 const CSRF = { [CSRF_HEADER]: "1" };
 const NAME = "__Host-valet";
@@ -273,6 +274,34 @@ describe("there is a limit", () => {
     expect([refused.status, refused.headers.get("retry-after")]).toEqual([429, "60"]);
     expect((await attempt()).status).toBe(401);
     expect(keys).toEqual(["192.0.2.1", "192.0.2.1"]);
+  });
+
+  test("of attempts that fail, from an address, on any platform: a valid ticket waits, too", async () => {
+    const attempt = (ticket: string, address: string) =>
+      createApp().fetch(
+        new Request(`${ORIGIN}/api/page-sessions`, {
+          method: "POST",
+          headers: { ...CSRF, "content-type": "application/json", "cf-connecting-ip": address },
+          body: JSON.stringify({ ticket }),
+        }),
+        bindings,
+        createExecutionContext(),
+      );
+    const ticket = await newTicket(await signIn());
+    const statuses = new Set<number>();
+    for (let at = 0; at < MAX_FAILURES; at++) statuses.add((await attempt(`vlt_wrong${at}`, "192.0.2.7")).status);
+    expect([...statuses]).toEqual([401]);
+    const refused = await attempt(ticket, "192.0.2.7");
+    expect(refused.status).toBe(429);
+    const waitS = Number(refused.headers.get("retry-after"));
+    expect(waitS).toBeGreaterThan(0);
+    expect(waitS).toBeLessThanOrEqual(60);
+    expect(await refused.json()).toMatchObject({
+      type: "urn:valet:problem:too-many-requests",
+      detail: expect.stringContaining(`Try again in ${waitS} s`),
+    });
+    // It was not used up.
+    expect((await attempt(ticket, "192.0.2.8")).status).toBe(201);
   });
 });
 

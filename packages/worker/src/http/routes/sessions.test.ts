@@ -4,6 +4,7 @@ import { SessionView } from "@valet/shared/protocol/session-view";
 import { describe, expect, test } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
+import { eventually } from "../../../test/eventually.ts";
 import { upsertSession } from "../../database/sessions.ts";
 import { createApp } from "../app.ts";
 
@@ -218,5 +219,38 @@ describe("the list", () => {
       cursor = page.nextCursor;
     } while (cursor !== undefined);
     expect(seen.toSorted()).toEqual([id, ...ids].toSorted());
+  });
+});
+
+describe("a search", () => {
+  test("finds words in title, repository, branch and id, of one owner, and takes each character as it is", async () => {
+    const owner = await signIn();
+    const make = async (input: object) => (await createSession(owner, input)).id;
+    const export_ = await make({ title: "Mend the Flaky export" });
+    const percent = await make({ title: "100% of a_b" });
+    const hebrew = await make({ title: "\u202bשלום\u202c <img onerror>" });
+    const repository = await make({ repoUrl: "https://git.example/acme/billing.git", branch: "fix/export" });
+    await createSession(await signIn(), { title: "export of somebody else" });
+    const found = async (q: string) => {
+      const response = await call("GET", `/api/sessions?q=${encodeURIComponent(q)}`, { token: owner });
+      expect(response.status, q).toBe(200);
+      const { sessions, nextCursor } = SessionList.parse(await response.json());
+      expect(nextCursor).toBeUndefined();
+      return sessions.map(({ id }) => id);
+    };
+    await eventually(async () => expect(await found("acme")).toEqual([repository]));
+    expect(await found("EXPORT")).toEqual([repository, export_]);
+    expect(await found("export flaky")).toEqual([export_]);
+    expect(await found("billing fix/exp")).toEqual([repository]);
+    expect(await found("%")).toEqual([percent]);
+    expect(await found("_b")).toEqual([percent]);
+    expect(await found("שלום")).toEqual([hebrew]);
+    expect(await found("onerror>")).toEqual([hebrew]);
+    expect(await found(hebrew.slice(0, 14))).toEqual([hebrew]);
+    expect(await found("nothing")).toEqual([]);
+    expect((await found(" \u200b")).length).toBe(4);
+    for (const q of ["", "x".repeat(201)]) {
+      expect((await call("GET", `/api/sessions?q=${q}`, { token: owner })).status).toBe(400);
+    }
   });
 });

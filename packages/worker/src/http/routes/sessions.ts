@@ -10,11 +10,12 @@ import {
   SessionsQuery,
 } from "@valet/shared/protocol/session-api";
 import { SessionView } from "@valet/shared/protocol/session-view";
+import { searchWords } from "@valet/shared/search-words";
 import { type Env, stubOf } from "../../bindings.ts";
 import { allowsFileRepos } from "../../config.ts";
 import { findSession } from "../../database/deleted-sessions.ts";
 import { readFamily } from "../../database/family.ts";
-import { listSessions, ownsSession, upsertSession } from "../../database/sessions.ts";
+import { listSessions, ownsSession, searchSessions, upsertSession } from "../../database/sessions.ts";
 import type { NewSession } from "../../durable-objects/contract.ts";
 import { encodeCursor } from "../../durable-objects/core/cursor.ts";
 import { hashToken, newId } from "../../durable-objects/core/ids.ts";
@@ -72,16 +73,23 @@ sessions.openapi(
     path: "/api/sessions",
     operationId: "listSessions",
     summary: "Lists your sessions, newest first",
-    description: "The list may lag a moment behind; a session's own URL shows its current state.",
+    description:
+      "The list may lag a moment behind; a session's own URL shows its current state. With `q`, a page looks at 1000 sessions: it may have " +
+      "few or none although others follow, so read on until there is no `nextCursor`.",
     request: { query: SessionsQuery },
     responses: { 200: answer(SessionList, "A page of sessions"), default: PROBLEM },
   }),
   async (c) => {
-    const { cursor, limit = MAX_PAGE, parentSessionId, exportProblem } = c.req.valid("query");
+    const { cursor, limit = MAX_PAGE, parentSessionId, exportProblem, q } = c.req.valid("query");
     const [createdAt, after] = cursor === undefined ? [] : decodeCursor(cursor, 2);
     const before = createdAt === undefined || after === undefined ? undefined : { createdAt, id: after };
-    // One item more than requested shows whether there is a next page.
     const filter = { before, parentSessionId, hasExportProblem: exportProblem !== undefined };
+    const words = searchWords(q ?? "");
+    if (words.length > 0) {
+      const { sessions, next } = await searchSessions(c.env.DB, c.var.ownerId, words, limit, filter);
+      return c.json({ sessions, ...(next && { nextCursor: encodeCursor([next.createdAt, next.id]) }) }, 200);
+    }
+    // One item more than requested shows whether there is a next page.
     const found = await listSessions(c.env.DB, c.var.ownerId, limit + 1, filter);
     const page = fillPage(found.slice(0, limit), (view) => view);
     const last = page.at(-1);
