@@ -71,6 +71,60 @@ test("of a diff of 5,000 lines only the rows near the window exist; a file over 
     .toBe(true);
 });
 
+test("known and unknown money, work of other sessions, and changes that are unknown or shared are said as they are", async () => {
+  const child = `ses_${"7".repeat(26)}`;
+  const spent = { provider: null, sub_agent: false, tokens_cache_write: null };
+  const tokens = { tokens_input: 184_000, tokens_output: 9_100, tokens_cache_read: 150_000 };
+  const none = { tokens_input: null, tokens_output: null, tokens_cache_read: null };
+  const money = {
+    cost_usd: 0.18,
+    known: false,
+    by: [
+      { ...spent, ...tokens, model: "claude", agent: "build", cost_usd: 0.15, known: true, calls: 12 },
+      { ...spent, ...none, model: null, agent: null, cost_usd: null, known: false, calls: 2 },
+    ],
+    avoidable: [{ reason: "retry", cost_usd: null, sentence: "A try that failed may have been charged.", spans: [] }],
+    children: [{ sessionId: child, cost_usd: null, known: false }],
+    sentence: "At least $0.18.",
+  };
+  const slow = { sessionId: child, reading: "slow", sentence: "It did not answer in time.", work: [] };
+  await page.route(/\/api\/.*\/why$/, async (route) => {
+    const answer = await (await route.fetch()).json();
+    await route.fulfill({ json: { ...answer, money, sessions: [slow] } });
+  });
+  await page.route(/\/api\/.*\/diff\?.*patch=none/, async (route) => {
+    const answer = await (await route.fetch()).json();
+    const unknown = {
+      files: [],
+      files_changed: null,
+      lines_added: null,
+      lines_removed: null,
+      commits: null,
+      patch: "none",
+    };
+    const last = {
+      ...answer.turns.at(-1),
+      ...unknown,
+      turn_id: "att_x",
+      unknown: "sandbox_lost",
+      shared_with: ["msg_y"],
+    };
+    await route.fulfill({ json: { ...answer, unknown_turns: 1, turns: [...answer.turns, last] } });
+  });
+  await open(`/messages/${work.messages.edit}/why`);
+  const note = page.getByRole("region", { name: "Money" });
+  await note.getByText("12 calls · 184.0 k in, of which 150.0 k cached · 9,100 out").waitFor();
+  await note.getByText("2 calls · tokens unknown").waitFor();
+  expect(await note.getByRole("heading").textContent()).toMatch(/≥\s\$0\.18/);
+  await page.getByRole("region", { name: "Other sessions" }).getByText("It did not answer in time.").waitFor();
+  await open("/changes");
+  await page.getByText("without 1 of the turns, whose changes are unknown").waitFor();
+  await page.getByRole("button", { name: "The files of this turn" }).first().click();
+  await page.getByText("What this turn changed is unknown: the sandbox or its runner was lost.").waitFor();
+  await page.getByText("msg_y").waitFor();
+  await page.unrouteAll({ behavior: "wait" });
+});
+
 test("nothing ran that should not, and no request left the page", () => {
   expect(work.explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });
 });

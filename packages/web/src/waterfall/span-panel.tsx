@@ -261,8 +261,9 @@ function Links({ ties, backlinks, onTie }: SpanPanelProps) {
         </ul>
       )}
       <p className="m2 wf-none">
-        {ties.length === 0 && "None are known. "}
-        {BACKLINKS_TEXTS[backlinks]}
+        {ties.length === 0 && backlinks === "ready"
+          ? "It links to no span, and no span of this session links to it, whatever its age."
+          : BACKLINKS_TEXTS[backlinks]}
       </p>
     </>
   );

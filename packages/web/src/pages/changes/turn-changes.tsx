@@ -1,7 +1,9 @@
 /** What one turn changed: its commits, its files, and their diffs. */
+
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { parsePatch } from "@valet/shared/patch";
+import { CHANGES_UNKNOWN_MEANINGS } from "@valet/shared/spans/meanings";
 import { useMemo, useState } from "react";
 import type { Schemas } from "../../api/client.ts";
 import { filePatchQuery } from "../../api/diff.ts";
@@ -9,7 +11,7 @@ import { messageQuery } from "../../api/messages.ts";
 import { firstLine } from "../../format/first-line.ts";
 import { Time } from "../../ui/age.tsx";
 import { Button } from "../../ui/button.tsx";
-import { Change } from "../../ui/figure.tsx";
+import { Change, Count } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { CopyButton, ErrorNote, Loading } from "../../ui/notes.tsx";
 import { OutsideText } from "../../ui/outside-text.tsx";
@@ -68,7 +70,7 @@ export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChange
         <span className="grow" />
         {turn.unknown === null ? (
           <span className="small">
-            {turn.files_changed} {turn.files_changed === 1 ? "file" : "files"}{" "}
+            <Count count={turn.files_changed} /> {turn.files_changed === 1 ? "file" : "files"}{" "}
             <Change added={turn.lines_added} removed={turn.lines_removed} />
           </span>
         ) : (
@@ -130,11 +132,7 @@ function About({ turn }: { readonly turn: Turn }) {
   const note = PATCH_NOTES[turn.patch];
   return (
     <div className="about small m2">
-      {unknown !== null && (
-        <p>
-          What this turn changed is unknown: <code>{unknown}</code>.
-        </p>
-      )}
+      {unknown !== null && <p>What this turn changed is unknown: {CHANGES_UNKNOWN_MEANINGS[unknown]}.</p>}
       {shared_with.length > 0 && (
         <p>
           Work that ran at the same time may be in these changes, too:{" "}

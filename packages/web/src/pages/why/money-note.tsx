@@ -77,8 +77,20 @@ function ModelCost({ of, all }: { readonly of: Schemas["ModelMoney"]; readonly a
             {sub_agent ? "sub-agent" : "agent"} <OutsideText text={agent} max={60} /> ·{" "}
           </>
         )}
-        <Count count={calls} /> {calls === 1 ? "call" : "calls"} · <Tokens count={of.tokens_input} /> in, of which{" "}
-        <Tokens count={of.tokens_cache_read} /> cached · <Tokens count={of.tokens_output} /> out
+        <Count count={calls} /> {calls === 1 ? "call" : "calls"} ·{" "}
+        {of.tokens_input === null && of.tokens_output === null ? (
+          "tokens unknown"
+        ) : (
+          <>
+            <Tokens count={of.tokens_input} /> in
+            {of.tokens_cache_read !== null && (
+              <>
+                , of which <Tokens count={of.tokens_cache_read} /> cached
+              </>
+            )}{" "}
+            · <Tokens count={of.tokens_output} /> out
+          </>
+        )}
       </span>
     </li>
   );
