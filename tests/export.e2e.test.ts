@@ -6,18 +6,24 @@ import type { ChildProcess } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";
+import type { Answer } from "../packages/shared/test/otlp-receiver.ts";
+import { certified } from "./certified.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { type CommandResult, endUp, hasEnded, runCli, startUp, type UpProcess } from "./valet-up.ts";
 
 let state: string;
 let receiver: TraceReceiver;
+/** What the backend answers in place of taking spans. */
+let fault: Answer | undefined;
 const children: ChildProcess[] = [];
 
 beforeAll(async () => {
   state = mkdtempSync(join(tmpdir(), "valet-export-"));
-  receiver = await startOtlpReceiver(({ headers }) => ({ status: headers.authorization === "right" ? 200 : 401 }));
+  receiver = await startOtlpReceiver(({ headers }) =>
+    headers.authorization === "right" ? (fault ?? { status: 200 }) : { status: 401 },
+  );
 });
 
 afterAll(async () => {
@@ -36,8 +42,8 @@ function variables(key: string): NodeJS.ProcessEnv {
   };
 }
 
-function up(key: string): Promise<UpProcess> {
-  return startUp(state, { env: variables(key), onSpawn: (child) => children.push(child) });
+function up(key: string, more: NodeJS.ProcessEnv = {}): Promise<UpProcess> {
+  return startUp(state, { env: { ...variables(key), ...more }, onSpawn: (child) => children.push(child) });
 }
 
 function run(key: string, ...args: string[]): Promise<CommandResult> {
@@ -100,6 +106,7 @@ test("a wrong key is reported, loses nothing, and everything arrives once it is 
   expect(ended.length).toBeGreaterThan(3);
   await run("right", "resend", id);
   const taken = receiver.spansById();
+  expect(await certified(last.api, id, receiver)).toMatchObject({ ok: true });
   expect(ended.filter(({ spanId }) => !taken.has(spanId)).map(({ name }) => name)).toEqual([]);
   expect(JSON.stringify([...taken.values()].map(({ name }) => name))).not.toContain("resend");
   await endUp(last);
@@ -117,17 +124,91 @@ test("up stops in time with a backend that never answers, and reports the waitin
   receiver.release();
 }, 120_000);
 
-test("resend --all finds nothing when everything arrives, and bad arguments are reported", async () => {
-  const running = await up("right");
-  expect(await run("right", "resend", "--all")).toMatchObject({
-    code: 0,
-    stdout: "No session has undelivered spans.\n",
-  });
-  expect(await run("right", "resend")).toMatchObject({ code: 2, stderr: expect.stringContaining("--all") });
-  expect(await run("right", "resend", "ses_x", "--all")).toMatchObject({ code: 2 });
-  expect(await run("right", "resend", "ses_00000000000000000000000000")).toMatchObject({
-    code: 2,
-    stderr: expect.stringContaining("valet sessions"),
-  });
-  await endUp(running);
-}, 120_000);
+const PAGE = { status: 200, headers: { "content-type": "text/html" }, body: "<html>sign in</html>" };
+const PARTIAL = {
+  status: 200,
+  headers: { "content-type": "application/json" },
+  body: '{"partialSuccess":{"rejectedSpans":1}}',
+};
+
+describe("with a backend that answers within a second, or not at all,", () => {
+  let running: UpProcess;
+  beforeAll(async () => {
+    running = await up("right", { OTEL_EXPORTER_OTLP_TIMEOUT: "1000" });
+  }, 60_000);
+  afterAll(() => endUp(running), 60_000);
+
+  test("resend --all finds nothing when everything arrives, and bad arguments are reported", async () => {
+    expect(await run("right", "resend", "--all")).toMatchObject({
+      code: 0,
+      stdout: "No session has undelivered spans.\n",
+    });
+    expect(await run("right", "resend")).toMatchObject({ code: 2, stderr: expect.stringContaining("--all") });
+    expect(await run("right", "resend", "ses_x", "--all")).toMatchObject({ code: 2 });
+    expect(await run("right", "resend", "ses_00000000000000000000000000")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("valet sessions"),
+    });
+  }, 120_000);
+
+  test("the certificate says what became of each span, whatever the backend answers, and agrees with what it has", async () => {
+    const { api } = running;
+    const { id } = await api.createSession({});
+    /** Makes a request, which has a trace of its own. */
+    const ask = async () => {
+      const before = new Set((await api.traces(id)).map(({ traceId }) => traceId));
+      await api.change(id, "abort");
+      const isNew = ({ traceId, name }: { traceId: string; name?: string | undefined }) =>
+        !before.has(traceId) && name?.endsWith("/abort");
+      return vi.waitFor(async () => {
+        const found = (await api.traces(id)).find(isNew);
+        if (found === undefined) throw new Error("the request has no trace yet");
+        return found.traceId;
+      });
+    };
+    const until = (traceId: string, expected: object) =>
+      vi.waitFor(async () => expect(await api.certifyTrace(id, traceId)).toMatchObject(expected), {
+        timeout: 30_000,
+        interval: 50,
+      });
+    const heal = async () => {
+      fault = undefined;
+      receiver.release();
+      await api.resend(id);
+    };
+    const waits: [Answer | "hang", string][] = [
+      [{ status: 429, headers: { "retry-after": "1" } }, "HTTP 429"],
+      [{ status: 503 }, "HTTP 503"],
+      [PAGE, "web page"],
+      ["hang", "timeout"],
+    ];
+    for (const [answer, reason] of waits) {
+      if (answer === "hang") receiver.hold();
+      else fault = answer;
+      const traceId = await ask();
+      await until(traceId, { state: "pending", open: 0, export: { waiting: 1, reason } });
+      await heal();
+      await until(traceId, { state: "complete", export: { waiting: 0, acknowledged: 1 } });
+    }
+    fault = { status: 400 };
+    const refused = await ask();
+    await until(refused, {
+      state: "incomplete",
+      dropped: [{ reason: "not_retryable", spans: 1 }],
+      missing: [expect.any(String)],
+    });
+    const lost = (await api.certifyTrace(id, refused)).missing;
+    fault = PARTIAL;
+    const rejected = await ask();
+    await vi.waitFor(async () => {
+      const { state } = await api.certifyTrace(id, rejected);
+      // Alone in its request, or with the report of the spans that were refused.
+      expect(["incomplete", "undetermined"]).toContain(state);
+    });
+    await heal();
+    await certified(api, id, receiver);
+    expect(lost.filter((spanId) => receiver.spansById().has(spanId))).toEqual([]);
+    const verified = await run("right", "verify", id, "--wait", "1s");
+    expect(verified).toMatchObject({ code: 1, stdout: expect.stringContaining(`lost: ${lost.join(" ")}`) });
+  }, 120_000);
+});

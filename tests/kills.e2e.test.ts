@@ -1,6 +1,7 @@
 /** The whole system, with processes that are killed during a turn: runner, OpenCode, workerd. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor, waitForStatus } from "../packages/cli/src/wait.ts";
+import { certified } from "./certified.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 import { faultsIn } from "./soak/check-traces.ts";
@@ -94,6 +95,12 @@ test(
       () => {},
     );
     expect(await faults()).toEqual([]);
+    const { ok, traces } = await certified(system.api, sessionId, receiver);
+    expect(ok).toBe(true);
+    // The session has sealed what the killed runner had open, and says since when it knows nothing of it.
+    const causes = traces.flatMap(({ sealed }) => sealed);
+    expect(causes.filter(({ cause, unseenAfter }) => cause === null || unseenAfter === null)).toEqual([]);
+    expect(causes.length).toBeGreaterThan(0);
     expect(system.valet.left()).toEqual([]);
   },
   TIMEOUT_MS,

@@ -1,4 +1,5 @@
 import { breakdownText } from "@valet/shared/duration-text";
+import type { TraceCertificate } from "@valet/shared/protocol/certificate";
 import type { TraceSummaryView } from "@valet/shared/protocol/session-api";
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
@@ -17,6 +18,7 @@ import { STOP_SIGNALS, untilStopped } from "../stopping.ts";
 import { terminalOf } from "../terminal.ts";
 import { chooseSpans, flatten, keepSpans, type TraceFilter, traceToFollow } from "../trace-filter.ts";
 import { barWidth, buildTrees, readSpans, renderTrees, type TraceNode, type TraceSpan } from "../trace-tree.ts";
+import { wordOf } from "../verify-text.ts";
 import { parseLimit } from "./arguments.ts";
 
 interface TraceOptions extends GlobalOptions {
@@ -126,7 +128,15 @@ async function showTrace(
     return;
   }
   printTree(spans, trees);
+  // An older Valet has no certificates.
+  const certificate = await api.certifyTrace(sessionId, traceId).catch(() => undefined);
+  if (certificate !== undefined) print(certificateLine(certificate));
   if (leftOut > 0) report(`There are ${leftOut} more spans: --limit ${limit * 2}.`);
+}
+
+/** Returns what the session can account for of a trace's spans. */
+function certificateLine({ state, sentence }: TraceCertificate): string {
+  return `${wordOf(state)}: ${sentence}`;
 }
 
 /** Says where the ids of traces are found. @throws UserError */

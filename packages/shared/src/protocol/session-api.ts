@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { FAILURE_POLICIES, QUEUE_MODES } from "../spans.ts";
 import { QuestionAnswers } from "./agent-question.ts";
+import { CertificateState } from "./certificate.ts";
 import { Attachment } from "./dispatch.ts";
 import { isGitRef } from "./git-ref.ts";
 import { ATTACHMENT_LIMITS, MAX_CONTENT_LENGTH, MAX_LABEL_LENGTH } from "./message-limits.ts";
@@ -332,7 +333,16 @@ export const MessageList = z.object({ messages: z.array(MessageView), nextCursor
 export type MessageList = z.infer<typeof MessageList>;
 export const WorkflowList = z.object({ workflows: z.array(WorkflowView), nextCursor });
 export type WorkflowList = z.infer<typeof WorkflowList>;
-export const TurnList = z.object({ turns: z.array(TurnRecord), nextCursor });
+/** A turn as its session lists it. Lists across sessions have no certificate, since it changes after the turn has ended. */
+export const SessionTurn = TurnRecord.extend({
+  certificate: CertificateState.nullable()
+    .default(null)
+    .describe(
+      "The state of the certificate of its traces, as it is now; `null` without traces, or from an older Valet",
+    ),
+});
+export type SessionTurn = z.infer<typeof SessionTurn>;
+export const TurnList = z.object({ turns: z.array(SessionTurn), nextCursor });
 export type TurnList = z.infer<typeof TurnList>;
 
 export const TraceSummaryView = z.object({

@@ -1912,8 +1912,117 @@ export interface components {
             traces: components["schemas"]["TraceCertificate"][];
         };
         TurnList: {
-            turns: components["schemas"]["TurnRecord"][];
+            turns: components["schemas"]["SessionTurn"][];
             /** @description Absent on the last page */
+            nextCursor?: string;
+        };
+        SessionTurn: {
+            attempt_id: string;
+            session_id: string;
+            message_ids: string[];
+            trace_id: string;
+            channel: string;
+            generation: number;
+            attempt: number;
+            model: string | null;
+            /** @enum {string} */
+            outcome: "ok" | "error" | "aborted" | "superseded" | "skipped" | "lost";
+            /** @enum {string|null} */
+            error_type: "spawn_failed" | "restore_failed" | "snapshot_failed" | "sandbox_gone" | "entrypoint_failed" | "entrypoint_ended" | "sandbox_timeout" | "broker_unreachable" | "broker_timeout" | "broker_error" | "broker_full" | "breaker_open" | "runner_never_ready" | "runner_lost" | "token_refused" | "protocol_unsupported" | "send_failed" | "not_accepted" | "git_clone_failed" | "git_certificate_untrusted" | "git_host_not_found" | "git_unreachable" | "git_not_found" | "git_not_a_repository" | "git_repository_damaged" | "git_auth_failed" | "git_ref_not_found" | "git_no_default_branch" | "git_submodule_failed" | "git_config_failed" | "git_timeout" | "secrets_lost" | "opencode_unhealthy" | "repository_config_invalid" | "mcp_server_failed" | "agent_warm_up_failed" | "opencode_died" | "opencode_hung" | "opencode_error" | "opencode_stopped" | "stuck_turn" | "tool_failed" | "permission_denied" | "tool_call_invalid" | "tool_timeout" | "tool_stuck" | "no_model_call" | "attachment_unreadable" | "empty_answer" | "useless_answers" | "agent_loop" | "model_call_limit" | "turn_time_limit" | "model_chain_exhausted" | "model_unknown" | "provider_rate_limited" | "provider_overloaded" | "provider_unavailable" | "provider_timeout" | "provider_auth_failed" | "provider_bad_request" | "provider_stream_cut" | "provider_bad_response" | "context_overflow" | "output_limit" | "content_filtered" | "workflow_invalid" | "workflow_step_failed" | "command_failed" | "command_timeout" | "child_session_refused" | "_OTHER" | null;
+            /**
+             * @default null
+             * @enum {string|null}
+             */
+            outcome_reason: "stale_generation" | "runner_replaced" | "runner_shutdown" | "no_repository" | "repository_empty" | "git_unusable" | "changes_unknown" | "agent_needed" | "user_abort" | "steered" | "withdrawn" | "queue_cleared" | "session_busy" | "session_hibernated" | "session_terminated" | "previous_step_failed" | "parent_session_gone" | "client_closed_request" | "request_timeout" | null;
+            /**
+             * @default null
+             * @enum {string|null}
+             */
+            error_cause: "spawn_failed" | "restore_failed" | "snapshot_failed" | "sandbox_gone" | "entrypoint_failed" | "entrypoint_ended" | "sandbox_timeout" | "broker_unreachable" | "broker_timeout" | "broker_error" | "broker_full" | "breaker_open" | "stale_generation" | "runner_never_ready" | "runner_lost" | "runner_replaced" | "runner_shutdown" | "token_refused" | "protocol_unsupported" | "send_failed" | "not_accepted" | "no_repository" | "git_clone_failed" | "git_certificate_untrusted" | "git_host_not_found" | "git_unreachable" | "git_not_found" | "git_not_a_repository" | "git_repository_damaged" | "git_auth_failed" | "git_ref_not_found" | "git_no_default_branch" | "git_submodule_failed" | "repository_empty" | "git_unusable" | "git_config_failed" | "changes_unknown" | "git_timeout" | "secrets_lost" | "opencode_unhealthy" | "repository_config_invalid" | "mcp_server_failed" | "agent_warm_up_failed" | "agent_needed" | "opencode_died" | "opencode_hung" | "opencode_error" | "opencode_stopped" | "stuck_turn" | "tool_failed" | "permission_denied" | "tool_call_invalid" | "tool_timeout" | "tool_stuck" | "no_model_call" | "attachment_unreadable" | "empty_answer" | "useless_answers" | "agent_loop" | "model_call_limit" | "turn_time_limit" | "model_chain_exhausted" | "model_unknown" | "provider_rate_limited" | "provider_overloaded" | "provider_unavailable" | "provider_timeout" | "provider_auth_failed" | "provider_bad_request" | "provider_stream_cut" | "provider_bad_response" | "context_overflow" | "output_limit" | "content_filtered" | "user_abort" | "steered" | "withdrawn" | "queue_cleared" | "session_busy" | "session_hibernated" | "session_terminated" | "workflow_invalid" | "workflow_step_failed" | "command_failed" | "command_timeout" | "previous_step_failed" | "child_session_refused" | "parent_session_gone" | "client_closed_request" | "request_timeout" | "_OTHER" | null;
+            /** Format: date-time */
+            accepted_at: string;
+            /** Format: date-time */
+            dispatched_at: string;
+            /** Format: date-time */
+            ended_at: string;
+            queue_wait_ms: number;
+            queue_reasons: ("immediate" | "runner_busy" | "sandbox_starting" | "sandbox_hibernated" | "sandbox_restoring" | "runner_disconnected" | "collect_debounce" | "initial_prompt" | "system_message" | "capacity")[];
+            sandbox_ms: number;
+            bootstrap_ms: number;
+            turn_ms: number;
+            time_to_first_token_ms: number | null;
+            prepare_ms: number | null;
+            model_ms: number | null;
+            tool_ms: number | null;
+            permission_wait_ms: number | null;
+            model_calls: number | null;
+            tool_calls: number | null;
+            tool_errors: number | null;
+            retries: number | null;
+            tokens_input: number | null;
+            tokens_output: number | null;
+            tokens_cache_read: number | null;
+            tokens_cache_write: number | null;
+            tokens_reasoning: number | null;
+            cost_usd: number | null;
+            calls_without_usage: number | null;
+            calls_without_cost: number | null;
+            calls_with_odd_usage: number | null;
+            /** @default null */
+            user_id: string | null;
+            /** @default null */
+            repository: string | null;
+            /** @default null */
+            branch: string | null;
+            /** @default null */
+            parent_session_id: string | null;
+            /** @default null */
+            message_trace_id: string | null;
+            /** @default null */
+            aborted_by: string | null;
+            /** @default null */
+            answered_by: string[] | null;
+            /** @default null */
+            tools: string[] | null;
+            /** @default null */
+            commits: number | null;
+            /** @default null */
+            files_changed: number | null;
+            /** @default null */
+            lines_added: number | null;
+            /** @default null */
+            lines_removed: number | null;
+            /** @default null */
+            head_branch: string | null;
+            /** @default null */
+            head_revision: string | null;
+            /**
+             * @default null
+             * @enum {string|null}
+             */
+            changes_unknown: "timeout" | "not_a_repository" | "no_baseline" | "git_failed" | "too_large" | "runner_stopped" | "sandbox_lost" | "not_reported" | null;
+            /**
+             * @description The state of the certificate of its traces, as it is now; `null` without traces, or from an older Valet
+             * @default null
+             * @enum {string|null}
+             */
+            certificate: "complete" | "pending" | "incomplete" | "undetermined" | "not_sampled" | null;
+        };
+        OwnerTurns: {
+            turns: components["schemas"]["TurnRecord"][];
+            /** @description Of a sorted list: the period whose turns were sorted. Turns that ended before or after it are not in the list */
+            sorted?: {
+                /** Format: date-time */
+                from: string;
+                /** Format: date-time */
+                to: string;
+            };
+            /**
+             * @description Of a sorted list: the period has more than 10000 turns, and only the newest were sorted
+             * @enum {boolean}
+             */
+            partial?: true;
+            /** @description Absent on the last page. A page may have few turns or none and still not be the last */
             nextCursor?: string;
         };
         TurnRecord: {
@@ -2001,23 +2110,6 @@ export interface components {
              * @enum {string|null}
              */
             changes_unknown: "timeout" | "not_a_repository" | "no_baseline" | "git_failed" | "too_large" | "runner_stopped" | "sandbox_lost" | "not_reported" | null;
-        };
-        OwnerTurns: {
-            turns: components["schemas"]["TurnRecord"][];
-            /** @description Of a sorted list: the period whose turns were sorted. Turns that ended before or after it are not in the list */
-            sorted?: {
-                /** Format: date-time */
-                from: string;
-                /** Format: date-time */
-                to: string;
-            };
-            /**
-             * @description Of a sorted list: the period has more than 10000 turns, and only the newest were sorted
-             * @enum {boolean}
-             */
-            partial?: true;
-            /** @description Absent on the last page. A page may have few turns or none and still not be the last */
-            nextCursor?: string;
         };
         TurnStats: {
             /**

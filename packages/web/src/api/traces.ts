@@ -66,3 +66,15 @@ export function traceSearchQuery(sessionId: string, traceId: string, text: strin
     enabled: text !== "",
   });
 }
+
+/** What became of each span of a trace; read anew while that may change. */
+export function certificateQuery(sessionId: string, traceId: string) {
+  return queryOptions({
+    queryKey: ["sessions", sessionId, "certificate", traceId],
+    queryFn: ({ signal }) => {
+      const params = { path: { id: sessionId, traceId } };
+      return ok(api.GET("/api/sessions/{id}/traces/{traceId}/certificate", { params, signal }));
+    },
+    refetchInterval: ({ state }) => (state.data?.state === "pending" ? 5_000 : false),
+  });
+}

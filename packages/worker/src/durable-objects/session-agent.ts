@@ -205,7 +205,10 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {
-    return this.#rooms.read(({ records }) => listTurns(records, cursor));
+    return this.#rooms.read(({ records, traces: { certificates }, exporter }) => {
+      const position = exporter.position();
+      return listTurns(records, (record) => certificates.stateOfTurn(record, position), cursor);
+    });
   }
 
   async readDiff(query: DiffQuery): Promise<Result<DiffAnswer>> {

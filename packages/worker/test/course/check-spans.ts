@@ -94,6 +94,10 @@ export function checkSpans(
 function checkCertificates({ traces, exporter }: Host["parts"], spans: readonly SeenSpan[]): void {
   for (const [traceId, ofTrace] of Map.groupBy(spans, (span) => span.traceId)) {
     const certificate = traces.certificates.of(traceId, exporter.position());
+    check(
+      traces.certificates.stateOf(traceId, exporter.position()) === certificate?.state,
+      "a state is the certificate's",
+    );
     const { state, known, ended, repeated, sealed } = certificate ?? {};
     check(state === "complete", `a trace of an ended session is complete: ${JSON.stringify(certificate)}`);
     check(known === ofTrace.length && ended === known && repeated === 0, "a certificate counts each span once");

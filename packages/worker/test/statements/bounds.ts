@@ -379,6 +379,11 @@ const OF_TRACES: readonly BoundedStatement[] = [
     because: PAGE,
   },
   {
+    statement: "SELECT MAX(segment_id) AS last, … JOIN trace_segments ON … WHERE trace_id = ?",
+    steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=?)"],
+    because: "one row for each segment of the trace of a turn; a page has at most 50 turns",
+  },
+  {
     statement:
       "SELECT segment_id AS id, sampled, … FROM trace_index JOIN trace_segments ON … WHERE trace_id = ? ORDER BY segment_id",
     steps: ["SEARCH trace_index USING PRIMARY KEY (trace_id=?)"],

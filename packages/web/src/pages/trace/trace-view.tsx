@@ -22,6 +22,7 @@ import type { Traces } from "../../waterfall/use-traces.ts";
 import { type ShownTime, Waterfall } from "../../waterfall/waterfall.tsx";
 import type { NameContext } from "../../waterfall/waterfall-row.tsx";
 import { backendUrl } from "./backend-url.ts";
+import { CertificateNote } from "./certificate-note.tsx";
 import { useSearch } from "./use-search.ts";
 
 interface TraceViewProps {
@@ -273,6 +274,7 @@ export function TraceView(props: TraceViewProps) {
           <span>
             <Count count={model.order.length} /> {model.order.length === 1 ? "span" : "spans"}
           </span>
+          <CertificateNote sessionId={sessionId} traceId={model.traceId} />
           {canFollow && (
             <span>
               <Icon name="run" /> <Count count={model.openCount} /> open

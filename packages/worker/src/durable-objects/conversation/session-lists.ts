@@ -1,5 +1,6 @@
 /** Lists a session's messages, workflows and turns page by page. Writes nothing. */
-import type { MessageList, TurnList, WorkflowList } from "@valet/shared/protocol/session-api";
+import type { MessageList, SessionTurn, TurnList, WorkflowList } from "@valet/shared/protocol/session-api";
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { z } from "zod";
 import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
 import { fillPage } from "../core/page-bytes.ts";
@@ -68,12 +69,19 @@ export function listWorkflows(
   );
 }
 
-/** Returns a page of the turns that have ended, oldest first. */
-export function listTurns(records: TurnRecords, cursor: string | undefined): Result<z.infer<typeof TurnList>> {
+/**
+ * Returns a page of the turns that have ended, oldest first.
+ * @param certify returns the state of a turn's certificate
+ */
+export function listTurns(
+  records: TurnRecords,
+  certify: (record: TurnRecord) => SessionTurn["certificate"],
+  cursor: string | undefined,
+): Result<z.infer<typeof TurnList>> {
   return pageOf(
     cursor,
     (seq) => records.after(seq, PAGE + 1),
-    ({ record }) => record,
+    ({ record }) => ({ ...record, certificate: certify(record) }),
     (turns, next) => ({ turns, ...next }),
   );
 }

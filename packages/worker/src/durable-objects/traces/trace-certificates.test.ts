@@ -66,7 +66,12 @@ function setUp(storage: DurableObjectStorage, { maxBytes = 1e9, hasBackend = tru
       await exporter.start();
     },
     pass: (ms: number) => (now += ms),
-    certificate: (traceId: string) => store.certificates.of(traceId, exporter.position()),
+    certificate: (traceId: string) => {
+      const position = exporter.position();
+      const certificate = store.certificates.of(traceId, position);
+      expect(store.certificates.stateOf(traceId, position)).toBe(certificate?.state);
+      return certificate;
+    },
   };
 }
 

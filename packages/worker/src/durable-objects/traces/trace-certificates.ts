@@ -1,5 +1,6 @@
 /** Reads from the trace store what became of the spans of a trace. Writes nothing. */
-import type { TraceCertificate } from "@valet/shared/protocol/certificate";
+import { type CertificateState, type TraceCertificate, worstOf } from "@valet/shared/protocol/certificate";
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { decodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import type { SkeletonChunk } from "@valet/shared/protocol/trace-skeleton";
 import { certify, type ExportPosition, type StoredSpan } from "./certify.ts";
@@ -24,6 +25,27 @@ export class TraceCertificates {
 
   constructor(options: TraceCertificatesOptions) {
     this.#options = options;
+  }
+
+  /** Returns the worst state of a turn's traces; `null` if it has none. */
+  stateOfTurn(turn: Pick<TurnRecord, "trace_id" | "message_trace_id">, position: ExportPosition | undefined) {
+    const ids = new Set([turn.trace_id, ...(turn.message_trace_id === null ? [] : [turn.message_trace_id])]);
+    const states = [...ids].flatMap((traceId) => this.stateOf(traceId, position) ?? []);
+    return states.length === 0 ? null : worstOf(states);
+  }
+
+  /** Returns the state of {@link of}, mostly without reading the trace. */
+  stateOf(traceId: string, position: ExportPosition | undefined): CertificateState | undefined {
+    const { segments, open, accounts } = this.#options;
+    const isPlain = accounts.of(traceId) === undefined && accounts.unnamed() === undefined;
+    if (!isPlain) return this.of(traceId, position)?.state;
+    const stored = segments.index.extentOf(traceId);
+    const tail = segments.tailHasTrace(traceId);
+    const isOpen = open.hasTrace(traceId);
+    if (stored === undefined && tail === undefined && !isOpen) return undefined;
+    const lastSampled = tail?.sampled === true ? Infinity : (stored?.lastSampled ?? 0);
+    if (isOpen || (position !== undefined && lastSampled > position.settledUpTo)) return "pending";
+    return lastSampled > 0 ? "complete" : "not_sampled";
   }
 
   /** Returns the traces of the dispatches that a trace's dispatches follow: a batch whose attempt was lost has another trace. */

@@ -159,6 +159,18 @@ export class TraceIndex {
     return rows.toArray().map(({ id, whole }) => ({ id, isWhole: whole === 1 }));
   }
 
+  /** Returns the last sampled segment with spans of the trace, 0 if there is none; `undefined` if no segment has any. */
+  extentOf(traceId: string): { readonly lastSampled: number } | undefined {
+    const { last, lastSampled } = this.#sql
+      .exec<{ last: number | null; lastSampled: number | null }>(
+        `SELECT MAX(segment_id) AS last, MAX(segment_id * sampled) AS lastSampled FROM trace_index
+         JOIN trace_segments ON trace_segments.id = segment_id WHERE trace_id = ?`,
+        traceId,
+      )
+      .one();
+    return last === null ? undefined : { lastSampled: lastSampled ?? 0 };
+  }
+
   /** Returns the segments with spans of the trace, in order, with their skeletons. */
   segmentsOf(traceId: string): StoredPart[] {
     const rows = this.#sql.exec<{ id: number; sampled: number; closed: number; skeleton: string | null }>(

@@ -105,6 +105,11 @@ export class TraceOpenSpans {
     });
   }
 
+  /** Whether spans of a trace are open. */
+  hasTrace(traceId: string): boolean {
+    return this.#sql.exec("SELECT 1 FROM trace_open WHERE trace_id = ? LIMIT 1", traceId).toArray().length > 0;
+  }
+
   count(owner: string): number {
     const [row] = this.#sql
       .exec<{ n: number }>("SELECT COUNT(*) AS n FROM trace_open WHERE owner = ?", owner)

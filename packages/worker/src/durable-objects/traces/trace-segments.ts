@@ -305,6 +305,17 @@ export class TraceSegments {
     return factsOf(this.#tail());
   }
 
+  /** Returns whether sampled spans of the trace are in the tail; `undefined` if none is. */
+  tailHasTrace(traceId: string): { readonly sampled: boolean } | undefined {
+    const { sampled } = this.#sql
+      .exec<{ sampled: number | null }>(
+        "SELECT MAX(sampled) AS sampled FROM trace_tail WHERE INSTR(summaries, ?) > 0",
+        traceId,
+      )
+      .one();
+    return sampled === null ? undefined : { sampled: sampled === 1 };
+  }
+
   /** Returns the trace's spans in the tail, by whether they are sampled, and when the last of the tail's spans arrived, epoch ms. */
   tailOf(traceId: string): { readonly sampled: SpanFacts[]; readonly unsampled: SpanFacts[]; readonly lastMs: number } {
     const of = (sampled: number) =>
