@@ -12,7 +12,7 @@ const VARIABLES = { OTEL_EXPORTER_OTLP_ENDPOINT: "https://otlp.test" };
 
 /** Starts the session's sandbox, and its runner. */
 async function boot({ host, boot: makeSandbox }: HostedSession): Promise<StandInRunner> {
-  const witness = { begins: () => {}, ends: () => {}, delivers: () => {} };
+  const witness = { begins: () => {}, ends: () => {}, delivers: () => {}, loses: () => {} };
   const runner = new StandInRunner(host, await makeSandbox(), SESSION_ID, witness);
   await runner.connect();
   runner.stage("ready");

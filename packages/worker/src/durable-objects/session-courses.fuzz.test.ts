@@ -38,8 +38,8 @@ for (let done = 0; done < COURSES; done += COURSES_PER_TEST) {
       runInDurableObject(storage, async (_object, state) => {
         let courses = 0;
         const steps = fc.array(anyStep, { maxLength: MAX_STEPS, size: "max" });
-        const property = fc.asyncProperty(steps, async (steps) => {
-          await runCourse(state, steps);
+        const property = fc.asyncProperty(steps, fc.boolean(), async (steps, hasBackend) => {
+          await runCourse(state, steps, hasBackend);
           if (++courses % COMMIT_AFTER === 0) await scheduler.wait(0);
         });
         await fc.assert(property, { numRuns, includeErrorInReport: true });

@@ -4,7 +4,9 @@ import { vi } from "vitest";
 import type { Result } from "../../src/durable-objects/core/result.ts";
 import type { SessionRecord } from "../../src/durable-objects/core/session-state.ts";
 import { CALLER } from "../session.ts";
+import { StandInBackend } from "./backend.ts";
 import { StandInBroker, type StandInSandbox } from "./broker.ts";
+import { checkCertificates } from "./check-certificates.ts";
 import { checkSpans } from "./check-spans.ts";
 import { DatabaseAway } from "./database.ts";
 import { empty, Host } from "./host.ts";
@@ -20,15 +22,17 @@ const START_MS = Date.UTC(2026, 0, 1);
 const STUCK_MS = 1_200_000;
 /** Longer than a terminated session is kept. */
 const RETENTION_MS = 31 * 86_400_000;
+/** What the object says of a backend that does not take its spans. */
+const OF_EXPORT = '"host":"otlp.test"';
 /** After this many rounds everything must have ended. */
 const MAX_ROUNDS = 200;
 const ROUND_MS = 31_000;
 
 /** Runs a course over an object's storage, which it empties. @throws Wrong, or what the object throws */
-export async function runCourse(real: DurableObjectState, steps: readonly Step[]): Promise<void> {
+export async function runCourse(real: DurableObjectState, steps: readonly Step[], hasBackend = false): Promise<void> {
   empty(real.storage.sql);
   vi.useFakeTimers({ now: START_MS, toFake: ["Date", "setTimeout", "clearTimeout"] });
-  const course = new Course(real);
+  const course = new Course(real, hasBackend);
   const platform = { fetch, Response, WebSocketPair };
   const said = vi.spyOn(console, "error").mockImplementation((text) => course.host.failures.push(String(text)));
   Object.assign(globalThis, course.host.globals);
@@ -52,12 +56,17 @@ class Course {
   readonly #begun = new Map<string, number>();
 
   readonly #delivered = new Set<string>();
+  /** Spans of frames that could not be read, with their traces. */
+  readonly #lost = new Map<string, string>();
+  readonly #backend: StandInBackend | undefined;
   #isOneClock = true;
 
-  constructor(real: DurableObjectState) {
+  constructor(real: DurableObjectState, hasBackend: boolean) {
+    this.#backend = hasBackend ? new StandInBackend() : undefined;
     this.#sql = real.storage.sql;
     const onAsked = () => check(this.host.capacity.holds(SESSION_ID), "a session that requests a sandbox has a slot");
-    this.host = new Host(real, new StandInBroker((sandbox) => this.#onSandbox(sandbox), onAsked));
+    const broker = new StandInBroker((sandbox) => this.#onSandbox(sandbox), onAsked);
+    this.host = new Host(real, broker, {}, this.#backend);
     this.host.onFrame = (text) => this.#onFrame(text);
     this.host.onErase = () => this.#onErase();
   }
@@ -149,7 +158,11 @@ class Course {
       case "hang":
       case "restart":
       case "repeat":
+      case "garble":
         return runner?.[step.do]();
+      case "backend":
+        if (this.#backend !== undefined) this.#backend.mode = step.mode;
+        return;
       case "vanish":
         if (runner !== undefined) host.broker.lose(runner.sandbox.id);
         return runner?.drop();
@@ -242,6 +255,7 @@ class Course {
   #onSandbox(sandbox: StandInSandbox): void {
     const runner = new StandInRunner(this.host, sandbox, SESSION_ID, {
       delivers: (spanId) => this.#delivered.add(spanId),
+      loses: (spanId, traceId) => this.#lost.set(spanId, traceId),
       begins: (attemptId) => {
         check(!this.#begun.has(attemptId), "no attempt is worked on twice");
         this.#begun.set(attemptId, Date.now());
@@ -278,7 +292,7 @@ class Course {
   /** Compares the object with the model. */
   #observe(): void {
     const { host } = this;
-    const failures = host.failures.filter((text) => !text.includes(DatabaseAway.name));
+    const failures = host.failures.filter((text) => !text.includes(DatabaseAway.name) && !text.includes(OF_EXPORT));
     check(failures.length === 0, `the object reports a bug: ${failures[0]}`);
     if (host.isErased) return;
     this.#compare();
@@ -314,6 +328,7 @@ class Course {
   async finish(): Promise<void> {
     const { host, model } = this;
     host.database.isAway = false;
+    if (this.#backend !== undefined) this.#backend.mode = "ok";
     await this.#until(() => host.isErased || (model.queued === 0 && !model.isBusy), "every message ends");
     const isDeleted = host.isErased || host.parts.state.record.deletion !== undefined;
     if (!isDeleted) {
@@ -341,7 +356,12 @@ class Course {
     const timers = this.#sql.exec("SELECT kind FROM timers").toArray();
     const { broker, parts } = this.host;
     const isRetained = timers.every(({ kind }) => kind === "retention");
-    return isRetained && broker.pending === 0 && parts.traces.dueAtMs() === undefined;
+    return (
+      isRetained &&
+      broker.pending === 0 &&
+      parts.traces.dueAtMs() === undefined &&
+      parts.exporter.dueAtMs() === undefined
+    );
   }
 
   /** Checks what the session has stored, before it is deleted. */
@@ -364,6 +384,7 @@ class Course {
   #check(): void {
     const { host, model } = this;
     checkSpans(host, model, this.#sql, this.#begun, this.#delivered, this.#isOneClock);
+    checkCertificates(host.parts, this.#lost, this.#backend);
     this.#checkOutside();
   }
 

@@ -10,6 +10,7 @@ import type { Env } from "../../src/bindings.ts";
 import { composeSession, type SessionParts } from "../../src/durable-objects/compose.ts";
 import type { SessionState } from "../../src/durable-objects/core/session-state.ts";
 import { SessionAgent } from "../../src/durable-objects/session-agent.ts";
+import type { StandInBackend } from "./backend.ts";
 import type { StandInBroker } from "./broker.ts";
 import { StandInCapacity } from "./capacity.ts";
 import { Database } from "./database.ts";
@@ -35,6 +36,8 @@ interface Globals {
   readonly WebSocketPair: unknown;
 }
 
+/** The endpoint that spans are sent to. */
+const BACKEND = "https://otlp.test";
 /** More alarms than this in a row are a loop. */
 const MAX_ALARMS = 500;
 /** After this many microtasks an answer of the broker has been handled. */
@@ -60,6 +63,7 @@ export class Host {
   parts!: SessionParts;
   readonly #real: DurableObjectState;
   readonly #env: Env;
+  readonly #backend: StandInBackend | undefined;
   readonly #links: Link[] = [];
   readonly #closing: Link[] = [];
   #alarmMs: number | undefined;
@@ -71,9 +75,18 @@ export class Host {
   #connecting: LinkEnd | undefined;
   #opening: Link | undefined;
 
-  /** @param variables variables of the Worker, besides the required ones */
-  constructor(real: DurableObjectState, broker: StandInBroker, variables: Readonly<Record<string, string>> = {}) {
+  /**
+   * @param variables variables of the Worker, besides the required ones
+   * @param backend receives the spans, if there is one
+   */
+  constructor(
+    real: DurableObjectState,
+    broker: StandInBroker,
+    variables: Readonly<Record<string, string>> = {},
+    backend?: StandInBackend,
+  ) {
     this.#real = real;
+    this.#backend = backend;
     this.broker = broker;
     this.#env = {
       DB: this.database.binding,
@@ -84,6 +97,7 @@ export class Host {
       ...this.capacity.variables,
       // Segments close only at boundaries and at the end, since packing many takes most of a course's time.
       OTEL_BSP_SCHEDULE_DELAY: "86400000",
+      ...(backend !== undefined && { OTEL_EXPORTER_OTLP_ENDPOINT: BACKEND }),
       ...variables,
     } as unknown as Env;
     this.#live();
@@ -117,7 +131,12 @@ export class Host {
   get globals(): Globals {
     const makeSocket = () => this.#makeSocket();
     return {
-      fetch: (url: string, init: RequestInit) => this.broker.fetch(url, init, () => this.#left-- > 0),
+      fetch: (url: string, init: RequestInit) => {
+        const leaves = () => this.#left-- > 0;
+        // The answer is an event of its own, which a dying object does not live to see.
+        if (url.startsWith(BACKEND)) return this.#backend?.fetch(init, leaves, () => this.#left === Infinity);
+        return this.broker.fetch(url, init, leaves);
+      },
       // The real class accepts only real sockets.
       Response: class {
         readonly status: number;

@@ -4,6 +4,7 @@
  * turn ends.
  */
 import { type FromRunner, parseToRunner, type ToRunnerOf } from "@valet/shared/protocol/runner-link";
+import { nameSpans } from "@valet/shared/protocol/span-frame";
 import type { ValetSpans } from "@valet/shared/spans";
 import {
   encodeTraces,
@@ -12,6 +13,7 @@ import {
   parseOpenSpan,
   type ReadableSpan,
   type Span,
+  type SpanContext,
   SpanKind,
   StatusCode,
   serialiseSpan,
@@ -32,6 +34,8 @@ export interface RunnerWitness {
   begins(attemptId: string): void;
   ends(attemptId: string, outcome: TurnOutcome, errorType: string | undefined): void;
   delivers(spanId: string): void;
+  /** The same of a span whose frame cannot be read. */
+  loses(spanId: string, traceId: string): void;
 }
 
 /** Close codes of refusals. */
@@ -46,7 +50,11 @@ export class StandInRunner {
   readonly #settled = new Set<string>();
   readonly #spans = new Map<
     number,
-    { readonly spanId: string; readonly frame: Extract<FromRunner, { type: "spans" }> }
+    {
+      readonly context: SpanContext;
+      readonly isGarbled: boolean;
+      readonly frame: Extract<FromRunner, { type: "spans" }>;
+    }
   >();
   readonly #host: Host;
   readonly #sessionId: string;
@@ -61,6 +69,7 @@ export class StandInRunner {
   /** The span frame that the next end carries. */
   #carried: Extract<FromRunner, { type: "spans" }> | undefined;
   #isCarrying = false;
+  #garbles = false;
   /** Whether the object has refused it for good. */
   isOver = false;
 
@@ -212,6 +221,11 @@ export class StandInRunner {
     for (const attemptId of [...this.working.keys()]) this.end(attemptId, "error", "runner_lost");
   }
 
+  /** Makes the next span frame unreadable. */
+  garble(): void {
+    this.#garbles = true;
+  }
+
   /** Sends the last frame again. */
   repeat(): void {
     if (this.#last !== undefined) this.#send(this.#last);
@@ -260,18 +274,24 @@ export class StandInRunner {
   }
 
   #record(span: ReadableSpan): void {
-    const otlp = encodeTraces({ "service.name": "valet-runner", "service.instance.id": this.#instanceId }, [span]);
-    const frame = { type: "spans", instanceId: this.#instanceId, seq: ++this.#seq, otlp } as const;
-    this.#spans.set(frame.seq, { spanId: span.context.spanId, frame });
+    const { context } = span;
+    const isGarbled = this.#garbles;
+    this.#garbles = false;
+    const resource = { "service.name": "valet-runner", "service.instance.id": this.#instanceId };
+    const otlp = isGarbled ? "{" : encodeTraces(resource, [span]);
+    const ids = nameSpans([context]);
+    const frame = { type: "spans" as const, instanceId: this.#instanceId, seq: ++this.#seq, otlp, ids };
+    this.#spans.set(frame.seq, { context, isGarbled, frame });
     if (this.#isCarrying) this.#carried = frame;
     else this.#send(frame);
   }
 
   #acknowledge(seq: number): void {
-    for (const [known, { spanId }] of this.#spans) {
+    for (const [known, { context, isGarbled }] of this.#spans) {
       if (known > seq) continue;
       this.#spans.delete(known);
-      this.#witness.delivers(spanId);
+      if (isGarbled) this.#witness.loses(context.spanId, context.traceId);
+      else this.#witness.delivers(context.spanId);
     }
   }
 

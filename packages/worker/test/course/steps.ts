@@ -1,6 +1,7 @@
 /** The steps of a course, as data: what can happen to a session. A failed course can be stored as a list of them. */
 import { QUEUE_MODES, type QueueMode } from "@valet/shared/spans";
 import fc from "fast-check";
+import type { BackendMode } from "./backend.ts";
 
 const CHANNELS = ["a", "b"] as const;
 
@@ -33,6 +34,10 @@ export type Step = (
   | { readonly do: "fail-send" | "database" }
   /** The object is evicted, or dies; the host restarts, with everything on it. */
   | { readonly do: "evict" | "crash" | "restart-host" }
+  /** The spans' backend answers otherwise from now on. */
+  | { readonly do: "backend"; readonly mode: BackendMode }
+  /** The next span frame of the runner cannot be read; a runner of today names its spans beside it. */
+  | { readonly do: "garble" }
   | { readonly do: "pass"; readonly ms: number }
   /** The object's clock is set back. */
   | { readonly do: "set-back"; readonly ms: number }
@@ -87,7 +92,14 @@ const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
   { weight: 6, arbitrary: one("drop", "silence", "hang", "restart", "vanish", "repeat", "repeat", "fail-send") },
   { weight: 3, arbitrary: one("crowd", "yield") },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("room" as const), tells: fc.boolean() }) },
-  { weight: 1, arbitrary: one("database") },
+  { weight: 1, arbitrary: one("database", "garble") },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant("backend" as const),
+      mode: fc.constantFrom<BackendMode>("ok", "away", "refuse", "partial", "page"),
+    }),
+  },
   { weight: 5, arbitrary: one("evict", "crash", "restart-host") },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("set-back" as const), ms: fc.constantFrom(50, 6000) }) },
   { weight: 10, arbitrary: fc.record({ do: fc.constant("pass" as const), ms: fc.constantFrom(...WAITS_MS) }) },
