@@ -45,6 +45,13 @@ describe("a bound", () => {
   });
 });
 
+test("a bound that the contender misses, too, is undecided on that machine", () => {
+  const verdict = (ours: number, atMost: number) =>
+    rowOf(times(ours), { of: "ours", atMost, needsTheirs: true }).bound?.verdict;
+  // Theirs is 100.
+  expect([verdict(120, 90), verdict(80, 90), verdict(120, 110)]).toEqual(["undecided", "ok", "MISSED"]);
+});
+
 test("rounds are compared with each other, since a disturbance affects both", () => {
   const samples = { ours: [10, 20, 40], theirs: [20, 40, 80] };
   const [row] = compare({ name: "a turn", unit: "ms", samples }, "ours", () => undefined);

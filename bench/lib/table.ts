@@ -18,9 +18,15 @@ type Limit = { readonly atMost: number } | { readonly atLeast: number };
  * The limit of a row: of our value alone, of its ratio to the contender's, or of the difference between the two, in the unit of
  * the row. "indistinguishable" holds if the difference is at most the resolution.
  */
-export type Bound = ({ readonly of: "ratio" | "ours" | "difference" } & Limit) | { readonly of: "indistinguishable" };
+export type Bound =
+  | ({
+      readonly of: "ratio" | "ours" | "difference";
+      /** Whether a machine on which the contender misses the same limit, which costs nothing, is too busy to tell. */
+      readonly needsTheirs?: boolean;
+    } & Limit)
+  | { readonly of: "indistinguishable" };
 
-/** "undecided" if the value is nearer to the bound than the resolution. */
+/** "undecided" if the value is nearer to the bound than the resolution, or the contender has to keep it, too, and does not. */
 export type Verdict = "ok" | "MISSED" | "undecided";
 
 /** A figure of every round. */
@@ -97,7 +103,7 @@ function resolutionOf(one: readonly number[], other: readonly number[]): Row["re
   };
 }
 
-function judge(bound: Bound, { ours, ratio, difference, resolution }: Row): Verdict {
+function judge(bound: Bound, { ours, theirs, ratio, difference, resolution }: Row): Verdict {
   if (bound.of === "indistinguishable") {
     return Math.abs(difference.median) <= (resolution?.difference ?? 0) ? "ok" : "MISSED";
   }
@@ -106,7 +112,9 @@ function judge(bound: Bound, { ours, ratio, difference, resolution }: Row): Verd
     ratio: [ratio?.median ?? Number.NaN, resolution?.ratio ?? 0],
     difference: [difference.median, resolution?.difference ?? 0],
   }[bound.of] as [number, number];
-  const room = "atMost" in bound ? bound.atMost - value : value - bound.atLeast;
+  const roomOf = (one: number) => ("atMost" in bound ? bound.atMost - one : one - bound.atLeast);
+  const room = roomOf(value);
+  if (room < 0 && bound.needsTheirs === true && roomOf(theirs) < 0) return "undecided";
   if (Math.abs(room) < around) return "undecided";
   return room >= 0 ? "ok" : "MISSED";
 }
