@@ -22,7 +22,7 @@ export function addReply(program: Command): void {
     .addHelpText(
       "after",
       helpEnd(
-        "the request was answered before",
+        "the request was answered before, or its turn has ended",
         `reply ${EXAMPLE_SESSION} per_1 once`,
         `reply ${EXAMPLE_SESSION} que_1 "the first answer" "the second"`,
       ),
@@ -46,6 +46,14 @@ export async function sendReply(
   decline = false,
 ): Promise<SessionView> {
   const { permissions, questions } = await api.session(sessionId);
+  const isOpen = [...permissions, ...questions].some(({ id }) =>
+    id.replace(/^(?:per|que)_/, "").startsWith(request.replace(/^(?:per|que)_/, "")),
+  );
+  // The API knows requests that are closed, and says why.
+  if (!isOpen && request.startsWith("per_")) return api.replyPermission(sessionId, request, leaveIn(answers, decline));
+  if (!isOpen && request.startsWith("que_")) {
+    return api.replyQuestion(sessionId, request, decline ? null : answers.map((answer) => [answer]));
+  }
   const requestId = matchId(request, [...permissions, ...questions], {
     one: `open request of ${sessionId}`,
     many: `open requests of ${sessionId}`,

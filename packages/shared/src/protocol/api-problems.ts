@@ -29,6 +29,7 @@ const API_PROBLEMS = {
   "message-not-queued": [409, "The message is no longer queued"],
   "workflow-not-queued": [409, "The workflow is no longer queued"],
   "child-session-refused": [409, "The child session was refused"],
+  "request-closed": [409, "The agent does not wait for this answer any more"],
   "runner-disconnected": [409, "The runner is not connected"],
   "too-many-webhooks": [409, "There are too many webhooks"],
   "too-many-tokens": [409, "You have too many tokens"],

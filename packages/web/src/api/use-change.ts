@@ -23,13 +23,16 @@ export function useChange<Input = void>(
   });
 }
 
+/** The problems of an answer for which the agent does not wait, or no longer. */
+const TOO_LATE: readonly (string | null)[] = ["request-closed", "request-not-found"];
+
 /** An answer to the agent: who comes second is told so. */
 export function useAnswer<Input>(sessionId: string, answer: (input: Input) => Promise<unknown>) {
   return useChange<Input>(sessionId, async (input) => {
     try {
       return await answer(input);
     } catch (error) {
-      if (!(error instanceof ApiError) || error.problem !== "request-not-found") throw error;
+      if (!(error instanceof ApiError) || !TOO_LATE.includes(error.problem)) throw error;
       throw new ApiError(
         "Your answer did not arrive: somebody answered before you, or the turn has ended.",
         error.status,

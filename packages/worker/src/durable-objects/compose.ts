@@ -484,6 +484,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     link,
     clients,
     transactions,
+    endOf: (attemptId) => records.of(attemptId),
     onAnswered: (attemptId) => {
       state.update({ answeredMs: now() });
       watchdogs.touch(attemptId);

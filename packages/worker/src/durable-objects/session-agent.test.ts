@@ -295,14 +295,40 @@ describe("a permission request of the agent", () => {
     expect(permissions[0]).toMatchObject({ id: "per_1", messageId, permission: "bash", detail: "rm -rf build" });
     expect(valueIn(await session.stub.replyPermission("per_1", "once", CALLER)).permissions).toEqual([]);
     expect(await runner.next("permission-reply")).toMatchObject({ permissionId: "per_1", reply: "once" });
-    expect(await session.stub.replyPermission("per_1", "once", CALLER)).toMatchObject({ problem: { status: 404 } });
+    expect(await session.stub.replyPermission("per_1", "once", CALLER)).toMatchObject({
+      problem: { status: 409, detail: "It was answered before, and this answer was not delivered." },
+    });
+    expect(await session.stub.replyPermission("per_2", "once", CALLER)).toMatchObject({ problem: { status: 404 } });
   });
 
-  test("closes when its turn ends", async () => {
-    const { session, runner, attemptId } = await asking();
-    await runner.end(attemptId);
-    expect((await session.view()).permissions).toEqual([]);
-  });
+  test.each([
+    ["aborted", "user_abort"],
+    ["error", "turn_time_limit"],
+  ] as const)(
+    "that is answered after its turn has ended (%s, %s) is refused, and says why",
+    async (outcome, reason) => {
+      const { session, runner, messageId, attemptId } = await asking();
+      if (outcome === "aborted") {
+        valueIn(await session.stub.abort(CALLER));
+        await runner.next("abort");
+      }
+      await runner.end(attemptId, { outcome, errorType: reason });
+      expect((await session.view()).permissions).toEqual([]);
+      const late = await session.stub.replyPermission("per_1", "once", CALLER);
+      expect(late).toMatchObject({
+        problem: {
+          type: "urn:valet:problem:request-closed",
+          status: 409,
+          detail: `The turn that asked has ended (\`${reason}\`), so this answer was not delivered. Send a message to go on.`,
+        },
+      });
+      const { failure, sentence } = valueIn(await session.stub.why("message", messageId));
+      expect([failure?.type, sentence]).toEqual([reason, expect.stringContaining(`\`${reason}\``)]);
+      expect((await session.message(messageId)).outcome).toBe(outcome);
+      const [turn] = valueIn(await session.stub.turns()).turns;
+      expect(turn?.answered_by).toBeNull();
+    },
+  );
 
   test("cannot be answered while the runner is disconnected, and can be when it is back", async () => {
     const { session, runner, attemptId } = await asking();
@@ -347,7 +373,7 @@ describe("questions of the agent", () => {
       const reply = answers as string[][] | null;
       expect(valueIn(await session.stub.replyQuestion("que_1", reply, CALLER)).questions).toEqual([]);
       expect(await runner.next("question-reply")).toMatchObject({ questionId: "que_1", answers });
-      expect(await session.stub.replyQuestion("que_1", reply, CALLER)).toMatchObject({ problem: { status: 404 } });
+      expect(await session.stub.replyQuestion("que_1", reply, CALLER)).toMatchObject({ problem: { status: 409 } });
     },
   );
 

@@ -10,7 +10,10 @@ const MAX_OPEN = 200;
 /** The size of all open requests, in characters of JSON: they are part of the session's view, which is one row in D1 (2 MB). */
 const MAX_OPEN_LENGTH = 384 * 1024;
 
-/** How many answers are remembered, until the spans of their waits and the records of their turns have named who answered. */
+/**
+ * How many closed requests are remembered: until the spans of their waits and the records of their turns have named who answered, and
+ * to tell whoever answers too late.
+ */
 const MAX_ANSWERS = 500;
 
 interface Views {
@@ -25,6 +28,9 @@ type OpenRequest = {
   /** As JSON. */
   readonly view: string;
 };
+
+/** Stands for the user who answered, in the row of a request that closed with its turn. */
+const NOBODY = "";
 
 /** A request that closed with its turn. */
 export interface ClosedRequest {
@@ -81,6 +87,11 @@ export class AgentRequests {
     this.#open.forget();
     if (row === undefined) return undefined;
     const attemptId = row.attempt_id as string;
+    this.#remember(id, attemptId, answeredBy);
+    return attemptId;
+  }
+
+  #remember(id: string, attemptId: string, answeredBy: string): void {
     this.#sql.exec(
       "INSERT OR REPLACE INTO agent_answers (id, attempt_id, user_id) VALUES (?, ?, ?)",
       id,
@@ -88,26 +99,33 @@ export class AgentRequests {
       answeredBy,
     );
     this.#sql.exec("DELETE FROM agent_answers WHERE seq <= (SELECT MAX(seq) FROM agent_answers) - ?", MAX_ANSWERS);
-    return attemptId;
+  }
+
+  /** Returns how a request was closed; `undefined` if there was none, it is open, or that was long ago. */
+  closed(id: string): { readonly attemptId: string; readonly isAnswered: boolean } | undefined {
+    const [row] = this.#sql.exec("SELECT attempt_id, user_id FROM agent_answers WHERE id = ?", id).toArray();
+    return row && { attemptId: row.attempt_id as string, isAnswered: row.user_id !== NOBODY };
   }
 
   /** Returns the user who answered a request; `undefined` if nobody did, or that was long ago. */
   answeredBy(id: string): string | undefined {
     const [row] = this.#sql.exec("SELECT user_id FROM agent_answers WHERE id = ?", id).toArray();
-    return row?.user_id as string | undefined;
+    return row === undefined || row.user_id === NOBODY ? undefined : (row.user_id as string);
   }
 
   /** Returns the users who answered requests of an attempt, each once. */
   answerersOf(attemptId: string): string[] {
     const rows = this.#sql.exec("SELECT user_id FROM agent_answers WHERE attempt_id = ? ORDER BY seq", attemptId);
-    return [...new Set(rows.toArray().map(({ user_id }) => user_id as string))];
+    return [...new Set(rows.toArray().map(({ user_id }) => user_id as string))].filter((user) => user !== NOBODY);
   }
 
   /** Closes the requests of an attempt that has ended. @returns those requests */
   closeOf(attemptId: string): ClosedRequest[] {
     const rows = this.#sql.exec("DELETE FROM agent_requests WHERE attempt_id = ? RETURNING id, kind", attemptId);
     this.#open.forget();
-    return rows.toArray().map(({ id, kind }) => ({ id: id as string, kind: kind as Kind }));
+    const closed = rows.toArray().map(({ id, kind }) => ({ id: id as string, kind: kind as Kind }));
+    for (const { id } of closed) this.#remember(id, attemptId, NOBODY);
+    return closed;
   }
 
   #add<K extends Kind>(kind: K, attemptId: string, view: Views[K]): Views[K] | undefined {

@@ -3,7 +3,7 @@
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
-import type { PermissionReply } from "@valet/shared/protocol/session-view";
+import type { PermissionReply, TurnRecord } from "@valet/shared/protocol/session-view";
 import { ok, type Result, refuse } from "../core/result.ts";
 import type { Transactions } from "../core/transactions.ts";
 import type { ClientSockets } from "../link/client-sockets.ts";
@@ -16,6 +16,8 @@ export interface RepliesOptions {
   readonly link: { send(frame: ReplyFrame): boolean };
   readonly clients: Pick<ClientSockets, "broadcast">;
   readonly transactions: Transactions;
+  /** Returns how the turn of an attempt ended; `undefined` if it has not. */
+  readonly endOf: (attemptId: string) => Pick<TurnRecord, "outcome" | "error_type" | "outcome_reason"> | undefined;
   /** Called when an attempt has the answer that it waited for. */
   readonly onAnswered: (attemptId: string) => void;
 }
@@ -51,11 +53,7 @@ export class Replies {
     closed: ClientEvent & { readonly answeredBy: string },
   ): Result<void> {
     const { requests, link, clients, transactions, onAnswered } = this.#options;
-    if (!requests.isOpen(kind, id))
-      return refuse(
-        "request-not-found",
-        "The agent has no open request with this id: it was answered, or its turn has ended.",
-      );
+    if (!requests.isOpen(kind, id)) return this.#refuseClosed(id);
     if (!link.send(frame)) {
       return refuse(
         "runner-disconnected",
@@ -68,5 +66,20 @@ export class Replies {
     });
     clients.broadcast(closed);
     return ok(undefined);
+  }
+
+  /** Says why the agent does not wait for an answer. */
+  #refuseClosed(id: string): Result<void> {
+    const { requests, endOf } = this.#options;
+    const closed = requests.closed(id);
+    if (closed === undefined) return refuse("request-not-found", "The agent has not asked anything with this id.");
+    if (closed.isAnswered)
+      return refuse("request-closed", "It was answered before, and this answer was not delivered.");
+    const { outcome = "lost", error_type, outcome_reason } = endOf(closed.attemptId) ?? {};
+    const reason = error_type ?? outcome_reason ?? outcome;
+    return refuse(
+      "request-closed",
+      `The turn that asked has ended (\`${reason}\`), so this answer was not delivered. Send a message to go on.`,
+    );
   }
 }
