@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { expect, test } from "vitest";
+import { findConnection } from "./context.ts";
 
 test("`print` and `report` replace control characters; `printJson` is exact", () => {
   const script = `
@@ -12,3 +13,12 @@ test("`print` and `report` replace control characters; `printJson` is exact", ()
   expect(stdout).toBe(`a␛[2J\n${JSON.stringify({ c: "\u202e\u001b" })}\n`);
   expect(stderr).toBe("b␇\n");
 });
+
+test.each(["localhost:8787", "ftp://valet.example", "valet"])(
+  "an address that is no http URL is refused: %s",
+  (url) => {
+    expect(() => findConnection({ state: "nowhere", url, token: "x" })).toThrow(
+      `--url: ${url} is no http or https URL, such as http://localhost:8787.`,
+    );
+  },
+);

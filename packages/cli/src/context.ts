@@ -43,8 +43,11 @@ export function findConnection(options: GlobalOptions): Connection {
   const url = options.url ?? (process.env.VALET_URL || undefined);
   const token = options.token ?? (process.env.VALET_TOKEN || undefined);
   if (url !== undefined) {
+    // `localhost:8787` is a URL, too: of the scheme `localhost`.
+    if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {
+      throw new UserError(`--url: ${url} is no http or https URL, such as http://localhost:8787.`);
+    }
     if (token === undefined) throw new UserError("Give that Valet's token too: --token or VALET_TOKEN.");
-    if (!URL.canParse(url)) throw new UserError(`--url: ${url} is not a URL.`);
     return { url: url.replace(/\/+$/, ""), token };
   }
   const connection = readConnection(options.state);
