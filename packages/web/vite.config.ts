@@ -19,6 +19,12 @@ function apiUrl(): string {
 
 export default defineConfig({
   plugins: [react(), tailwindcss()],
+  resolve: {
+    alias: {
+      // Its version for browsers reads `&amp;` by the DOM's innerHTML, which the page's Trusted Types forbid.
+      "decode-named-character-reference": join(import.meta.dirname, "src/conversation/character-references.ts"),
+    },
+  },
   build: {
     target: "es2024",
     // Every browser of that target has it, and a script in the page would need a nonce.

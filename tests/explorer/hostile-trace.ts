@@ -1,9 +1,15 @@
 /**
- * A trace as only a faulty or hostile sandbox would send it, and one that it waited for, as the API answers them. A page is given them
- * in place of the traces of its session: no runner of a running system sends cycles.
+ * A trace as only a faulty or hostile sandbox would send it, and one that it waited for, as span frames: no runner of Valet sends
+ * cycles, and whoever holds a runner's token can.
  */
-import type { Page } from "playwright-core";
-import { encodeSkeleton, type SkeletonSpan } from "../../packages/shared/src/protocol/skeleton-codec.ts";
+import type { SkeletonSpan } from "../../packages/shared/src/protocol/skeleton-codec.ts";
+import {
+  type AttributeValue,
+  type OpenSpan,
+  type SpanKind,
+  serialiseSpan,
+} from "../../packages/shared/src/tracing/index.ts";
+import type { FrameSeed } from "./seeds.ts";
 
 export const TRACE = "88d0ee36f2a94b0c9d1e7a335fb21005";
 export const RESTORE = "ae869b05c1d24e7f8a90b1c2d3e4f506";
@@ -152,85 +158,74 @@ export function hostileTraces(beganMs: number): {
   return { main: at([...main, orphan, rtl, long, ...odd]), restore: at([restore, create, copy, boot]) };
 }
 
-function otlpOf(spans: readonly Drawn[]) {
+const SAMPLED = 1;
+const STATUS_ERROR = 2;
+
+function attributesOf(span: Drawn, sessionId: string): [string, string | number][] {
+  const outcome: [string, string][] = span.outcome === undefined ? [] : [["valet.outcome", span.outcome]];
+  return [["valet.session.id", sessionId], ...outcome, ...Object.entries(span.attributes)];
+}
+
+function otlpSpan(span: Drawn, traceId: string, sessionId: string) {
   const value = (it: string | number) => (typeof it === "string" ? { stringValue: it } : { doubleValue: it });
   return {
-    resourceSpans: [
-      {
-        resource: { attributes: [{ key: "service.name", value: { stringValue: "valet-runner" } }] },
-        scopeSpans: [
-          {
-            scope: { name: "valet" },
-            spans: spans.map(({ spanId, name, startUs, endUs, attributes }) => ({
-              spanId,
-              name,
-              startTimeUnixNano: `${startUs}000`,
-              ...(endUs !== undefined && { endTimeUnixNano: `${endUs}000` }),
-              attributes: Object.entries(attributes).map(([key, it]) => ({ key, value: value(it) })),
-              events: name === "valet.turn" ? [{ name: "began", timeUnixNano: `${startUs}000`, attributes: [] }] : [],
-            })),
-          },
-        ],
-      },
-    ],
+    traceId,
+    spanId: span.spanId,
+    ...(span.parentSpanId !== undefined && { parentSpanId: span.parentSpanId }),
+    flags: SAMPLED,
+    name: span.name,
+    kind: span.kind,
+    startTimeUnixNano: `${span.startUs}000`,
+    endTimeUnixNano: `${span.endUs}000`,
+    attributes: attributesOf(span, sessionId).map(([key, it]) => ({ key, value: value(it) })),
+    links: span.links.map((link) => ({
+      traceId: link.traceId,
+      spanId: link.spanId,
+      attributes: [{ key: "valet.link.type", value: { stringValue: link.type } }],
+    })),
+    events: span.name === "valet.turn" ? [{ name: "began", timeUnixNano: `${span.startUs}000` }] : [],
+    ...(span.isError && { status: { code: STATUS_ERROR } }),
   };
 }
 
-/** Answers a page's requests for the traces of its session with these. */
-export async function serveHostileTraces(page: Page, beganMs = Date.now() - 100_000): Promise<void> {
-  const { main, restore } = hostileTraces(beganMs);
-  const traces = new Map([
-    [TRACE, main],
-    [RESTORE, restore],
-  ]);
-  const summary = (traceId: string, spans: readonly Drawn[]) => ({
-    traceId,
-    name: spans[0]?.name,
-    startedAt: new Date(beganMs).toISOString(),
-    duration_ms: 60_000,
-    spans: spans.length,
-    openSpans: spans.filter(({ endUs }) => endUs === undefined).length,
-    errors: spans.filter(({ isError }) => isError).length,
+function openSpan(span: Drawn, traceId: string, sessionId: string): string {
+  const context = (spanId: string) => ({ traceId, spanId, traceFlags: SAMPLED, traceState: "", isRemote: false });
+  const open: OpenSpan = {
+    context: context(span.spanId),
+    parent: span.parentSpanId === undefined ? undefined : context(span.parentSpanId),
+    name: span.name,
+    kind: span.kind as SpanKind,
+    startTime: { seconds: Math.floor(span.startUs / 1e6), nanos: (span.startUs % 1e6) * 1000 },
+    attributes: attributesOf(span, sessionId).flat() as readonly (string | AttributeValue)[] as OpenSpan["attributes"],
+    events: [],
+    links: [],
+    statusCode: 0,
+    statusMessage: "",
+    droppedAttributes: 0,
+    droppedEvents: 0,
+    droppedLinks: 0,
+  };
+  return serialiseSpan(open);
+}
+
+/** The most spans of a frame. */
+const PER_FRAME = 200;
+
+/** Returns the frames in which a runner of the session would have sent the spans. */
+export function framesOf(spans: readonly Drawn[], traceId: string, sessionId: string): FrameSeed[] {
+  const ended = spans.filter(({ endUs }) => endUs !== undefined);
+  const open = spans.filter(({ endUs }) => endUs === undefined);
+  const frames: FrameSeed[] = [];
+  for (let from = 0; from < ended.length; from += PER_FRAME) {
+    const some = ended.slice(from, from + PER_FRAME).map((span) => otlpSpan(span, traceId, sessionId));
+    const resource = { attributes: [{ key: "service.name", value: { stringValue: "valet-runner" } }] };
+    const otlp = { resourceSpans: [{ resource, scopeSpans: [{ scope: { name: "valet" }, spans: some }] }] };
+    frames.push({ otlp: JSON.stringify(otlp), open: [] });
+  }
+  // After the ended ones, which make the trace one of the session's.
+  frames.push({
+    otlp: JSON.stringify({ resourceSpans: [] }),
+    open: open.map((span) => openSpan(span, traceId, sessionId)),
   });
-  await page.route(/\/api\/sessions\/[^/]+\/traces/, async (route) => {
-    const url = new URL(route.request().url());
-    const [, traceId = "", what = "", spanId = ""] =
-      /\/traces(?:\/([^/]+))?(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(url.pathname) ?? [];
-    const spans = traces.get(traceId);
-    if (traceId === "") {
-      const urlTemplate = "https://jaeger.example/trace/{traceId}";
-      return route.fulfill({ json: { traces: [...traces].map(([id, all]) => summary(id, all)), urlTemplate } });
-    }
-    if (spans === undefined)
-      return route.fulfill({
-        status: 404,
-        json: { type: "urn:valet:problem:trace-not-found", title: "no such trace" },
-      });
-    if (what === "skeleton") {
-      return route.fulfill({ json: { chunks: [encodeSkeleton(spans)], next: "1", isComplete: true } });
-    }
-    if (what === "backlinks") {
-      const backlinks = [...traces].flatMap(([from, all]) =>
-        all.flatMap(({ spanId: id, name, startUs, links }) =>
-          links.flatMap((link) => {
-            const startedAt = new Date(startUs / 1000).toISOString();
-            const type = link.type === undefined ? {} : { type: link.type };
-            const one = { traceId: from, spanId: id, name, startedAt, targetSpanId: link.spanId, ...type };
-            return link.traceId === traceId ? [one] : [];
-          }),
-        ),
-      );
-      return route.fulfill({ json: { backlinks } });
-    }
-    if (what === "search") {
-      const wanted = (url.searchParams.get("q") ?? "").toLowerCase();
-      const found = spans.filter(({ name, attributes }) =>
-        [name, ...Object.entries(attributes).map((pair) => pair.join("="))].some((text) =>
-          text.toLowerCase().includes(wanted),
-        ),
-      );
-      return route.fulfill({ json: { spanIds: found.map((one) => one.spanId) } });
-    }
-    return route.fulfill({ json: otlpOf(what === "spans" ? spans.filter((one) => one.spanId === spanId) : spans) });
-  });
+  return frames;
 }

@@ -6,9 +6,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
+import type { ApiClient } from "../../packages/cli/src/api-client.ts";
 import { signInUrl } from "../../packages/shared/src/protocol/page-sessions.ts";
-import { endUp, startUp, type UpProcess } from "../valet-up.ts";
+import { endUp, startUp } from "../valet-up.ts";
 import { launchBrowser } from "./browser.ts";
+
+/** For each step of a journey: shorter than that of a test, so that an error names the step. */
+const TIMEOUT_MS = 20_000;
 
 /** What a page has done that no page may do. */
 export interface Misdeeds {
@@ -25,8 +29,16 @@ export interface WatchedPage {
   readonly misdeeds: Misdeeds;
 }
 
+/** A system that serves the page. */
+export interface RunningSystem {
+  readonly url: string;
+  readonly token: string;
+  readonly api: ApiClient;
+  stop(): Promise<unknown>;
+}
+
 export interface Explorer {
-  readonly up: UpProcess;
+  readonly up: RunningSystem;
   readonly browser: Browser;
   /** Opens a page in a browser profile of its own, not signed in. It is closed with the explorer. */
   open(options?: BrowserContextOptions): Promise<WatchedPage>;
@@ -40,18 +52,24 @@ export interface Explorer {
 }
 
 /** @param variables for `valet up`, beside those of this process */
-export async function startExplorer(variables: Readonly<Record<string, string>> = {}): Promise<Explorer> {
+export function startExplorer(variables: Readonly<Record<string, string>> = {}): Promise<Explorer> {
+  return explore(async (stateDir) => {
+    const up = await startUp(stateDir, { env: { ...process.env, ...variables } });
+    return { ...up, stop: () => endUp(up) };
+  });
+}
+
+/** Starts a browser beside a system. @param start gets an empty folder for its state */
+export async function explore(start: (stateDir: string) => Promise<RunningSystem>): Promise<Explorer> {
   const stateDir = mkdtempSync(join(tmpdir(), "valet-explorer-"));
-  const [up, browser] = await Promise.all([
-    startUp(stateDir, { env: { ...process.env, ...variables } }),
-    launchBrowser(),
-  ]);
+  const [up, browser] = await Promise.all([start(stateDir), launchBrowser()]);
   const contexts: BrowserContext[] = [];
   const all: Misdeeds = { policy: [], errors: [], foreign: [] };
   const link = async () => signInUrl(up.url, (await up.api.createPageTicket()).ticket);
 
   async function open(options?: BrowserContextOptions): Promise<WatchedPage> {
     const context = await browser.newContext(options);
+    context.setDefaultTimeout(TIMEOUT_MS);
     contexts.push(context);
     const page = await context.newPage();
     return { page, misdeeds: await watch(page, up.url, all) };
@@ -72,7 +90,7 @@ export async function startExplorer(variables: Readonly<Record<string, string>> 
     close: async () => {
       await Promise.all(contexts.map((context) => context.close()));
       await browser.close();
-      await endUp(up);
+      await up.stop();
       rmSync(stateDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };

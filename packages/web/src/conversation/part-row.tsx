@@ -71,8 +71,8 @@ function ToolRow({ part, isSelected, onSelect }: Omit<PartRowProps, "isLive" | "
         onClick={toggle}
       >
         <Icon name={part.tool.endsWith("_session") ? "sandbox" : "tool"} className={hueOf(part)} />
-        <OutsideText text={visibleText(part.tool)} className="mono cut tool-name" max={200} />
-        <OutsideText text={visibleText(toolSubject(part))} className="cut grow" />
+        <OutsideText text={part.tool} className="mono cut tool-name" max={200} />
+        <OutsideText text={toolSubject(part)} className="cut grow" />
         <Outcome part={part} />
         <span className="n call-time">
           <CallTime part={part} />

@@ -16,7 +16,7 @@ const COMPONENTS: Components = {
     if (link === undefined) {
       return (
         <>
-          {children}
+          <bdi>{children}</bdi>
           {href !== undefined && href !== "" && <span className="m"> ({href})</span>}
         </>
       );
@@ -24,7 +24,7 @@ const COMPONENTS: Components = {
     return (
       <>
         <a href={link.href} target="_blank" rel="noopener noreferrer nofollow" className="said-link">
-          {children}
+          <bdi>{children}</bdi>
         </a>
         {!namesTarget(textOf(children), link) && <span className="m"> ({link.host})</span>}
       </>
@@ -62,11 +62,20 @@ function textOf(children: ReactNode): string {
 }
 
 export default function RenderedMarkdown({ text }: { readonly text: string }) {
-  return (
-    <div dir="auto">
-      <ReactMarkdown remarkPlugins={PLUGINS} components={COMPONENTS} urlTransform={(url) => url}>
-        {text}
-      </ReactMarkdown>
-    </div>
-  );
+  return <div dir="auto">{rendered(text) ?? <p className="whitespace-pre-wrap">{text}</p>}</div>;
+}
+
+/** Returns what Markdown means; `undefined` for text that is nested too deeply to be read. */
+function rendered(text: string): ReactNode {
+  try {
+    // A pure function that uses no hooks. As a component its error would be logged before it is caught.
+    return ReactMarkdown({
+      remarkPlugins: PLUGINS,
+      components: COMPONENTS,
+      urlTransform: (url) => url,
+      children: text,
+    });
+  } catch {
+    return undefined;
+  }
 }

@@ -1,5 +1,4 @@
 /** What the agent asks a person, answered in place, and what became of it. */
-import { visibleText } from "@valet/shared/visible-text";
 import type { ReactNode } from "react";
 import type { Schemas } from "../api/client.ts";
 import { withKeys } from "../format/with-keys.ts";
@@ -50,10 +49,10 @@ export function PermissionRow({ sessionId, request, hasKeys }: PermissionRowProp
       actions={<PermissionAnswer sessionId={sessionId} permission={request} hasKeys={hasKeys} />}
     >
       <p>
-        <OutsideText text={visibleText(request.permission)} className="mono" max={100} />
+        <OutsideText text={request.permission} className="mono" max={100} />
       </p>
       <Scrollable as="pre" label="What is asked for">
-        <OutsideText text={visibleText(request.detail)} max={8_000} />
+        <OutsideText text={request.detail} max={8_000} />
       </Scrollable>
     </Ask>
   );
@@ -91,14 +90,14 @@ export function ClosedRow({ request: { asked, answer, by } }: { readonly request
     <p className="row-line m2">
       <Icon name="person" className="t-person" />
       <span className="grow">
-        <OutsideText text={visibleText(asked)} max={300} className="m" />{" "}
+        <OutsideText text={asked} max={300} className="m" />{" "}
         {answer === undefined && "The turn ended before anybody answered."}
         {answer === null && <>{who ?? "Somebody"} declined to answer.</>}
         {typeof answer === "string" && (
           <>
             {who ?? "Somebody"} answered:{" "}
             <b>
-              <OutsideText text={visibleText(answer)} max={2_000} />
+              <OutsideText text={answer} max={2_000} />
             </b>
           </>
         )}

@@ -102,7 +102,8 @@ export function RowList({ handle, place, rows, selected, older, onOlder, onMissi
       const isInView = virtual
         .getVirtualItems()
         .some((item) => item.index === index && item.start >= (virtual.scrollOffset ?? 0));
-      if (!isInView) show(index, "start");
+      // A list that has just come stands at its start, and is about to go to its end.
+      if (!isInView || end.isUnderway()) show(index, "start");
     }
   });
   const items = virtual.getVirtualItems();

@@ -7,6 +7,8 @@ const OWN_SCROLL_MS = 1_000;
 
 interface FollowEnd {
   readonly isAtEnd: boolean;
+  /** Returns whether the end is followed, and not yet reached. */
+  isUnderway(): boolean;
   /** Goes to the end, and stays there. */
   follow(): void;
   /** Stays where it is, since something else is to be seen. */
@@ -50,8 +52,7 @@ export function useFollowEnd(
       isHeld = false;
     };
     const onScroll = () => {
-      const distance = element.scrollHeight - element.clientHeight - element.scrollTop;
-      if (distance <= NEAR_PX) latest.current.set(true);
+      if (distanceOf(element) <= NEAR_PX) latest.current.set(true);
       else if (isHeld || performance.now() - touchedMs < OWN_SCROLL_MS) latest.current.set(false);
     };
     const observer = new ResizeObserver(() => {
@@ -74,10 +75,16 @@ export function useFollowEnd(
   }, [scroller, content]);
   return {
     isAtEnd,
+    isUnderway: () => follows.current && scroller.current !== null && distanceOf(scroller.current) > NEAR_PX,
     follow: () => {
       set(true);
       toEnd();
     },
     leave: () => set(false),
   };
+}
+
+/** Returns how far the end is away, px. */
+function distanceOf({ scrollHeight, clientHeight, scrollTop }: HTMLElement): number {
+  return scrollHeight - clientHeight - scrollTop;
 }

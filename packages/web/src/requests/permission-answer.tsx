@@ -1,6 +1,5 @@
 /** A permission request of the agent, and the three answers to it. */
 
-import { visibleText } from "@valet/shared/visible-text";
 import { replyToPermission } from "../api/changes.ts";
 import type { Schemas } from "../api/client.ts";
 import { useAnswer } from "../api/use-change.ts";
@@ -26,7 +25,7 @@ export function PermissionText({ permission }: Pick<PermissionAnswerProps, "perm
     <>
       <b>Asks permission</b> for <OutsideText text={permission.permission} className="mono" max={100} />:{" "}
       <code className="whitespace-pre-wrap [overflow-wrap:anywhere]">
-        <OutsideText text={visibleText(permission.detail)} />
+        <OutsideText text={permission.detail} />
       </code>
     </>
   );

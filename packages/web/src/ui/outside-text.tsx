@@ -1,8 +1,9 @@
 /**
  * Text that somebody else wrote: an agent, a tool, a repository, a person. It is text and nothing else, its direction cannot change
- * that of the page, and it is cut to a length that a browser can lay out.
+ * that of the page or hide what it says (`gnp.exe` that looks like `exe.png`), and it is cut to a length that a browser can lay out.
  */
 import { cutEnd } from "@valet/shared/text";
+import { visibleText } from "@valet/shared/visible-text";
 import type { CSSProperties } from "react";
 import { codeParts } from "../format/code-parts.ts";
 
@@ -20,7 +21,7 @@ interface OutsideTextProps {
 export function OutsideText({ text, className, style, max = MAX_LINE }: OutsideTextProps) {
   return (
     <bdi className={className} style={style}>
-      {cutEnd(text, max)}
+      {visibleText(cutEnd(text, max))}
     </bdi>
   );
 }
@@ -29,7 +30,7 @@ export function OutsideText({ text, className, style, max = MAX_LINE }: OutsideT
 export function Sentence({ text, className = "", max = MAX_LINE }: OutsideTextProps) {
   return (
     <bdi className={`[overflow-wrap:anywhere] ${className}`}>
-      {codeParts(cutEnd(text, max)).map(({ text: part, isCode, at }) =>
+      {codeParts(visibleText(cutEnd(text, max))).map(({ text: part, isCode, at }) =>
         isCode ? <code key={at}>{part}</code> : <span key={at}>{part}</span>,
       )}
     </bdi>

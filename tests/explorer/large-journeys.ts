@@ -1,0 +1,83 @@
+/** A conversation of 10,000 messages, and 300 sessions: only what is near the window exists, and everything is reached. */
+import type { Page } from "playwright-core";
+import { beforeAll, expect, test } from "vitest";
+import { LONG_SESSION, MESSAGES, messageId, NEEDY, OPENED, SESSIONS } from "./large-seeds.ts";
+import type { SeededExplorer } from "./seeded.ts";
+
+/** The most elements that a page may have, however much there is. */
+const MAX_ELEMENTS = 1_500;
+
+/** @param explorerOf has the large seed, and no more */
+export function largeJourneys(explorerOf: () => SeededExplorer): void {
+  let page: Page;
+  let origin: string;
+  beforeAll(async () => {
+    const explorer = explorerOf();
+    origin = explorer.up.url;
+    ({ page } = await explorer.openSignedIn("/", { viewport: { width: 1440, height: 900 } }));
+  }, 30_000);
+
+  const elements = () => page.evaluate(() => document.querySelectorAll("*").length);
+  const talk = () => page.getByRole("region", { name: "Messages and turns" });
+  /** Whether an element is within the window of what scrolls. */
+  const isInView = (text: string) =>
+    talk()
+      .getByText(text, { exact: true })
+      .first()
+      .evaluate((element) => {
+        const { top, bottom } = element.getBoundingClientRect();
+        const window = element.closest(".talk-scroll")?.getBoundingClientRect();
+        return window !== undefined && top >= window.top && bottom <= window.bottom;
+      });
+
+  test("the inbox has every session, the keyboard reaches the last one, and a search finds one of them", async () => {
+    await page.getByText(`${NEEDY}, oldest first`).waitFor();
+    // All pages of the list are read, and few rows exist.
+    await page.getByText(/^Rest 2\d\d, newest first/).waitFor();
+    expect(await elements()).toBeLessThan(MAX_ELEMENTS);
+    const oldest = page.getByRole("link", { name: `Session number ${SESSIONS - 1}` });
+    const toEnd = async () => {
+      await page.keyboard.press("End");
+      return oldest.count();
+    };
+    await expect.poll(toEnd, { timeout: 15_000 }).toBe(1);
+    await page.keyboard.press("/");
+    await page.keyboard.type("number 271");
+    await page.getByRole("link", { name: "Session number 271" }).waitFor();
+    expect(await page.getByRole("link", { name: /^Session number/ }).count()).toBe(1);
+    expect(new URL(page.url()).searchParams.get("q")).toBe("number 271");
+  });
+
+  test("the palette finds a session by its branch", async () => {
+    await page.keyboard.press("Control+k");
+    await page.getByRole("dialog").getByRole("combobox").fill(`feature/${OPENED}`);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: `Session number ${OPENED}` }).waitFor();
+  });
+
+  test("a conversation of 10,000 messages is at its end, and a key leads further and further back", async () => {
+    await page.goto(`${origin}/sessions/${LONG_SESSION}`);
+    await talk()
+      .getByText(`Question ${MESSAGES - 1}: what is next?`)
+      .waitFor();
+    expect(await elements()).toBeLessThan(MAX_ELEMENTS);
+    const back = async () => {
+      await page.keyboard.press("Home");
+      return talk()
+        .getByText(`Question ${MESSAGES - 150}: what is next?`)
+        .count();
+    };
+    await expect.poll(back, { timeout: 15_000 }).toBeGreaterThan(0);
+    expect(await elements()).toBeLessThan(MAX_ELEMENTS);
+  });
+
+  test.each([MESSAGES - 30, MESSAGES / 2])(
+    "a link to message %i shows it, unfolded, on a fresh page",
+    async (index) => {
+      await page.goto(`${origin}/sessions/${LONG_SESSION}?message=${messageId(index)}`);
+      const answer = `Answer ${index}, with emphasis and code.`;
+      await expect.poll(() => isInView(answer), { timeout: 15_000 }).toBe(true);
+      expect(await talk().locator('[data-row][aria-current="true"]').count()).toBe(1);
+    },
+  );
+}

@@ -1,0 +1,30 @@
+/** Journeys over large and hostile data, which is in the databases of the system: see `seeding-worker.ts`. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { hostileJourneys } from "./hostile-journeys.ts";
+import { hostileSeed } from "./hostile-seeds.ts";
+import { largeJourneys } from "./large-journeys.ts";
+import { largeSeed } from "./large-seeds.ts";
+import { ownerJourneys } from "./owner-journeys.ts";
+import { type SeededExplorer, startSeeded } from "./seeded.ts";
+import { traceJourneys } from "./trace-journeys.ts";
+import { turnsJourneys } from "./turns-journeys.ts";
+
+let explorer: SeededExplorer;
+beforeAll(async () => {
+  explorer = await startSeeded({ VALET_TRACE_URL_TEMPLATE: "https://jaeger.example/trace/{traceId}" });
+  await explorer.seed(largeSeed(Date.now()));
+}, 90_000);
+afterAll(() => explorer?.close());
+
+describe("much of everything", () => largeJourneys(() => explorer));
+describe("turns across sessions", () => turnsJourneys(() => explorer));
+describe("a hostile trace", () => traceJourneys(() => explorer));
+describe("hostile text", () => {
+  beforeAll(() => explorer.seed(hostileSeed(Date.now())));
+  hostileJourneys(() => explorer);
+});
+describe("another owner", () => ownerJourneys(() => explorer));
+
+test("no page has violated its policy, logged an error or asked another origin", () => {
+  expect(explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });
+});

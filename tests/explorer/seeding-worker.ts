@@ -1,0 +1,132 @@
+/**
+ * The Worker as it is deployed, with one more door: it stores sessions as if they had lived, by the same code that stores real ones. No
+ * runner of Valet sends a trace with cycles, and a conversation of thousands of messages would take days.
+ */
+import type { Env } from "../../packages/worker/src/bindings.ts";
+import { composeSession, type SessionParts } from "../../packages/worker/src/durable-objects/compose.ts";
+import { NO_LINK } from "../../packages/worker/src/durable-objects/core/session-state.ts";
+import worker, { SessionAgent as PlainSessionAgent } from "../../packages/worker/src/index.ts";
+import { type MessageSeed, SEED_PATH, type Seed, type SessionSeed } from "./seeds.ts";
+
+export { Capacity } from "../../packages/worker/src/index.ts";
+
+/** The most statements of a batch. */
+const STATEMENTS = 100;
+const IDLE_MS = 3_600_000;
+const RUNNER = "run_seeded";
+
+export class SessionAgent extends PlainSessionAgent {
+  readonly #seeded: SessionParts;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    const parts = composeSession(ctx, env);
+    super(ctx, env, parts);
+    this.#seeded = parts;
+  }
+
+  async seed(seed: SessionSeed): Promise<void> {
+    const { transactions, state, traces, boundary } = this.#seeded;
+    const { id, ownerId, messages, frames, ...settings } = seed;
+    transactions.run(() => {
+      state.create({
+        ...settings,
+        id,
+        ownerId,
+        userId: ownerId,
+        models: [],
+        queueMode: "followup",
+        idleTimeoutMs: IDLE_MS,
+        state: "hibernated",
+        generation: 1,
+        link: NO_LINK,
+        recovery: { attempts: 0, readyMs: 0 },
+      });
+      for (const [index, message] of messages.entries()) this.#addMessage(message, index + 1);
+      // One after the other: a frame's open spans may be in a trace that an earlier one began.
+      for (const [index, { otlp, open }] of frames.entries()) {
+        traces.acceptFrames([{ instanceId: RUNNER, seq: index + 1, otlp, open: [...open] }]);
+      }
+    });
+    boundary();
+  }
+
+  #addMessage({ id, content, atMs, parts, channel = "main", author, outcome = "ok" }: MessageSeed, seq: number): void {
+    const { queue, conversation } = this.#seeded;
+    const attemptId = `att_${id}`;
+    const context = { traceId: hex(seq, 32), spanId: hex(seq, 16), traceFlags: 1, traceState: "", isRemote: false };
+    const times = { dispatchedMs: atMs + 20, acceptedMs: atMs + 40, endedMs: atMs + 2_000 };
+    queue.jobs.addJob(
+      {
+        id,
+        kind: "message",
+        seq,
+        channel,
+        mode: "followup",
+        source: "user",
+        initial: false,
+        status: "done",
+        sizeBytes: content.length,
+        attachments: 0,
+        notBeforeMs: 0,
+        waitingSinceMs: atMs,
+        reason: null,
+        reasons: [],
+        outcome,
+        errorType: null,
+        failure: null,
+        asksFor: "",
+        context,
+        waitContext: context,
+        waitedOn: null,
+        attemptId,
+        attempts: 1,
+        lost: 0,
+        unaccepted: 0,
+        lastDispatch: context,
+        userId: null,
+        endedBy: null,
+        ...times,
+        acceptedMs: atMs,
+      },
+      { content, attachments: [], ...(author !== undefined && { author: { id: author } }) },
+    );
+    queue.jobs.addAttempt({
+      id: attemptId,
+      number: 1,
+      generation: 1,
+      channel,
+      state: "ended",
+      jobIds: [id],
+      context,
+      waitMs: 20,
+      stop: null,
+      progress: null,
+      ...times,
+    });
+    conversation.finish(attemptId, parts);
+  }
+}
+
+/** Returns a number as an id of some digits. */
+function hex(value: number, digits: number): string {
+  return value.toString(16).padStart(digits, "0");
+}
+
+async function store(env: Env, { sessions, statements }: Seed): Promise<void> {
+  for (const session of sessions) {
+    const stub = env.SESSION_AGENT.get(env.SESSION_AGENT.idFromName(session.id));
+    await (stub as unknown as Pick<SessionAgent, "seed">).seed(session);
+  }
+  for (let from = 0; from < statements.length; from += STATEMENTS) {
+    const batch = statements.slice(from, from + STATEMENTS);
+    await env.DB.batch(batch.map(({ sql, params }) => env.DB.prepare(sql).bind(...params)));
+  }
+}
+
+export default {
+  async fetch(request, env, ctx) {
+    if (new URL(request.url).pathname !== SEED_PATH) return worker.fetch(request, env, ctx);
+    await store(env, await request.json<Seed>());
+    return new Response(null, { status: 204 });
+  },
+} satisfies ExportedHandler<Env>;

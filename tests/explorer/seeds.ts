@@ -1,0 +1,46 @@
+/** What a test puts into the databases of a running system: see `seeding-worker.ts`. Plain data, sent as JSON. */
+import type { MessagePart } from "../../packages/shared/src/protocol/message-part.ts";
+import type { Outcome } from "../../packages/shared/src/spans/outcomes.ts";
+
+export const SEED_PATH = "/seed";
+
+/** A message that is done, with its answer. */
+export interface MessageSeed {
+  readonly id: string;
+  readonly content: string;
+  /** Epoch ms. */
+  readonly atMs: number;
+  readonly parts: readonly MessagePart[];
+  readonly channel?: string;
+  readonly author?: string;
+  readonly outcome?: Outcome;
+}
+
+/** A span frame as a runner sends it: OTLP/JSON of ended spans, and open spans as `serialiseSpan` writes them. */
+export interface FrameSeed {
+  readonly otlp: string;
+  readonly open: readonly string[];
+}
+
+/** A session whose sandbox sleeps: nothing of it starts by itself. */
+export interface SessionSeed {
+  readonly id: string;
+  readonly ownerId: string;
+  readonly title?: string;
+  readonly repoUrl?: string;
+  readonly branch?: string;
+  readonly model?: string;
+  readonly messages: readonly MessageSeed[];
+  readonly frames: readonly FrameSeed[];
+}
+
+/** A statement for D1. */
+export interface StatementSeed {
+  readonly sql: string;
+  readonly params: readonly (string | number | null)[];
+}
+
+export interface Seed {
+  readonly sessions: readonly SessionSeed[];
+  readonly statements: readonly StatementSeed[];
+}
