@@ -104,6 +104,7 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
       await page.keyboard.press("Home");
       for (let at = 0; at < 2; at++) await page.keyboard.press("ArrowDown");
       await page.keyboard.press("l");
+      await row(/^valet\.sandbox\.restore/).waitFor();
       await page.keyboard.press("ArrowDown");
       await page.keyboard.press("ArrowDown");
       await expect.poll(() => active().textContent()).toContain("valet.sandbox.restore");
