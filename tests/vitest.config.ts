@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     name: "system",
     testTimeout: 30_000,
+    // What is waited for may take long on a machine that is busy.
+    expect: { poll: { timeout: 15_000 } },
     include: ["tests/**/*.test.ts"],
     // By default one core stays free, but these tests wait for their processes most of the time. Each finds only its own.
     maxWorkers: "100%",
