@@ -116,6 +116,7 @@ function turn(index: number, nowMs: number): StatementSeed {
     user_id: index === 1 ? HOSTILE_PERSON : "mira",
     repository: REPOSITORY,
     answered_by: null,
+    tools: null,
   };
   return insert("turns", values);
 }
