@@ -67,7 +67,7 @@ export function largeJourneys(explorerOf: () => SeededExplorer): void {
         .getByText(`Question ${MESSAGES - 150}: what is next?`)
         .count();
     };
-    await expect.poll(back, { timeout: 15_000 }).toBeGreaterThan(0);
+    await expect.poll(back, { timeout: 25_000 }).toBeGreaterThan(0);
     expect(await elements()).toBeLessThan(MAX_ELEMENTS);
   });
 

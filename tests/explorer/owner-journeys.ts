@@ -77,7 +77,7 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     "a guessed address of the first owner's session leads nowhere: %j",
     async (path) => {
       await page.goto(`${origin}/sessions/${LONG_SESSION}${path}`);
-      await page.getByText("No such session.").first().waitFor();
+      await page.getByText("There is no such session, or it is not yours").first().waitFor();
       expect(await page.getByText("A long life").count()).toBe(0);
     },
   );
