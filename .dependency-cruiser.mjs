@@ -88,6 +88,8 @@ const RUNNER_ROOMS = {
   secrets: ["state"],
   processes: ["secrets"],
   tools: ["secrets"],
+  // The OTLP receiver for what the commands of the agent run.
+  receiver: [],
 };
 
 const TEST = "\\.test\\.tsx?$";

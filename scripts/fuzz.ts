@@ -8,9 +8,10 @@ const DEFAULT_RUNS = 1_000_000;
 const DEFAULT_COURSES = 100_000;
 const HELP = `Usage: pnpm fuzz [--runs N] [--courses N]
 
-Runs every property of @valet/shared with N random inputs (default ${DEFAULT_RUNS.toLocaleString("en")}) in Node, and then the
-sessions of @valet/worker with N random courses (default ${DEFAULT_COURSES.toLocaleString("en")}) in workerd; 0 skips them. Exits
-with 0 if all properties hold. The first failure ends the run and prints its smallest failing input and its seed.
+Runs every property of @valet/shared, and of the runner's receiver, with N random inputs (default
+${DEFAULT_RUNS.toLocaleString("en")}) in Node, and then the sessions of @valet/worker with N random courses (default
+${DEFAULT_COURSES.toLocaleString("en")}) in workerd; 0 skips them. Exits with 0 if all properties hold. The first failure ends
+the run and prints its smallest failing input and its seed.
 `;
 
 interface Arguments {
@@ -94,7 +95,8 @@ try {
     process.env.VITE_FUZZ_RUNS = String(runs);
     process.env.VITE_FUZZ_COURSES = String(courses);
     const holds = runs === 0 || (await fuzz("shared", "shared:node", availableParallelism()));
-    if (holds && courses > 0) await fuzz("worker", "worker:storage", 1);
+    const received = holds && (runs === 0 || (await fuzz("runner", "runner", availableParallelism())));
+    if (received && courses > 0) await fuzz("worker", "worker:storage", 1);
   }
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

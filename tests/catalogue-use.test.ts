@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { parseSync } from "@swc/core";
 import { expect, test } from "vitest";
 import {
+  ADOPTED_KEY,
   ATTRIBUTES,
   type AttributeDefinition,
   ERRORS,
@@ -35,7 +36,7 @@ const CATALOGUE = /shared\/src\/spans\//;
  * imports.
  */
 class Texts {
-  readonly whole = new Set<string>([...SESSION_KEYS, ...STAMPED_KEYS]);
+  readonly whole = new Set<string>([...SESSION_KEYS, ...STAMPED_KEYS, ADOPTED_KEY]);
   readonly beginnings = new Set<string>();
 
   constructor(...folders: string[]) {
@@ -127,8 +128,9 @@ test("each value of a closed list is used, unless callers choose it or earlier v
 
 test("every name that looks like Valet's or the conventions' is in the catalogue", () => {
   const known = new Set([SPANS, ATTRIBUTES, RESOURCE_ATTRIBUTES, EVENTS].flatMap((table) => Object.keys(table)));
-  /** The scope of open spans, the events of webhooks, and OpenCode's event names. */
-  const others = /^(?:valet\.open|session\.(?:status|error|created|state|attention)|server\.connected)$/;
+  /** The scope of open spans, the events of webhooks, OpenCode's event names, and keys of content in other programs' spans. */
+  const others =
+    /^(?:valet\.open|gen_ai\.(?:input\.messages|system_instructions|tool\.definitions|prompt|completion)|session\.(?:status|error|created|state|attention)|server\.connected)$/;
   const name =
     /^(?:valet|gen_ai|http|url|vcs|process|exception|server|session|service|user_agent|error|network|client)\.[a-z0-9_.]+$/;
   const found = [shared, ...Object.values(own)].flatMap(({ whole }) => [...whole]);

@@ -2,9 +2,10 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
-import { exceptionType, limitVariables } from "@valet/shared/tracing";
+import { createAnchoredClock, exceptionType, limitVariables, type SpanProcessor } from "@valet/shared/tracing";
 import { startOpenCodeAgent } from "./opencode-agent.ts";
 import { endWithHost } from "./processes/lifeline.ts";
+import { AgentOtlp } from "./receiver/agent-otlp.ts";
 import { Runner, type RunnerEnd } from "./runner.ts";
 import { SecretValues } from "./secrets/secret-values.ts";
 import { earlierStateFolder, readInput, readSettings, SettingsError } from "./settings.ts";
@@ -68,7 +69,24 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     onDropped: (counts) => tracing?.reportDropped(counts),
     onDiskError: (error) => say(`cannot write spans to disk; they are only kept in memory: ${exceptionType(error)}`),
   });
-  tracing = createTracing(outbox, settings, undefined, secrets);
+  const agentOtlp = new AgentOtlp({
+    ...settings,
+    outbox,
+    redact: (text) => secrets.redact(text),
+    onRefused: (counts) => tracing?.reportRefused(counts),
+    now: createAnchoredClock(),
+  });
+  const processors: SpanProcessor = {
+    onStart(span) {
+      agentOtlp.onStart(span);
+      outbox.onStart(span);
+    },
+    onEnd(span) {
+      agentOtlp.onEnd(span);
+      outbox.onEnd(span);
+    },
+  };
+  tracing = createTracing(processors, settings, undefined, secrets);
   const runner = new Runner({
     settings,
     token,
@@ -76,6 +94,7 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     instanceId,
     tracing,
     outbox,
+    agentOtlp,
     journal,
     startAgent: startOpenCodeAgent,
     onProblem: say,

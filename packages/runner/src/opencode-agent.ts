@@ -11,7 +11,7 @@ import { PartStream } from "./link/part-stream.ts";
 import { callRef, OpenCodeAgent, permitOf } from "./opencode/agent.ts";
 import { OpenCode } from "./opencode/opencode.ts";
 import type { Agent, AgentStart } from "./runner.ts";
-import { commandEnvironment } from "./tools/command-environment.ts";
+import { commandEnvironment, type OtlpVariables } from "./tools/command-environment.ts";
 import { startToolServer } from "./tools/tool-server.ts";
 
 /** Begins to start OpenCode. `healthy` rejects if it does not become healthy. */
@@ -29,7 +29,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     onProviderCall: (call) => opencode.forwardProviderCall(call),
     onModelRequest: (request) => opencode.forwardModelRequest(request),
     onProviderBytes: (bytes) => opencode.forwardProviderBytes(bytes),
-    shellOf: (shell) => shellAnswer(jobs, shell),
+    shellOf: (shell) => shellAnswer(jobs, shell, rest.otlp),
     permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call)), config.providerContext),
   });
   const opencode = new OpenCode({
@@ -62,6 +62,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     workspace,
     env: process.env,
     commitHooks: rest.commitHooks,
+    otlp: rest.otlp,
     secrets,
     agent: new OpenCodeAgent(opencode, modelAccess.openAiCompatible?.baseUrl),
     onPart: (attemptId, part) => tell(parts.frame(attemptId, part)),
@@ -102,7 +103,8 @@ function requestIdOf({ opencodeSessionId, messageId, callId, request }: ToolCall
 export function shellAnswer(
   jobs: Pick<JobRunner, "commitOriginOf" | "findToolCall">,
   { opencodeSessionId: sessionId, call }: ShellRef,
+  otlp?: OtlpVariables,
 ): ShellAnswer {
   const command = call && jobs.findToolCall({ sessionId, ...call });
-  return { ...jobs.commitOriginOf(sessionId), ...(command && { env: commandEnvironment(command) }) };
+  return { ...jobs.commitOriginOf(sessionId), ...(command && { env: commandEnvironment(command, otlp) }) };
 }

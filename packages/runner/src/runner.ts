@@ -25,6 +25,7 @@ import { type ChildRequest, ChildRequests } from "./link/child-requests.ts";
 import { Link, type LinkHandlers, type LinkOptions } from "./link/link.ts";
 import { Warnings } from "./link/warnings.ts";
 import { countBackgroundProcesses } from "./processes/background.ts";
+import type { AgentOtlp } from "./receiver/agent-otlp.ts";
 import { type Kept, KeptSecrets } from "./secrets/kept-secrets.ts";
 import { keysOf } from "./secrets/model-keys.ts";
 import { SecretValues } from "./secrets/secret-values.ts";
@@ -32,6 +33,7 @@ import type { Settings } from "./settings.ts";
 import type { SpanOutbox } from "./spans/span-outbox.ts";
 import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./spans/tracing.ts";
 import type { Journal } from "./state/journal.ts";
+import type { OtlpVariables } from "./tools/command-environment.ts";
 
 /** The agent's process, and the jobs that use it. */
 export interface Agent {
@@ -69,6 +71,8 @@ export interface AgentStart {
   readonly commitHooks: string | undefined;
   /** How long one attribute with content may be, in bytes of UTF-8. */
   readonly contentMaxBytes: number;
+  /** How programs of commands send their traces; absent if they do not. */
+  readonly otlp?: OtlpVariables | undefined;
 }
 
 export interface RunnerOptions {
@@ -81,6 +85,8 @@ export interface RunnerOptions {
   readonly secrets?: SecretValues;
   readonly tracing: Tracing;
   readonly outbox: SpanOutbox;
+  /** The receiver of what commands send; without it they send nothing. */
+  readonly agentOtlp?: AgentOtlp;
   readonly journal: Journal;
   /** Begins to start the agent. `healthy` rejects if it does not become healthy. */
   startAgent(start: AgentStart): { readonly agent: Agent; readonly healthy: Promise<unknown> };
@@ -188,6 +194,7 @@ export class Runner {
     await this.#windUp(reason);
     // A git that hangs does not delay the stop.
     await this.#changes.stop();
+    await this.#options.agentOtlp?.stop();
     this.#bootstrap.end("runner_shutdown");
     outbox.flush();
     const leftMs = Math.max(0, startMs + stopMs - performance.now());
@@ -374,6 +381,7 @@ export class Runner {
         config.contentMaxBytes ?? CONTENT_MAX_BYTES,
         settings.spanLimits?.attributeValueLength ?? Number.POSITIVE_INFINITY,
       ),
+      otlp: this.#startReceiver(config),
     });
     this.#agent = agent;
     const started = errorOf(healthy);
@@ -392,6 +400,19 @@ export class Runner {
     }
     this.#bootstrap.end(errorType);
     outbox.flush();
+  }
+
+  /** A receiver that cannot be started must not prevent the agent's work. */
+  #startReceiver({ agentOtlp: isWanted, tracing, captureContent }: ToRunnerOf<"config">): OtlpVariables | undefined {
+    const { agentOtlp, onProblem } = this.#options;
+    if (agentOtlp === undefined || isWanted !== true || !tracing) return undefined;
+    try {
+      agentOtlp.start(captureContent);
+      return (context) => agentOtlp.environment(context);
+    } catch (error) {
+      onProblem(`commands cannot send traces: ${exceptionType(error)}`);
+      return undefined;
+    }
   }
 
   /** A disk on which they cannot be written must not prevent the agent's work. */

@@ -19,6 +19,7 @@ import {
   marked,
   OUTCOME_REASONS,
   OUTCOMES,
+  REFUSED_KINDS,
   RESOURCE_ATTRIBUTES,
   SPANS,
   type SpanDefinition,
@@ -97,11 +98,12 @@ test("the operations are prompt, workflow, spawn, restore, hibernate, terminate 
   ]);
 });
 
-test("every span but requests and the report of drops ends with an outcome", () => {
+test("every span but requests and the reports of drops and refusals ends with an outcome", () => {
   expect(spans.filter(([, { errors }]) => !Array.isArray(errors)).map(([name]) => name)).toEqual([
     "{method} {route}",
     "{method}",
     "valet.trace_plane.dropped",
+    "valet.trace_plane.refused",
   ]);
 });
 
@@ -129,12 +131,21 @@ test("a turn repeats the attributes of its dispatch about the wait", () => {
 test("every attribute, error type, link type and drop reason is used", () => {
   const events = Object.values(EVENTS).flatMap((event) => [...event.attributes]);
   const used = [...spans.flatMap(([, span]) => keysOf(span)), ...events];
-  const byRule = ["valet.outcome", "valet.outcome.reason", "error.type", "valet.link.type"];
+  // Other programs' spans are not in the catalogue.
+  const byRule = [
+    "valet.adopted",
+    "valet.adopted.trace_id",
+    "valet.outcome",
+    "valet.outcome.reason",
+    "error.type",
+    "valet.link.type",
+  ];
   expect([...new Set([...used, ...byRule])].sort()).toEqual(Object.keys(ATTRIBUTES).sort());
   const reasons = [...spans.flatMap(([, span]) => errorsOf(span)), ...endedBy("http_request"), "_OTHER"];
   expect([...new Set(reasons)].sort()).toEqual([...ERROR_TYPES].sort());
   expect([...new Set(spans.flatMap(([, { links }]) => links))].sort()).toEqual([...LINK_TYPES].sort());
   expect(SPANS["valet.trace_plane.dropped"].optional).toEqual(DROP_REASONS.map((why) => `valet.dropped_spans.${why}`));
+  expect(SPANS["valet.trace_plane.refused"].optional).toEqual(REFUSED_KINDS.map((kind) => `valet.refused.${kind}`));
 });
 
 describe("the table of error types", () => {

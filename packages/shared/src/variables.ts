@@ -85,6 +85,11 @@ export const WORKER_VARIABLES = {
     meaning:
       "`false`: commits of agents and of workflows' commands get no trailers `Valet-Session`, `Valet-Message` and `Valet-Trace`, and git sees only the repository's own hooks",
   },
+  VALET_AGENT_OTLP: {
+    default: "off",
+    meaning:
+      "`on`: programs that commands of agents and of workflows run send their traces to the session's: such a command also gets `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL` and `_HEADERS`. A session may set its own (`agentOtlp`). Off by default, since these variables switch on exporters in the users' own programs",
+  },
   VALET_IDLE_TIMEOUT_MS: {
     default: 15 * 60_000,
     meaning: "how long a session may be idle before it hibernates; a session may set its own (`idleTimeoutMs`)",

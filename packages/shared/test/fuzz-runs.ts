@@ -1,18 +1,14 @@
 import fc from "fast-check";
 import { test } from "vitest";
 
-declare global {
-  interface ImportMeta {
-    /** Environment variables that begin with `VITE_`, which Vite hands on to every runtime. */
-    readonly env: { readonly VITE_FUZZ_RUNS?: string };
-  }
-}
-
 /** What one test takes: well within its time on the slowest runtime, and small enough to show progress. */
 const RUNS_PER_TEST = 10_000;
 
+/** Environment variables that begin with `VITE_`, which Vite hands on to every runtime; each declares `env` in its own way. */
+const { env: variables } = import.meta as unknown as { readonly env: { readonly VITE_FUZZ_RUNS?: string } };
+
 /** Inputs a property: those of the ordinary suite unless `pnpm fuzz` sets another number. */
-const RUNS = Number(import.meta.env.VITE_FUZZ_RUNS ?? RUNS_PER_TEST);
+const RUNS = Number(variables.VITE_FUZZ_RUNS ?? RUNS_PER_TEST);
 
 /**
  * Registers the tests that put a property to random inputs, with a new seed each; a failure prints its seed and the smallest

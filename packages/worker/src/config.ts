@@ -58,6 +58,8 @@ export interface Config {
   readonly providerContext: ProviderContext;
   /** How long one attribute with content may be. */
   readonly contentMaxBytes: number;
+  /** Whether programs of commands send their traces to their session, unless the session says otherwise. */
+  readonly agentOtlp: boolean;
 }
 
 /** The maximum number of sandboxes; `Infinity` without a limit. */
@@ -194,6 +196,7 @@ export function parseConfig(env: Variables): Config {
     modelAccess: readModelAccess(read),
     credentialKeys: read("VALET_CREDENTIAL_KEYS", credentialKeys.optional()) ?? [],
     intervals: { ...intervals, brokerCallMs: Math.min(intervals.brokerCallMs, innerLimit(intervals.startMs)) },
+    agentOtlp: read("VALET_AGENT_OTLP", z.enum(["on", "off"])) === "on",
     retentionMs: read("VALET_RETENTION_DAYS", days) * DAY_MS,
     turnBounds: {
       maxModelCalls: read("VALET_MAX_MODEL_CALLS", count),

@@ -11,7 +11,7 @@ import { withoutOurs } from "../processes/environment.ts";
 import { STEP_VARIABLE } from "../processes/marks.ts";
 import { killOrphans } from "../processes/orphans.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
-import { commandEnvironment } from "../tools/command-environment.ts";
+import { commandEnvironment, type OtlpVariables } from "../tools/command-environment.ts";
 
 export interface CommandOptions {
   /** The shell command. */
@@ -25,6 +25,8 @@ export interface CommandOptions {
   readonly context: SpanContext;
   /** How git finds the hooks that add trailers to commits, and what they name; absent if commits get none. */
   readonly commit?: { readonly hooks: string; readonly origin: CommitOrigin } | undefined;
+  /** How the command's programs send their traces; absent if they do not. */
+  readonly otlp?: OtlpVariables | undefined;
   readonly timeoutMs: number;
   /** Secrets that are redacted from its output. */
   readonly secrets?: SecretValues | undefined;
@@ -59,7 +61,7 @@ export async function runCommand({
   try {
     child = spawn(SHELL, ["-c", run], {
       cwd: workspace,
-      env: environment(rest.env, stepId, rest.context, rest.commit),
+      env: environment(stepId, rest),
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -104,14 +106,12 @@ export function killCommandOf(stepId: string): void {
 
 /** Returns the environment of the agent's shells, without the keys of models, which a command does not need. */
 function environment(
-  env: CommandOptions["env"],
   stepId: string,
-  context: SpanContext,
-  commit: CommandOptions["commit"],
+  { env, context, commit, otlp }: Pick<CommandOptions, "env" | "context" | "commit" | "otlp">,
 ): Record<string, string> {
   const own: Record<string, string> = { ...withoutOurs(env), [STEP_VARIABLE]: stepId };
   for (const key of PROVIDER_KEYS) delete own[key];
-  Object.assign(own, commandEnvironment({ context }));
+  Object.assign(own, commandEnvironment({ context }, otlp));
   if (commit !== undefined) Object.assign(own, commitVariables(own, commit.hooks, commit.origin));
   return own;
 }

@@ -14,6 +14,7 @@ import { mergeDurations } from "../agent/step-times.ts";
 import { addSummaries, NO_SUMMARY } from "../agent/summary.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { createMillisClock, openSpanText } from "../spans/tracing.ts";
+import type { OtlpVariables } from "../tools/command-environment.ts";
 import {
   type AbortReason,
   AgentTask,
@@ -31,6 +32,8 @@ export interface WorkflowOptions extends AgentTaskOptions {
   readonly commandTimeoutMs: number;
   /** The folder of the hooks that add trailers to commits; absent if they get none. */
   readonly commitHooks?: string | undefined;
+  /** How programs of commands send their traces; absent if they do not. */
+  readonly otlp?: OtlpVariables | undefined;
   /** Secrets that are redacted from the output of commands. */
   readonly secrets?: SecretValues;
   /** @param span the open span of a step that has just begun */
@@ -224,7 +227,7 @@ export class Workflow {
   }
 
   async #command(index: number, run: string, span: StepSpan): Promise<StepEnd> {
-    const { workspace, env, secrets, commitHooks, commandTimeoutMs: timeoutMs } = this.#options;
+    const { workspace, env, otlp, secrets, commitHooks, commandTimeoutMs: timeoutMs } = this.#options;
     const aborting = new AbortController();
     const stepId = stepIdOf(this.#dispatch.attemptId, index);
     const { context } = span;
@@ -234,6 +237,7 @@ export class Workflow {
       env,
       stepId,
       context,
+      otlp,
       commit: commitHooks === undefined ? undefined : { hooks: commitHooks, origin: commitOriginOf(this.#dispatch) },
       timeoutMs,
       secrets,

@@ -1,7 +1,9 @@
-/** A span and its scope, each as OTLP/JSON text. */
+/** A span, its scope and its resource, each as OTLP/JSON text. */
 export interface LoggedSpan {
   readonly scope: string;
   readonly span: string;
+  /** Of a span of another program; absent for the runner's own resource. */
+  readonly resource?: string | null;
 }
 
 /** The spans that the runner sends over the link as one frame. */

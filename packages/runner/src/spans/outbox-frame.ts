@@ -1,6 +1,7 @@
 /** The frames of the outbox: what each holds until it is acknowledged, and how it is sent. */
 import { nameSpans, type SpanFrame } from "@valet/shared/protocol/span-frame";
 import { withoutUndefined } from "@valet/shared/without-undefined";
+import { encodeFrame } from "./frame-text.ts";
 import type { LoggedFrame, LoggedSpan } from "./left-spans.ts";
 
 /** Spans that are lost, as the next frame names them. */
@@ -40,16 +41,4 @@ export function toSpanFrame({ instanceId, seq, resource, spans, open, progress, 
 export function idsOf({ span }: LoggedSpan): SpanIds[] {
   const [, traceId, spanId] = /^\{"traceId":"([0-9a-f]{32})","spanId":"([0-9a-f]{16})"/.exec(span) ?? [];
   return traceId === undefined || spanId === undefined ? [] : [{ traceId, spanId }];
-}
-
-function encodeFrame(resource: string, spans: readonly LoggedSpan[]): string {
-  if (spans.length === 0) return `{"resourceSpans":[]}`;
-  const scopes = new Map<string, string[]>();
-  for (const { scope, span } of spans) {
-    const group = scopes.get(scope);
-    if (group === undefined) scopes.set(scope, [span]);
-    else group.push(span);
-  }
-  const scopeSpans = [...scopes].map(([scope, group]) => `{"scope":${scope},"spans":[${group.join(",")}]}`);
-  return `{"resourceSpans":[{"resource":${resource},"scopeSpans":[${scopeSpans.join(",")}]}]}`;
 }

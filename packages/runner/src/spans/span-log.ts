@@ -26,8 +26,8 @@ const EARLIER_UNFINISHED = ".new";
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS resource (json TEXT NOT NULL) STRICT;
-  CREATE TABLE IF NOT EXISTS spans (seq INTEGER NOT NULL, span_id TEXT NOT NULL, scope TEXT NOT NULL, span TEXT NOT NULL)
-    STRICT;
+  CREATE TABLE IF NOT EXISTS spans (seq INTEGER NOT NULL, span_id TEXT NOT NULL, scope TEXT NOT NULL, span TEXT NOT NULL,
+    resource TEXT) STRICT;
   CREATE INDEX IF NOT EXISTS spans_by_seq ON spans (seq);
   CREATE TABLE IF NOT EXISTS open_spans (span_id TEXT PRIMARY KEY, span TEXT NOT NULL) STRICT`;
 
@@ -46,8 +46,8 @@ export class SpanLog {
   }
 
   /** Stores an ended span. @throws errors of SQLite */
-  append(seq: number, spanId: string, { scope, span }: LoggedSpan): void {
-    this.#database.query("INSERT INTO spans VALUES (?, ?, ?, ?)").run(seq, spanId, scope, span);
+  append(seq: number, spanId: string, { scope, span, resource = null }: LoggedSpan): void {
+    this.#database.query("INSERT INTO spans VALUES (?, ?, ?, ?, ?)").run(seq, spanId, scope, span, resource);
   }
 
   /** Stores an open span that is reported to the session. @throws errors of SQLite */
@@ -118,11 +118,13 @@ function readSpanFile(path: string): LeftSpans {
     database = openSqliteFile(path, SCHEMA);
     const resource = database.query<{ json: string }, []>("SELECT json FROM resource").get()?.json ?? "{}";
     const frames = new Map<number, LoggedSpan[]>();
+    // Files of earlier versions have no resources.
     const stored = database.query<LoggedSpan & { seq: number }, []>("SELECT * FROM spans ORDER BY seq, rowid");
-    for (const { seq, scope, span } of stored.all()) {
+    for (const { seq, scope, span, resource = null } of stored.all()) {
+      const entry = { scope, span, resource };
       const spans = frames.get(seq);
-      if (spans === undefined) frames.set(seq, [{ scope, span }]);
-      else spans.push({ scope, span });
+      if (spans === undefined) frames.set(seq, [entry]);
+      else spans.push(entry);
     }
     const open = database
       .query<{ span: string }, []>(

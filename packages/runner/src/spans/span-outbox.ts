@@ -15,6 +15,7 @@ import {
   type Resource,
   type SpanProcessor,
 } from "@valet/shared/tracing";
+import { bytesOf, textBytes } from "./frame-text.ts";
 import { OpenSpans } from "./open-spans.ts";
 import { type Frame, idsOf, type Lost, type SpanIds, toSpanFrame } from "./outbox-frame.ts";
 import { deleteLeftLog, type LeftLog, type LoggedSpan, readLeftLogs, SpanLog } from "./span-log.ts";
@@ -48,6 +49,8 @@ const MAX_REST_BYTES = 64 * 1024;
 /** How many lost spans are named for each reason, 17 bytes each. The others are only counted. */
 const MAX_NAMED = 300;
 const MAX_SPAN_BYTES = MAX_LINK_FRAME_BYTES - 16 * 1024;
+/** The share of the room that may be taken when a span of another program arrives. */
+const FOREIGN_SHARE = 0.25;
 
 export class SpanOutbox implements SpanProcessor {
   readonly #options: Required<Omit<SpanOutboxOptions, "onDropped" | "onDiskError" | "openSpans">> & SpanOutboxOptions;
@@ -127,12 +130,34 @@ export class SpanOutbox implements SpanProcessor {
     this.#openSpans.ended(spanId);
     if (!this.#isEnabled) return;
     const entry = { scope: encodeScope(span.scope), span: encodeSpan(span) };
-    const bytes = bytesOf(entry);
-    if (bytes > MAX_SPAN_BYTES) {
+    if (bytesOf(entry) > MAX_SPAN_BYTES) {
       this.#count("too_large", 1, [span.context]);
       this.#onDisk(() => this.#log?.forgetOpen(spanId));
       return;
     }
+    const frame = this.#append(spanId, entry);
+    // A successor that finds this span on disk must also find its ancestors.
+    for (const parent of this.#openSpans.above(span.parent?.spanId)) {
+      this.#onDisk(() => this.#log?.appendOpen(parent));
+    }
+    this.#closeIfFull(frame);
+  }
+
+  /**
+   * Stores an ended span of another program, which the runner has checked. It survives the process once this returns.
+   * @param span with its resource; of at most some 100 KiB
+   */
+  adopt(spanId: string, span: LoggedSpan): void {
+    if (this.#isEnabled) this.#closeIfFull(this.#append(spanId, span));
+  }
+
+  /** Whether spans of other programs have to wait: the room that is left is for the runner's own. */
+  get isUnderPressure(): boolean {
+    return this.#bytes + (this.#open?.bytes ?? 0) > this.#options.maxBytes * FOREIGN_SHARE;
+  }
+
+  #append(spanId: string, entry: LoggedSpan): Frame {
+    const bytes = bytesOf(entry);
     if (this.#open !== undefined && this.#open.bytes + bytes > FRAME_BYTES) this.flush();
     if (this.#open === undefined) {
       this.#open = this.#newFrame();
@@ -142,10 +167,10 @@ export class SpanOutbox implements SpanProcessor {
     frame.spans.push(entry);
     frame.bytes += bytes;
     this.#onDisk(() => this.#log?.append(frame.seq, spanId, entry));
-    // A successor that finds this span on disk must also find its ancestors.
-    for (const parent of this.#openSpans.above(span.parent?.spanId)) {
-      this.#onDisk(() => this.#log?.appendOpen(parent));
-    }
+    return frame;
+  }
+
+  #closeIfFull(frame: Frame): void {
     if (frame.spans.length >= this.#options.maxFrameSpans) this.flush();
   }
 
@@ -358,13 +383,4 @@ export class SpanOutbox implements SpanProcessor {
       this.#options.onDiskError?.(error);
     }
   }
-}
-
-/** Returns the size in the frame, where it is JSON text within JSON text. */
-function bytesOf({ scope, span }: LoggedSpan): number {
-  return textBytes(span) + scope.length;
-}
-
-function textBytes(text: string): number {
-  return Buffer.byteLength(JSON.stringify(text));
 }

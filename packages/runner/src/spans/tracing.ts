@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { ownTraceId } from "@valet/shared/protocol/own-trace-ids";
 import {
   DOUBLE_KEYS,
+  type RefusedKind,
   type SpanAttributes,
   type SpanName,
   sessionAttributes,
@@ -49,6 +50,8 @@ export interface Tracing {
   configure(options: { readonly enabled: boolean; readonly captureContent: boolean }): RunnerTracer;
   /** Records the number of lost spans in a `valet.trace_plane.dropped` span. */
   reportDropped(counts: ReadonlyMap<DropReason, number>): void;
+  /** Records how much of what commands sent was refused in a `valet.trace_plane.refused` span. */
+  reportRefused(counts: ReadonlyMap<RefusedKind, number>): void;
 }
 
 const SCOPE = { name: "@valet/runner" };
@@ -84,6 +87,11 @@ export function createTracing(
       const attributes: Record<string, number> = {};
       for (const [reason, spans] of counts) attributes[`valet.dropped_spans.${reason}`] = spans;
       base.startSpan("valet.trace_plane.dropped", { attributes }).end();
+    },
+    reportRefused(counts) {
+      const attributes: Record<string, number> = {};
+      for (const [kind, count] of counts) attributes[`valet.refused.${kind}`] = count;
+      base.startSpan("valet.trace_plane.refused", { attributes }).end();
     },
   };
 }

@@ -44,6 +44,8 @@ export const ToRunner = z.discriminatedUnion("type", [
     tracing: z.boolean(),
     /** Whether all of the repository's configuration of OpenCode is used, including its plugins. */
     trustRepositoryConfig: z.boolean().optional(),
+    /** Whether programs of the agent's commands send their traces to the runner; only if the session records spans. */
+    agentOtlp: z.boolean().optional(),
     /** After this time without an event of the agent, a turn is ended as stuck. */
     stuckTurnMs: millis,
     /** If absent, because the peer is older, the runner uses its own defaults. */

@@ -98,6 +98,13 @@ export const CreateSession = z.strictObject({
         "providers then run with access to the model keys. By default only its text is used: instructions, commands, agents, skills",
     )
     .optional(),
+  agentOtlp: z
+    .boolean()
+    .describe(
+      "Whether programs that commands of the agent and of workflows run send their traces to the session, in place of the " +
+        "deployment's `VALET_AGENT_OTLP`. Such a command gets `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL` and `_HEADERS`",
+    )
+    .optional(),
   title: z.string().min(1).max(200).optional(),
   prompt: z.string().min(1).max(MAX_CONTENT_LENGTH).describe("The first message").optional(),
   model: Model.optional(),

@@ -94,6 +94,8 @@ export const SessionView = z.object({
   ref: z.string().optional(),
   /** Whether the repository's complete OpenCode configuration is used; absent when only its text is. */
   trustRepositoryConfig: z.boolean().optional(),
+  /** Whether programs of commands send their traces to the session; absent if the deployment decides. */
+  agentOtlp: z.boolean().optional(),
   model: z.string().optional(),
   models: z.array(z.string()),
   queueMode: z.enum(QUEUE_MODES),

@@ -40,7 +40,7 @@ export interface SkeletonSpan {
   readonly lastSeenMs?: number | undefined;
   /** Of a model call. */
   readonly usage?: SkeletonUsage | undefined;
-  /** Whether a program that it ran in had begun a trace of its own, which has become part of this one. */
+  /** Whether it is of a program that a command of the agent ran: not one of Valet's own. */
   readonly isAdopted?: boolean;
   readonly links: readonly SkeletonLink[];
 }

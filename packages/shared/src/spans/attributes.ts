@@ -393,6 +393,23 @@ export const ATTRIBUTES = {
     meaning: "too large for a request, for a frame of the link, or for a row of the session's trace store",
   },
   "valet.dropped_spans.shutdown": { type: "int", meaning: "the process ended before the export" },
+  "valet.refused.spans": {
+    type: "int",
+    meaning: "spans of commands that were refused, in requests of which others were taken",
+  },
+  "valet.refused.trace_requests": { type: "int", meaning: "requests with traces that were refused as a whole" },
+  "valet.refused.log_requests": { type: "int", meaning: "requests with logs, which the receiver does not take" },
+  "valet.refused.metric_requests": { type: "int", meaning: "requests with metrics, which the receiver does not take" },
+  "valet.adopted": {
+    type: "boolean",
+    meaning:
+      "`true` on spans, and on their resource, that are not Valet's own but of a program that a command of the agent ran",
+  },
+  "valet.adopted.trace_id": {
+    type: "string",
+    meaning:
+      "the trace id that a program of the agent's commands had chosen: on roots, on spans whose parent is in another process, and on links to other traces than the span's",
+  },
 
   // Exceptions
   "exception.type": { type: "string", meaning: "its class or code" },
@@ -404,9 +421,16 @@ export type AttributeKey = keyof typeof ATTRIBUTES;
 
 /** The attributes of a resource, which describes the emitting service. */
 export const RESOURCE_ATTRIBUTES = {
-  "service.name": { type: "string", meaning: "`valet-worker`, `valet-runner` or `valet-broker`" },
+  "service.name": {
+    type: "string",
+    meaning: "`valet-worker`, `valet-runner` or `valet-broker`; of an adopted span its program's own",
+  },
   "service.version": { type: "string", meaning: "version of the emitting package" },
   "service.instance.id": { type: "string", meaning: "a random UUID for each process, isolate or object in memory" },
   "valet.session.id": { type: "string", meaning: "the session, if the process serves only one" },
   "valet.generation": { type: "int", meaning: "the sandbox's generation; only the runner has it" },
+  "valet.adopted": {
+    type: "boolean",
+    meaning: "`true`: the spans are not Valet's own, but of a program that a command of the agent ran",
+  },
 } as const satisfies Record<string, AttributeDefinition>;

@@ -51,6 +51,12 @@ export const BOUNDARIES: readonly Boundary[] = [
   },
   { from: "runner", to: "a workflow's command", carrier: "`TRACEPARENT`, `TRACESTATE`: the context of its step" },
   {
+    from: "a command's program",
+    to: "runner",
+    carrier:
+      "OTLP, with `VALET_AGENT_OTLP=on`: the trace and parent ids of its spans, in the trace of the command or adopted into it",
+  },
+  {
     from: "OpenCode's tool",
     to: "runner",
     carrier: "the ids of OpenCode's session, message and call, from which the runner derives the call's span",

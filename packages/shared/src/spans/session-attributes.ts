@@ -3,6 +3,12 @@
 /** The keys that hold the session's id: Valet's own and those of the conventions. */
 export const SESSION_KEYS = ["valet.session.id", "session.id", "gen_ai.conversation.id"] as const;
 
+/**
+ * The resource attribute of spans that other programs of a sandbox sent to the runner. Answers are made without them: such a program
+ * chooses their names.
+ */
+export const ADOPTED_KEY = "valet.adopted";
+
 export type SessionAttributes = {
   readonly [K in (typeof SESSION_KEYS)[number]]: string;
 } & { readonly "valet.generation"?: number };

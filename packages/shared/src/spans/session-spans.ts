@@ -162,4 +162,19 @@ export const SESSION_SPANS = {
     ],
     links: [],
   },
+  "valet.trace_plane.refused": {
+    meaning:
+      "Counts what the runner's receiver refused of what the agent's commands sent, since the last span of this name.",
+    kind: "INTERNAL",
+    emitters: ["runner"],
+    parents: ["root"],
+    required: [],
+    optional: [
+      "valet.refused.spans",
+      "valet.refused.trace_requests",
+      "valet.refused.log_requests",
+      "valet.refused.metric_requests",
+    ],
+    links: [],
+  },
 } as const satisfies Record<string, SpanDefinition>;

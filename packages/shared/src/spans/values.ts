@@ -129,6 +129,10 @@ export type ChangesUnknownReason = (typeof CHANGES_UNKNOWN)[number];
 export const HTTP_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "_OTHER"] as const;
 export type HttpMethod = (typeof HTTP_METHODS)[number];
 
+/** What the receiver of commands' traces refuses: the last part of each `valet.refused.*` key. */
+export const REFUSED_KINDS = ["spans", "trace_requests", "log_requests", "metric_requests"] as const;
+export type RefusedKind = (typeof REFUSED_KINDS)[number];
+
 /** Why spans were lost on their way to the backend: the last part of each `valet.dropped_spans.*` key. */
 export const DROP_REASONS = [
   "queue_full",

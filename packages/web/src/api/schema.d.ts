@@ -1319,6 +1319,7 @@ export interface components {
             branch?: string;
             ref?: string;
             trustRepositoryConfig?: boolean;
+            agentOtlp?: boolean;
             model?: string;
             models: string[];
             /** @enum {string} */
@@ -1440,6 +1441,8 @@ export interface components {
             ref?: string;
             /** @description Whether the repository's complete OpenCode configuration is used: its plugins, tools, MCP servers and providers then run with access to the model keys. By default only its text is used: instructions, commands, agents, skills */
             trustRepositoryConfig?: boolean;
+            /** @description Whether programs that commands of the agent and of workflows run send their traces to the session, in place of the deployment's `VALET_AGENT_OTLP`. Such a command gets `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL` and `_HEADERS` */
+            agentOtlp?: boolean;
             title?: string;
             /** @description The first message */
             prompt?: string;

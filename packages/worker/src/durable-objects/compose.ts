@@ -87,6 +87,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     turnBounds,
     providerContext,
     contentMaxBytes,
+    agentOtlp,
     retentionMs,
   } = parseConfig(env);
   const report = (error: unknown) => {
@@ -341,6 +342,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     credentials,
     modelAccess,
     turnBounds,
+    agentOtlp,
     background,
     now,
     captureContent: tracing.captureContent,

@@ -19,7 +19,9 @@ function contradicts({ state, queue }: Pick<SessionParts, "state" | "queue">, in
   const first = queue.jobs.jobsAfter("message", 0, 1)[0];
   const firstPrompt = first?.initial ? queue.jobs.message(first.id).content : undefined;
   return (
-    (["title", "branch", "ref", "model", "parentSessionId"] as const).some((name) => input[name] !== record[name]) ||
+    (["title", "branch", "ref", "model", "parentSessionId", "agentOtlp"] as const).some(
+      (name) => input[name] !== record[name],
+    ) ||
     (repoUrl && shownRepoUrl(repoUrl)) !== record.repoUrl ||
     JSON.stringify(models) !== JSON.stringify(record.models) ||
     trustRepositoryConfig !== (record.trustRepositoryConfig ?? false) ||

@@ -52,6 +52,7 @@ export function viewSession(
       // A URL that an older version stored may still hold a secret.
       repoUrl: repoUrl === undefined ? undefined : shownRepoUrl(repoUrl),
       trustRepositoryConfig: trustRepositoryConfig || undefined,
+      agentOtlp: record.agentOtlp,
       sleepProblem: sleepProblem && viewSleepProblem(sleepProblem),
       warnings: warnings.length > 0 ? warnings : undefined,
       capacityPlace,

@@ -27,6 +27,8 @@ export interface SessionSettings {
   readonly ref?: string;
   /** Whether all of the repository's configuration of the agent is used. */
   readonly trustRepositoryConfig?: boolean;
+  /** Whether programs of commands send their traces; the deployment decides if it is absent. */
+  readonly agentOtlp?: boolean;
   readonly model?: string;
   readonly models: readonly string[];
   readonly queueMode: QueueMode;

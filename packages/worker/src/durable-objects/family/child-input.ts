@@ -15,7 +15,7 @@ export function childInput(
   parent: SessionRecord,
   allowsFileRepos: boolean,
 ): ChildInput {
-  const { id, repoUrl, branch: ownBranch, ref, models, model, idleTimeoutMs } = parent;
+  const { id, repoUrl, branch: ownBranch, ref, models, model, idleTimeoutMs, agentOtlp } = parent;
   const isOwnRepo = repo === undefined || repo === repoUrl;
   const isOwnBranch = branch === undefined;
   const repository = isOwnRepo
@@ -33,7 +33,7 @@ export function childInput(
     models: [...models],
     idleTimeoutMs,
     parentSessionId: id,
-    ...withoutUndefined({ ...repository, title, model }),
+    ...withoutUndefined({ ...repository, title, model, agentOtlp }),
     ...withoutUndefined({ branch }),
   };
   const [issue] = CreateSession.safeParse(input).error?.issues ?? [];

@@ -15,7 +15,7 @@ const ACCESS: ModelAccess = {
 };
 const REPO_URL = "https://git.test/a.git";
 
-function configure(rooms: Rooms, opened?: GitCredentials, modelAccess = ACCESS) {
+function configure(rooms: Rooms, opened?: GitCredentials, modelAccess = ACCESS, agentOtlp = false) {
   const opening = Promise.withResolvers<GitCredentials | undefined>();
   let work = Promise.resolve();
   const config = new RunnerConfig({
@@ -27,6 +27,7 @@ function configure(rooms: Rooms, opened?: GitCredentials, modelAccess = ACCESS) 
     tracing: true,
     stuckTurnMs: 600_000,
     turnBounds: DEFAULT_TURN_BOUNDS,
+    agentOtlp,
     credentials: { isEmpty: opened === undefined, openForClone: () => opening.promise },
     background: (promise) => {
       work = promise;
@@ -207,3 +208,17 @@ describe("secrets", () => {
       expect(JSON.stringify(rooms.frames)).not.toMatch(/-key/);
     }));
 });
+
+test.each([
+  [false, undefined, undefined],
+  [true, undefined, true],
+  [true, false, undefined],
+  [false, true, true],
+])("programs of commands send traces if the deployment says %s and the session %s: %s", (deployment, session, sent) =>
+  inRooms((rooms) => {
+    rooms.change(session === undefined ? {} : { agentOtlp: session });
+    configure(rooms, undefined, ACCESS, deployment).send();
+    expect(rooms.frames[0]).toMatchObject({ type: "config" });
+    expect((rooms.frames[0] as { agentOtlp?: boolean }).agentOtlp).toBe(sent);
+  }),
+);

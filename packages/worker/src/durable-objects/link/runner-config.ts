@@ -25,6 +25,8 @@ export interface RunnerConfigOptions {
   readonly tracing: boolean;
   readonly stuckTurnMs: number;
   readonly turnBounds: TurnBounds;
+  /** Whether programs of commands send their traces, unless the session says otherwise. */
+  readonly agentOtlp: boolean;
   /** Keeps the object alive for a promise that never rejects. */
   readonly background: (work: Promise<void>) => void;
   readonly now: () => number;
@@ -53,6 +55,7 @@ export class RunnerConfig {
   #config(): ToRunnerOf<"config"> {
     const { state, timers, now, modelAccess, captureContent, tracing, stuckTurnMs, turnBounds } = this.#options;
     const { contentMaxBytes, providerContext } = this.#options;
+    const { agentOtlp = this.#options.agentOtlp } = state.record;
     const { id: sessionId, generation, model, models, link, trustRepositoryConfig } = state.record;
     const { clockOffsetMs, hasSecrets = false } = link;
     const startDueMs = timers.dueMs("start");
@@ -71,6 +74,7 @@ export class RunnerConfig {
       clockOffsetMs,
       modelAccess: hasSecrets ? withoutKeys(access) : access,
       trustRepositoryConfig: trustRepositoryConfig || undefined,
+      agentOtlp: agentOtlp || undefined,
       startMs: startDueMs === undefined ? undefined : Math.max(0, startDueMs - now()),
       hasSecrets: hasSecrets || undefined,
       takesSpansInEnds: true,

@@ -5,6 +5,7 @@
 
 import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { OUTCOMES, type Outcome } from "@valet/shared/spans";
+import { asAdopted, isAdoptedResource, isAdoptedSpan } from "./adopted-spans.ts";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 import { usageOf } from "./span-usage.ts";
 
@@ -14,6 +15,8 @@ export interface SpanGroup {
   readonly resource: string;
   /** As an element of `scopeSpans` has it. */
   readonly scope: string;
+  /** Whether they are of another program of the sandbox, which must not decide anything. */
+  readonly isAdopted: boolean;
   readonly spans: readonly ReceivedSpan[];
 }
 
@@ -105,6 +108,7 @@ export function readRequest(text: string, sessionId: string, limits?: NamingLimi
   const refusedIds: SpanIds[] = [];
   for (const each of resourceSpans) {
     const resource = resourceText(field(each, "resource"));
+    const isAdopted = isAdoptedResource(field(each, "resource"));
     for (const scopeSpans of list(field(each, "scopeSpans"))) {
       const scope = scopeText(field(scopeSpans, "scope"));
       const received = list(field(scopeSpans, "spans"));
@@ -116,7 +120,12 @@ export function readRequest(text: string, sessionId: string, limits?: NamingLimi
         for (const span of received) if (!kept.has(span) && isNamed(span)) refusedIds.push(idsOf(span));
       }
       if (resource === undefined || scope === undefined || good.length === 0) continue;
-      groups.push({ resource, scope, spans: good.map(toReceived) });
+      groups.push({
+        resource,
+        scope,
+        isAdopted,
+        spans: good.map((span) => (isAdopted ? asAdopted(toReceived(span)) : toReceived(span))),
+      });
     }
   }
   return { groups, refused, refusedIds };
@@ -179,7 +188,7 @@ interface CheckedAttribute {
 function toReceived(span: unknown): ReceivedSpan {
   const { traceId, spanId, parentSpanId, name, kind = 0, flags = 0, status, ...rest } = span as CheckedSpan;
   const { attributes = [], links = [], ...times } = rest;
-  return {
+  const received: ReceivedSpan = {
     traceId,
     spanId,
     parentSpanId,
@@ -189,7 +198,6 @@ function toReceived(span: unknown): ReceivedSpan {
     isSealed: attributes.some(({ key }) => key === SEALED_KEY),
     lastSeenMs: numberIn(attributes, SEALED_KEY),
     usage: usageOf(name, (key) => numberIn(attributes, key)),
-    ...(attributes.some(({ key }) => key === ADOPTED_KEY) && { isAdopted: true }),
     links: links.map((link) => ({
       traceId: link.traceId,
       spanId: link.spanId,
@@ -202,12 +210,11 @@ function toReceived(span: unknown): ReceivedSpan {
     sampled: (flags & SAMPLED) !== 0,
     source: span as object,
   };
+  return isAdoptedSpan(attributes) ? asAdopted(received) : received;
 }
 
 /** The attribute of ended spans that the object has ended in their runner's place. */
 export const SEALED_KEY = "valet.last_seen_ms";
-/** The attribute of spans whose program had begun a trace of its own: that trace's id. */
-const ADOPTED_KEY = "valet.adopted.trace_id";
 
 /** What a received span says of its seal: the `error.type`, and the last sign of life of the process that had it open, epoch ms. */
 export function sealOf({ source, lastSeenMs }: ReceivedSpan): {

@@ -1,6 +1,7 @@
 /** Stored spans as plain data, for the answers that are made from them. Pure. */
 import type { AttributeValue, WhyLink, WhySpan } from "@valet/shared/answers/why/spans";
 import { SERVICES } from "@valet/shared/spans";
+import { isAdoptedResource } from "./adopted-spans.ts";
 import { outcomeOf, SEALED_KEY } from "./otlp-request.ts";
 
 /** The three ids of the session are on every span; what reads plain spans knows them. */
@@ -41,10 +42,11 @@ interface PlainRequest {
   }[];
 }
 
-/** Returns the spans of one trace in a request. @param text of a request of the log */
+/** Returns Valet's own spans of one trace in a request: other programs choose the names of theirs. @param text of a request of the log */
 export function plainSpans(text: string, sessionId: string, traceId: string): WhySpan[] {
   const { resourceSpans } = JSON.parse(text) as PlainRequest;
   return resourceSpans.flatMap(({ resource, scopeSpans }) => {
+    if (isAdoptedResource(resource)) return [];
     const name = valuesOf(resource?.attributes ?? [])["service.name"];
     const service = SERVICES.find((each) => each === name) ?? null;
     return scopeSpans.flatMap(({ spans }) =>

@@ -6,6 +6,7 @@
 import {
   DOUBLE_KEYS,
   originAttributes,
+  SERVICES,
   SESSION_KEYS,
   type SessionOrigin,
   STAMPED_KEYS,
@@ -19,6 +20,7 @@ import {
   type Resource,
   withAttributes,
 } from "@valet/shared/tracing";
+import { ADOPTED_MARK, mayBeAdopted } from "./adopted-spans.ts";
 import type { ReceivedSpan, SpanGroup } from "./otlp-request.ts";
 
 export interface Stamp {
@@ -60,7 +62,8 @@ const IDENTITY =
 /** Returns a received group as it is stored. Changes its parsed spans in place. */
 export function stampGroup(group: SpanGroup, stamp: Stamp): SpanGroup {
   for (const span of group.spans) stampSpan(span, stamp);
-  return { ...group, resource: stampResource(group.resource, stamp) };
+  const resource = group.isAdopted ? stampAdopted(group.resource, stamp) : stampResource(group.resource, stamp);
+  return { ...group, resource };
 }
 
 /** Returns a runner's open span as it is stored: it is shown while it is open, and exported if it is sealed. */
@@ -98,7 +101,23 @@ function stampResource(text: string, { sessionId, resource, runnerInstanceId }: 
   return JSON.stringify({ attributes: [...attributes.filter(isKept), ...stamped.attributes], ...others });
 }
 
-function stampSpan({ source, traceId }: ReceivedSpan, { sessionId, runnerInstanceId, known }: Stamp): void {
+/** A program keeps its name and instance, but not Valet's; who runs it, and where, it cannot choose. */
+function stampAdopted(text: string, { sessionId, resource }: Stamp): string {
+  const { attributes = [], ...others } = JSON.parse(text) as Attributed;
+  const name = attributes.find(({ key }) => key === "service.name")?.value.stringValue;
+  const isValets = typeof name !== "string" || SERVICES.some((each) => each === name);
+  const kept = attributes.filter(({ key }) =>
+    key.startsWith("service.") ? !(isValets && key === "service.name") : !IDENTITY.test(key),
+  );
+  const named = isValets ? [{ key: "service.name", value: { stringValue: "unknown_service" } }] : [];
+  const marks = [ADOPTED_MARK, { key: "valet.session.id", value: { stringValue: sessionId } }];
+  return stampResource(JSON.stringify({ ...others, attributes: [...named, ...kept, ...marks] }), {
+    sessionId,
+    resource,
+  });
+}
+
+function stampSpan({ source, traceId, isAdopted }: ReceivedSpan, { sessionId, runnerInstanceId, known }: Stamp): void {
   const span = source as Span;
   for (const each of [span, ...(span.events ?? []), ...(span.links ?? [])]) toDoubles(each);
   const { attributes = [] } = span;
@@ -112,7 +131,8 @@ function stampSpan({ source, traceId }: ReceivedSpan, { sessionId, runnerInstanc
   // Attributes that name the session rightly stay where they are.
   const isNamed = new Set<string>();
   const isKept = ({ key, value }: KeyValue) => {
-    if (!SESSION_KEYS.some((each) => each === key)) return !isChosenByObject(key);
+    if (!SESSION_KEYS.some((each) => each === key))
+      return !isChosenByObject(key) && (isAdopted !== true || mayBeAdopted(key));
     if (value.stringValue !== sessionId || isNamed.has(key)) return false;
     isNamed.add(key);
     return true;
@@ -121,6 +141,7 @@ function stampSpan({ source, traceId }: ReceivedSpan, { sessionId, runnerInstanc
     ...attributes.filter(isKept),
     ...SESSION_KEYS.filter((key) => !isNamed.has(key)).map((key) => ({ key, value: { stringValue: sessionId } })),
     ...Object.entries(stamped).map(([key, stringValue]) => ({ key, value: { stringValue } })),
+    ...(isAdopted === true ? [ADOPTED_MARK] : []),
   ];
 }
 

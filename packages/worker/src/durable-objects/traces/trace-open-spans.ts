@@ -87,6 +87,17 @@ export class TraceOpenSpans {
     return { ownOpen, sealed, late };
   }
 
+  /** Returns which of these ids are those of open or sealed spans, whoever emits them. */
+  known(spanIds: readonly string[]): ReadonlySet<string> {
+    if (spanIds.length === 0) return new Set();
+    const rows = this.#sql.exec<{ span_id: string }>(
+      `SELECT span_id FROM trace_sealed WHERE span_id IN (SELECT value FROM json_each(?1))
+       UNION SELECT span_id FROM trace_open WHERE span_id IN (SELECT value FROM json_each(?1))`,
+      JSON.stringify(spanIds),
+    );
+    return new Set(rows.toArray().map(({ span_id: id }) => id));
+  }
+
   get(spanId: string): OpenSpan | undefined {
     return this.#read("WHERE span_id = ?", spanId)[0];
   }

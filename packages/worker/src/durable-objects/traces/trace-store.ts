@@ -325,14 +325,17 @@ export class TraceStore implements SpanProcessor {
     }
     // The ends of the object's own spans, which nobody else may end, are read from the database.
     this.#storeOpen();
-    const received = groups.flatMap(({ spans }) => spans);
+    const idsOf = (some: readonly SpanGroup[]) => some.flatMap(({ spans }) => spans.map(({ spanId }) => spanId));
+    const received = groups.flatMap(({ isAdopted, spans }) => (isAdopted ? [] : spans));
+    // A span of another program ends none of Valet's.
+    const taken = this.#open.known(idsOf(groups.filter(({ isAdopted }) => isAdopted)));
     const ended = this.#open.endReceived(received.map(({ spanId }) => spanId));
     const entries: TailEntry[] = [];
-    for (const { resource, scope, spans } of groups) {
+    for (const { resource, scope, isAdopted, spans } of groups) {
+      const refused = isAdopted ? taken : ended.ownOpen;
       // The first end of a span counts.
-      const kept = spans.filter(
-        ({ spanId }) => !ended.ownOpen.has(spanId) && !ended.sealed.has(spanId) && !hasEnded(spanId),
-      );
+      const kept = spans.filter(({ spanId }) => !refused.has(spanId) && !ended.sealed.has(spanId) && !hasEnded(spanId));
+      if (isAdopted) this.drops.foreign(spans.length - kept.length);
       this.#noteSealed(kept);
       for (const sampled of [true, false]) {
         const part = kept.filter((span) => span.sampled === sampled);

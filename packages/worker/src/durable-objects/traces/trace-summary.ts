@@ -42,11 +42,11 @@ export function summariseOpen(span: Pick<SpanFacts, "traceId" | "name" | "startU
   return { ...summaryOf({ ...span, endUs: span.startUs, isError: false }), spans: 0 };
 }
 
-type SummaryFacts = Pick<SpanFacts, "traceId" | "name" | "startUs" | "endUs" | "isError" | "level">;
+type SummaryFacts = Pick<SpanFacts, "traceId" | "name" | "startUs" | "endUs" | "isError" | "level" | "isAdopted">;
 
-function summaryOf({ traceId, name, startUs, endUs, isError, level }: SummaryFacts): TraceSummary {
+function summaryOf({ traceId, name, startUs, endUs, isError, level, isAdopted }: SummaryFacts): TraceSummary {
   const named = { name: head(name, MAX_NAME_LENGTH), nameUs: startUs, nameLevel: level };
-  return { traceId, ...named, startUs, endUs, spans: 1, errors: isError ? 1 : 0 };
+  return { traceId, ...named, startUs, endUs, spans: 1, errors: isError && isAdopted !== true ? 1 : 0 };
 }
 
 function merge(a: TraceSummary, b: TraceSummary): TraceSummary {

@@ -1,6 +1,7 @@
 /** Requests of the log as text: their spans, their parts of one trace, and how they leave the object. Pure. */
 import { DROP_REASONS } from "@valet/shared/spans";
 import type { DropReason } from "@valet/shared/tracing";
+import { isAdoptedResource } from "./adopted-spans.ts";
 
 /** The text before the elements of `resourceSpans` in every request of the log. */
 export const REQUEST_HEAD = '{"resourceSpans":[';
@@ -37,8 +38,11 @@ interface WireReport {
 
 /** Returns the drops that a request itself reports; when the request is lost, they have to be reported again. */
 export function reportedDrops(text: string): { reason: DropReason; spans: number }[] {
-  const { resourceSpans } = JSON.parse(text) as { resourceSpans: { scopeSpans: { spans: WireReport[] }[] }[] };
-  const spans = resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
+  const { resourceSpans } = JSON.parse(text) as {
+    resourceSpans: { resource: unknown; scopeSpans: { spans: WireReport[] }[] }[];
+  };
+  const own = resourceSpans.filter(({ resource }) => !isAdoptedResource(resource));
+  const spans = own.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
   const reports = spans.filter(({ name }) => name === "valet.trace_plane.dropped");
   return reports
     .flatMap(({ attributes = [] }) => attributes)

@@ -1,0 +1,148 @@
+/**
+ * Programs that the real agent's commands run send their traces: a test suite with OpenTelemetry's own SDK for Node, a program with
+ * that for Python (which speaks protobuf), and a shell script with curl.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ApiClient } from "../packages/cli/src/api-client.ts";
+import type { TraceSpan } from "../packages/cli/src/trace-tree.ts";
+import { waitForMessage } from "../packages/cli/src/wait.ts";
+import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
+import { ScriptedSystem } from "./scripted-system.ts";
+
+const TIMEOUT_MS = 300_000;
+const PROGRAMS = resolve(import.meta.dirname, "agent-otlp");
+const folder = mkdtempSync(join(tmpdir(), "valet-agent-otlp-"));
+const python = join(folder, "venv/bin/python");
+
+/** What each program's command is, and its spans with their parents; `tool` is the span of the command. */
+const COURSES: readonly { command: string; service: string; tree: Readonly<Record<string, string>> }[] = [
+  {
+    command: `${process.execPath} --test --test-isolation=none ${join(PROGRAMS, "suite.mjs")}`,
+    service: "suite",
+    tree: { "node suite": "tool", "node test adds": "node suite", "node test fails": "node suite" },
+  },
+  {
+    command: `${python} ${join(PROGRAMS, "program.py")}`,
+    service: "python program",
+    tree: { "python program": "tool", "python step": "python program" },
+  },
+  { command: `bash ${join(PROGRAMS, "script.sh")}`, service: "script", tree: { "shell script": "tool" } },
+];
+const commands = COURSES.flatMap(({ command }) => [command, `HONOURS_CONTEXT=1 ${command}`]);
+const calls = commands.map((command) => [{ tool: "bash", arguments: { command } }]);
+/** What a user of the suite sees: its results, without the times. */
+const SUITE = `${commands[0]} | grep -E '^(#|ℹ) (tests|pass|fail)' ; env | grep -c ^OTEL_`;
+
+const scenario = parseScenario(
+  JSON.stringify({
+    name: "agent-otlp",
+    rules: [
+      {
+        name: "suite",
+        when: { userContains: "[suite]" },
+        turn: [[{ tool: "bash", arguments: { command: SUITE } }], [{ text: "Done." }]],
+      },
+      { name: "all", when: { userContains: "[all]" }, turn: [...calls, [{ text: "Done." }]] },
+    ],
+  }),
+  "agent-otlp",
+);
+
+let receiver: TraceReceiver;
+let system: ScriptedSystem;
+
+beforeAll(async () => {
+  execFileSync("python3", ["-m", "venv", join(folder, "venv")]);
+  execFileSync(python, [
+    "-m",
+    "pip",
+    "install",
+    "--quiet",
+    "--disable-pip-version-check",
+    "-r",
+    join(PROGRAMS, "requirements.txt"),
+  ]);
+  receiver = await startOtlpReceiver();
+  system = await ScriptedSystem.start(scenario, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    OTEL_BSP_SCHEDULE_DELAY: "200",
+    VALET_AGENT_OTLP: "on",
+  });
+}, TIMEOUT_MS);
+
+afterAll(async () => {
+  await system?.close();
+  await receiver?.close();
+  rmSync(folder, { recursive: true, force: true });
+}, TIMEOUT_MS);
+
+async function run(api: ApiClient, prompt: string, agentOtlp?: boolean) {
+  const session = await api.createSession({ prompt, ...(agentOtlp === undefined ? {} : { agentOtlp }) });
+  const [message] = await api.messages(session.id);
+  const ended = await waitForMessage(api, session.id, message!.id, () => {}, TIMEOUT_MS);
+  expect(ended.outcome).toBe("ok");
+  return { sessionId: session.id, message: ended };
+}
+
+const outputsOf = (message: { readonly parts?: readonly object[] }) =>
+  (message.parts ?? []).flatMap((part) => ("output" in part ? [String(part.output)] : []));
+
+test(
+  "their spans hang below the right tool call, in the same trace at the backend, whether or not they take up the context",
+  async () => {
+    const { sessionId, message } = await run(system.api, "[all]");
+    const traceId = message.traceId as string;
+    const inTrace = () => [...receiver.spansById().values()].filter((span) => span.traceId === traceId);
+    const expected = 2 * COURSES.reduce((sum, { tree }) => sum + Object.keys(tree).length, 0);
+    const foreign = () => inTrace().filter(({ attributes }) => attributes["valet.adopted"] === true);
+    await receiver.until(() => foreign().length >= expected && inTrace().some(({ name }) => name === "valet.prompt"));
+    const spans = inTrace();
+    expect(foreign(), JSON.stringify(outputsOf(message))).toHaveLength(expected);
+    const tools = spans.filter(({ name }) => name === "execute_tool bash").sort((a, b) => a.startMs - b.startMs);
+    expect(tools).toHaveLength(commands.length);
+    for (const [index, tool] of tools.entries()) {
+      const { tree, service } = COURSES[Math.floor(index / 2)]!;
+      const honours = index % 2 === 1;
+      const below = descendantsOf(tool, spans);
+      const nameOf = new Map([...below, tool].map(({ spanId, name }) => [spanId, name === tool.name ? "tool" : name]));
+      expect(Object.fromEntries(below.map(({ name, parentSpanId = "" }) => [name, nameOf.get(parentSpanId)]))).toEqual(
+        tree,
+      );
+      for (const span of below) {
+        expect(span.service).toBe(service);
+        expect(span.attributes).toMatchObject({ "valet.session.id": sessionId, "gen_ai.conversation.id": sessionId });
+        const isRoot = span.parentSpanId === tool.spanId;
+        expect(span.attributes["valet.adopted.trace_id"] === undefined).toBe(honours || !isRoot);
+        expect(span.startMs).toBeGreaterThanOrEqual(tool.startMs);
+        expect(span.endMs).toBeLessThanOrEqual((tool.endMs ?? 0) + 1);
+      }
+    }
+    // The time of the programs is their tools'.
+    const why = await system.api.why(sessionId, "message", message.id);
+    expect(JSON.stringify(why)).not.toMatch(/node suite|python program|shell script/);
+    const bash = why.time.parts.find(({ name }) => name === "tool");
+    expect(bash?.detail).toBe("bash");
+  },
+  TIMEOUT_MS,
+);
+
+test(
+  "an instrumented suite gives the same results with and without it",
+  async () => {
+    const results = await Promise.all([run(system.api, "[suite]", true), run(system.api, "[suite]", false)]);
+    const [on = "", off = ""] = results.map(({ message }) => outputsOf(message).join("\n").trim());
+    expect(on).toMatch(/tests 2\n.*pass 1\n.*fail 1\n3$/);
+    expect(off).toBe(on.replace(/3$/, "0"));
+  },
+  TIMEOUT_MS,
+);
+
+function descendantsOf(top: TraceSpan, spans: readonly TraceSpan[]): TraceSpan[] {
+  const children = spans.filter(({ parentSpanId }) => parentSpanId === top.spanId);
+  return children.flatMap((child) => [child, ...descendantsOf(child, spans)]);
+}

@@ -1,0 +1,40 @@
+// A test suite that is instrumented with OpenTelemetry's own SDK, as users' programs are. With HONOURS_CONTEXT=1 it continues the
+// trace of TRACEPARENT. It sends its spans where the environment says.
+import { strictEqual } from "node:assert";
+import { createRequire } from "node:module";
+import { after, test } from "node:test";
+
+const require = createRequire(new URL("../../bench/package.json", import.meta.url));
+const official = (name) => require(`@opentelemetry/${name}`);
+const { ROOT_CONTEXT, trace } = official("api");
+const { OTLPTraceExporter } = official("exporter-trace-otlp-http");
+const { resourceFromAttributes } = official("resources");
+const { BatchSpanProcessor, TracerProvider } = official("sdk-trace");
+
+const { HONOURS_CONTEXT, OTEL_EXPORTER_OTLP_ENDPOINT, TRACEPARENT = "" } = process.env;
+const spanProcessors =
+  OTEL_EXPORTER_OTLP_ENDPOINT === undefined ? [] : [new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })];
+const provider = new TracerProvider({ resource: resourceFromAttributes({ "service.name": "suite" }), spanProcessors });
+const tracer = provider.getTracer("node suite", "1.0.0");
+const [, traceId, spanId, flags] = TRACEPARENT.split("-");
+const parent =
+  HONOURS_CONTEXT === "1"
+    ? trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags: Number(`0x${flags}`), isRemote: true })
+    : ROOT_CONTEXT;
+const suite = tracer.startSpan("node suite", {}, parent);
+
+for (const name of ["adds", "fails"]) {
+  test(name, () => {
+    const span = tracer.startSpan(`node test ${name}`, {}, trace.setSpan(parent, suite));
+    try {
+      strictEqual(1 + 1, name === "adds" ? 2 : 3);
+    } finally {
+      span.end();
+    }
+  });
+}
+
+after(async () => {
+  suite.end();
+  await provider.shutdown();
+});
