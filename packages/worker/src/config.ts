@@ -196,7 +196,7 @@ export function parseConfig(env: Variables): Config {
     modelAccess: readModelAccess(read),
     credentialKeys: read("VALET_CREDENTIAL_KEYS", credentialKeys.optional()) ?? [],
     intervals: { ...intervals, brokerCallMs: Math.min(intervals.brokerCallMs, innerLimit(intervals.startMs)) },
-    agentOtlp: read("VALET_AGENT_OTLP", z.enum(["on", "off"])) === "on",
+    agentOtlp: read("VALET_AGENT_OTLP", z.enum(["on", "off"], { error: "must be `on` or `off`" })) === "on",
     retentionMs: read("VALET_RETENTION_DAYS", days) * DAY_MS,
     turnBounds: {
       maxModelCalls: read("VALET_MAX_MODEL_CALLS", count),
