@@ -68,7 +68,7 @@ const ROOMS = {
 /** Each coding agent: its room, what that knows, and the file that starts it, which alone of the others knows it. */
 const AGENTS = {
   opencode: {
-    knows: ["agent", "processes", "secrets", "spans/tracing.ts", "installed-files.ts"],
+    knows: ["agent", "processes", "secrets", "spans/tracing.ts", "installed-files.ts", "wall/wall.ts"],
     startedBy: "opencode-agent.ts",
   },
 };
@@ -79,7 +79,7 @@ const RUNNER_ROOMS = {
   agent: [],
   ...Object.fromEntries(Object.entries(AGENTS).map(([room, { knows }]) => [room, knows])),
   // Attempts and what they run, whatever the agent is.
-  jobs: ["agent", "processes", "secrets", "spans", "state", "tools/command-environment.ts"],
+  jobs: ["agent", "processes", "secrets", "spans", "state", "tools/command-environment.ts", "wall/wall.ts"],
   changes: ["git", "jobs/job-runner.ts", "secrets", "spans/tracing.ts", "state"],
   git: ["processes", "spans/tracing.ts", "state"],
   link: [],
@@ -90,6 +90,8 @@ const RUNNER_ROOMS = {
   tools: ["secrets"],
   // The OTLP receiver for what the commands of the agent run.
   receiver: [],
+  // What stands between the agent and the machine.
+  wall: [],
 };
 
 const TEST = "\\.test\\.tsx?$";

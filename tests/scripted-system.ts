@@ -11,24 +11,34 @@ export class ScriptedSystem {
   readonly model: ScriptedModel;
   readonly stateDir: string;
   readonly #variables: Readonly<Record<string, string>>;
+  readonly #args: readonly string[];
   #valet: ValetProcess | undefined;
 
-  private constructor(model: ScriptedModel, variables: Readonly<Record<string, string>>) {
+  private constructor(model: ScriptedModel, variables: Readonly<Record<string, string>>, args: readonly string[]) {
     this.model = model;
     this.stateDir = mkdtempSync(join(tmpdir(), "valet-system-"));
     this.#variables = { ...modelVariables(model), ...variables };
+    this.#args = args;
   }
 
-  /** Starts the system. @param variables for `valet up`, beside those of this process */
-  static async start(scenario: Scenario, variables: Readonly<Record<string, string>> = {}): Promise<ScriptedSystem> {
-    const system = new ScriptedSystem(await startScriptedModel({ scenario }), variables);
+  /**
+   * Starts the system.
+   * @param variables for `valet up`, beside those of this process
+   * @param args for `valet up`
+   */
+  static async start(
+    scenario: Scenario,
+    variables: Readonly<Record<string, string>> = {},
+    args: readonly string[] = [],
+  ): Promise<ScriptedSystem> {
+    const system = new ScriptedSystem(await startScriptedModel({ scenario }), variables, args);
     await system.startAgain();
     return system;
   }
 
   /** Starts `valet up` on the same state, after {@link ValetProcess.stop} or {@link ValetProcess.crash}. */
   async startAgain(): Promise<void> {
-    this.#valet = await ValetProcess.start(this.stateDir, this.#variables);
+    this.#valet = await ValetProcess.start(this.stateDir, this.#variables, this.#args);
   }
 
   get valet(): ValetProcess {

@@ -11,7 +11,8 @@ export type Part = "runner" | "opencode" | "workerd";
 /** Matches the command line of each part. */
 const COMMANDS: Readonly<Record<Part, RegExp>> = {
   runner: /\/runner\/(?:dist\/\w+\/bin\.js|src\/bin\.ts)/,
-  opencode: /opencode(\.exe)?\0serve/,
+  // Its own process, not those that put it behind its wall, whose arguments end with its command.
+  opencode: /^[^\0]*opencode(\.exe)?\0serve/,
   workerd: /\/workerd\0serve/,
 };
 
@@ -24,9 +25,13 @@ export class ValetProcess {
     this.stateDir = stateDir;
   }
 
-  /** Starts `valet up`. @throws Error when it exits instead */
-  static async start(stateDir: string, env: Readonly<Record<string, string>>): Promise<ValetProcess> {
-    return new ValetProcess(await startUp(stateDir, { env: { ...process.env, ...env } }), stateDir);
+  /** Starts `valet up`. @param args beside those that each test gives. @throws Error when it exits instead */
+  static async start(
+    stateDir: string,
+    env: Readonly<Record<string, string>>,
+    args: readonly string[] = [],
+  ): Promise<ValetProcess> {
+    return new ValetProcess(await startUp(stateDir, { args: [...args], env: { ...process.env, ...env } }), stateDir);
   }
 
   get api(): ApiClient {

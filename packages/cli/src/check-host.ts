@@ -1,7 +1,7 @@
 /** Finds the host that runs on a state directory, and the settings that it was started with. */
 import { existsSync } from "node:fs";
 import { isDirectoryLocked } from "@valet/sandbox";
-import { BrokerHealth } from "@valet/shared/protocol/sandbox-broker";
+import { BrokerHealth, type Isolation } from "@valet/shared/protocol/sandbox-broker";
 import { Health } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import type { Finding } from "./check-telemetry.ts";
@@ -14,6 +14,8 @@ export interface HostFinding {
   readonly finding: Finding;
   /** Its settings; `undefined` when no host answers, `null` when the host does not report them. */
   readonly uses: Uses | null | undefined;
+  /** What separates agents from its machine; absent if its broker does not say. */
+  readonly isolation?: Isolation | undefined;
 }
 
 const name = "system";
@@ -40,7 +42,7 @@ export async function findHost(stateDir: string, timeoutMs = TIMEOUT_MS): Promis
   ]);
   if (worker.value !== undefined) {
     const finding = stateOf(url, worker.value, broker?.why === undefined ? undefined : `at ${brokerUrl} ${broker.why}`);
-    return { finding: { name, source: "the running host", ...finding }, uses };
+    return { finding: { name, source: "the running host", ...finding }, uses, isolation: broker?.value?.isolation };
   }
   if (!(await isDirectoryLocked(stateDir, UP_ROLE))) return idle;
   const silent = `its Worker does not answer at ${url} ${worker.why}`;

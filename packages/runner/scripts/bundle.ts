@@ -14,6 +14,7 @@ const INSTALLED_FILES = `
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 export const PLUGIN = pathToFileURL(join(dirname(Bun.main), "plugin.js")).href;
+export const agentFiles = () => [dirname(openCodeBinary()), dirname(Bun.main)];
 export function openCodeBinary() {
   const manifest = require.resolve("opencode-ai/package.json");
   return join(dirname(manifest), require(manifest).bin.opencode);

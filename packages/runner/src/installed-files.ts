@@ -2,8 +2,10 @@
  * Where the files are that the runner hands to other processes. A bundle of the runner has another version of this module
  * (scripts/bundle.ts), since it is not where the sources are.
  */
+import { realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** `file:` URL of the plugin that OpenCode loads. */
 export const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
@@ -14,4 +16,11 @@ export function openCodeBinary(): string {
   const manifest = require.resolve("opencode-ai/package.json");
   const { bin } = require(manifest) as { bin: { opencode: string } };
   return join(dirname(manifest), bin.opencode);
+}
+
+/** Returns the folders that OpenCode's process reads: of its executable, of the plugin, and of what the plugin's sources import. */
+export function agentFiles(): string[] {
+  const plugin = join(dirname(realpathSync(fileURLToPath(PLUGIN))), "..");
+  const packages = join(plugin, "..");
+  return [dirname(openCodeBinary()), plugin, join(packages, "shared"), join(packages, "../node_modules")];
 }

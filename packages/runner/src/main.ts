@@ -1,14 +1,18 @@
 /** The runner's process: reads the settings, runs the runner, and exits with its exit code (see bin.ts). */
 import { randomUUID } from "node:crypto";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { certificateVariables } from "@valet/shared/certificate-variables";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { createAnchoredClock, exceptionType, limitVariables, type SpanProcessor } from "@valet/shared/tracing";
-import { startOpenCodeAgent } from "./opencode-agent.ts";
+import { HOOKS_FOLDER } from "./git/commit-hooks.ts";
+import { agentFiles } from "./installed-files.ts";
+import { CONFIG_FOLDER, startOpenCodeAgent } from "./opencode-agent.ts";
 import { endWithHost } from "./processes/lifeline.ts";
 import { AgentOtlp } from "./receiver/agent-otlp.ts";
 import { Runner, type RunnerEnd } from "./runner.ts";
 import { SecretValues } from "./secrets/secret-values.ts";
-import { earlierStateFolder, readInput, readSettings, SettingsError } from "./settings.ts";
+import { earlierStateFolder, readInput, readSettings, type Settings, SettingsError } from "./settings.ts";
 import { SpanOutbox } from "./spans/span-outbox.ts";
 import { createTracing, runnerResource, type Tracing } from "./spans/tracing.ts";
 import { Journal } from "./state/journal.ts";
@@ -19,6 +23,9 @@ const BUG = 70;
 const FOLDER_UNUSABLE = 74;
 const WRONG_START = 78;
 const INPUT_TIMEOUT_MS = 10_000;
+
+import { Bubblewrap } from "./wall/bubblewrap.ts";
+import { NO_WALL, type Wall } from "./wall/wall.ts";
 
 /** The secrets, which must not appear anywhere, including spans and logs. */
 const secrets = new SecretValues();
@@ -87,6 +94,7 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     },
   };
   tracing = createTracing(processors, settings, undefined, secrets);
+  const wall = wallOf(settings);
   const runner = new Runner({
     settings,
     token,
@@ -96,12 +104,29 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     outbox,
     agentOtlp,
     journal,
+    wall,
     startAgent: startOpenCodeAgent,
     onProblem: say,
     secrets,
   });
   void stopRequested.then(() => runner.stop("runner_shutdown"));
-  return EXIT_CODES[await runner.run()];
+  const end = await runner.run();
+  await wall.close();
+  return EXIT_CODES[end];
+}
+
+/** Begins to build the wall that the broker asks for: of the runner's folder, the agent only sees what is made for it. */
+function wallOf({ isolation, workspace, home, stateFolder }: Settings): Wall {
+  if (isolation !== "bwrap") return NO_WALL;
+  const { PATH = "", TMPDIR } = process.env;
+  const made = [CONFIG_FOLDER, HOOKS_FOLDER].map((name) => join(stateFolder, name));
+  for (const folder of made) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return new Bubblewrap({
+    own: [workspace, home, ...(TMPDIR === undefined ? [] : [TMPDIR]), ...made],
+    readable: [...agentFiles(), ...Object.values(certificateVariables(process.env))],
+    home,
+    path: PATH,
+  });
 }
 
 /** Opens the journal. Sets an unusable one aside, which loses the attempts in it but not the session. */

@@ -14,6 +14,8 @@ import type { Agent, AgentStart } from "./runner.ts";
 import { commandEnvironment, type OtlpVariables } from "./tools/command-environment.ts";
 import { startToolServer } from "./tools/tool-server.ts";
 
+export { CONFIG_FOLDER } from "./opencode/config-folder.ts";
+
 /** Begins to start OpenCode. `healthy` rejects if it does not become healthy. */
 export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, ask, heard, ...rest }: AgentStart): {
   readonly agent: Agent;
@@ -39,6 +41,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     secrets,
     startTimeoutMs: rest.startTimeoutMs,
     stateFolder: rest.stateFolder,
+    wall: rest.wall,
     workspaceReady: rest.workspaceReady,
     onProblem: rest.onProblem,
     onWarning: rest.onWarning,
@@ -61,6 +64,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     defaultModel: modelAccess.model,
     workspace,
     env: process.env,
+    wall: rest.wall,
     commitHooks: rest.commitHooks,
     otlp: rest.otlp,
     secrets,

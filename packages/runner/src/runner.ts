@@ -2,6 +2,7 @@
  * The runner. It connects to the SessionAgent, receives its configuration, sets up the repository, starts the agent, and then
  * runs the dispatched jobs until it is asked to stop.
  */
+
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Heard } from "@valet/shared/heard";
 import { LIMITS, startShares } from "@valet/shared/limits";
@@ -34,6 +35,7 @@ import type { SpanOutbox } from "./spans/span-outbox.ts";
 import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./spans/tracing.ts";
 import type { Journal } from "./state/journal.ts";
 import type { OtlpVariables } from "./tools/command-environment.ts";
+import { NO_WALL, type Wall } from "./wall/wall.ts";
 
 /** The agent's process, and the jobs that use it. */
 export interface Agent {
@@ -50,6 +52,8 @@ export interface AgentStart {
   readonly workspace: string;
   /** The runner's state folder. */
   readonly stateFolder: string;
+  /** What the agent and its commands run behind. */
+  readonly wall: Wall;
   /** Settles once the repository is set up; the agent does not read the workspace before. Never rejects. */
   readonly workspaceReady: Promise<unknown>;
   /** The timeout until the agent is healthy, and again until its event stream is connected. */
@@ -88,6 +92,8 @@ export interface RunnerOptions {
   /** The receiver of what commands send; without it they send nothing. */
   readonly agentOtlp?: AgentOtlp;
   readonly journal: Journal;
+  /** What the agent and its commands run behind; nothing by default. */
+  readonly wall?: Wall;
   /** Begins to start the agent. `healthy` rejects if it does not become healthy. */
   startAgent(start: AgentStart): { readonly agent: Agent; readonly healthy: Promise<unknown> };
   /** Receives problems after which work continues; never quotes content. */
@@ -366,6 +372,7 @@ export class Runner {
       parent: this.#bootstrap.startAgent(),
       workspace: settings.workspace,
       stateFolder: settings.stateFolder,
+      wall: this.#options.wall ?? NO_WALL,
       workspaceReady,
       onProblem,
       onWarning: (warning) => this.#warnings.add(warning),

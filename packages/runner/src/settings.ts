@@ -1,6 +1,12 @@
 /** Reads the runner's settings from its environment and its standard input. */
 import { join } from "node:path";
-import { EntrypointInput, Generation, SessionId } from "@valet/shared/protocol/sandbox-broker";
+import {
+  EntrypointInput,
+  Generation,
+  ISOLATIONS,
+  type Isolation,
+  SessionId,
+} from "@valet/shared/protocol/sandbox-broker";
 import {
   type EnvironmentRecord,
   extractFromEnvironment,
@@ -29,6 +35,8 @@ export interface Settings {
   readonly allowFile: boolean;
   /** Whether commits of the agent and of workflows' commands get trailers that name the session. */
   readonly commitTrailers?: boolean;
+  /** What separates the agent and its commands from the machine. */
+  readonly isolation?: Isolation;
   /** The parent of the bootstrap span. */
   readonly parent: SpanContext | undefined;
   /** The limits of spans; OpenTelemetry's defaults if absent. */
@@ -56,6 +64,7 @@ const Environment = z.object({
     .optional(),
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_ALLOW_FILE_REPOS.default),
   VALET_COMMIT_TRAILERS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_COMMIT_TRAILERS.default),
+  VALET_ISOLATION: z.enum(ISOLATIONS).default(RUNNER_VARIABLES.VALET_ISOLATION.default),
 } satisfies Record<keyof typeof RUNNER_VARIABLES, z.ZodType>);
 
 /**
@@ -83,6 +92,7 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     lifeline: data.VALET_LIFELINE_FD,
     allowFile: data.VALET_ALLOW_FILE_REPOS === "1",
     commitTrailers: data.VALET_COMMIT_TRAILERS === "1",
+    isolation: data.VALET_ISOLATION,
     parent: extractFromEnvironment(env),
     spanLimits: readTracingConfig(limitVariables(env)).limits,
   };

@@ -95,7 +95,7 @@ export function createApp({ driver, secrets, isDraining = () => false, onError, 
     const health = {
       status: "ok",
       driver: driver.name,
-      ...withoutUndefined({ awake }),
+      ...withoutUndefined({ awake, isolation: driver.isolation }),
       isDraining: isDraining(),
     } as const;
     return c.json(health satisfies BrokerHealth);

@@ -107,7 +107,13 @@ describe("sandboxes", () => {
     const broker = await startBroker();
     const health = async () => (await broker.call("GET", "/v1/health")).body;
     const first = await broker.create("s1", STAY);
-    expect(await health()).toEqual({ status: "ok", driver: "local", awake: 1, isDraining: false });
+    expect(await health()).toEqual({
+      status: "ok",
+      driver: "local",
+      awake: 1,
+      isolation: "none",
+      isDraining: false,
+    });
     broker.drain();
     const refused = await broker.call("POST", "/v1/sandboxes", createRequest("s2", STAY));
     expect(BrokerProblem.parse(refused.body)).toMatchObject({ code: "capacity", detail: "the broker is draining" });

@@ -1,4 +1,10 @@
-import type { CheckRepository, CreateSandbox, RepositoryState, Sandbox } from "@valet/shared/protocol/sandbox-broker";
+import type {
+  CheckRepository,
+  CreateSandbox,
+  Isolation,
+  RepositoryState,
+  Sandbox,
+} from "@valet/shared/protocol/sandbox-broker";
 import type { Steps } from "./request-trace.ts";
 
 export interface CreateOptions extends CreateSandbox {
@@ -29,6 +35,8 @@ export interface SnapshotResult {
  */
 export interface Driver {
   readonly name: Sandbox["driver"];
+  /** What separates agents from this machine; absent where sandboxes run elsewhere. */
+  readonly isolation?: Isolation;
   /** Creates a sandbox and starts its entrypoint. Leaves nothing behind on an error. */
   create(options: CreateOptions, steps: Steps, limit: AbortSignal): Promise<DriverSandbox>;
   /** Returns the sandbox; `undefined` when it is gone. */

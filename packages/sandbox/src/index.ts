@@ -7,6 +7,7 @@ export {
 } from "./broker.ts";
 export { capacityOf, type MachineCapacity, machineCapacity } from "./capacity.ts";
 export { hideEnvironment } from "./local/hide-environment.ts";
+export { chooseIsolation, findNoWall, type NoWall } from "./local/isolation.ts";
 export { LogFile } from "./local/log-file.ts";
 export { makeFolders } from "./local/make-folders.ts";
 export { makePrivateDirectory } from "./local/private-directory.ts";

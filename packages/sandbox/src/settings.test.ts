@@ -35,7 +35,10 @@ test("the driver is chosen by argument or environment, and modal has its own set
 });
 
 /** All that any driver asks for. */
-const EVERYTHING = Object.fromEntries(Object.keys(BROKER_VARIABLES).map((name) => [name, "1"]));
+const EVERYTHING = {
+  ...Object.fromEntries(Object.keys(BROKER_VARIABLES).map((name) => [name, "1"])),
+  VALET_BROKER_ISOLATION: "none",
+};
 
 test.each(SANDBOX_DRIVERS)("the driver %s has settings, and is in the help text", (driver) => {
   const env = { ...EVERYTHING, ...SECRET };
@@ -51,6 +54,7 @@ test.each<[string, string[], Record<string, string>, string]>([
   ["a port that is not a number", ["--port", "http", "true"], SECRET, "from 0 to 65535"],
   ["a port out of range", ["true"], { ...SECRET, VALET_BROKER_PORT: "65536" }, "from 0 to 65535"],
   ["zero sandboxes", ["--max-sandboxes", "0", "true"], SECRET, "a whole number above 0"],
+  ["an unknown isolation", ["--isolation", "docker", "true"], SECRET, "bwrap or none"],
   ["an unknown driver", ["--driver", "docker", "true"], SECRET, "local or modal"],
   ["no image for modal", ["--driver", "modal", "true"], SECRET, "VALET_MODAL_IMAGE"],
   ["no token for modal", ["--driver", "modal", "--image", "im-1", "true"], SECRET, "MODAL_TOKEN_ID is not set"],

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { ISOLATIONS } from "@valet/shared/protocol/sandbox-broker";
 import { SANDBOX_DRIVERS } from "@valet/shared/spans";
 import { BROKER_VARIABLES, type BrokerVariable, type Variable } from "@valet/shared/variables";
 import { z } from "zod";
@@ -15,6 +16,8 @@ Runs sandboxes, and ENTRYPOINT in each of them. ENTRYPOINT is an absolute path o
 
 Options of the driver local:
   --state DIR    the folder of sandboxes and snapshots    VALET_BROKER_STATE   .valet/broker
+  --isolation KIND                                        VALET_BROKER_ISOLATION
+                 bwrap: agents run behind a wall of bubblewrap; none: as this user. If omitted, bwrap where it works
   --max-sandboxes N                                       VALET_BROKER_MAX_SANDBOXES
                  sandboxes awake at once; limited by memory if omitted
 
@@ -47,6 +50,7 @@ const Settings = z.discriminatedUnion(
       driver: z.literal("local"),
       ...server,
       stateDir: z.string().min(1),
+      isolation: z.enum(ISOLATIONS, `the isolation must be ${ISOLATIONS.join(" or ")}`).optional(),
       maxSandboxes: z.coerce.number(LIMIT).int(LIMIT).positive(LIMIT).optional(),
     }),
     z.object({
@@ -79,6 +83,7 @@ export function readSettings(args: readonly string[], env: Record<string, string
       app: option,
       image: option,
       "max-sandboxes": option,
+      isolation: option,
       help: { type: "boolean" },
     },
     allowPositionals: true,
@@ -91,6 +96,7 @@ export function readSettings(args: readonly string[], env: Record<string, string
   const result = Settings.safeParse({
     driver: values.driver ?? read("VALET_BROKER_DRIVER"),
     stateDir: values.state ?? read("VALET_BROKER_STATE"),
+    isolation: values.isolation ?? read("VALET_BROKER_ISOLATION"),
     maxSandboxes: values["max-sandboxes"] ?? read("VALET_BROKER_MAX_SANDBOXES"),
     app: values.app ?? read("VALET_MODAL_APP"),
     image: values.image ?? read("VALET_MODAL_IMAGE"),

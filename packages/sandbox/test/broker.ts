@@ -56,6 +56,7 @@ export async function startBroker(
     graceMs: 1_000,
     // Independent of the machine.
     maxSandboxes: 100,
+    isolation: "none",
     ...options,
     restart,
     stateDir,

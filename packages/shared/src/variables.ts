@@ -164,6 +164,10 @@ export const BROKER_VARIABLES = {
     default: ".valet/broker",
     meaning: "`--state`: the folder of sandboxes and snapshots; driver `local`",
   },
+  VALET_BROKER_ISOLATION: {
+    meaning:
+      "`--isolation`: `bwrap` or `none`; driver `local`. If not set, `bwrap` where bubblewrap works, otherwise `none` with a warning",
+  },
   VALET_BROKER_MAX_SANDBOXES: {
     meaning: "`--max-sandboxes`: sandboxes awake at once; driver `local`. Limited by memory if not set",
   },
@@ -189,6 +193,11 @@ export const RUNNER_VARIABLES = {
   VALET_LIFELINE_FD: { meaning: "a descriptor that is closed when the host dies; driver `local`" },
   VALET_ALLOW_FILE_REPOS: { default: "0", meaning: "`1`: repositories on the sandbox's machine may be cloned" },
   VALET_COMMIT_TRAILERS: { default: "1", meaning: "`0`: commits get no trailers that name the session" },
+  VALET_ISOLATION: {
+    default: "none",
+    meaning:
+      "`bwrap`: the agent and its commands run behind a wall of bubblewrap; `none`: the sandbox itself is the wall, or there is none",
+  },
 } as const satisfies Record<string, Variable>;
 
 /** Variables of the `valet` commands. Their options take precedence. */

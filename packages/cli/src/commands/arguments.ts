@@ -1,4 +1,5 @@
 import { limitText } from "@valet/shared/duration-text";
+import { ISOLATIONS } from "@valet/shared/protocol/sandbox-broker";
 import { InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "../duration-arguments.ts";
 
@@ -20,6 +21,12 @@ export function parseLimit(text: string): number {
   const limit = Number(text);
   if (!Number.isSafeInteger(limit) || limit < 1) throw new InvalidArgumentError("A limit is a whole number above 0.");
   return limit;
+}
+
+/** Returns the option `--isolation <kind>`. */
+export function isolationOption(): Option {
+  const text = "what separates agents from this machine; if omitted, a wall of bubblewrap where that works";
+  return new Option("--isolation <kind>", text).choices(ISOLATIONS);
 }
 
 /** Returns an option `--timeout <time>` whose value is in milliseconds. */

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PAGE_TICKET_LIFETIME_MS } from "@valet/shared/protocol/page-sessions";
+import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
 import type { Command } from "commander";
 import { ApiClient } from "../api-client.ts";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
@@ -11,9 +12,11 @@ import { type DemoResult, runDemo } from "../demo/run-demo.ts";
 import { ExitCode } from "../errors.ts";
 import { flushBeforeStop } from "../flush-spans.ts";
 import { helpEnd } from "../help-text.ts";
+import { isolationText } from "../isolation-text.ts";
 import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { readSpans } from "../trace-tree.ts";
+import { isolationOption } from "./arguments.ts";
 import { printTree } from "./trace.ts";
 
 export function addDemo(program: Command): void {
@@ -24,9 +27,10 @@ export function addDemo(program: Command): void {
       "--keep",
       "keep it running afterwards, until SIGINT or SIGTERM; in a terminal it runs on for ten minutes anyway",
     )
+    .addOption(isolationOption())
     .addHelpText("after", helpEnd("the demo failed, or its traces are not as expected", "demo --keep"))
     .action(async (_options, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions & { keep?: boolean }>();
+      const options = command.optsWithGlobals<GlobalOptions & { keep?: boolean; isolation?: Isolation }>();
       // Loaded here, since the other commands start in half the time without it.
       const { startSystem } = await import("../system/system.ts");
       const env = becomeHost();
@@ -39,10 +43,16 @@ export function addDemo(program: Command): void {
       });
       try {
         report("Starting the Worker, the sandbox broker and the model …");
-        const system = await startSystem({ stateDir, env, report, scenario: "demo" });
+        const system = await startSystem({
+          stateDir,
+          isolation: options.isolation,
+          env,
+          report,
+          scenario: "demo",
+        });
         try {
           report(
-            `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, since no key is set" : "yours"}.`,
+            `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, since no key is set" : "yours"}; walls: ${isolationText(system.isolation)}.`,
           );
           // Interrupting the demo is not an error, and stops what it started.
           const course = runDemo(new ApiClient(system), repository.url, report);

@@ -8,6 +8,7 @@ import { ApiClient } from "../api-client.ts";
 import { ApiError } from "../api-transport.ts";
 import { checkDisk } from "../check-disk.ts";
 import { findHost, type HostFinding, stateOf } from "../check-host.ts";
+import { checkIsolation } from "../check-isolation.ts";
 import { checkModel, checkVariables, compareBackend } from "../check-settings.ts";
 import { refusedFindings, systemFindings, uncheckedFindings } from "../check-system.ts";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
@@ -49,6 +50,7 @@ export function addDoctor(program: Command): void {
         ...checkTelemetry(process.env),
         ...compareBackend(process.env, host.uses),
         ...checkDisk(options.state),
+        ...(host.isOther ? [] : [await checkIsolation(host.isolation)]),
         ...(host.isOther ? [] : [checkState(options, isGiven(command))]),
         host.finding,
       ]);

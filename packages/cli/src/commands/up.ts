@@ -1,19 +1,22 @@
 import { join } from "node:path";
+import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
 import type { Command } from "commander";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { flushBeforeStop, reportWaiting } from "../flush-spans.ts";
 import { helpEnd } from "../help-text.ts";
+import { isolationText } from "../isolation-text.ts";
 import { exitSoon } from "../output.ts";
 import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { shrinkHeap } from "../system/small-heap.ts";
-import { parseLimit, parsePort } from "./arguments.ts";
+import { isolationOption, parseLimit, parsePort } from "./arguments.ts";
 
 interface UpOptions extends GlobalOptions {
   readonly port?: number;
   readonly maxAwake?: number;
   readonly maxStarting?: number;
+  readonly isolation?: Isolation;
 }
 
 export function addUp(program: Command): void {
@@ -27,6 +30,7 @@ export function addUp(program: Command): void {
       "sandboxes starting at once (VALET_MAX_STARTING); one per core if omitted",
       parseLimit,
     )
+    .addOption(isolationOption())
     .addHelpText(
       "after",
       helpEnd("the Worker crashed and cannot be started again", "up", "up --port 8787 --max-awake 4"),
@@ -44,6 +48,7 @@ export function addUp(program: Command): void {
         stateDir: options.state,
         port: options.port,
         capacity: { awake: options.maxAwake, starting: options.maxStarting },
+        isolation: options.isolation,
         env,
         report,
         scenario: "demo",
@@ -51,7 +56,8 @@ export function addUp(program: Command): void {
       shrinkHeap();
       const signInUrl = await system.signInUrl();
       if (options.json) {
-        printJson({ url: system.url, token: system.token, signInUrl: signInUrl ?? null });
+        const { url, token, isolation } = system;
+        printJson({ url, token, signInUrl: signInUrl ?? null, isolation });
       } else {
         print(`Valet is up.
 
@@ -59,6 +65,7 @@ export function addUp(program: Command): void {
   token    ${system.token}
   state    ${options.state} (Worker log: ${join("log", "worker.log")})
   room     ${system.capacity.awake} sandboxes awake at once, ${system.capacity.starting} starting; further sessions wait in line
+  walls    ${isolationText(system.isolation)}
   model    ${system.isScripted ? "scripted: it only plays the demo; to use a real model, see README.md" : "as configured"}
 
 ${signInLine(signInUrl)}

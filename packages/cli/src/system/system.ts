@@ -1,8 +1,15 @@
 /** A whole local Valet: the Worker in workerd, the sandbox broker, and a scripted model if none is configured. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { lockDirectory, type MachineCapacity, machineCapacity, startSandboxBroker } from "@valet/sandbox";
+import {
+  chooseIsolation,
+  lockDirectory,
+  type MachineCapacity,
+  machineCapacity,
+  startSandboxBroker,
+} from "@valet/sandbox";
 import type { ShippedScenario } from "@valet/scripted-model";
+import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
 import { hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
@@ -31,6 +38,8 @@ export interface SystemOptions {
   readonly capacity?: WantedCapacity | undefined;
   /** The environment with the settings of the model, the telemetry and the Worker. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What separates agents from this machine; a wall of bubblewrap, if omitted, where that works. */
+  readonly isolation?: Isolation | undefined;
   /** The scenario that the scripted model plays if no model is configured. */
   readonly scenario: ShippedScenario;
   /** Receives log lines while the system runs; standard error if omitted. */
@@ -45,6 +54,8 @@ const SIGN_IN_MS = 5000;
 export interface System extends Connection {
   /** The limits for sandboxes. */
   readonly capacity: MachineCapacity;
+  /** What separates agents from this machine. */
+  readonly isolation: Isolation;
   /** Whether a scripted model stands in for a real one. */
   readonly isScripted: boolean;
   /** Returns a new link that signs a browser in to the page, once; `undefined` if the database does not answer in time. Never rejects. */
@@ -63,6 +74,9 @@ export interface System extends Connection {
 export async function startSystem(options: SystemOptions): Promise<System> {
   const { stateDir, port: wantedPort, env, scenario, report = console.error, workerEntry: entry } = options;
   const capacity = chooseCapacity(options.capacity ?? {}, env, machineCapacity());
+  const isolation = await chooseIsolation(options.isolation, report).catch((error: Error) => {
+    throw new UserError(`${error.message}. Or start with --isolation none.`);
+  });
   const invalid = invalidVariable({ ...env, ...chooseModel(env) });
   if (invalid !== undefined) throw new UserError(`${invalid}. Correct it, or unset it, and start again.`);
   const state = openStateDirectory(stateDir);
@@ -89,6 +103,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       // One that falls asleep may still be there while the next starts.
       spanLimits: readTracingConfig(env).limits,
       maxSandboxes: capacity.awake + capacity.starting,
+      isolation,
       onError: ({ message }) => report(`sandbox broker: ${message}`),
     }).catch((error: Error) => {
       throw /in use/.test(error.message) ? alreadyRunning(stateDir) : error;
@@ -138,7 +153,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     // A request to a Worker that crashes meanwhile may never end.
     const link = async () => newSignInUrl(await worker.database(), url, token);
     const signInUrl = () => Promise.race([link().catch(() => undefined), sleep(SIGN_IN_MS, undefined, { ref: false })]);
-    return { url, token, capacity, isScripted, signInUrl, failed: failure.promise, stop };
+    return { url, token, capacity, isolation, isScripted, signInUrl, failed: failure.promise, stop };
   } catch (error) {
     await stop();
     throw diskError(state.path, error) ?? error;

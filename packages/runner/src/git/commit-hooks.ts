@@ -27,6 +27,9 @@ const HOOKS = [
   "post-index-change",
 ];
 
+/** The name of the hooks' folder in the runner's state folder. */
+export const HOOKS_FOLDER = "hooks";
+
 const MARK = "# A hook of Valet's runner.";
 /**
  * The repository's own hooks are where the last setting of core.hooksPath says that is not this folder's, or in its git folder.
@@ -74,7 +77,7 @@ exit 0
  * @throws errors of the file system
  */
 export function makeCommitHooks(stateFolder: string): string {
-  const folder = join(stateFolder, "hooks");
+  const folder = join(stateFolder, HOOKS_FOLDER);
   if (lstatSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) rmSync(folder, { force: true });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (const name of HOOKS) {

@@ -12,6 +12,7 @@ import { STEP_VARIABLE } from "../processes/marks.ts";
 import { killOrphans } from "../processes/orphans.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { commandEnvironment, type OtlpVariables } from "../tools/command-environment.ts";
+import { NO_WALL, type Wall } from "../wall/wall.ts";
 
 export interface CommandOptions {
   /** The shell command. */
@@ -19,6 +20,8 @@ export interface CommandOptions {
   readonly workspace: string;
   /** The runner's environment. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What the command runs behind; nothing by default. */
+  readonly wall?: Wall | undefined;
   /** The id of the command's step: {@link stepIdOf}. */
   readonly stepId: string;
   /** The parent of the command's own spans. */
@@ -55,18 +58,20 @@ export async function runCommand({
   stepId,
   timeoutMs,
   signal,
+  wall = NO_WALL,
   ...rest
 }: CommandOptions): Promise<CommandResult> {
   let child: ChildProcess;
   try {
-    child = spawn(SHELL, ["-c", run], {
-      cwd: workspace,
+    const { command, cwd } = await wall.enter([SHELL, "-c", run], workspace);
+    child = spawn(command[0], command.slice(1), {
+      cwd,
       env: environment(stepId, rest),
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     });
   } catch {
-    // For example, because the command is too long for the system.
+    // For example, because the command is too long for the system, or the wall cannot be built.
     return { exitCode: undefined, signal: undefined, isTimeout: false, output: "" };
   }
   // One character more than the limit shows that the output was longer.
@@ -74,7 +79,10 @@ export async function runCommand({
   const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
   const ended = new Promise<Pick<CommandResult, "exitCode" | "signal">>((resolve) => {
     child.once("error", () => resolve({ exitCode: undefined, signal: undefined }));
-    child.once("exit", (code, signal) => resolve({ exitCode: code ?? undefined, signal: signal ?? undefined }));
+    child.once("exit", (code, ownSignal) => {
+      const signal = ownSignal ?? (code === null ? undefined : wall.signalOf(code));
+      resolve({ exitCode: signal === undefined ? (code ?? undefined) : undefined, signal });
+    });
   });
   const kill = () => {
     killGroup(child.pid);

@@ -15,6 +15,7 @@ import { addSummaries, NO_SUMMARY } from "../agent/summary.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { createMillisClock, openSpanText } from "../spans/tracing.ts";
 import type { OtlpVariables } from "../tools/command-environment.ts";
+import type { Wall } from "../wall/wall.ts";
 import {
   type AbortReason,
   AgentTask,
@@ -30,6 +31,8 @@ export interface WorkflowOptions extends AgentTaskOptions {
   /** The runner's environment, from which commands receive everything except Valet's own variables. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly commandTimeoutMs: number;
+  /** What commands run behind; nothing by default. */
+  readonly wall?: Wall;
   /** The folder of the hooks that add trailers to commits; absent if they get none. */
   readonly commitHooks?: string | undefined;
   /** How programs of commands send their traces; absent if they do not. */
@@ -227,7 +230,7 @@ export class Workflow {
   }
 
   async #command(index: number, run: string, span: StepSpan): Promise<StepEnd> {
-    const { workspace, env, otlp, secrets, commitHooks, commandTimeoutMs: timeoutMs } = this.#options;
+    const { workspace, env, otlp, wall, secrets, commitHooks, commandTimeoutMs: timeoutMs } = this.#options;
     const aborting = new AbortController();
     const stepId = stepIdOf(this.#dispatch.attemptId, index);
     const { context } = span;
@@ -235,6 +238,7 @@ export class Workflow {
       run,
       workspace,
       env,
+      wall,
       stepId,
       context,
       otlp,

@@ -52,12 +52,15 @@ const GIT = {
   GIT_CONFIG_VALUE_1: "/dev/null",
 } as const;
 
+/** The name of these folders in the runner's state folder. */
+export const CONFIG_FOLDER = "opencode";
+
 export class ConfigFolder {
   readonly #path: string;
 
   /** @param stateFolder the runner's state folder */
   constructor(stateFolder: string) {
-    this.#path = join(stateFolder, "opencode");
+    this.#path = join(stateFolder, CONFIG_FOLDER);
   }
 
   /** The variables of {@link environment}. */

@@ -4,13 +4,14 @@
  */
 import { appendFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { CONFIG_FOLDER } from "./config-folder.ts";
 
 export class Refusals {
   readonly path: string;
 
   /** @param stateFolder the runner's state folder */
   constructor(stateFolder: string) {
-    this.path = join(stateFolder, "opencode", "refusals");
+    this.path = join(stateFolder, CONFIG_FOLDER, "refusals");
   }
 
   /** Creates the file, for a new OpenCode. Without it the plugin requests no permits ahead. */

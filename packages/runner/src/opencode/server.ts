@@ -16,6 +16,7 @@ import { AGENT_RUN_VARIABLE } from "../processes/marks.ts";
 import { killOrphans } from "../processes/orphans.ts";
 import { keysOf } from "../secrets/model-keys.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
+import { NO_WALL, type Wall, type WallError } from "../wall/wall.ts";
 import { OpenCodeClient } from "./client.ts";
 import {
   openCodeConfig,
@@ -43,6 +44,8 @@ export interface ServerOptions {
   readonly refusalsFile?: string;
   /** The tool server of Valet's tools; without it there are none. */
   readonly tools?: ToolAccess;
+  /** What OpenCode and its tools' commands run behind; nothing by default. */
+  readonly wall?: Wall;
   /** The runner's environment; `process.env` by default. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** The timeout until OpenCode is healthy. */
@@ -65,6 +68,7 @@ const START_FAILURES = {
   died: "OpenCode ended while it started",
   unhealthy: "OpenCode did not become healthy in time",
   stopped: "OpenCode was stopped",
+  walled: "the wall around OpenCode cannot be built",
 } as const;
 
 /** OpenCode could not be started. */
@@ -72,8 +76,9 @@ export class OpenCodeStartError extends Error {
   override readonly name = "OpenCodeStartError";
   readonly reason: keyof typeof START_FAILURES;
 
-  constructor(reason: keyof typeof START_FAILURES) {
-    super(START_FAILURES[reason]);
+  /** @param detail what else is known; neither content nor a secret */
+  constructor(reason: keyof typeof START_FAILURES, detail?: string) {
+    super(detail === undefined ? START_FAILURES[reason] : `${START_FAILURES[reason]}: ${detail}`);
     this.reason = reason;
   }
 }
@@ -123,8 +128,14 @@ export class OpenCodeServer {
       tools,
       config: openCodeConfig(modelAccess, permission, tools),
     });
-    const child = Bun.spawn([openCodeBinary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], {
-      cwd: WORKING_FOLDER,
+    const { wall = NO_WALL } = options;
+    const { command, cwd } = await wall
+      .enter([openCodeBinary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], WORKING_FOLDER)
+      .catch((error: WallError) => {
+        throw new OpenCodeStartError("walled", error.message);
+      });
+    const child = Bun.spawn([...command], {
+      cwd,
       env: {
         ...environment,
         ...configFolder.environment(options.runsRepositoryCode || usesCatalogue(modelAccess, inherited)),

@@ -1,6 +1,7 @@
 /** What happens in sandboxes, with real processes: their environment, their life and their end. */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { certificateVariables } from "@valet/shared/certificate-variables";
 import { describe, expect, test } from "vitest";
 import {
   processesWith,
@@ -11,7 +12,6 @@ import {
   uniqueSleep,
   waitFor,
 } from "../../test/broker.ts";
-import { certificateVariables } from "../local/hide-environment.ts";
 import { findProcesses } from "../local/process-table.ts";
 
 const TOKEN = "token-of-the-runner";
@@ -68,6 +68,7 @@ describe("the entrypoint", () => {
         VALET_WORKSPACE: join(folder, "workspace"),
         VALET_RUNNER_STATE: join(folder, "runner"),
         VALET_RESTORED: "0",
+        VALET_ISOLATION: "none",
         VALET_LIFELINE_FD: "3",
         VALET_SANDBOX_ID: id,
       });

@@ -1,14 +1,15 @@
 /**
- * Sandboxes on this machine: each is a folder and a process group. They are not a security boundary: an agent can read
- * and kill everything that the broker's user can.
+ * Sandboxes on this machine: each is a folder and a process group. Their entrypoint puts the agent behind a wall where the machine
+ * allows one (isolation.ts); without it an agent can read and kill everything that the broker's user can.
  */
 import { randomUUID } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
 import { LIMITS } from "@valet/shared/limits";
-import type { CheckRepository, RepositoryState } from "@valet/shared/protocol/sandbox-broker";
+import type { CheckRepository, Isolation, RepositoryState } from "@valet/shared/protocol/sandbox-broker";
 import { machineCapacity } from "../capacity.ts";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
 import { endProcesses } from "../local/end-processes.ts";
+import { chooseIsolation } from "../local/isolation.ts";
 import { makePrivateDirectory } from "../local/private-directory.ts";
 import { RepositoryChecks } from "../local/repository-checks.ts";
 import { LocalSandbox, type SandboxSettings } from "../local/sandbox.ts";
@@ -25,6 +26,10 @@ export interface LocalDriverOptions {
   readonly stateDir: string;
   /** The program to start in each sandbox, with its arguments. */
   readonly entrypoint: readonly [string, ...string[]];
+  /** What separates agents from this machine; a wall of bubblewrap, if omitted, where that works. */
+  readonly isolation?: Isolation | undefined;
+  /** Receives the line that says that there is no wall; written to standard error if omitted. */
+  readonly onWarning?: ((line: string) => void) | undefined;
   /** The sandboxes' `PATH`; that of this process if omitted. */
   readonly path?: string | undefined;
   /**
@@ -59,6 +64,10 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
       state,
       brokerId: randomUUID(),
       entrypoint: options.entrypoint,
+      isolation: await chooseIsolation(
+        options.isolation,
+        options.onWarning ?? ((line) => console.error(`valet-sandbox-broker: ${line}`)),
+      ),
       path: options.path ?? process.env.PATH ?? "/usr/local/bin:/usr/bin:/bin",
       graceMs: options.graceMs ?? LIMITS.processGraceMs,
       timeoutMs: LIMITS.killMs,
@@ -82,6 +91,7 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
 
 class LocalDriver implements Driver {
   readonly name = "local";
+  readonly isolation: Isolation;
   readonly #settings: SandboxSettings;
   readonly #maxSandboxes: number;
   readonly #sandboxes: Map<string, LocalSandbox>;
@@ -96,6 +106,7 @@ class LocalDriver implements Driver {
     release: () => Promise<void>,
   ) {
     this.#settings = settings;
+    this.isolation = settings.isolation;
     this.#maxSandboxes = maxSandboxes;
     this.#sandboxes = new Map(sandboxes.map((each) => [each.id, each]));
     this.#release = release;

@@ -1,20 +1,5 @@
 import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
-
-/** Variables that name the certificates to trust: files and folders of this machine. */
-const CERTIFICATE_VARIABLES = [
-  "SSL_CERT_FILE",
-  "SSL_CERT_DIR",
-  "NODE_EXTRA_CA_CERTS",
-  "GIT_SSL_CAINFO",
-  "GIT_SSL_CAPATH",
-] as const;
-
-/** Returns the variables by which local sandboxes trust the same certificates as this process. */
-export function certificateVariables(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  return Object.fromEntries(
-    CERTIFICATE_VARIABLES.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])),
-  );
-}
+import { CERTIFICATE_VARIABLES } from "@valet/shared/certificate-variables";
 
 /** Variables without secrets that libraries in a process, or its child processes, may need. */
 const HARMLESS: readonly string[] = [

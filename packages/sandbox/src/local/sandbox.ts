@@ -2,7 +2,8 @@
 
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { FINAL_EXIT_CODES, type Sandbox, type StopReason } from "@valet/shared/protocol/sandbox-broker";
+import { certificateVariables } from "@valet/shared/certificate-variables";
+import { FINAL_EXIT_CODES, type Isolation, type Sandbox, type StopReason } from "@valet/shared/protocol/sandbox-broker";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { CreateOptions, DriverSandbox } from "../driver.ts";
 import { Mutex } from "../mutex.ts";
@@ -11,7 +12,6 @@ import type { Steps } from "../request-trace.ts";
 import type { RestartPolicy } from "../restart.ts";
 import { endProcesses, pauseProcesses } from "./end-processes.ts";
 import { type RunningEntrypoint, startEntrypoint } from "./entrypoint.ts";
-import { certificateVariables } from "./hide-environment.ts";
 import { lastLogLine } from "./last-line.ts";
 import { LogFile } from "./log-file.ts";
 import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
@@ -32,6 +32,8 @@ export interface SandboxSettings {
   readonly entrypoint: readonly [string, ...string[]];
   /** The entrypoint's `PATH`. */
   readonly path: string;
+  /** What separates the agents from the machine. The entrypoint builds it. */
+  readonly isolation: Isolation;
   /** How long processes may take to exit by themselves. */
   readonly graceMs: number;
   /** How long killed processes may take to disappear, and paused ones to stop. */
@@ -223,6 +225,7 @@ export class LocalSandbox {
           VALET_WORKSPACE: workspace,
           VALET_RUNNER_STATE: join(folder, RUNNER_FOLDER),
           VALET_RESTORED: this.#record.snapshotId === undefined ? "0" : "1",
+          VALET_ISOLATION: this.#settings.isolation,
           [SANDBOX_ID_VARIABLE]: this.#record.id,
         },
         input: { token: this.#secrets.runnerToken, restartCount: this.#record.restartCount },

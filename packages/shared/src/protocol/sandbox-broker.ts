@@ -162,12 +162,18 @@ export type RepositoryAnswer = z.infer<typeof RepositoryAnswer>;
 export const DeleteAnswer = z.object({ alreadyGone: z.boolean(), ...spans });
 export type DeleteAnswer = z.infer<typeof DeleteAnswer>;
 
+/** What separates a sandbox of the driver `local` from the machine: a wall of bubblewrap, or nothing. */
+export const ISOLATIONS = ["bwrap", "none"] as const;
+export type Isolation = (typeof ISOLATIONS)[number];
+
 /** The broker's own state; the fields after `driver` are absent from brokers that do not know them. */
 export const BrokerHealth = z.object({
   status: z.literal("ok"),
   driver: z.enum(SANDBOX_DRIVERS),
   /** Sandboxes that run on the broker's machine, those that start or end included; absent with the driver `modal`. */
   awake: z.int().nonnegative().optional(),
+  /** What separates sandboxes from the broker's machine; absent with the driver `modal`, whose sandboxes are elsewhere. */
+  isolation: z.enum(ISOLATIONS).optional(),
   /** The broker starts no further sandboxes (SIGUSR2), and those that run go on. */
   isDraining: z.boolean().optional(),
 });

@@ -1,0 +1,186 @@
+/**
+ * A wall made by bubblewrap: user, mount, PID, IPC, UTS and cgroup namespaces of its own, in which the machine's system is
+ * read-only and nothing else of it exists. The runner stays outside. Without privileges, and the same for root.
+ *
+ * bubblewrap gives a process a `/dev` with terminals only if that process is root in its user namespace. So there are two
+ * namespaces: the wall's, whose root only waits for its end, and within it one for each program, in which it is an ordinary user
+ * without capabilities. A program enters by nsenter(1), which may be started at any time, and shares the wall's processes and
+ * files with the others: a server that one command leaves running is there for the next.
+ *
+ * All processes end with the wall, and the wall with the runner: its first process waits at a pipe that the runner holds open.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readlinkSync, realpathSync } from "node:fs";
+import { constants } from "node:os";
+import { delimiter } from "node:path";
+import type { Readable, Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { mountArguments, type VisibleFiles } from "./mounts.ts";
+import { type Wall, WallError, type WalledCommand } from "./wall.ts";
+
+export interface BubblewrapOptions extends Omit<VisibleFiles, "programs"> {
+  /** The agent's home. */
+  readonly home: string;
+  /** The `PATH` of the agent and its commands. */
+  readonly path: string;
+  /** How long the wall may take to stand, in ms. */
+  readonly startTimeoutMs?: number;
+}
+
+/** The user and the group that programs behind the wall see as their own. */
+const USER = "1000";
+const START_TIMEOUT_MS = 10_000;
+const END_TIMEOUT_MS = 5_000;
+const MAX_INFO_BYTES = 16 * 1024;
+
+/**
+ * bubblewrap and nsenter would end at a signal to the group, and the runner would take the program for ended. So they ignore what
+ * asks a program to end, and the program has the default again.
+ */
+const POLITE = ["TERM", "INT", "HUP"];
+const IGNORING = ["/bin/sh", "-c", `trap '' ${POLITE.join(" ")}; exec "$@"`, "sh"];
+const DEFAULT_SIGNALS = ["/usr/bin/env", `--default-signal=${POLITE.join(",")}`];
+
+/**
+ * With absolute paths: a `PATH` may name a folder that the agent can write, and what it put there would enter as the wall's root.
+ * Behind the wall these are the machine's, too, read-only.
+ */
+const PROGRAMS = { bwrap: "/usr/bin/bwrap", nsenter: "/usr/bin/nsenter" } as const;
+
+interface Standing {
+  readonly child: ChildProcess;
+  /** The first process behind the wall, as the machine numbers it. */
+  readonly pid: number;
+}
+
+export class Bubblewrap implements Wall {
+  readonly #options: BubblewrapOptions;
+  #standing: Promise<Standing> | undefined;
+  #isClosed = false;
+
+  /** Begins to build the wall. */
+  constructor(options: BubblewrapOptions) {
+    this.#options = options;
+    this.#standing = this.#start();
+    this.#standing.catch(() => {});
+  }
+
+  async enter(command: readonly [string, ...string[]], folder: string): Promise<WalledCommand> {
+    if (this.#isClosed) throw new WallError("the wall is closed");
+    this.#standing ??= this.#start();
+    const { pid } = await this.#standing;
+    return {
+      command: [
+        ...(IGNORING as [string, ...string[]]),
+        ...[PROGRAMS.nsenter, `--target=${pid}`, "--user", "--mount", "--pid", "--ipc", "--uts", "--cgroup"],
+        ...["--preserve-credentials", "--"],
+        ...[PROGRAMS.bwrap, "--unshare-user", "--uid", USER, "--gid", USER, "--cap-drop", "ALL"],
+        ...["--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--chdir", folder, "--"],
+        ...DEFAULT_SIGNALS,
+        ...command,
+      ],
+      cwd: "/",
+    };
+  }
+
+  signalOf(exitCode: number): NodeJS.Signals | undefined {
+    const names = Object.entries(constants.signals) as [NodeJS.Signals, number][];
+    return names.find(([, number]) => exitCode === 128 + number)?.[0];
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const standing = await this.#standing?.catch(() => undefined);
+    if (standing === undefined) return;
+    const { child } = standing;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.stdin?.end();
+    await Promise.race([ended, sleep(END_TIMEOUT_MS, undefined, { ref: false })]);
+    child.kill("SIGKILL");
+  }
+
+  async #start(): Promise<Standing> {
+    const { path, home, own, readable, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+    const visible = { own, readable, programs: path.split(delimiter) };
+    const child = spawn(
+      PROGRAMS.bwrap,
+      [
+        ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
+        ...["--uid", "0", "--gid", "0", "--hostname", "sandbox", "--die-with-parent"],
+        ...mountArguments(visible, MACHINE),
+        ...["--ro-bind-data", "4", "/etc/passwd", "--ro-bind-data", "5", "/etc/group", "--remount-ro", "/"],
+        ...["--info-fd", "3", "--", "/bin/sh", "-c", "echo; exec cat"],
+      ],
+      // Nothing of the runner's environment, since processes behind the wall may read it.
+      { cwd: "/", env: {}, stdio: ["pipe", "pipe", "pipe", "pipe", "pipe", "pipe"] },
+    );
+    for (const [fd, users] of [
+      [4, usersOf(home)],
+      [5, GROUPS],
+    ] as const) {
+      const stream = (child.stdio as readonly unknown[])[fd] as Writable | null;
+      stream?.on("error", () => {});
+      stream?.end(users);
+    }
+    const forget = () => {
+      this.#standing = undefined;
+    };
+    child.once("error", forget);
+    child.once("exit", forget);
+    child.stdin?.on("error", () => {});
+    let complaint = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      complaint = (complaint + chunk.toString()).slice(0, 200);
+    });
+    const failed = new Promise<never>((_, reject) => {
+      child.once("error", (error: NodeJS.ErrnoException) => reject(new WallError(`bwrap: ${error.code}`)));
+      child.once("exit", () => reject(new WallError(complaint.trim() || "bwrap has ended")));
+    });
+    failed.catch(() => {});
+    const late = sleep(startTimeoutMs, undefined, { ref: false }).then(() => {
+      throw new WallError("bwrap did not start in time");
+    });
+    late.catch(() => {});
+    try {
+      // The process is known before its files are in place, of which only the first program tells.
+      const stands = Promise.all([childPid(child.stdio[3] as Readable), once(child.stdout as Readable, "data")]);
+      const [pid] = await Promise.race([stands, failed, late]);
+      return { child, pid };
+    } catch (error) {
+      child.kill("SIGKILL");
+      forget();
+      throw error;
+    }
+  }
+}
+
+/** Reads the first process's id from the JSON object that bubblewrap writes once it has made the namespaces. */
+async function childPid(info: Readable): Promise<number> {
+  let text = "";
+  for await (const chunk of info) {
+    text += String(chunk);
+    if (text.length > MAX_INFO_BYTES || text.includes("}")) break;
+  }
+  const { "child-pid": pid } = JSON.parse(text) as { "child-pid": unknown };
+  if (typeof pid !== "number") throw new WallError("bwrap tells no process id");
+  return pid;
+}
+
+/** Programs such as ssh refuse to work for a user without an entry. */
+const usersOf = (home: string) => `root:x:0:0:root:/root:/bin/sh\nagent:x:${USER}:${USER}:agent:${home}:/bin/sh\n`;
+const GROUPS = `root:x:0:\nagent:x:${USER}:\n`;
+
+const MACHINE = {
+  linkTarget: (path: string) => attempt(() => readlinkSync(path)),
+  realPath: (path: string) => attempt(() => realpathSync(path)),
+};
+
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}

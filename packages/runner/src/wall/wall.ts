@@ -1,0 +1,32 @@
+/** What stands between the machine, the runner included, and the agent with everything that it starts. */
+
+/** A program with its arguments and its working directory, as it is to be started. */
+export interface WalledCommand {
+  readonly command: readonly [string, ...string[]];
+  readonly cwd: string;
+}
+
+export interface Wall {
+  /**
+   * Returns how to start a program behind the wall. Starts the wall if it does not stand.
+   * @param folder the program's working directory
+   * @throws WallError
+   */
+  enter(command: readonly [string, ...string[]], folder: string): Promise<WalledCommand>;
+  /** Returns the signal that ended a program behind the wall, of which only its exit code tells. */
+  signalOf(exitCode: number): NodeJS.Signals | undefined;
+  /** Ends every process behind the wall, and the wall. */
+  close(): Promise<void>;
+}
+
+/** The wall could not be started. The message names neither files nor variables of the session. */
+export class WallError extends Error {
+  override readonly name = "WallError";
+}
+
+/** Where the sandbox itself is the wall, or nobody asked for one. */
+export const NO_WALL: Wall = {
+  enter: async (command, cwd) => ({ command, cwd }),
+  signalOf: () => undefined,
+  close: async () => {},
+};

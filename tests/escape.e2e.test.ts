@@ -1,0 +1,124 @@
+/**
+ * The agent that tries: by its real shell it looks for what is not its own. Everything that it must not get contains a canary, which
+ * these tests plant; an agent that reads all that it can must not meet one. Where this machine allows no wall, they are skipped.
+ */
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { waitFor } from "../packages/cli/src/wait.ts";
+import { findNoWall } from "../packages/sandbox/src/index.ts";
+import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import { ScriptedSystem } from "./scripted-system.ts";
+
+const TIMEOUT_MS = 120_000;
+const CANARY = `canary-${crypto.randomUUID()}`;
+const missing = await findNoWall();
+
+/** Reads the environments, command lines and open files of all processes, and every file that can be found, in search of a canary. */
+const SEARCH = [
+  "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'",
+  // What this test and its systems have written is young; without that, reading every program would take minutes.
+  'find / -path /proc -prune -o -path "$PWD" -prune -o -type f -mmin -10 -size -8M -print0 2>/dev/null | xargs -0 cat 2>/dev/null | grep -a canary-',
+  "for p in /proc/[0-9]*; do ls -l $p/fd $p/cwd $p/root; cat $p/maps; done 2>/dev/null",
+].join("; ");
+
+const plant = (name: string) => `${CANARY}-${name}`;
+const bash = (command: string) => [
+  [{ tool: "bash", arguments: { command, description: "Tries" } }],
+  [{ text: "Done." }],
+];
+
+const scenario = parseScenario(
+  JSON.stringify({
+    name: "escape",
+    rules: [
+      {
+        name: "victim",
+        when: { userContains: "[victim]" },
+        turn: bash(`echo ${plant("workspace")} > kept.txt; echo ${plant("home")} > ~/kept.txt; sleep 0.1`),
+      },
+      { name: "tries", when: { userContains: "[tries]" }, turn: bash(`(${SEARCH}) > seen.txt; echo looked`) },
+      { name: "kills", when: { userContains: "[kills]" }, turn: bash("kill -9 -1; echo killed") },
+      { name: "other", when: {}, turn: [[{ text: "Still here." }]] },
+    ],
+  }),
+  "escape",
+);
+
+describe.skipIf(missing !== undefined)(
+  `an agent behind a wall${missing === undefined ? "" : ` (skipped: ${missing.reason})`}`,
+  () => {
+    let system: ScriptedSystem;
+    let planted: string;
+    let inHome: string;
+
+    beforeAll(async () => {
+      planted = mkdtempSync(join(tmpdir(), "valet-escape-"));
+      writeFileSync(join(planted, "secret"), plant("tmp"), { mode: 0o644 });
+      inHome = mkdtempSync(join(homedir(), ".valet-escape-"));
+      writeFileSync(join(inHome, "credentials"), plant("host-home"));
+      system = await ScriptedSystem.start(scenario, {
+        // A key of the backend and a variable of the host: neither may be anywhere behind the wall.
+        OTEL_EXPORTER_OTLP_HEADERS: `authorization=${plant("otlp")}`,
+        SOME_KEY_OF_THE_HOST: plant("environment"),
+      });
+    }, TIMEOUT_MS);
+
+    afterAll(async () => {
+      await system?.close();
+      for (const folder of [planted, inHome]) rmSync(folder, { recursive: true, force: true });
+    }, TIMEOUT_MS);
+
+    const say = async (sessionId: string, content: string) => {
+      const id = crypto.randomUUID();
+      await system.api.sendMessage(sessionId, { content, id });
+      return waitFor(
+        content,
+        async () => (await system.api.messages(sessionId)).find((each) => each.id === id),
+        (message) => message?.status === "done",
+        TIMEOUT_MS,
+      );
+    };
+
+    test(
+      "it finds no canary: not of another session, the host's home, environment or telemetry, and no secret of the broker",
+      async () => {
+        const victim = await system.api.createSession({});
+        await say(victim.id, "[victim]");
+        const { id } = await system.api.createSession({});
+        expect(await say(id, "[tries]")).toMatchObject({ outcome: "ok" });
+        const seen = workspaceFile("seen.txt");
+        expect(seen.match(new RegExp(`${CANARY}-[\\w-]+`, "g")) ?? []).toEqual([]);
+        for (const secret of Object.values(
+          JSON.parse(readFileSync(join(system.stateDir, "secrets.json"), "utf8")),
+        ).flat()) {
+          if (typeof secret === "string" && secret.length >= 16) expect(seen).not.toContain(secret);
+        }
+        expect(seen).not.toContain("VALET_RUNNER_TOKEN");
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "it ends its own processes and nobody else's",
+      async () => {
+        const { id } = await system.api.createSession({});
+        await say(id, "[kills]");
+        // The session goes on, whatever became of that turn, and so does everybody else.
+        expect(await say(id, "Are you there?")).toMatchObject({ outcome: "ok" });
+      },
+      TIMEOUT_MS,
+    );
+
+    /** Reads a file of the only workspace that has it. */
+    function workspaceFile(name: string): string {
+      const folder = join(system.stateDir, "broker", "sandboxes");
+      const found = readdirSync(folder)
+        .map((each) => join(folder, each, "workspace", name))
+        .filter((path) => existsSync(path));
+      expect(found).toHaveLength(1);
+      return readFileSync(found[0] as string, "utf8");
+    }
+  },
+);
