@@ -1,4 +1,5 @@
 /** The client of the API, typed by its OpenAPI document. */
+import { parseRetryAfter } from "@valet/shared/tracing";
 import createClient from "openapi-fetch";
 import { accessHeaders } from "./access.ts";
 import { noteAnswer, noteSilence } from "./connection.ts";
@@ -36,6 +37,11 @@ export const api = createClient<paths>({ baseUrl: location.origin, credentials: 
  */
 export async function ok<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
   const { data, error, response } = await answer;
-  if (!response.ok) throw answerError(response.status, error);
+  if (!response.ok) throw answerError(response.status, error, retryAfterOf(response));
   return data as T;
+}
+
+/** Returns what the `Retry-After` of an answer says, ms. */
+export function retryAfterOf({ headers }: Response): number | undefined {
+  return parseRetryAfter(headers.get("retry-after"), Date.now());
 }

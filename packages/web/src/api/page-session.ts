@@ -1,6 +1,6 @@
 /** The session of this browser: a cookie that scripts cannot read. */
 import { accessHeaders, setToken } from "./access.ts";
-import { api, ok } from "./client.ts";
+import { api, ok, retryAfterOf } from "./client.ts";
 import { noteAnswer, noteSilence } from "./connection.ts";
 import { answerError, isSignedOut, unreachable } from "./problem.ts";
 
@@ -61,5 +61,8 @@ async function send(method: string, path: string, body?: object): Promise<void> 
     throw unreachable();
   });
   noteAnswer();
-  if (!response.ok) throw answerError(response.status, await response.json().catch(() => undefined));
+  if (!response.ok) {
+    const body = await response.json().catch(() => undefined);
+    throw answerError(response.status, body, retryAfterOf(response));
+  }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { answerError, errorSentence, isPassing, isSignedOut, unreachable } from "./problem.ts";
+import { answerError, errorSentence, isPassing, isSignedOut, mayRetry, nextRead, unreachable } from "./problem.ts";
 
 const problem = (status: number, more: object) =>
   answerError(status, { type: "urn:valet:problem:invalid-input", title: "The input is invalid", status, ...more });
@@ -42,4 +42,17 @@ test("who is signed out, and what passes by itself", () => {
     false,
   ]);
   expect(errorSentence("thrown text")).toBe("Something failed without a reason.");
+});
+
+test("a wait that the server asks for is kept, and a long one is told", () => {
+  const limited = answerError(429, { type: "urn:valet:problem:too-many-requests", title: "Too many requests" }, 90_000);
+  expect(limited.message).toBe("Too many requests. Try again in 1 m 30 s.");
+  expect([mayRetry(limited), nextRead(5_000, limited), nextRead(5_000, null)]).toEqual([false, 90_000, 5_000]);
+  const short = answerError(503, undefined, 1_000);
+  expect(short.message).toBe("The server answered 503, without a reason.");
+  expect([mayRetry(short), nextRead(5_000, short)]).toEqual([true, 5_000]);
+  // A detail that says when is enough.
+  expect(answerError(429, { type: "x", title: "No", detail: "Try again in 60 s." }, 60_000).message).toBe(
+    "No. Try again in 60 s.",
+  );
 });

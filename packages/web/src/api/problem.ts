@@ -1,4 +1,5 @@
 /** Errors of the API as sentences. Pure. */
+import { limitText } from "@valet/shared/duration-text";
 import type { components } from "./schema.d.ts";
 
 type Problem = components["schemas"]["Problem"];
@@ -12,27 +13,42 @@ export class ApiError extends Error {
   readonly problem: string | null;
   /** What is wrong with each field of the input, by its path. */
   readonly fields: ReadonlyMap<string, string>;
+  /** How long to wait before the next attempt, ms; `undefined` if the answer does not say so. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     message: string,
     status: number | null,
     problem: string | null = null,
     fields = new Map<string, string>(),
+    retryAfterMs?: number,
   ) {
     super(message);
     this.status = status;
     this.problem = problem;
     this.fields = fields;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
+/** A shorter wait is kept without a word, ms: the page tries again by itself. */
+const SILENT_MS = 5_000;
+
 const PREFIX = "urn:valet:problem:";
 
-/** Returns the error of an answer. @param body problem+json, or whatever a proxy answered */
-export function answerError(status: number, body: unknown): ApiError {
-  if (!isProblem(body)) return new ApiError(`The server answered ${status}, without a reason.`, status);
-  const name = body.type.startsWith(PREFIX) ? body.type.slice(PREFIX.length) : null;
-  return new ApiError(problemSentence(body), status, name, fieldErrors(body));
+/**
+ * Returns the error of an answer.
+ * @param body problem+json, or whatever a proxy answered
+ * @param retryAfterMs what its `Retry-After` says
+ */
+export function answerError(status: number, body: unknown, retryAfterMs?: number): ApiError {
+  const known = isProblem(body) ? body : undefined;
+  const reason = known === undefined ? `The server answered ${status}, without a reason.` : problemSentence(known);
+  const saysWhen = known?.detail?.includes("Try again in") === true;
+  const isLong = retryAfterMs !== undefined && retryAfterMs > SILENT_MS;
+  const message = isLong && !saysWhen ? `${reason} Try again in ${limitText(retryAfterMs)}.` : reason;
+  const name = known?.type.startsWith(PREFIX) === true ? known.type.slice(PREFIX.length) : null;
+  return new ApiError(message, status, name, known === undefined ? new Map() : fieldErrors(known), retryAfterMs);
 }
 
 /** Returns the error of a request without an answer. */
@@ -54,6 +70,21 @@ export function isSignedOut(error: unknown): boolean {
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof ApiError)) return false;
   return error.status === null || error.status === 408 || error.status === 429 || error.status >= 500;
+}
+
+/** Returns whether the page may try again by itself at once: that may help, and the server has not asked for a longer wait. */
+export function mayRetry(error: unknown): boolean {
+  return isPassing(error) && waitOf(error) <= SILENT_MS;
+}
+
+/** Returns how long the server has asked to wait, ms; 0 if it has not. */
+export function waitOf(error: unknown): number {
+  return error instanceof ApiError ? (error.retryAfterMs ?? 0) : 0;
+}
+
+/** Returns when to read again what is read every so often, ms: later than usual if the server has asked for it. */
+export function nextRead(everyMs: number, error: unknown): number {
+  return Math.max(everyMs, waitOf(error));
 }
 
 function isProblem(body: unknown): body is Problem {

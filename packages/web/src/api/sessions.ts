@@ -1,7 +1,7 @@
 /** Sessions: their list, and each one's state. */
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, ok } from "./client.ts";
-import { isPassing } from "./problem.ts";
+import { isPassing, nextRead } from "./problem.ts";
 
 const PAGE = 100;
 /** How many pages are read by themselves: the newest thousand sessions. */
@@ -17,7 +17,7 @@ export const sessionsQuery = infiniteQueryOptions({
   },
   initialPageParam: "",
   getNextPageParam: ({ nextCursor }) => nextCursor,
-  refetchInterval: ({ state }) => EVERY_MS * Math.max(1, state.data?.pages.length ?? 1),
+  refetchInterval: ({ state }) => nextRead(EVERY_MS * Math.max(1, state.data?.pages.length ?? 1), state.error),
 });
 
 /** The most characters of a search that the API takes. */
@@ -44,7 +44,8 @@ export function nowQuery(sessionId: string, everyMs: number | false = 5_000) {
     queryKey: ["sessions", sessionId, "now"],
     queryFn: ({ signal }) => ok(api.GET("/api/sessions/{id}/now", { params: { path: { id: sessionId } }, signal })),
     // What a session that is gone answers does not change.
-    refetchInterval: ({ state }) => (state.error === null || isPassing(state.error) ? everyMs : false),
+    refetchInterval: ({ state: { error } }) =>
+      everyMs !== false && (error === null || isPassing(error)) ? nextRead(everyMs, error) : false,
   });
 }
 

@@ -1,10 +1,12 @@
-/** Whether the page is live: a word in the header, and a line below it while it is not. */
+/** Whether the page is live: a word in the header, and a line at the end of the page while it is not, or shows what may be out of date. */
 import { useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 import { connection } from "../api/connection.ts";
+import { errorSentence, isPassing } from "../api/problem.ts";
 import { formatAge } from "../format/duration.ts";
 import { Button } from "../ui/button.tsx";
 import { Notice } from "../ui/notes.tsx";
+import { Sentence } from "../ui/outside-text.tsx";
 
 export function ConnectionMark() {
   const { state } = useSyncExternalStore(connection.subscribe, connection.read);
@@ -17,29 +19,55 @@ export function ConnectionMark() {
 
 export function ConnectionBanner() {
   const now = useSyncExternalStore(connection.subscribe, connection.read);
-  if (now.state === "live") return <div />;
+  const failed = useFailedRead();
+  if (now.state === "live" && failed === undefined) return <div />;
   return (
     <aside aria-label="Connection">
-      <Offline since={now.since} />
+      {now.state === "live" ? <OutOfDate error={failed} /> : <Offline since={now.since} />}
     </aside>
+  );
+}
+
+/** Returns why something that the page shows could not be read again; `undefined` if everything was. */
+function useFailedRead(): unknown {
+  const cache = useQueryClient().getQueryCache();
+  const subscribe = useCallback((listener: () => void) => cache.subscribe(listener), [cache]);
+  return useSyncExternalStore(subscribe, () => {
+    // What was never read says so in its own place.
+    const failed = cache
+      .getAll()
+      .find((query) => query.isActive() && query.state.data !== undefined && isPassing(query.state.error));
+    return failed?.state.error ?? undefined;
+  });
+}
+
+/** The server answers, but not what was asked. */
+function OutOfDate({ error }: { readonly error: unknown }) {
+  return (
+    <Notice icon="failed" isBad className="banner" action={<TryNow />}>
+      <b>Something here may be out of date.</b> <Sentence text={errorSentence(error)} /> The page tries again by itself.
+    </Notice>
+  );
+}
+
+function TryNow() {
+  const queryClient = useQueryClient();
+  return (
+    <Button look="quiet" onClick={() => void queryClient.refetchQueries({ type: "active" })}>
+      Try now
+    </Button>
   );
 }
 
 /** The only age that ticks while the server is away. */
 function Offline({ since }: { readonly since: number }) {
-  const queryClient = useQueryClient();
   const [nowMs, setNowMs] = useState(Date.now);
   useEffect(() => {
     const timer = setInterval(() => setNowMs(Date.now()), 1000);
     return () => clearInterval(timer);
   }, []);
-  const retry = (
-    <Button look="quiet" onClick={() => void queryClient.refetchQueries({ type: "active" })}>
-      Try now
-    </Button>
-  );
   return (
-    <Notice icon="retry" className="banner" action={retry}>
+    <Notice icon="retry" className="banner" action={<TryNow />}>
       <b>Connection lost</b> <span aria-live="off">{formatAge(nowMs - since)} ago</span>. Ages stand still; your place
       and your text are kept. The page tries again by itself.
     </Notice>

@@ -15,6 +15,7 @@ import { ConnectionBanner, ConnectionMark } from "./connection-mark.tsx";
 import { EarlyTyping } from "./early-typing.tsx";
 import { NAVIGATION } from "./navigation.ts";
 import { ThemeButton } from "./theme-button.tsx";
+import { useKeptFocus } from "./use-kept-focus.ts";
 import { useWhenIdle } from "./use-when-idle.ts";
 
 // Neither is needed for the first paint: they are loaded once the page has nothing else to do, or when a person opens them.
@@ -31,6 +32,7 @@ export function Shell() {
   const typed = useRef("");
   const navigate = useNavigate();
   useFocusOnNavigation(main);
+  useKeptFocus(main);
   useWhenIdle(() => Promise.all([loadPalette(), loadKeyList()]));
   useEffect(() => {
     document.addEventListener("keydown", handleKey);

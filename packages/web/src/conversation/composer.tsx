@@ -78,7 +78,7 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
   };
   const onKeyDown = (event: KeyboardEvent<HTMLTextAreaElement>) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
-    else if (event.key === "Escape") field.current?.blur();
+    else if (event.key === "Escape") field.current?.closest("main")?.focus({ preventScroll: true });
   };
   const onPaste = (event: ClipboardEvent) => {
     // A text that is copied together with its picture, as office programs do, is pasted as text.

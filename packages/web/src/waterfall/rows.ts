@@ -143,11 +143,12 @@ const BACKWARDS: Readonly<Record<string, string>> = {
   follows: "followed by",
 };
 
-/** Returns what a link says of its span: `waited_on`; from its other end `waited for by`. The type may be a sandbox's invention. */
+/** Returns what a link says of its span: `waited on`; from its other end `waited for by`. The type may be a sandbox's invention. */
 export function tieText({ direction, type }: Tie): string {
-  if (direction === "to") return type ?? "link to";
+  const words = type?.replaceAll("_", " ");
+  if (direction === "to") return words ?? "link to";
   if (type === undefined) return "link from";
-  return (Object.hasOwn(BACKWARDS, type) ? BACKWARDS[type] : undefined) ?? `${type} from`;
+  return (Object.hasOwn(BACKWARDS, type) ? BACKWARDS[type] : undefined) ?? `${words} from`;
 }
 
 /** Returns a span's links that lead somewhere: not to itself, each once. */

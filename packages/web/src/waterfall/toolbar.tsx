@@ -59,9 +59,15 @@ export function Toolbar(props: ToolbarProps) {
         <IconButton icon="up" look="normal" label="Previous match (Shift N)" onClick={() => props.onMatch(-1)} />
         <IconButton icon="down" look="normal" label="Next match (N)" onClick={() => props.onMatch(1)} />
       </span>
-      <Button icon="failed" className={props.errorCount > 0 ? "is-bad" : ""} hint="E" onClick={props.onError}>
-        {props.errorCount > 0 ? "Next error" : "No errors"}
-      </Button>
+      {props.errorCount > 0 ? (
+        <Button icon="failed" className="is-bad" hint="E" onClick={props.onError}>
+          Next error
+        </Button>
+      ) : (
+        <Button icon="ok" aria-disabled hint="E" onClick={props.onError}>
+          No errors
+        </Button>
+      )}
       <Button aria-pressed={props.isCriticalShown} onClick={props.onCritical}>
         <i className="wf-sample" aria-hidden="true" /> Critical path
       </Button>

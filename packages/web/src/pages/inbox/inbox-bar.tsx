@@ -35,7 +35,9 @@ export function InboxBar({ search, sessions, field, onCreate }: InboxBarProps) {
         placeholder="Search title, repository, branch, person, id"
         value={search.q ?? ""}
         onChange={(event) => change("q", event.target.value)}
-        onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
+        onKeyDown={(event) =>
+          event.key === "Escape" && event.currentTarget.closest("main")?.focus({ preventScroll: true })
+        }
       />
       <Filter
         name="Repository"

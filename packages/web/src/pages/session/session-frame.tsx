@@ -75,9 +75,9 @@ export default function SessionFrame() {
   );
 }
 
-/** A session that is not there, and one of somebody else: nobody learns which of the two it is. */
+/** A session that is deleted, one that is not there, and one of somebody else: of the last two, nobody learns which it is. */
 function isGone(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 404;
+  return error instanceof ApiError && (error.status === 404 || error.status === 410);
 }
 
 /** @param wasSeen the page has shown it before */
