@@ -6,21 +6,30 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { startScriptedModel } from "../packages/scripted-model/src/index.ts";
+import { startOtlpReceiver } from "../tests/otlp-receiver.ts";
 import { type Backend, startBackend } from "../tests/soak/backend.ts";
 import { faultsIn } from "../tests/soak/check-traces.ts";
+import { FaultyBackend, runFaultRounds } from "../tests/soak/fault-rounds.ts";
 import { scenario } from "../tests/soak/scenario.ts";
 import { runSession, type SessionEnd, type SoakWorld } from "../tests/soak/session-course.ts";
 import { ValetProcess } from "../tests/soak/valet-process.ts";
 import { modelVariables } from "../tests/valet-up.ts";
 
 const DEFAULTS = { sessions: 30, messages: 10, awake: 6 };
+/** The time of the rounds of faults, in minutes. */
+const MINUTES = 30;
 const HELP = `Usage: pnpm soak [--sessions N] [--messages N] [--awake N] [--json]
+       pnpm soak --faults N [--minutes N] [--json]
 
 Runs N sessions (default ${DEFAULTS.sessions}) with N messages each (default ${DEFAULTS.messages}), at most N at a time (default ${DEFAULTS.awake}; each takes some 600 MB), on
 real parts and a scripted model. Kills runners, agents and workerd, hibernates sessions, sends messages twice, and lets
 the backend refuse for a while. Exits with 0 if every message has one outcome, every span is complete, no process or
 folder is left over, and neither broker nor workerd has grown. Progress goes to standard error; --json prints the result
 as one line.
+
+With --faults, does each fault of the trace plane N times instead: what a backend may answer, and what may be killed, each during a
+message; the clock, the disk, evictions and the link are simulated. After each the certificate must agree with the ids that the
+backend has. No round begins after so many minutes (default ${MINUTES}), and what was not done counts as a failure.
 `;
 
 /**
@@ -36,6 +45,9 @@ interface Arguments {
   readonly sessions: number;
   readonly messages: number;
   readonly awake: number;
+  /** How often each fault is done; 0 for sessions with faults at random. */
+  readonly faults: number;
+  readonly minutes: number;
   readonly json: boolean;
   readonly help: boolean;
 }
@@ -47,30 +59,45 @@ function readArguments(): Arguments {
       sessions: number,
       messages: number,
       awake: number,
+      faults: number,
+      minutes: number,
       json: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
     },
   });
-  const read = (name: keyof typeof DEFAULTS) => {
-    const count = Number(values[name] ?? DEFAULTS[name]);
+  const read = (name: keyof typeof DEFAULTS | "faults" | "minutes", otherwise: number) => {
+    if (values[name] === undefined) return otherwise;
+    const count = Number(values[name]);
     if (!Number.isSafeInteger(count) || count < 1) {
       throw new TypeError(`--${name} must be a whole number of at least 1, not "${values[name]}"`);
     }
     return count;
   };
   return {
-    sessions: read("sessions"),
-    messages: read("messages"),
-    awake: read("awake"),
+    sessions: read("sessions", DEFAULTS.sessions),
+    messages: read("messages", DEFAULTS.messages),
+    awake: read("awake", DEFAULTS.awake),
+    faults: read("faults", 0),
+    minutes: read("minutes", MINUTES),
     json: values.json,
     help: values.help,
   };
 }
 
-async function soak({ sessions, messages, awake, json }: Arguments): Promise<boolean> {
+/** Returns the seconds since now, and what writes progress with them. */
+function startClock() {
   const startMs = Date.now();
   const seconds = () => Math.round((Date.now() - startMs) / 1000);
   const report = (line: string): void => void process.stderr.write(`${String(seconds()).padStart(5)} s  ${line}\n`);
+  return { seconds, report };
+}
+
+function printResult(result: object, json: boolean): void {
+  process.stdout.write(`${JSON.stringify(result, undefined, json ? 0 : 2)}\n`);
+}
+
+async function soak({ sessions, messages, awake, json }: Arguments): Promise<boolean> {
+  const { seconds, report } = startClock();
   const stateDir = mkdtempSync(join(tmpdir(), "valet-soak-"));
   const backend = await startBackend();
   const { receiver } = backend;
@@ -111,9 +138,38 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
       memory,
       faults,
     };
-    process.stdout.write(`${json ? JSON.stringify(result) : JSON.stringify(result, undefined, 2)}\n`);
+    printResult(result, json);
     return faults.length === 0;
   } finally {
+    await valet.stop();
+    await model.close();
+    await receiver.close();
+    rmSync(stateDir, { recursive: true, force: true });
+  }
+}
+
+/** Does each fault so many times. */
+async function soakFaults({ faults: times, minutes, json }: Arguments): Promise<boolean> {
+  const { seconds, report } = startClock();
+  const stateDir = mkdtempSync(join(tmpdir(), "valet-soak-"));
+  const backend = new FaultyBackend();
+  const receiver = await startOtlpReceiver(backend.answer);
+  const model = await startScriptedModel({ scenario });
+  const valet = await ValetProcess.start(stateDir, {
+    ...modelVariables(model),
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    OTEL_EXPORTER_OTLP_TIMEOUT: "1000",
+    OTEL_BSP_SCHEDULE_DELAY: "100",
+    VALET_GRACE_MS: "10000",
+  });
+  try {
+    const deadlineMs = Date.now() + minutes * 60_000;
+    const { rounds, faults } = await runFaultRounds({ valet, backend, receiver, report, deadlineMs }, times);
+    const result = { seconds: seconds(), rounds, spans: receiver.spansById().size, faults };
+    printResult(result, json);
+    return faults.length === 0;
+  } finally {
+    receiver.release();
     await valet.stop();
     await model.close();
     await receiver.close();
@@ -163,7 +219,7 @@ function countBy(values: readonly string[]): Record<string, number> {
 try {
   const given = readArguments();
   if (given.help) process.stdout.write(HELP);
-  else if (!(await soak(given))) process.exitCode = 1;
+  else if (!(await (given.faults > 0 ? soakFaults(given) : soak(given)))) process.exitCode = 1;
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

@@ -1,15 +1,21 @@
-/** The backend of whole systems; it parses spans as the CLI does. */
+/** The backend of whole systems: it takes what the official schema takes, strictly, and parses spans as the CLI does. */
 import { readSpans, type TraceSpan } from "../packages/cli/src/trace-tree.ts";
+import { readStrictly } from "../packages/runner/test/strict-otlp.ts";
 import { type Answer, type Delivery, OtlpReceiver } from "../packages/shared/test/otlp-receiver.ts";
 
 export class TraceReceiver extends OtlpReceiver {
   readonly #spans: TraceSpan[] = [];
   #read = 0;
 
-  /** Returns every accepted span in order of arrival; repeated spans appear repeatedly. */
+  /**
+   * Returns every accepted span in order of arrival; repeated spans appear repeatedly.
+   * @throws TypeError if a request is not what OTLP/JSON says
+   */
   spans(): TraceSpan[] {
     for (; this.#read < this.taken.length; this.#read++) {
-      this.#spans.push(...readSpans(JSON.parse((this.taken[this.#read] as Delivery).text)));
+      const { text } = this.taken[this.#read] as Delivery;
+      readStrictly(text);
+      this.#spans.push(...readSpans(JSON.parse(text)));
     }
     return [...this.#spans];
   }

@@ -91,7 +91,7 @@ async function sendOne(world: SoakWorld, sessionId: string, id: string, fault: F
 }
 
 /** Repeats a request until there is an answer, which may be a refusal. */
-async function again<T>(ask: () => Promise<T>): Promise<T> {
+export async function again<T>(ask: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await ask();

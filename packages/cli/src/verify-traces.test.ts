@@ -18,6 +18,7 @@ const COMPLETE: TraceCertificate = {
   dropped: [],
   rejected: 0,
   rejectedWithOthers: 0,
+  doubtful: 0,
   unnamed: 0,
   refused: 0,
   late: 0,

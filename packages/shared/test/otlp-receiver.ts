@@ -30,7 +30,9 @@ export class Delivery {
 export interface Answer {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Uint8Array;
+  /** Whether it keeps the spans; if omitted, whether the status is 200. */
+  readonly isTaken?: boolean;
 }
 
 const TAKEN: Answer = { status: 200, headers: { "content-type": "application/json" }, body: "{}" };
@@ -44,7 +46,7 @@ export interface OtlpSpan {
 export class OtlpReceiver {
   /** Every request with spans, whatever it was answered. */
   readonly deliveries: Delivery[] = [];
-  /** Those that were answered with 200. */
+  /** Those whose spans were kept. */
   readonly taken: Delivery[] = [];
   readonly #server = createServer((request, response) => void this.#serve(request, response));
   readonly #answer: (delivery: Delivery) => Answer;
@@ -103,8 +105,9 @@ export class OtlpReceiver {
     const delivery = new Delivery(request, body);
     if (path === TRACES) this.deliveries.push(delivery);
     const answer = () => {
-      const { status, headers, body } = path === TRACES ? this.#answer(delivery) : { status: 404 };
-      if (path === TRACES && status === 200) this.taken.push(delivery);
+      const given: Answer = path === TRACES ? this.#answer(delivery) : { status: 404 };
+      const { status, headers, body, isTaken = status === 200 } = given;
+      if (path === TRACES && isTaken) this.taken.push(delivery);
       response.writeHead(status, headers).end(body);
     };
     if (this.#holding === path) this.#held.push(answer);

@@ -53,6 +53,9 @@ export const TraceCertificate = z.object({
   dropped: z.array(z.object({ reason: z.enum(DROP_REASONS), spans: count })).describe("Lost spans, by reason"),
   rejected: count.describe("Spans that the backend rejected without saying which, of requests with this trace alone"),
   rejectedWithOthers: count.describe("Likewise, of requests that held other traces, too: these may be theirs"),
+  doubtful: count
+    .default(0)
+    .describe("Spans of requests that the backend has accepted, where it could not be read whether it rejected some"),
   unnamed: count.describe("Spans that the session lost while this trace lasted, and that nobody can name"),
   refused: count.describe("Ends that were not taken, since the span is another process's; its own end counts"),
   late: count.describe("Ends of spans that had been sealed; the sealed end counts, and nothing is lost"),

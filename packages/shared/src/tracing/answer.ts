@@ -1,4 +1,5 @@
 /** Interprets a backend's response to a batch (OTLP, "OTLP/HTTP Response"). */
+import { partialSuccessInJson, partialSuccessInProtobuf } from "./partial-success.ts";
 import { isHeldStatus, isRetryableStatus, parseRetryAfter } from "./retry.ts";
 
 /** OTLP, "OTLP/HTTP Response": clients need not read more. */
@@ -15,6 +16,8 @@ export type SendResult =
       readonly isUnexpected?: true;
       /** The response ended too early, or never, so it may not come from a backend. */
       readonly isUnread?: true;
+      /** The backend rejected spans, and its count of them is none. */
+      readonly isUncounted?: true;
     }
   /** The batch can be retried, after `retryAfterMs` if the backend named a time. */
   | {
@@ -36,6 +39,8 @@ export interface Answer {
   readonly status: number;
   readonly contentType: string;
   text: string;
+  /** The bytes of a body that should be protobuf, of which there is no text. */
+  readonly protobuf: Uint8Array[];
   /** The body is larger than a client needs to read. */
   isTooLarge?: boolean;
 }
@@ -66,7 +71,8 @@ export async function readBody({ body }: Response, answer: Answer): Promise<void
     if (done) return;
     left -= value.length;
     answer.isTooLarge = left < 0;
-    answer.text += decoder.decode(value, { stream: true });
+    if (isProtobuf(answer.contentType)) answer.protobuf.push(value);
+    else answer.text += decoder.decode(value, { stream: true });
   }
   reader?.cancel().catch(() => {});
 }
@@ -77,31 +83,36 @@ export async function readBody({ body }: Response, answer: Answer): Promise<void
  * @param brokenBy why the body could not be read completely
  */
 export function judgeAnswer(answer: Answer, brokenBy = ""): SendResult {
-  const { status, contentType, text } = answer;
+  const { status, text } = answer;
   if (isPage(answer)) return { outcome: "held", reason: "web page", status };
   const delivered = { outcome: "delivered", rejectedSpans: 0, message: "" } as const;
   if (brokenBy) return { ...delivered, message: `unreadable answer: ${brokenBy}`, isUnread: true };
   if (answer.isTooLarge) return { ...delivered, message: "more than 4 MiB of text", isUnexpected: true };
-  if (isProtobuf(contentType)) {
-    // A full success takes at most two bytes.
-    return text.length > 2 ? { ...delivered, message: "a partial success in protobuf, which is not read" } : delivered;
+  if (isProtobuf(answer.contentType)) {
+    const bytes = joined(answer.protobuf);
+    const partial = partialSuccessInProtobuf(bytes);
+    // What is no protobuf may be what it looks like.
+    return partial === undefined
+      ? judgeAnswer({ status, contentType: "", text: new TextDecoder().decode(bytes), protobuf: [] })
+      : { ...delivered, ...partial };
   }
   if (!text.trim()) return delivered;
   try {
     const json: unknown = JSON.parse(text);
-    if (typeof json === "object" && json && !Array.isArray(json)) return { ...delivered, ...partialSuccess(json) };
+    if (typeof json === "object" && json && !Array.isArray(json))
+      return { ...delivered, ...partialSuccessInJson(json) };
   } catch {}
   return { ...delivered, message: "neither JSON nor protobuf", isUnexpected: true };
 }
 
-function partialSuccess(json: { partialSuccess?: { rejectedSpans?: unknown; errorMessage?: unknown } | null }) {
-  const { rejectedSpans, errorMessage } = json.partialSuccess ?? {};
-  // A 64-bit number is a string in JSON.
-  const rejected = Number(rejectedSpans);
-  return {
-    rejectedSpans: rejected > 0 && Number.isSafeInteger(rejected) ? rejected : 0,
-    message: String(errorMessage ?? ""),
-  };
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
 }
 
 /** Whether the response is a web page. 204 and 205 have no body, whatever their headers say. In UTF-16, zeros surround the `<`. */

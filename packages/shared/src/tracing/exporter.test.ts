@@ -138,17 +138,28 @@ describe("R7 a 2xx response is a backend's if it is empty, protobuf or a JSON ob
     ["nothing but blanks", 200, { "content-type": "application/json" }, " \n"],
     ["a 204, whatever its headers say of a body", 204, html, ""],
     ["an empty protobuf message", 200, { "content-type": "application/x-protobuf" }, ""],
-    ["protobuf that could be read as a page's beginning", 200, { "content-type": "application/x-protobuf" }, "\n<"],
+    ["protobuf with an empty partial success", 200, { "content-type": "application/x-protobuf" }, "\n\0"],
     ["JSON of another kind", 200, { "content-type": "text/plain" }, '{"status":"ok"}'],
   ])("%s is one", async (_what, status, headers, body) => {
     const { result } = await sendTo({ status, headers, body });
     expect(result).toEqual(delivered);
   });
 
-  test("a partial success in protobuf is, with a warning that it was not read", async () => {
+  const protobuf = { "content-type": "application/x-protobuf" };
+
+  test("a partial success in protobuf is read, also where it could be a page's beginning", async () => {
     const body = Uint8Array.from([0x0a, 0x3c, 0x08, 0x05, 0x12, 0x38, ...new Uint8Array(56).fill(0x61)]);
-    const result = await judge(new Response(body, { headers: { "content-type": "application/protobuf" } }));
-    expect(result).toEqual({ ...delivered, message: "a partial success in protobuf, which is not read" });
+    const result = await judge(new Response(body, { headers: protobuf }));
+    expect(result).toEqual({ ...delivered, rejectedSpans: 5, message: "a".repeat(56) });
+  });
+
+  test("what is no protobuf is read as what it looks like, whatever its type says", async () => {
+    const read = (body: string) => judge(new Response(body, { headers: protobuf }));
+    expect(await read('{"partialSuccess":{"rejectedSpans":"2"}}')).toEqual({ ...delivered, rejectedSpans: 2 });
+    expect(await read("<html>")).toEqual(held(200));
+    expect(await read("OK")).toEqual({ ...delivered, message: "neither JSON nor protobuf", isUnexpected: true });
+    // A partial success that is cut off.
+    expect(await read("\n\u0005\b")).toMatchObject({ message: "neither JSON nor protobuf" });
   });
 
   test.each(["OK", "[]", "null", "3", '"{}"', '{"partialSuccess":{"rejectedSp', "\u001f\u008b\u0008"])(
@@ -236,7 +247,9 @@ describe("R9 partial success", () => {
 
   test.each([
     '{"partialSuccess":null}',
-    '{"partialSuccess":{"rejectedSpans":-1}}',
+    '{"partialSuccess":{}}',
+    '{"partialSuccess":{"rejectedSpans":null,"errorMessage":null}}',
+    '{"partialSuccess":{"rejectedSpans":"0","errorMessage":""}}',
     "{}",
     '{"accepted":true}',
     "\ufeff{}",
@@ -244,6 +257,23 @@ describe("R9 partial success", () => {
   ])("%s rejects nothing", async (body) => {
     const { result } = await sendTo({ status: 200, body });
     expect(result).toEqual({ outcome: "delivered", rejectedSpans: 0, message: "" });
+  });
+});
+
+describe("R9 a partial success may be odd:", () => {
+  const read = async (rejectedSpans: unknown) => {
+    const { result } = await sendTo({ status: 200, body: JSON.stringify({ partialSuccess: { rejectedSpans } }) });
+    return result;
+  };
+
+  test.each([1e30, "9223372036854775807", "1e3", Number.MAX_SAFE_INTEGER])("the count %j is a count", async (count) => {
+    const rejectedSpans = Math.min(Number(count), Number.MAX_SAFE_INTEGER);
+    expect(await read(count)).toEqual({ outcome: "delivered", rejectedSpans, message: "" });
+  });
+
+  test.each([-1, "-5", 1.5, "many", "", true, [3], { n: 1 }])("%j is none, which is a warning", async (count) => {
+    const message = expect.stringMatching(/^rejectedSpans is .*, which is no count$/);
+    expect(await read(count)).toEqual({ outcome: "delivered", rejectedSpans: 0, message, isUncounted: true });
   });
 });
 

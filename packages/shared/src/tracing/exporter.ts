@@ -69,7 +69,8 @@ export class OtlpExporter {
         body,
       });
       if (!response.ok) return judgeRefusal(response);
-      answer = { status: response.status, contentType: response.headers.get("content-type") ?? "", text: "" };
+      const { status, headers: said } = response;
+      answer = { status, contentType: said.get("content-type") ?? "", text: "", protobuf: [] };
       await readBody(response, answer);
       return judgeAnswer(answer);
     };

@@ -1861,6 +1861,11 @@ export interface components {
             rejected: number;
             /** @description Likewise, of requests that held other traces, too: these may be theirs */
             rejectedWithOthers: number;
+            /**
+             * @description Spans of requests that the backend has accepted, where it could not be read whether it rejected some
+             * @default 0
+             */
+            doubtful: number;
             /** @description Spans that the session lost while this trace lasted, and that nobody can name */
             unnamed: number;
             /** @description Ends that were not taken, since the span is another process's; its own end counts */

@@ -1,22 +1,39 @@
 /** What the session can account for of a trace's spans, beside the trace. */
 import { useQuery } from "@tanstack/react-query";
 import { certificateQuery } from "../../api/traces.ts";
+import { Icon, type IconName } from "../../ui/icons.tsx";
+
+interface Look {
+  readonly word: string;
+  readonly icon: IconName;
+  readonly hue: string;
+}
 
 const STATES = {
-  complete: "complete",
-  pending: "not complete yet",
-  incomplete: "incomplete",
-  undetermined: "perhaps incomplete",
-  not_sampled: "not sampled",
-} as const;
+  complete: { word: "complete", icon: "ok", hue: "" },
+  pending: { word: "not complete yet", icon: "queue", hue: "" },
+  incomplete: { word: "incomplete", icon: "lost", hue: "t-failed" },
+  undetermined: { word: "perhaps incomplete", icon: "lost", hue: "t-failed" },
+  not_sampled: { word: "not sampled", icon: "minus", hue: "" },
+} as const satisfies Readonly<Record<string, Look>>;
 
 export function CertificateNote({ sessionId, traceId }: { readonly sessionId: string; readonly traceId: string }) {
   const { data } = useQuery(certificateQuery(sessionId, traceId));
   if (data === undefined) return null;
-  const isBad = data.state === "incomplete" || data.state === "undetermined";
+  const { word, icon, hue } = STATES[data.state];
+  // A trace that is whole needs no more words; of any other the sentence says what is missing.
+  const isWhole = data.state === "complete";
   return (
-    <span className={isBad ? "t-failed" : ""} title={data.sentence}>
-      {STATES[data.state]}
+    <span className={hue} title={isWhole ? data.sentence : undefined}>
+      <Icon name={icon} />
+      {isWhole ? (
+        <>
+          {word}
+          <span className="sr">: {data.sentence}</span>
+        </>
+      ) : (
+        `${word}: ${data.sentence.replace(/\.$/, "")}`
+      )}
     </span>
   );
 }

@@ -51,6 +51,8 @@ export interface Account {
   /** Ends that a process sent for spans that are not its own. */
   readonly refused?: number;
   readonly rejected?: Rejected;
+  /** How many were in requests whose answer says that they have arrived, and perhaps that some were rejected: it could not be read. */
+  readonly doubtful?: number;
   readonly removed?: Removed;
 }
 
@@ -120,6 +122,11 @@ export function withRefused(account: Account, ends: number): Account {
 export function withRejected(account: Account, spans: number, isAlone: boolean): Account {
   const { alone, shared } = account.rejected ?? { alone: 0, shared: 0 };
   return { ...account, rejected: isAlone ? { alone: alone + spans, shared } : { alone, shared: shared + spans } };
+}
+
+/** Adds spans of a request of which the backend may have rejected any. */
+export function withDoubtful(account: Account, spans: number): Account {
+  return { ...account, doubtful: (account.doubtful ?? 0) + spans };
 }
 
 /** A span of a segment that is deleted. */

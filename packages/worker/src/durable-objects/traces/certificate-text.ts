@@ -23,9 +23,11 @@ export function sentenceOf(certificate: Omit<TraceCertificate, "sentence">): str
     case "incomplete":
       return `${lossesOf(certificate).join("; ")}.`;
     case "undetermined":
-      return certificate.unnamed > 0
-        ? `${counted(certificate.unnamed)} that nobody can name were lost while this trace lasted.`
-        : `The backend rejected ${counted(certificate.rejectedWithOthers)} of requests that held this trace and others, without saying which.`;
+      if (certificate.unnamed > 0)
+        return `${counted(certificate.unnamed)} that nobody can name were lost while this trace lasted.`;
+      if (certificate.rejectedWithOthers === 0)
+        return `The backend has accepted ${counted(certificate.doubtful)} with an answer that could not be read: it may have rejected some.`;
+      return `The backend rejected ${counted(certificate.rejectedWithOthers)} of requests that held this trace and others, without saying which.`;
     case "not_sampled":
       return `None of the ${counted(known)} is sampled: nothing is sent to a backend.`;
   }

@@ -52,7 +52,7 @@ const AFTER_END_MS = 60_000;
 /** @param withIds whether the ids of all known spans are asked for */
 export function certify(facts: CertificateFacts, withIds = false): TraceCertificate {
   const { traceId, stored, account, position } = facts;
-  const { arriving = [], leaving = [], seals = [], late, refused = 0, rejected, removed } = account;
+  const { arriving = [], leaving = [], seals = [], late, refused = 0, rejected, doubtful = 0, removed } = account;
   const ended = new Map<string, StoredSpan[]>();
   for (const span of stored) ended.set(span.spanId, [...(ended.get(span.spanId) ?? []), span]);
   const open = facts.open.map(({ spanId }) => spanId).filter((id) => !ended.has(id));
@@ -84,6 +84,7 @@ export function certify(facts: CertificateFacts, withIds = false): TraceCertific
     dropped,
     rejected: rejected?.alone ?? 0,
     rejectedWithOthers: rejected?.shared ?? 0,
+    doubtful,
     unnamed: unnamedOf(facts),
     refused,
     late: late === undefined ? 0 : countOf(late),
@@ -123,7 +124,8 @@ function stateOf({ export: exported, ...counts }: Counts): CertificateState {
   const lost = dropped + (exported === null ? counts.removed : counts.rejected);
   if (lost > 0) return "incomplete";
   if (counts.open > 0 || (exported?.waiting ?? 0) > 0) return "pending";
-  if (counts.unnamed > 0 || (exported !== null && counts.rejectedWithOthers > 0)) return "undetermined";
+  if (counts.unnamed > 0 || (exported !== null && counts.rejectedWithOthers + counts.doubtful > 0))
+    return "undetermined";
   return counts.sampled === 0 ? "not_sampled" : "complete";
 }
 

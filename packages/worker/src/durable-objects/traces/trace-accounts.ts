@@ -9,6 +9,7 @@ import {
   type Account,
   type RemovedSpan,
   type Seal,
+  withDoubtful,
   withLate,
   withLost,
   withRefused,
@@ -81,6 +82,11 @@ export class TraceAccounts {
     if (rejected >= spans.length) return this.addLost("leaving", "rejected", spans);
     const isAlone = new Set(spans.map(({ traceId }) => traceId)).size === 1;
     this.#change(spans, (account) => withRejected(account, rejected, isAlone));
+  }
+
+  /** Adds spans of which the backend may have rejected any. */
+  addDoubtful(spans: readonly SpanRef[]): void {
+    this.#change(spans, (account, ids) => withDoubtful(account, ids.length));
   }
 
   /** Adds a segment that is deleted. */

@@ -1,99 +1,14 @@
 // The certificate of a trace: it accounts for each span that the session has heard of, whatever became of it.
-import {
-  alwaysOff,
-  type DropReason,
-  encodeTraces,
-  type OpenSpan,
-  parseOpenSpan,
-  type ReadableSpan,
-  recordDropped,
-  serialiseSpan,
-  Tracer,
-} from "@valet/shared/tracing";
+import { type DropReason, encodeTraces, type ReadableSpan, serialiseSpan } from "@valet/shared/tracing";
 import { describe, expect, test } from "vitest";
+import { certifiedStore, frame, NOW, openSpans } from "../../../test/certified-store.ts";
 import { inStorage } from "../../../test/in-storage.ts";
-import { makeFrame, makeSpans, SESSION, spansOf } from "../../../test/otlp.ts";
-import { TraceExport } from "./trace-export.ts";
-import { TraceStore } from "./trace-store.ts";
-
-/** The spans of tests have the real time. */
-const NOW = Date.now();
-
-/** A session's store and its export to a backend that the test answers for. */
-function setUp(storage: DurableObjectStorage, { maxBytes = 1e9, hasBackend = true } = {}) {
-  let answer = () => new Response(null, { status: 200 });
-  let now = NOW;
-  const received: string[] = [];
-  const store = new TraceStore(storage.sql, {
-    transact: (work) => storage.transactionSync(work),
-    sessionId: SESSION,
-    resource: {},
-    segmentDelayMs: 5000,
-    maxBytes,
-    now: () => now,
-  });
-  const exporter = new TraceExport(storage.sql, store, {
-    sessionId: SESSION,
-    url: hasBackend ? "http://127.0.0.1:1/v1/traces" : undefined,
-    headers: {},
-    compression: "none",
-    timeoutMs: 1000,
-    now: () => now,
-    onDiagnostic: () => {},
-    fetch: (async (_url: string, { body }: { body: Uint8Array }) => {
-      const response = answer();
-      if (response.ok) received.push(...spansOf(new TextDecoder().decode(body)).map(({ spanId }) => spanId));
-      return response;
-    }) as never,
-  });
-  const tracerOf = (isSampled: boolean) =>
-    new Tracer({
-      scope: { name: "test" },
-      processor: store,
-      ...(!isSampled && { sampler: recordDropped(alwaysOff) }),
-    });
-  return {
-    store,
-    exporter,
-    received,
-    begin: (name: string, parent?: ReadableSpan["context"], isSampled = true) =>
-      tracerOf(isSampled).startSpan(name, { parent, attributes: { "valet.session.id": SESSION } }),
-    fold: () => store.fold((id) => exporter.isSettled(id), hasBackend),
-    send: async (status = 200, body: object | null = null) => {
-      answer = () => new Response(body === null ? null : JSON.stringify(body), { status });
-      store.fold((id) => exporter.isSettled(id), hasBackend);
-      exporter.tryAgain();
-      await exporter.start();
-    },
-    pass: (ms: number) => (now += ms),
-    certificate: (traceId: string) => {
-      const position = exporter.position();
-      const certificate = store.certificates.of(traceId, position);
-      expect(store.certificates.stateOf(traceId, position)).toBe(certificate?.state);
-      return certificate;
-    },
-  };
-}
-
-/** Returns open spans of one trace, as a runner announces them. */
-function openSpans(count: number): OpenSpan[] {
-  const started: ReadableSpan[] = [];
-  const tracer = new Tracer({
-    scope: { name: "runner" },
-    processor: { onStart: (span) => started.push(span), onEnd: () => {} },
-  });
-  const attributes = { "valet.session.id": SESSION };
-  const root = tracer.startSpan("valet.turn", { attributes });
-  for (let i = 1; i < count; i++) tracer.startSpan("chat", { parent: root, attributes });
-  return started.map((span) => parseOpenSpan(serialiseSpan(span)) as OpenSpan);
-}
-
-const frame = (seq: number, otlp: string, more = {}) => ({ instanceId: "run_1", seq, otlp, ...more });
+import { makeFrame, makeSpans } from "../../../test/otlp.ts";
 
 describe("a trace is", () => {
   test("pending while spans are open or wait, and complete once the backend has acknowledged all", () =>
     inStorage(async (storage) => {
-      const { begin, send, certificate, received } = setUp(storage);
+      const { begin, send, certificate, world } = certifiedStore(storage);
       const root = begin("valet.prompt");
       const { traceId } = root.context;
       begin("valet.queue.wait", root.context).end();
@@ -115,12 +30,12 @@ describe("a trace is", () => {
         sampled: 2,
         export: { waiting: 0, acknowledged: 2, reason: null },
       });
-      expect(new Set(received).size).toBe(2);
+      expect(new Set(world.received.map(({ spanId }) => spanId)).size).toBe(2);
     }));
 
   test("complete without a backend once its spans are stored, and says so", () =>
     inStorage((storage) => {
-      const { begin, certificate } = setUp(storage, { hasBackend: false });
+      const { begin, certificate } = certifiedStore(storage, { hasBackend: false });
       const span = begin("valet.prompt");
       span.end();
       expect(certificate(span.context.traceId)).toMatchObject({
@@ -132,7 +47,7 @@ describe("a trace is", () => {
 
   test("not sampled if none of its spans is", () =>
     inStorage(async (storage) => {
-      const { begin, send, certificate } = setUp(storage);
+      const { begin, send, certificate } = certifiedStore(storage);
       const span = begin("valet.prompt", undefined, false);
       span.end();
       await send(200);
@@ -141,7 +56,7 @@ describe("a trace is", () => {
 
   test.each([[400], [422]])("incomplete, with the ids, once the backend refuses a batch with %i", (status) =>
     inStorage(async (storage) => {
-      const { begin, send, certificate } = setUp(storage);
+      const { begin, send, certificate } = certifiedStore(storage);
       const span = begin("valet.prompt");
       span.end();
       await send(status);
@@ -157,7 +72,7 @@ describe("a trace is", () => {
 
   test("incomplete after a partial success of a request of its own, undetermined of one with others", () =>
     inStorage(async (storage) => {
-      const { begin, send, certificate } = setUp(storage);
+      const { begin, send, certificate } = certifiedStore(storage);
       const alone = begin("valet.prompt");
       begin("valet.queue.wait", alone.context).end();
       alone.end();
@@ -188,10 +103,93 @@ describe("a trace is", () => {
     }));
 });
 
+describe("a partial success", () => {
+  /** Ends a trace of two spans, and returns its certificate after this answer. */
+  const certificateAfter = (answer: object | Uint8Array<ArrayBuffer>) =>
+    inStorage(async (storage) => {
+      const { begin, send, certificate } = certifiedStore(storage);
+      const root = begin("valet.prompt");
+      begin("valet.queue.wait", root.context).end();
+      root.end();
+      await send(200, answer);
+      return certificate(root.context.traceId);
+    });
+  const json = (rejectedSpans: unknown, errorMessage?: string) => ({ partialSuccess: { rejectedSpans, errorMessage } });
+  /** Of an `ExportTraceServiceResponse`: the field 1, in which the field 1 is the count, and 2 the message. */
+  const protobuf = (count: readonly number[], message = "") => {
+    const text = new TextEncoder().encode(message);
+    const partial = [0x08, ...count, ...(message === "" ? [] : [0x12, text.length, ...text])];
+    return Uint8Array.from([0x0a, partial.length, ...partial]);
+  };
+  const minus = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+
+  test.each<[string, object | Uint8Array<ArrayBuffer>]>([
+    ["as a number", json(1)],
+    ["as text, with a message", json("1", "too old")],
+    ["with an empty message", json(1, "")],
+    ["in protobuf", protobuf([1])],
+    ["in protobuf, with a message", protobuf([1], "too old")],
+  ])("of one span (%s) makes the trace incomplete", async (_how, answer) => {
+    const expected = { state: "incomplete", rejected: 1, missing: [], export: { acknowledged: 1 } };
+    expect(await certificateAfter(answer)).toMatchObject(expected);
+  });
+
+  test.each<[string, object | Uint8Array<ArrayBuffer>]>([
+    ["as many", json(2)],
+    ["more", json("7")],
+    ["more than numbers can say", json("9223372036854775807")],
+    ["more, in protobuf", protobuf([0xac, 0x02])],
+  ])("of %s spans than were sent loses all of them", async (_how, answer) => {
+    const expected = { state: "incomplete", known: 2, dropped: [{ reason: "rejected", spans: 2 }], rejected: 0 };
+    expect(await certificateAfter(answer)).toMatchObject({ ...expected, export: { acknowledged: 0, waiting: 0 } });
+  });
+
+  test.each<[string, object | Uint8Array<ArrayBuffer>]>([
+    ["none", json(0, "use v2")],
+    ["none, in protobuf", protobuf([0], "use v2")],
+  ])("of %s loses nothing", async (_how, answer) => {
+    expect(await certificateAfter(answer)).toMatchObject({
+      state: "complete",
+      rejected: 0,
+      export: { acknowledged: 2 },
+    });
+  });
+
+  test.each<[string, object | Uint8Array<ArrayBuffer>]>([
+    ["less than none", json(-1)],
+    ["less than none, in protobuf", protobuf(minus)],
+    ["a part", json(1.5)],
+    ["many", json("many", "too old")],
+  ])("of %s has no count: whether all have arrived is not known", async (_what, answer) => {
+    expect(await certificateAfter(answer)).toMatchObject({
+      state: "undetermined",
+      doubtful: 2,
+      rejected: 0,
+      export: { acknowledged: 2 },
+      sentence: expect.stringContaining("2 spans with an answer that could not be read"),
+    });
+  });
+
+  test("that is cut off says nothing: whether all have arrived is not known", () =>
+    inStorage(async (storage) => {
+      const { world, begin, fold, exporter, certificate } = certifiedStore(storage);
+      const span = begin("valet.prompt");
+      span.end();
+      fold();
+      exporter.tryAgain();
+      const body = new ReadableStream<Uint8Array>({
+        pull: (controller) => controller.error(new TypeError("lost")),
+      });
+      world.answer = () => new Response(body);
+      await exporter.start();
+      expect(certificate(span.context.traceId)).toMatchObject({ state: "undetermined", doubtful: 1 });
+    }));
+});
+
 describe("a runner's spans", () => {
   test("that were open when it was killed are sealed, with the cause and since when nothing is known", () =>
     inStorage((storage) => {
-      const { store, certificate, pass } = setUp(storage);
+      const { store, certificate, pass } = certifiedStore(storage);
       const open = openSpans(2);
       const traceId = open[0]?.context.traceId as string;
       const spans = open.map((span) => serialiseSpan(span as unknown as ReadableSpan));
@@ -208,7 +206,7 @@ describe("a runner's spans", () => {
 
   test("that end after they were sealed are late, and nothing is lost", () =>
     inStorage(async (storage) => {
-      const { store, certificate, send } = setUp(storage);
+      const { store, certificate, send } = certifiedStore(storage);
       const [ended] = makeSpans({});
       const context = ended?.context as ReadableSpan["context"];
       const text = serialiseSpan(ended as ReadableSpan);
@@ -225,7 +223,7 @@ describe("a runner's spans", () => {
     ["lacks one of them", makeFrame(), "invalid"],
   ])("whose frame %s are known by the ids beside it", (what, otlp, reason) =>
     inStorage(async (storage) => {
-      const { store, certificate, send } = setUp(storage);
+      const { store, certificate, send } = certifiedStore(storage);
       const open = openSpans(2);
       const [{ traceId, spanId }] = open.map(({ context }) => context) as [ReadableSpan["context"]];
       const other = open[1]?.context.spanId as string;
@@ -246,7 +244,7 @@ describe("a runner's spans", () => {
 
   test("whose unreadable frame has no ids make the traces of that time undetermined", () =>
     inStorage(async (storage) => {
-      const { store, begin, certificate, send, pass } = setUp(storage);
+      const { store, begin, certificate, send, pass } = certifiedStore(storage);
       const span = begin("valet.prompt");
       // Later than the real time at which the span began, and less than a minute after its end.
       pass(30_000);
@@ -258,7 +256,7 @@ describe("a runner's spans", () => {
 
   test("that the runner has lost itself are lost, unless they arrive after all", () =>
     inStorage(async (storage) => {
-      const { store, begin, certificate, send } = setUp(storage);
+      const { store, begin, certificate, send } = certifiedStore(storage);
       const root = begin("valet.prompt");
       root.end();
       const [lost, found] = makeSpans({ parent: root.context }, { parent: root.context });
@@ -279,7 +277,7 @@ describe("a runner's spans", () => {
 describe("the certificate outlives the segments", () => {
   test("of which it keeps the counts", () =>
     inStorage(async (storage) => {
-      const { store, begin, certificate, send } = setUp(storage, { maxBytes: 1 });
+      const { store, begin, certificate, send } = certifiedStore(storage, { maxBytes: 1 });
       const span = begin("valet.prompt");
       span.end();
       await send(200);
@@ -298,7 +296,7 @@ describe("the certificate outlives the segments", () => {
 
   test("and lists what was deleted before it was sent", () =>
     inStorage(async (storage) => {
-      const { begin, certificate, fold } = setUp(storage, { maxBytes: 1 });
+      const { begin, certificate, fold } = certifiedStore(storage, { maxBytes: 1 });
       const span = begin("valet.prompt");
       span.end();
       fold();
@@ -317,7 +315,7 @@ describe("the certificate outlives the segments", () => {
 
 test("adopted spans are counted", () =>
   inStorage(async (storage) => {
-    const { store, certificate, send } = setUp(storage);
+    const { store, certificate, send } = certifiedStore(storage);
     const [span] = makeSpans({ attributes: { "valet.adopted.trace_id": "a".repeat(32) } });
     store.acceptFrames([frame(1, encodeTraces({}, [span as ReadableSpan]))]);
     const traceId = span?.context.traceId as string;
@@ -328,7 +326,7 @@ test("adopted spans are counted", () =>
 
 test("a trace that the session has never heard of has no certificate", () =>
   inStorage((storage) => {
-    expect(setUp(storage).certificate("f".repeat(32))).toBeUndefined();
+    expect(certifiedStore(storage).certificate("f".repeat(32))).toBeUndefined();
   }));
 
 /** Returns a request in which spans of the trace have no end. */

@@ -58,6 +58,11 @@ export class TraceDrops {
     this.#accounts.addRejected(spansOf(unpack(body)), rejected);
   }
 
+  /** Notes spans that have arrived, and of which the backend may have rejected any. */
+  doubtful({ body }: Pick<Segment, "body">): void {
+    this.#accounts.addDoubtful(spansOf(unpack(body)));
+  }
+
   #count(reason: DropReason, spans: number): void {
     if (spans === 0) return;
     this.#sql.exec(

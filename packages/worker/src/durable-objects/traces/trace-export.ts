@@ -196,7 +196,10 @@ export class TraceExport {
     this.#reportResult(part, result, retryInMs);
     const { drops } = this.#store;
     if (lost !== undefined) drops.leaving(lost, part);
-    if (result.outcome === "delivered") drops.rejected(result.rejectedSpans, part);
+    if (result.outcome === "delivered") {
+      drops.rejected(result.rejectedSpans, part);
+      if (result.isUnread || result.isUncounted) drops.doubtful(part);
+    }
     this.#ledger.write(state);
   }
 

@@ -23,15 +23,15 @@ import {
   wallClock,
 } from "@valet/shared/tracing";
 import { NamedLosses } from "./named-losses.ts";
-import { type ReceivedSpan, readRequest, readStored, type SpanGroup, sealOf, writeSpans } from "./otlp-request.ts";
+import { readStored } from "./otlp-request.ts";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
 import { PendingSpans } from "./pending-spans.ts";
+import { MAX_TEXT_LENGTH, type ReceivedRequest, ReceivedRequests } from "./received-requests.ts";
 import { RunnerInstances } from "./runner-instances.ts";
 import { factsOf, openFactsOf } from "./span-facts.ts";
 import type { SpanRow } from "./span-news.ts";
-import { type KnownOfSpans, runnerResource, stampGroup, stampOpenSpan } from "./stamp.ts";
-import type { TailEntry } from "./tail-parts.ts";
-import { type SpanRef, TraceAccounts } from "./trace-accounts.ts";
+import { type KnownOfSpans, runnerResource, stampOpenSpan } from "./stamp.ts";
+import { TraceAccounts } from "./trace-accounts.ts";
 import { TraceCertificates } from "./trace-certificates.ts";
 import { TraceDrops } from "./trace-drops.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
@@ -69,16 +69,6 @@ export interface TraceStoreOptions {
   readonly known?: KnownOfSpans;
 }
 
-/** OTLP/JSON from a runner, the Worker or the broker. */
-interface ReceivedRequest {
-  readonly otlp: string;
-  readonly runnerInstanceId?: string;
-  /** The spans in it, if its sender has named them beside it. */
-  readonly named?: readonly SpanRef[] | undefined;
-}
-
-/** Far below the maximum of a row (2 MB), in UTF-16 units of up to three bytes. */
-const MAX_TEXT_LENGTH = 512 * 1024;
 export class TraceStore implements SpanProcessor {
   readonly segments: TraceSegments;
   /** Reads what is stored. */
@@ -95,6 +85,7 @@ export class TraceStore implements SpanProcessor {
   readonly #resource: string;
   readonly #accounts: TraceAccounts;
   readonly #losses: NamedLosses;
+  readonly #received: ReceivedRequests;
 
   constructor(sql: SqlStorage, options: TraceStoreOptions) {
     this.#options = options;
@@ -111,6 +102,14 @@ export class TraceStore implements SpanProcessor {
       accounts: this.#accounts,
       drops: this.drops,
       mayName: ({ traceId }) => options.ownTracesOnly !== true || this.isOwnTrace(traceId),
+    });
+    this.#received = new ReceivedRequests({
+      ...options,
+      open: this.#open,
+      origin: this.#origin,
+      accounts: this.#accounts,
+      drops: this.drops,
+      losses: this.#losses,
     });
     const { segments, reader } = this;
     this.certificates = new TraceCertificates({
@@ -306,51 +305,11 @@ export class TraceStore implements SpanProcessor {
 
   /** @param hasEnded whether the end of a span is known; none is by default */
   #acceptRequests(requests: readonly ReceivedRequest[], hasEnded: (spanId: string) => boolean = () => false): void {
-    const { sessionId, resource, ownTracesOnly, limits, known } = this.#options;
-    const groups: SpanGroup[] = [];
-    for (const { otlp: text, runnerInstanceId, named } of requests) {
-      const isTooLarge = text.length > MAX_TEXT_LENGTH;
-      const request = isTooLarge ? undefined : readRequest(text, sessionId, limits);
-      if (request === undefined) {
-        this.#losses.request(isTooLarge ? "too_large" : "invalid", named);
-        continue;
-      }
-      const mayBeForeign = ownTracesOnly && runnerInstanceId !== undefined;
-      const own = mayBeForeign ? this.#origin.keepOwn(request.groups) : { groups: request.groups, refused: 0 };
-      if (request.refused > 0) this.#losses.ofRequest(request, named);
-      // Spans of other traces are none of this session's.
-      this.drops.foreign(own.refused);
-      const stamp = { sessionId, resource, runnerInstanceId, known };
-      groups.push(...own.groups.map((group) => stampGroup(group, stamp)));
-    }
+    const groups = this.#received.read(requests);
     // The ends of the object's own spans, which nobody else may end, are read from the database.
     this.#storeOpen();
-    const idsOf = (some: readonly SpanGroup[]) => some.flatMap(({ spans }) => spans.map(({ spanId }) => spanId));
-    const received = groups.flatMap(({ isAdopted, spans }) => (isAdopted ? [] : spans));
-    // A span of another program ends none of Valet's.
-    const taken = this.#open.known(idsOf(groups.filter(({ isAdopted }) => isAdopted)));
-    const ended = this.#open.endReceived(received.map(({ spanId }) => spanId));
-    const entries: TailEntry[] = [];
-    for (const { resource, scope, isAdopted, spans } of groups) {
-      const refused = isAdopted ? taken : ended.ownOpen;
-      // The first end of a span counts.
-      const kept = spans.filter(({ spanId }) => !refused.has(spanId) && !ended.sealed.has(spanId) && !hasEnded(spanId));
-      if (isAdopted) this.drops.foreign(spans.length - kept.length);
-      this.#noteSealed(kept);
-      for (const sampled of [true, false]) {
-        const part = kept.filter((span) => span.sampled === sampled);
-        if (part.length > 0) entries.push({ resource, scope, sampled, spans: part, body: writeSpans(part) });
-      }
-    }
-    this.drops.refused(received.filter(({ spanId }) => ended.ownOpen.has(spanId)));
-    this.drops.late(received.filter(({ spanId }) => ended.late.has(spanId)));
-    this.#pending.append(entries);
+    this.#pending.append(this.#received.end(groups, hasEnded));
     this.#settle();
-  }
-
-  /** Notes the spans that a runner ended for the one before it. */
-  #noteSealed(spans: readonly ReceivedSpan[]): void {
-    for (const span of spans) if (span.isSealed) this.#accounts.addSealed(sealOf(span), [span]);
   }
 
   #append(resource: string, span: ReadableSpan): void {

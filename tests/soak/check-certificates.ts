@@ -1,0 +1,31 @@
+/** Compares the certificates of a session's traces with the spans that a backend has received. */
+import type { ApiClient } from "../../packages/cli/src/api-client.ts";
+import type { TraceReceiver } from "../otlp-receiver.ts";
+
+/** Returns how the certificates differ from what the receiver has: nothing if each names its spans, and no others. */
+export async function disagreements(
+  api: Pick<ApiClient, "certifyTrace">,
+  sessionId: string,
+  traceIds: readonly string[],
+  receiver: Pick<TraceReceiver, "spansById">,
+): Promise<string[]> {
+  const received = Map.groupBy(receiver.spansById().values(), ({ traceId }) => traceId);
+  const found: string[] = [];
+  for (const traceId of traceIds) {
+    const { spanIds } = await api.certifyTrace(sessionId, traceId, true);
+    const acknowledged = new Set(spanIds?.acknowledged);
+    const there = new Set((received.get(traceId) ?? []).map(({ spanId }) => spanId));
+    const says = (what: string, ids: readonly string[]) => {
+      if (ids.length > 0) found.push(`trace ${traceId}: ${what}: ${ids.join(" ")}`);
+    };
+    says(
+      "acknowledged, and not there",
+      [...acknowledged].filter((id) => !there.has(id)),
+    );
+    says(
+      "there, and not acknowledged",
+      [...there].filter((id) => !acknowledged.has(id)),
+    );
+  }
+  return found;
+}
