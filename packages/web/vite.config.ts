@@ -17,6 +17,13 @@ function apiUrl(): string {
   return (JSON.parse(readFileSync(connection, "utf8")) as { url: string }).url;
 }
 
+/** What fewer bytes are shared by the same pages joins what others share, bytes before they are minified. */
+const SHARED_BYTES = 4_000;
+
+function shortName(name: string): string {
+  return name.includes("~") ? "shared" : "[name]";
+}
+
 export default defineConfig({
   plugins: [react(), tailwindcss()],
   resolve: {
@@ -33,6 +40,24 @@ export default defineConfig({
     assetsInlineLimit: 0,
     // The size check reads which files the first page needs.
     manifest: true,
+    rolldownOptions: {
+      output: {
+        // A shared chunk is named after all that share it, with characters that not every server of files takes.
+        chunkFileNames: ({ name }) => `assets/${shortName(name)}-[hash].js`,
+        assetFileNames: ({ names: [name = ""] }) => `assets/${shortName(name)}-[hash][extname]`,
+        codeSplitting: {
+          groups: [
+            {
+              // What pages share comes in a few files, by which of them need it: each small file is a request before the first rows.
+              name: "shared",
+              minShareCount: 2,
+              entriesAware: true,
+              entriesAwareMergeThreshold: SHARED_BYTES,
+            },
+          ],
+        },
+      },
+    },
   },
   server: {
     host: "127.0.0.1",

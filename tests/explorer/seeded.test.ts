@@ -4,6 +4,7 @@ import { hostileJourneys } from "./hostile-journeys.ts";
 import { hostileSeed } from "./hostile-seeds.ts";
 import { largeJourneys } from "./large-journeys.ts";
 import { largeSeed } from "./large-seeds.ts";
+import { lifeJourneys } from "./life-journeys.ts";
 import { ownerJourneys } from "./owner-journeys.ts";
 import { type SeededExplorer, startSeeded } from "./seeded.ts";
 import { traceJourneys } from "./trace-journeys.ts";
@@ -23,6 +24,7 @@ describe("hostile text", () => {
   beforeAll(() => explorer.seed(hostileSeed(Date.now())));
   hostileJourneys(() => explorer);
 });
+describe("a life of days", () => lifeJourneys(() => explorer));
 describe("another owner", () => ownerJourneys(() => explorer));
 
 test("no page has violated its policy, logged an error or asked another origin", () => {

@@ -50,11 +50,14 @@ export class SessionAgent extends PlainSessionAgent {
     boundary();
   }
 
-  #addMessage({ id, content, atMs, parts, channel = "main", author, outcome = "ok" }: MessageSeed, seq: number): void {
+  #addMessage(
+    { id, content, atMs, lastedMs = 2_000, parts, channel = "main", author, outcome = "ok" }: MessageSeed,
+    seq: number,
+  ): void {
     const { queue, conversation } = this.#seeded;
     const attemptId = `att_${id}`;
     const context = { traceId: hex(seq, 32), spanId: hex(seq, 16), traceFlags: 1, traceState: "", isRemote: false };
-    const times = { dispatchedMs: atMs + 20, acceptedMs: atMs + 40, endedMs: atMs + 2_000 };
+    const times = { dispatchedMs: atMs + 20, acceptedMs: atMs + 40, endedMs: atMs + lastedMs };
     queue.jobs.addJob(
       {
         id,

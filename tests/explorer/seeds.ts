@@ -10,6 +10,8 @@ export interface MessageSeed {
   readonly content: string;
   /** Epoch ms. */
   readonly atMs: number;
+  /** Two seconds if omitted. */
+  readonly lastedMs?: number;
   readonly parts: readonly MessagePart[];
   readonly channel?: string;
   readonly author?: string;

@@ -1,8 +1,9 @@
 /** The conversation of a session, by the keyboard alone, on a running `valet up` with a scripted model. */
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseScenario, type ScriptedModel, startScriptedModel } from "../../packages/scripted-model/src/index.ts";
 import { modelVariables } from "../valet-up.ts";
+import { lifecycleJourneys } from "./lifecycle-journeys.ts";
 import { type Explorer, startExplorer } from "./page.ts";
 
 const HOSTILE = '<img src=x onerror="alert(1)"> \u202Eright\u202C zero\u200Bwidth <script>alert(2)</script>';
@@ -263,6 +264,8 @@ test("what destroys asks first; a deleted session says that it is gone, and so d
   await page.goto(`${explorer.up.url}/sessions/ses_${"0".repeat(26)}`);
   await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();
 });
+
+describe("from the first message to the end", () => lifecycleJourneys(() => explorer));
 
 test("no page has violated its policy, logged an error or asked another origin", () => {
   expect(explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });

@@ -156,6 +156,23 @@ test.each([401, 404, 410, 400])("an answer %d lasts: the session is not asked fo
   stop();
 });
 
+test("a socket that is refused asks why: of a session that is gone no other is opened", async () => {
+  answers.push(
+    () => json(201, { ticket: "tkt" }),
+    () => json(200, {}),
+    () => json(201, { ticket: "tkt" }),
+    () => json(404, { type: "urn:valet:problem:session-not-found", title: "No such session", status: 404 }),
+  );
+  const { heard, stop } = listen();
+  for (const count of [1, 2]) {
+    await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(count));
+    FakeSocket.all.at(-1)?.close();
+    await vi.advanceTimersByTimeAsync(30_000);
+  }
+  expect([heard, FakeSocket.all.length]).toEqual([["down", "down", "gone"], 2]);
+  stop();
+});
+
 test("a server that is overloaded is asked again", async () => {
   answers.push(() => json(503, { type: "urn:valet:problem:unavailable", title: "Unavailable", status: 503 }));
   const { heard, stop } = listen();

@@ -82,10 +82,7 @@ class SessionSocket {
     } catch (error) {
       if (this.#isStopped) return;
       if (isPassing(error)) this.#retry();
-      else {
-        this.#emit({ type: "gone", error: error instanceof ApiError ? error : new ApiError(String(error), null) });
-        this.#stop();
-      }
+      else this.#giveUp(error);
     } finally {
       this.#isAsking = false;
     }
@@ -97,7 +94,9 @@ class SessionSocket {
     url.searchParams.set("ticket", ticket);
     const socket = new WebSocket(url);
     this.#socket = socket;
+    let isRefused = true;
     socket.onopen = () => {
+      isRefused = false;
       this.#failures = 0;
       this.#isHeard = true;
       noteAnswer();
@@ -109,8 +108,25 @@ class SessionSocket {
     socket.onclose = () => {
       if (this.#socket !== socket || this.#isStopped) return;
       this.#emit({ type: "down" });
-      this.#retry();
+      if (isRefused) void this.#askWhy();
+      else this.#retry();
     };
+  }
+
+  /** A browser does not say why a socket was refused; the session itself does, for example that it is gone. */
+  async #askWhy(): Promise<void> {
+    try {
+      await ok(api.GET("/api/sessions/{id}", { params: { path: { id: this.#id } } }));
+    } catch (error) {
+      if (this.#isStopped) return;
+      if (!isPassing(error)) return this.#giveUp(error);
+    }
+    if (!this.#isStopped) this.#retry();
+  }
+
+  #giveUp(error: unknown): void {
+    this.#emit({ type: "gone", error: error instanceof ApiError ? error : new ApiError(String(error), null) });
+    this.#stop();
   }
 
   #receive(socket: WebSocket, data: string): void {

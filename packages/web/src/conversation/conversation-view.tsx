@@ -1,7 +1,7 @@
 /** The conversation of a session: its messages and turns, what the agent asks, and the field to write to it. */
 import { useQuery } from "@tanstack/react-query";
 import { useRouter } from "@tanstack/react-router";
-import { useMemo, useRef } from "react";
+import { memo, useMemo, useRef } from "react";
 import { nowQuery, sessionQuery } from "../api/sessions.ts";
 import { useActions } from "../app/actions.ts";
 import { announce } from "../app/announce.ts";
@@ -14,6 +14,7 @@ import { StateMark } from "../ui/state.tsx";
 import { Composer } from "./composer.tsx";
 import { conversationActions } from "./conversation-keys.ts";
 import { hasPage, pageHref } from "./page-link.tsx";
+import type { Rest } from "./rests.ts";
 import { RowList, type RowListHandle } from "./row-list.tsx";
 import { type RowEvents, RowView } from "./row-view.tsx";
 import { conversationRows, type Row } from "./rows.ts";
@@ -26,10 +27,17 @@ import "./conversation.css";
 interface ConversationViewProps {
   readonly sessionId: string;
   readonly selection: Selection;
+  /** When the sandbox slept: the same array as long as that is the same. */
+  readonly rests: readonly Rest[];
   readonly onSelect: (selection: Selection) => void;
 }
 
-export function ConversationView({ sessionId, selection, onSelect }: ConversationViewProps) {
+export const ConversationView = memo(function ConversationView({
+  sessionId,
+  selection,
+  rests,
+  onSelect,
+}: ConversationViewProps) {
   const { state, store } = useConversation(sessionId);
   const session = useQuery(sessionQuery(sessionId)).data;
   const now = useQuery(nowQuery(sessionId)).data;
@@ -50,9 +58,20 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
   );
   const { permissions = NONE, questions = NONE } = session ?? {};
   const { channel } = selection;
+  const hasOlder = state.older !== "none";
   const rows = useMemo(
-    () => conversationRows(conversation, { folds, channel, permissions, questions, gaps }),
-    [conversation, folds, channel, permissions, questions, gaps],
+    () =>
+      conversationRows(conversation, {
+        folds,
+        channel,
+        permissions,
+        questions,
+        gaps,
+        rests,
+        selected: message,
+        hasOlder,
+      }),
+    [conversation, folds, channel, permissions, questions, gaps, rests, message, hasOlder],
   );
   const firstRequest = permissions[0]?.id ?? questions[0]?.id;
   useConversationNews(conversation);
@@ -77,6 +96,11 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
       onFold: (jobId, isOpen) => {
         latest.current.setChosen((before) => new Map([...before, [jobId, isOpen]]));
         select(jobId);
+      },
+      onFoldLife: (key, isOpen) => {
+        latest.current.setChosen((before) => new Map([...before, [key, isOpen]]));
+        // What is selected keeps its life open, and may be of this one.
+        if (!isOpen) latest.current.onSelect(selecting(latest.current.selection, {}));
       },
       onSelectSpan: select,
       onReadOutput: (jobId) => void store.readWorkflow(jobId),
@@ -163,7 +187,7 @@ export function ConversationView({ sessionId, selection, onSelect }: Conversatio
       )}
     </section>
   );
-}
+});
 
 const NONE: readonly never[] = [];
 /** What a person unfolded (`true`) or folded, by session. */

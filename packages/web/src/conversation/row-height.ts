@@ -15,6 +15,8 @@ export function rowHeight(row: Row | undefined): number {
     case "permission":
     case "question":
       return 220;
+    case "rest":
+      return 24;
     case "end":
       return 40;
     default:

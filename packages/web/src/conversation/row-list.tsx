@@ -179,4 +179,4 @@ function isReadable({ kind }: Row): boolean {
 }
 
 /** Rows that say nothing by themselves. */
-const QUIET_ROWS: readonly Row["kind"][] = ["head", "now", "gap", "end"];
+const QUIET_ROWS: readonly Row["kind"][] = ["head", "now", "gap", "end", "life", "rest"];

@@ -2,6 +2,7 @@ import { memo } from "react";
 import type { Selection } from "../app/selection.ts";
 import { GapRow } from "./gap-row.tsx";
 import { EndLine, JobHead, LostAttempt, NowLine, Said } from "./job-rows.tsx";
+import { LifeHead, RestRow } from "./life-rows.tsx";
 import { PartRow } from "./part-row.tsx";
 import { ClosedRow, PermissionRow, QuestionRow } from "./request-rows.tsx";
 import { isSameRow, type Row } from "./rows.ts";
@@ -18,6 +19,8 @@ interface RowViewProps {
 /** What a person does with a row. The same object for all renders, so that a row is drawn again only when it has changed. */
 export interface RowEvents {
   onFold(jobId: string, isOpen: boolean): void;
+  /** @param key of the life */
+  onFoldLife(key: string, isOpen: boolean): void;
   onSelectSpan(jobId: string, span: string | undefined): void;
   onReadOutput(jobId: string): void;
   /** Reads on after a message. */
@@ -37,6 +40,10 @@ export const RowView = memo(function RowView({ row, sessionId, selection, isFirs
           onToggle={() => events.onFold(row.jobId, !row.isOpen)}
         />
       );
+    case "life":
+      return <LifeHead {...row} onToggle={() => events.onFoldLife(row.jobId, !row.isOpen)} />;
+    case "rest":
+      return <RestRow {...row} />;
     case "said":
       return <Said message={row.message} />;
     case "attempt":

@@ -1,8 +1,11 @@
 /** The rows of the conversation: what a reader sees of each message, workflow and request, from top to bottom. Pure. */
 
 import type { Schemas } from "../api/client.ts";
+import { firstLine } from "../format/first-line.ts";
 import type { ClosedRequest, Conversation, Message, Part, Turn, Workflow } from "./conversation.ts";
 import { type Gap, type Gaps, NO_GAPS } from "./gaps.ts";
+import { type Life, type LifeSummary, lifeSummary, livesOf } from "./lives.ts";
+import type { Rest } from "./rests.ts";
 
 export type Row = { readonly id: string; readonly jobId: string } & (
   | {
@@ -11,6 +14,16 @@ export type Row = { readonly id: string; readonly jobId: string } & (
       readonly turns: readonly Turn[];
       readonly isOpen: boolean;
     }
+  /** All turns between two hibernations. Its `jobId` is its own key. */
+  | ({
+      readonly kind: "life";
+      readonly at: string;
+      readonly title: string;
+      readonly isPartial: boolean;
+      readonly isOpen: boolean;
+    } & LifeSummary)
+  /** The sandbox slept. */
+  | ({ readonly kind: "rest" } & Rest)
   /** What somebody sent. */
   | { readonly kind: "said"; readonly message: Message }
   | { readonly kind: "attempt"; readonly turn: Turn }
@@ -34,6 +47,7 @@ export type Row = { readonly id: string; readonly jobId: string } & (
 
 const NO_TURNS: readonly Turn[] = [];
 const NO_PARTS: readonly Part[] = [];
+const NO_RESTS: readonly Rest[] = [];
 
 /** Returns whether two rows show the same: rows are made anew with each event, and most of them have not changed. */
 export function isSameRow(one: Row, other: Row): boolean {
@@ -43,20 +57,29 @@ export function isSameRow(one: Row, other: Row): boolean {
 }
 
 interface RowChoices {
-  /** What a person unfolded (`true`) or folded. */
+  /** What a person unfolded (`true`) or folded: messages and workflows by their ids, lives by their keys. */
   readonly folds: ReadonlyMap<string, boolean>;
   /** Only this channel. */
   readonly channel?: string | undefined;
   readonly permissions: readonly Schemas["PermissionView"][];
   readonly questions: readonly Schemas["QuestionView"][];
   readonly gaps?: Gaps;
+  /** When the sandbox slept, in order. */
+  readonly rests?: readonly Rest[];
+  /** The selected message: it is never hidden in a life. */
+  readonly selected?: string | undefined;
+  /** Messages before the first one are not loaded yet. */
+  readonly hasOlder?: boolean;
 }
 
 export function isWorkflow(job: Message | Workflow): job is Workflow {
   return "steps" in job;
 }
 
-/** Returns the rows. A job that has ended is folded, unless it is the newest, was seen running, or a person unfolded it. */
+/**
+ * Returns the rows. A job that has ended is folded, unless it is the newest, was seen running, or a person unfolded it. What was done
+ * before a hibernation is one row, unless something of it is to be seen.
+ */
 export function conversationRows(conversation: Conversation, choices: RowChoices): Row[] {
   const { messages, workflows, order } = conversation;
   const jobs = order
@@ -67,15 +90,41 @@ export function conversationRows(conversation: Conversation, choices: RowChoices
   // What waits comes last, whatever was accepted when: another channel may be ahead.
   const shown = [...jobs.filter(({ status }) => status !== "queued"), ...waiting];
   const newest = jobs.findLast(({ status }) => status !== "queued")?.id;
-  const rows = shown.flatMap((job) => [
+  const gaps = choices.gaps ?? NO_GAPS;
+  const rowsOf = (job: Message | Workflow) => [
     ...jobRows(job, job.id === newest, conversation, choices),
-    ...gapRows(job.id, choices.gaps ?? NO_GAPS),
-  ]);
+    ...gapRows(job.id, gaps),
+  ];
+  const rows = livesOf(shown, choices.rests ?? NO_RESTS).flatMap((life, index) => {
+    const { jobs: own, rest } = life;
+    const isPast = rest !== undefined && own.length > 1;
+    const isSeen = ({ id, status }: Message | Workflow) =>
+      status !== "done" || id === newest || conversation.watched.has(id) || gaps.has(id);
+    const isOne = isPast && !own.some(isSeen);
+    const isOpen = own.some(({ id }) => id === choices.selected) || choices.folds.get(life.key) === true;
+    const hasOlder = index === 0 && choices.hasOlder === true;
+    return [
+      ...(isOne ? [lifeRow(life, isOpen, hasOlder, conversation)] : []),
+      ...(isOne && !isOpen ? [] : own.flatMap(rowsOf)),
+      ...(rest === undefined ? [] : [restRow(life.key, rest)]),
+    ];
+  });
   const isPlaced = (messageId: string) => shown.some(({ id }) => id === messageId);
   const isHidden = choices.channel !== undefined;
   // A request whose message is on a page that is not loaded.
   const strays = isHidden ? [] : requestRows(choices, (messageId) => !isPlaced(messageId));
   return [...rows, ...strays];
+}
+
+function lifeRow({ key, jobs }: Life, isOpen: boolean, isPartial: boolean, { turns }: Conversation): Row {
+  const [first] = jobs as [Message | Workflow];
+  const title = isWorkflow(first) ? first.name : firstLine(first.content);
+  const { acceptedAt: at } = first;
+  return { id: key, jobId: key, kind: "life", at, title, isPartial, isOpen, ...lifeSummary(jobs, turns) };
+}
+
+function restRow(key: string, { startMs, endMs, restoreMs }: Rest): Row {
+  return { id: `${key} rest`, jobId: key, kind: "rest", startMs, endMs, restoreMs };
 }
 
 function gapRows(id: string, gaps: Gaps): Row[] {

@@ -4,7 +4,7 @@ import type { Bar } from "./geometry.ts";
 import type { CostStep, Lane, TokenStem } from "./items.ts";
 import { hatchOf, isHatched, type Palette } from "./palette.ts";
 import { largestStems } from "./usage.ts";
-import type { View } from "./view.ts";
+import { piecesInView, timeInView, type View } from "./view.ts";
 
 export interface Surface {
   readonly context: CanvasRenderingContext2D;
@@ -122,8 +122,10 @@ function outline(
 }
 
 /** Returns where folded gaps begin and end in the view, px. */
-function foldsOf({ axis, left }: View): (readonly [from: number, to: number])[] {
-  return axis.pieces.filter(({ isFolded }) => isFolded).map(({ x, width }) => [x - left, x + width - left]);
+function foldsOf(view: View): (readonly [from: number, to: number])[] {
+  return piecesInView(view)
+    .filter(({ isFolded }) => isFolded)
+    .map(({ x, width }) => [x - view.left, x + width - view.left]);
 }
 
 /** Writes labels: above turns, within the bands of the lifecycle, beside waits. One that would cover another is left out. */
@@ -140,19 +142,31 @@ function drawLabels(
   const labelled = bars.filter(({ item }) => item.label !== "").sort((a, b) => a.x - b.x);
   labelled.forEach((bar, index) => {
     const { item } = bar;
-    const wide = context.measureText(item.label).width;
-    const nextX = item.isShell ? (labelled[index + 1]?.x ?? surface.width) : nextOnLine(bars, bar, surface.width);
     const isBand = lane.kind === "lifecycle";
     const x = item.isShell ? Math.max(0, bar.x) : isBand ? Math.max(4, bar.x + 8) : bar.x + bar.width + 6;
+    if (x < freeFrom || x > surface.width) return;
+    const nextX = item.isShell ? (labelled[index + 1]?.x ?? surface.width) : nextOnLine(bars, bar, surface.width);
     const room = isBand ? bar.x + bar.width - 4 : item.isShell ? Math.max(nextX - 4, bar.x + bar.width) : nextX - 4;
+    const wide = widthOf(surface, item.label);
     const isFolded = folds.some(([from, to]) => x + wide > from && x < to);
-    if (isFolded || x < freeFrom || x + wide > Math.min(room, surface.width)) return;
+    if (isFolded || x + wide > Math.min(room, surface.width)) return;
     if (isBand && item.name === "hibernated") clearBehind(surface, x, wide, bar);
     const isBad = item.state !== "ok";
     context.fillStyle = isBad ? palette.failed : palette.ink2;
     context.fillText(item.label, x, item.isShell ? 12 : bar.y + bar.height / 2 + 1);
     freeFrom = x + wide + 8;
   });
+}
+
+const widths = new WeakMap<Palette, Map<string, number>>();
+
+/** Returns the width of a label, px: each is measured once. */
+function widthOf({ context, palette }: Surface, label: string): number {
+  const known = widths.get(palette) ?? new Map<string, number>();
+  widths.set(palette, known);
+  const width = known.get(label) ?? context.measureText(label).width;
+  known.set(label, width);
+  return width;
 }
 
 /** Returns where the next bar on the line of a bar begins, px. */
@@ -168,7 +182,10 @@ function clearBehind({ context }: Surface, x: number, wide: number, { y, height 
 /** Draws a stem for each model call: its input, the cached part hollow. @param maxInput the largest stem of the session */
 export function drawStems(surface: Surface, stems: readonly TokenStem[], view: View, maxInput: number): void {
   const { context, palette, height } = surface;
-  const shown = largestStems(stems, view.axis.xOf, 6);
+  const { startMs, endMs } = timeInView(view);
+  // One before what is in view, whose stem reaches into it.
+  const from = Math.max(0, firstFrom(stems, startMs) - 1);
+  const shown = largestStems(stems.slice(from, firstFrom(stems, endMs) + 1), view.axis.xOf, 6);
   const bottom = height - 6;
   const perToken = (height - 22) / Math.max(1, maxInput);
   for (const { atMs, input, cached } of shown) {
@@ -180,6 +197,17 @@ export function drawStems(surface: Surface, stems: readonly TokenStem[], view: V
     context.fillRect(x, bottom - whole, 4, whole - hollow);
     if (hollow >= 1) outline(context, palette.model, x, bottom - hollow, 4, hollow);
   }
+}
+
+/** Returns the index of the first of what is in order of time that is not before a time. */
+function firstFrom(all: readonly { readonly atMs: number }[], ms: number): number {
+  let [low, high] = [0, all.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((all[middle] as { readonly atMs: number }).atMs >= ms) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Draws the cost so far as steps. @param maxUsd the last step of the session */
@@ -195,11 +223,15 @@ export function drawCosts(
   const bottom = height - 6;
   const perUsd = (height - 28) / Math.max(maxUsd, 1e-9);
   const x = (axis: Axis, ms: number) => Math.min(width + 2, Math.max(-2, axis.xOf(ms) - view.left));
+  const { startMs, endMs } = timeInView(view);
+  // From the last step before what is in view to the first one after it.
+  const from = Math.max(0, firstFrom(steps, startMs) - 1);
+  const shown = steps.slice(from, firstFrom(steps, endMs) + 1);
   const line = new Path2D();
-  let y = bottom;
-  line.moveTo(x(view.axis, steps[0]?.atMs ?? nowMs), bottom);
+  let y = bottom - (steps[from - 1]?.usd ?? 0) * perUsd;
+  line.moveTo(x(view.axis, shown[0]?.atMs ?? nowMs), bottom);
   let lastX = Number.NEGATIVE_INFINITY;
-  for (const { atMs, usd } of steps) {
+  for (const { atMs, usd } of shown) {
     const at = x(view.axis, atMs);
     const next = bottom - usd * perUsd;
     // Steps of one pixel are one line.

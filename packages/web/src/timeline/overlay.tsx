@@ -1,9 +1,11 @@
 /** What lies across all lanes: the axis, folded gaps, and now. */
 
+import { useMemo } from "react";
+import type { Interval } from "./intervals.ts";
 import { gapText, type Model } from "./model.ts";
 import { formatTick } from "./tick-text.ts";
 import { ticksOf } from "./ticks.ts";
-import type { View } from "./view.ts";
+import { piecesInView, type View } from "./view.ts";
 
 interface OverlayProps {
   readonly view: View;
@@ -40,22 +42,38 @@ export function AxisRow({ view, nowMs }: Omit<OverlayProps, "model">) {
   );
 }
 
+/** Below this there is no room for its text, px. */
+const MIN_TEXT_PX = 18;
+
+/** @param left in the view, px */
+function Fold({ left, width, text }: { readonly left: number; readonly width: number; readonly text: string }) {
+  return (
+    <div className="tl-fold" style={{ transform: `translateX(${left}px)`, width }} title={text}>
+      {width >= MIN_TEXT_PX && <span>{text}</span>}
+    </div>
+  );
+}
+
+/** Returns the texts of gaps, each of which is made once: those that have ended before now do not change. */
+function gapTexts(model: Model): (gap: Interval, nowMs: number) => string {
+  const known = new Map<string, string>();
+  return (gap, nowMs) => {
+    if (gap.endMs >= nowMs) return gapText(model, gap, nowMs);
+    const key = `${gap.startMs} ${gap.endMs}`;
+    const text = known.get(key) ?? gapText(model, gap, nowMs);
+    known.set(key, text);
+    return text;
+  };
+}
+
 export function Folds({ view, model, nowMs }: OverlayProps) {
   const nowX = view.axis.xOf(nowMs) - view.left;
-  const folds = view.axis.pieces.filter(
-    ({ isFolded, x, width }) => isFolded && x + width > view.left && x < view.left + view.width,
-  );
+  const folds = piecesInView(view).filter(({ isFolded }) => isFolded);
+  const textOf = useMemo(() => gapTexts(model), [model]);
   return (
     <div className="tl-over" aria-hidden="true">
       {folds.map((fold) => (
-        <div
-          key={fold.startMs}
-          className="tl-fold"
-          style={{ left: fold.x - view.left, width: fold.width }}
-          title={gapText(model, fold, nowMs)}
-        >
-          {fold.width >= 18 && <span>{gapText(model, fold, nowMs)}</span>}
-        </div>
+        <Fold key={fold.startMs} left={fold.x - view.left} width={fold.width} text={textOf(fold, nowMs)} />
       ))}
       {nowX >= 0 && nowX <= view.width && <i className="tl-now" style={{ left: nowX }} />}
     </div>

@@ -1,6 +1,6 @@
 /** What is known of the selected item. */
 import { Link, useNavigate } from "@tanstack/react-router";
-import type { ReactNode } from "react";
+import { memo, type ReactNode } from "react";
 import { useActions } from "../app/actions.ts";
 import { formatExactTime } from "../format/figures.ts";
 import { Button, buttonClass } from "../ui/button.tsx";
@@ -22,7 +22,7 @@ interface PanelProps {
   readonly onZoom: () => void;
 }
 
-export function Panel(props: PanelProps) {
+export const Panel = memo(function Panel(props: PanelProps) {
   const { lane, item, turn, nowMs, onZoom } = props;
   const look = KIND_LOOKS[item.kind];
   const isNamed = !item.isShell && lane.kind !== "lifecycle";
@@ -64,7 +64,7 @@ export function Panel(props: PanelProps) {
       </dl>
     </section>
   );
-}
+});
 
 /** The way to its trace, where its attributes are. What a child session did is in a trace of that session. */
 function TraceLink({ lane, item, sessionId }: PanelProps) {

@@ -1,6 +1,6 @@
 /** The times that are written on the axis, and the words of its folded gaps. Pure. */
 import type { Piece } from "./axis.ts";
-import type { View } from "./view.ts";
+import { piecesInView, type View } from "./view.ts";
 
 /** Round steps, ms: in local time, from 1 ms to a day. */
 const STEPS_MS = [
@@ -73,8 +73,8 @@ export function ticksOf(view: View, offsetMs: (ms: number) => number): Tick[] {
     day = ownDay;
     freeFrom = x + needed + 8;
   };
-  for (const piece of view.axis.pieces) {
-    if (piece.isFolded || piece.x + piece.width < view.left || piece.x > view.left + view.width) continue;
+  for (const piece of piecesInView(view)) {
+    if (piece.isFolded) continue;
     const fromMs = Math.max(piece.startMs, view.axis.msOf(view.left));
     const toMs = Math.min(piece.endMs, view.axis.msOf(view.left + view.width));
     if (fromMs === piece.startMs) add(fromMs, piece);

@@ -13,20 +13,20 @@ import { Minimap } from "./minimap.tsx";
 import { type Model, stretchesOf } from "./model.ts";
 import { selectedPlace } from "./places.ts";
 import { Timeline, type TimelineProps } from "./timeline.tsx";
-import { type TimelineData, useTimeline } from "./use-timeline.ts";
+import type { TimelineData } from "./use-timeline.ts";
 import { useWanted } from "./use-wanted.ts";
 import { viewOf } from "./view.ts";
 
 type Tab = "conversation" | "timeline";
 
 interface TimelinePaneProps extends TimelineProps {
+  readonly data: TimelineData;
   /** What is to be seen where there is room for one only. */
   readonly tab: Tab;
   readonly onTab: (tab: Tab) => void;
 }
 
-export function TimelinePane({ tab, onTab, ...props }: TimelinePaneProps) {
-  const data = useTimeline(props.sessionId);
+export function TimelinePane({ tab, onTab, data, ...props }: TimelinePaneProps) {
   const isNarrow = useIsNarrow();
   useResolved(data.model, props);
   return (

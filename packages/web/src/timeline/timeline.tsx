@@ -78,6 +78,7 @@ function Lanes({
     ({ messageId }) => messageId !== undefined && messageId === selected?.item.messageId,
   );
 
+  const timeOf = ({ startMs, endMs }: Item) => ({ startMs, endMs: endMs ?? nowMs });
   const show = (next: Range, as: Preset = next === undefined ? "whole" : "none") => {
     change((before) => ({ ...before, range: next, preset: as }));
   };
@@ -101,6 +102,24 @@ function Lanes({
     setFollowing(false);
     show(rangeAround(view, { startMs: Math.max(shown.startMs, model.startMs), endMs: shown.endMs }), as);
   };
+  const zoomToSelected = () => {
+    if (selected === undefined) return;
+    setFollowing(false);
+    show(rangeAround(view, timeOf(selected.item)));
+  };
+  // The same functions for all renders: what stays as it is while the axis moves is not drawn again.
+  const latest = useRef({ choose, zoomBy, pan, follow, zoomToSelected, width: view.width });
+  latest.current = { choose, zoomBy, pan, follow, zoomToSelected, width: view.width };
+  const steady = useMemo(
+    () => ({
+      onPreset: (as: Preset) => latest.current.choose(as),
+      onZoom: (factor: number) => latest.current.zoomBy(factor),
+      onPan: (part: number) => latest.current.pan(part * latest.current.width),
+      onFollow: () => latest.current.follow(),
+      onZoomToSelected: () => latest.current.zoomToSelected(),
+    }),
+    [],
+  );
   useGestures(lanesRef, {
     pan,
     // What is under the pointer stays there, so now cannot.
@@ -119,7 +138,6 @@ function Lanes({
   ]);
   useWanted(data, view, nowMs, selection.trace ?? turn?.traceIds[0]);
 
-  const timeOf = ({ startMs, endMs }: Item) => ({ startMs, endMs: endMs ?? nowMs });
   const reveal = (place: Place) => {
     const next = rangeWith(view, range, timeOf(place.item));
     if (next !== range) {
@@ -174,10 +192,10 @@ function Lanes({
         isFollowing={isFollowing}
         isWhole={isWhole}
         kinds={kinds}
-        onPreset={choose}
-        onZoom={zoomBy}
-        onPan={(part) => pan(part * view.width)}
-        onFollow={follow}
+        onPreset={steady.onPreset}
+        onZoom={steady.onZoom}
+        onPan={steady.onPan}
+        onFollow={steady.onFollow}
       />
       <div className="tl-maprow">
         <Minimap
@@ -222,16 +240,7 @@ function Lanes({
         {data.hiddenChildren > 0 && <p className="tl-more">{data.hiddenChildren} more child sessions are not shown.</p>}
       </div>
       {selected !== undefined && (
-        <Panel
-          {...selected}
-          turn={turn}
-          nowMs={nowMs}
-          sessionId={sessionId}
-          onZoom={() => {
-            setFollowing(false);
-            show(rangeAround(view, timeOf(selected.item)));
-          }}
-        />
+        <Panel {...selected} turn={turn} nowMs={nowMs} sessionId={sessionId} onZoom={steady.onZoomToSelected} />
       )}
     </>
   );

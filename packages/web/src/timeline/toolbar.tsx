@@ -1,3 +1,4 @@
+import { memo } from "react";
 import { Button, IconButton, Segments } from "../ui/button.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { type Kind, Legend } from "../ui/kind.tsx";
@@ -22,7 +23,7 @@ interface ToolbarProps {
 export const ZOOM_STEP = 1.6;
 export const PAN_STEP = 0.25;
 
-export function Toolbar(props: ToolbarProps) {
+export const Toolbar = memo(function Toolbar(props: ToolbarProps) {
   const { preset, hasToday, hasTurn, isFollowing, isWhole, onZoom, onPan } = props;
   const options: (readonly [Preset, string])[] = [
     ["whole", "Whole session"],
@@ -65,4 +66,4 @@ export function Toolbar(props: ToolbarProps) {
       <Legend kinds={props.kinds} />
     </div>
   );
-}
+});

@@ -1,7 +1,8 @@
 /** The lanes of tokens and of money. */
-import { type ReactNode, useLayoutEffect, useRef } from "react";
+import { type ReactNode, useLayoutEffect, useMemo, useRef } from "react";
 import { formatMoney, formatTokens } from "../format/figures.ts";
 import { drawCosts, drawStems, type Surface, surfaceOf } from "./draw.ts";
+import type { TokenStem } from "./items.ts";
 import type { Model } from "./model.ts";
 import { usePalette } from "./palette.ts";
 import { stemsText, stepsUntilNow } from "./usage.ts";
@@ -14,10 +15,9 @@ interface UsageRowProps {
 }
 
 export function TokensRow({ model: { stems }, view }: Omit<UsageRowProps, "nowMs">) {
-  if (stems.length === 0) return null;
-  const largest = stems.reduce((most, stem) => (stem.input > most.input ? stem : most));
-  if (largest.input === 0) return null;
-  const label = `Input tokens of each model call: ${stemsText(stems)}; the largest is ${formatTokens(largest.input)}`;
+  const known = useMemo(() => largestOf(stems), [stems]);
+  if (known === undefined) return null;
+  const { largest, label } = known;
   const x = view.axis.xOf(largest.atMs) - view.left;
   return (
     <PlotRow
@@ -37,6 +37,17 @@ export function TokensRow({ model: { stems }, view }: Omit<UsageRowProps, "nowMs
   );
 }
 
+/** Returns the largest stem, and what all of them show; `undefined` if none has tokens. */
+function largestOf(stems: readonly TokenStem[]) {
+  const largest = stems.reduce<TokenStem | undefined>(
+    (most, stem) => (most === undefined || stem.input > most.input ? stem : most),
+    undefined,
+  );
+  if (largest === undefined || largest.input === 0) return undefined;
+  const label = `Input tokens of each model call: ${stemsText(stems)}; the largest is ${formatTokens(largest.input)}`;
+  return { largest, label };
+}
+
 interface CostRowProps extends UsageRowProps {
   /** What the session has cost, with what runs; `null` if it is not known. */
   readonly totalUsd: number | null;
@@ -45,7 +56,7 @@ interface CostRowProps extends UsageRowProps {
 }
 
 export function CostRow({ model, view, nowMs, totalUsd, isPartial }: CostRowProps) {
-  const costs = stepsUntilNow(model.costs, totalUsd, model.startMs, nowMs);
+  const costs = useMemo(() => stepsUntilNow(model.costs, totalUsd, model.startMs, nowMs), [model, totalUsd, nowMs]);
   const last = costs.at(-1);
   if (last === undefined) return null;
   const text = formatMoney(last.usd, isPartial);

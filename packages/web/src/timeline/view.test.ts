@@ -77,3 +77,11 @@ test("what is asked for is in view: a stretch of time, something selected, and n
   const followed = viewOf(stretches, early, 800, 3000 * MINUTE_MS);
   expect(timeInView(followed).endMs).toBeGreaterThanOrEqual(3000 * MINUTE_MS);
 });
+
+test("what has begun since the axis was made is where now is: it moves neither the whole session nor what is followed", () => {
+  const stretches = stretchesFrom([0, 500, 900]);
+  const late = { startMs: 3000.01 * MINUTE_MS, endMs: 3000.02 * MINUTE_MS };
+  expect(rangeWith(viewOf(stretches, undefined, 800), undefined, late)).toBeUndefined();
+  const near = { leftMs: 0, pxPerMs: viewOf(stretches, undefined, 800).pxPerMs * 1000 };
+  expect(rangeWith(viewOf(stretches, near, 800, 3000 * MINUTE_MS), near, late)).toBe(near);
+});

@@ -1,5 +1,5 @@
 /** What of the axis is in view, and how zooming and panning change it. Pure. */
-import { type Axis, axisOf, type Fit, fitWhole, type Stretch } from "./axis.ts";
+import { type Axis, axisOf, type Fit, fitWhole, type Piece, type Stretch } from "./axis.ts";
 import type { Interval } from "./intervals.ts";
 
 /** `undefined` shows the whole session. */
@@ -35,12 +35,54 @@ const MARGIN_PX = 16;
  */
 export function viewOf(stretches: readonly Stretch[], range: Range, width: number, followedMs?: number): View {
   const inner = Math.max(1, width - MARGIN_PX);
-  const fit = fitWhole(stretches, inner);
+  const { fit, axisAt } = axesOf(stretches, inner);
   const pxPerMs = range === undefined ? fit.pxPerMs : clamp(range.pxPerMs, fit.pxPerMs, maxScale(fit));
-  const axis = axisOf(stretches, pxPerMs, fit);
+  const axis = axisAt(pxPerMs);
   const wanted =
     range === undefined ? 0 : followedMs !== undefined ? axis.xOf(followedMs) - inner : axis.xOf(range.leftMs);
   return { axis, left: clamp(wanted, 0, Math.max(0, axis.width - inner)), width, pxPerMs, fit, stretches };
+}
+
+interface Axes {
+  readonly inner: number;
+  readonly fit: Fit;
+  axisAt(pxPerMs: number): Axis;
+}
+
+const axes = new WeakMap<readonly Stretch[], Axes>();
+
+/** Returns the axes of stretches: the same one as long as the scale is the same, so that panning makes none. */
+function axesOf(stretches: readonly Stretch[], inner: number): Axes {
+  const known = axes.get(stretches);
+  if (known?.inner === inner) return known;
+  const fit = fitWhole(stretches, inner);
+  let last: { readonly pxPerMs: number; readonly axis: Axis } | undefined;
+  const axisAt = (pxPerMs: number) => {
+    if (last?.pxPerMs !== pxPerMs) last = { pxPerMs, axis: axisOf(stretches, pxPerMs, fit) };
+    return last.axis;
+  };
+  const made = { inner, fit, axisAt };
+  axes.set(stretches, made);
+  return made;
+}
+
+/** Returns the parts of the axis in view, in order. */
+export function piecesInView({ axis, left, width }: View): readonly Piece[] {
+  const { pieces } = axis;
+  const from = firstIndex(pieces, ({ x, width: wide }) => x + wide >= left);
+  const to = firstIndex(pieces, ({ x }) => x > left + width);
+  return pieces.slice(from, to);
+}
+
+/** Returns the first index for which `holds`, which then holds for all after it. */
+function firstIndex<T>(all: readonly T[], holds: (each: T) => boolean): number {
+  let [low, high] = [0, all.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (holds(all[middle] as T)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
 
 /** Returns the range after moving what is in view. @param px to later times if above 0 */
@@ -81,7 +123,12 @@ export function rangeAround(view: View, { startMs, endMs }: Interval): Range {
 
 /** Returns the range that brings a stretch of time into view with the same scale; that of now if it is in view. */
 export function rangeWith(view: View, range: Range, { startMs, endMs }: Interval): Range {
-  const [from, to] = [view.axis.xOf(startMs) - view.left, view.axis.xOf(endMs) - view.left];
+  // All is in view, and so is what has begun since the axis was made.
+  if (range === undefined) return undefined;
+  const [from, to] = [startMs, endMs].map((ms) => Math.min(view.axis.width, view.axis.xOf(ms)) - view.left) as [
+    number,
+    number,
+  ];
   if (to >= 0 && from <= view.width - MARGIN_PX) return range;
   return panned(view, (from + to) / 2 - view.width / 2);
 }

@@ -6,19 +6,30 @@ import { formatAge } from "../format/duration.ts";
 import { formatExactTime, formatTime } from "../format/figures.ts";
 
 let now = serverNow();
+let today = dayOf(now);
 let timer: ReturnType<typeof setInterval> | undefined;
 const listeners = new Set<() => void>();
 
+/** Returns when the day of a time began, epoch ms, in the time zone of the browser. */
+function dayOf(ms: number): number {
+  return new Date(ms).setHours(0, 0, 0, 0);
+}
+
+function readNow(): void {
+  now = serverNow();
+  today = dayOf(now);
+}
+
 function tick(): void {
   if (connection.read().state !== "live") return;
-  now = serverNow();
+  readNow();
   for (const listener of listeners) listener();
 }
 
 function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   if (timer === undefined) {
-    now = serverNow();
+    readNow();
     timer = setInterval(tick, 1000);
   }
   return () => {
@@ -45,12 +56,13 @@ export function Age({ since, prefix }: { readonly since: string; readonly prefix
   );
 }
 
-/** A point in time: today's without a date, exact on hover. */
+/** A point in time: today's without a date, exact on hover. It is drawn again when a day begins, and not each second. */
 export function Time({ at }: { readonly at: string }) {
   const time = new Date(at);
+  const day = useSyncExternalStore(subscribe, () => today);
   return (
     <time dateTime={at} title={formatExactTime(time)}>
-      {formatTime(time, new Date(useNow()))}
+      {formatTime(time, new Date(day))}
     </time>
   );
 }

@@ -109,7 +109,7 @@ function Remedies({ row, verdict, now }: NeedsProps) {
           {retry.isSuccess ? "Sent again" : "Send it again"}
         </Button>
       )}
-      <Link to="/sessions/$sessionId" params={{ sessionId }} className={buttonClass("quiet")}>
+      <Link to="/sessions/$sessionId" params={{ sessionId }} className={buttonClass()}>
         Look
       </Link>
     </>

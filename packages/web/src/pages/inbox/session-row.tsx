@@ -1,6 +1,7 @@
 /** One session in the inbox: what it is, what it needs or does, its last hour, since when, its cost. */
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { memo } from "react";
 import type { Schemas } from "../../api/client.ts";
 import { nowQuery } from "../../api/sessions.ts";
 import { costsQuery, lastHourQuery } from "../../api/turns.ts";
@@ -17,7 +18,8 @@ import { Needs } from "./needs.tsx";
 
 type NowView = Schemas["NowView"];
 
-export function SessionRow({ row }: { readonly row: InboxRow }) {
+/** Drawn again only when the row itself has changed: rows come and go as the window moves. */
+export const SessionRow = memo(function SessionRow({ row }: { readonly row: InboxRow }) {
   // Only rows near the window exist, so only they ask what their sessions do.
   const now = useQuery({ ...nowQuery(row.id), enabled: row.group !== "rest" }).data;
   const { id, group, title, verdict, session } = row;
@@ -50,7 +52,7 @@ export function SessionRow({ row }: { readonly row: InboxRow }) {
       <Cost sessionId={id} now={now} />
     </div>
   );
-}
+});
 
 function Meta({ row: { repoUrl, branch, session } }: { readonly row: InboxRow }) {
   const parts = [repositoryName(repoUrl), branch ?? undefined, session?.userId].filter((part) => part !== undefined);

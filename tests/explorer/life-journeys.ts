@@ -1,0 +1,58 @@
+/** A session of six days: it is read as a few lines, which open, and nobody loses their place. */
+import type { Page } from "playwright-core";
+import { beforeAll, expect, test } from "vitest";
+import { DAYS, LIFE_SESSION, lifeMessageId, lifeSeed, TURNS_A_DAY } from "./life-seeds.ts";
+import type { SeededExplorer } from "./seeded.ts";
+
+export function lifeJourneys(explorerOf: () => SeededExplorer): void {
+  let page: Page;
+  let origin: string;
+  beforeAll(async () => {
+    const explorer = explorerOf();
+    origin = explorer.up.url;
+    await explorer.seed(lifeSeed(Date.now()));
+    const viewport = { width: 1440, height: 900 };
+    ({ page } = await explorer.openSignedIn(`/sessions/${LIFE_SESSION}`, { viewport }));
+  }, 60_000);
+
+  const talk = () => page.getByRole("region", { name: "Messages and turns" });
+  const lives = () => talk().getByRole("button", { name: new RegExp(`${TURNS_A_DAY} turns: `) });
+
+  test("each past day is one line with its figures, and the nights stand between them", async () => {
+    await talk()
+      .getByText(/^hibernated/)
+      .last()
+      .waitFor();
+    const toStart = async () => {
+      await page.keyboard.press("Home");
+      return lives().count();
+    };
+    await expect.poll(toStart, { timeout: 15_000 }).toBe(DAYS - 1);
+    expect(await lives().first().textContent()).toMatch(/2.h.19.m · \$2\.10$/);
+    expect(await lives().nth(2).textContent()).toContain("1 lost");
+    expect(
+      await talk()
+        .getByText(/^hibernated .*, then restored in 8\.4/)
+        .count(),
+    ).toBe(DAYS - 1);
+  });
+
+  test("a day opens to its turns and folds again, and a link opens it by itself", async () => {
+    await lives().first().click();
+    await talk().getByText("Step 1:", { exact: false }).first().waitFor();
+    await lives().first().click();
+    await expect.poll(() => talk().getByText("Step 1:", { exact: false }).count()).toBe(0);
+    await page.goto(`${origin}/sessions/${LIFE_SESSION}?message=${lifeMessageId(100)}`);
+    await talk().getByText("Step 100 is done", { exact: false }).waitFor();
+  });
+
+  test("whoever goes to a trace and comes back stands where they stood", async () => {
+    const head = talk().locator('[data-row][aria-current="true"]');
+    const top = async () => Math.round((await head.boundingBox())?.y ?? 0);
+    const before = await top();
+    await talk().getByRole("link", { name: "Trace" }).click();
+    await page.waitForURL((url) => url.pathname.includes("/traces/"));
+    await page.goBack();
+    await expect.poll(top).toBe(before);
+  });
+}
