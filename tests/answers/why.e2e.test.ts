@@ -294,6 +294,47 @@ describe("a session that was restored", () => {
     },
     TIMEOUT_MS,
   );
+
+  test.each([
+    ["after a text, in a tool", "[text and tool]", /now in the tool `bash`, for /, "tool", "execute_tool bash"],
+    [
+      "in the middle of a text",
+      "[half a text]",
+      /now (?:streaming|waiting).* `\S+`, for /,
+      "model.streaming",
+      "chat scripted",
+    ],
+  ] as const)(
+    "a killed agent: %s",
+    async (_when, content, doing, part, open) => {
+      const id = await send(content, {}, restored);
+      await meanwhile(id, doing, restored);
+      await waitFor(
+        "the text",
+        () => system.api.message(restored, id),
+        (message) => message?.parts.some(({ type }) => type === "text") === true,
+        TIMEOUT_MS,
+      );
+      expect(system.valet.kill("opencode", restored)).toBe(true);
+      const view = await ended(id, restored);
+      expectSound(view);
+      expect(view).toMatchObject({ outcome: "error", failure: { type: "opencode_died", outcome: "error" } });
+      const { sentence, cause, evidence, remedy } = view.failure ?? {};
+      expect(sentence).toMatch(
+        /^The message failed: the OpenCode process exited unexpectedly \(`opencode_died`\), while .* was in progress\.$/,
+      );
+      expect(cause).toMatchObject({ type: "opencode_died" });
+      expect(evidence?.[0]).toMatchObject({ name: open });
+      expect(remedy).toMatch(/^Try again\./);
+      expect(view.time.parts).toContainEqual(expect.objectContaining({ name: part, cause: "opencode_died" }));
+      // The agent's process is replaced, and the next message is answered.
+      expect(await ended(await send("[quick]", {}, restored), restored)).toMatchObject({
+        outcome: "ok",
+        failure: null,
+      });
+    },
+    TIMEOUT_MS,
+  );
 });
 
 test(

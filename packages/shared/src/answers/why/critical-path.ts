@@ -80,7 +80,10 @@ export function covering(
   return covered;
 }
 
-/** Returns segments where `over` replaces `under`: in its place wherever both are, and nothing elsewhere. Both are sorted and disjoint. */
+/**
+ * Returns segments where `over` replaces `under`: in its place wherever both are, and nothing elsewhere. Both are sorted by their start;
+ * `under` is disjoint, and where segments of `over` overlap, the first one counts.
+ */
 export function overlaid(
   under: readonly Segment[],
   over: readonly Segment[],
@@ -94,7 +97,8 @@ export function overlaid(
     while ((over[first]?.endUs ?? Infinity) <= cursor) first++;
     for (let i = first; isReplaced(segment); i++) {
       const cover = over[i];
-      if (cover === undefined || cover.startUs >= segment.endUs) break;
+      if (cover === undefined || Math.max(cover.startUs, cursor) >= segment.endUs) break;
+      if (cover.endUs <= Math.max(cover.startUs, cursor)) continue;
       if (cover.startUs > cursor) result.push({ ...segment, startUs: cursor, endUs: cover.startUs });
       const from = Math.max(cover.startUs, cursor);
       cursor = Math.min(cover.endUs, segment.endUs);
