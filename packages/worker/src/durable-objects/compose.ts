@@ -3,23 +3,17 @@
  * leads to in others.
  */
 import { viewWithoutContent } from "@valet/shared/answers/verdict/without-content";
-import type { NowView } from "@valet/shared/protocol/now";
 import { type Env, stubOf } from "../bindings.ts";
-import { SandboxBroker } from "../broker/client.ts";
-import { allowsFileRepos, parseCapacity, parseConfig, sandboxVariables } from "../config.ts";
+import { parseConfig } from "../config.ts";
 import { logFailure } from "../log-failure.ts";
-import { findUseless } from "../preflight/useless.ts";
 import { post } from "../webhooks/post.ts";
-import { Attention } from "./answers/attention.ts";
-import { viewNow } from "./answers/now-view.ts";
-import { type FactSources, readFacts } from "./answers/session-facts.ts";
-import { SlotHolders } from "./answers/slot-holders.ts";
-import { TypicalTimes } from "./answers/typical-times.ts";
-import { WhyAnswer } from "./answers/why-answer.ts";
 import { capacityName } from "./capacity/capacity-calls.ts";
-import { withinCall } from "./capacity/within-call.ts";
 import { Diff } from "./changes/diff.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
+import { composeAnswers } from "./compose-answers.ts";
+import { composeExport } from "./compose-export.ts";
+import { composeFamily } from "./compose-family.ts";
+import { composeSandbox } from "./compose-sandbox.ts";
 import { Consequences, type SessionEvent } from "./consequences.ts";
 import { AgentRequests } from "./conversation/agent-requests.ts";
 import { AttemptOutput } from "./conversation/attempt-output.ts";
@@ -29,7 +23,7 @@ import { Replies } from "./conversation/replies.ts";
 import { viewSession } from "./conversation/session-view.ts";
 import { TurnRecords } from "./conversation/turn-records.ts";
 import { Changes } from "./core/changes.ts";
-import { BATCH_LIMITS, MAIN_CHANNEL } from "./core/limits.ts";
+import { BATCH_LIMITS } from "./core/limits.ts";
 import { PendingEvents } from "./core/pending-events.ts";
 import { upgradeSchema } from "./core/schema.ts";
 import { originOfSession, type SessionRecord, SessionState } from "./core/session-state.ts";
@@ -44,8 +38,6 @@ import { CapacityAnswers } from "./dispatch/capacity-answers.ts";
 import { Scheduler } from "./dispatch/scheduler.ts";
 import { SignsOfLife } from "./dispatch/signs-of-life.ts";
 import { Watchdogs } from "./dispatch/watchdogs.ts";
-import { ChildSessions } from "./family/child-sessions.ts";
-import { ParentReports } from "./family/parent-reports.ts";
 import { peersOf } from "./family/peers.ts";
 import { BackgroundCheck } from "./link/background-check.ts";
 import { ClientSockets } from "./link/client-sockets.ts";
@@ -57,12 +49,7 @@ import { ProjectionOutbox } from "./projection/projection-outbox.ts";
 import { Intake } from "./queue/intake.ts";
 import { JobQueue } from "./queue/job-queue.ts";
 import { JobStore } from "./queue/job-store.ts";
-import { BrokerCalls } from "./sandbox/broker-calls.ts";
 import { CapacityLease } from "./sandbox/capacity-lease.ts";
-import { Operations } from "./sandbox/operations.ts";
-import { Orphans } from "./sandbox/orphans.ts";
-import { SandboxLifecycle } from "./sandbox/sandbox-lifecycle.ts";
-import { StartTimes } from "./sandbox/start-times.ts";
 import { SESSION_MIGRATIONS } from "./session-schema.ts";
 import { composeTracePlane } from "./trace-plane.ts";
 import { RunnerSpans } from "./traces/runner-spans.ts";
@@ -70,8 +57,6 @@ import { SpanNews } from "./traces/span-news.ts";
 import { viewExportProblem } from "./traces/trace-export.ts";
 import { Workflows } from "./workflow/workflows.ts";
 
-/** How long an answer waits for the names of those who hold the sandboxes, in ms. */
-const HOLDERS_MS = 1000;
 /** The close code of sockets whose session was deleted: a normal closure (RFC 6455, section 7.4.1). */
 const DELETED = 1000;
 
@@ -220,89 +205,39 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   };
 
   // The answers.
-  const typical = new TypicalTimes({ db: env.DB, ownerId: () => state.record.ownerId, now, report });
-  const holders = new SlotHolders({
-    db: env.DB,
-    ownerId: () => state.record.ownerId,
-    isWaiting: () => state.maybe?.operation?.step === "waiting",
-    ask: () => withinCall(capacityOf(capacityName(brokerConfig.url)).shortage(sessionId()), HOLDERS_MS),
-    now,
-    report,
-  });
-  const sources: FactSources = {
-    state,
-    queue,
-    requests,
+  const callPeer = peersOf(env.DB, (id) => stubOf(env, id));
+  const answers = composeAnswers({
+    ...{
+      env,
+      sessionId,
+      state,
+      queue,
+      requests,
+      records,
+      link,
+      traces,
+      timers,
+      intervals,
+      callPeer,
+      background,
+      now,
+      report,
+    },
     line: lease,
-    holders,
-    timers,
-    link,
-    traces,
-    typical: typical.of,
-    intervals,
     maxTurnMs: turnBounds.maxTurnMs,
     tracing: tracing.enabled,
-  };
-  const attention: Attention = new Attention({
-    facts: (nowMs) => (state.maybe === undefined ? undefined : readFacts(sources, nowMs)),
-    typical,
+    capacity: () => capacityOf(capacityName(brokerConfig.url)),
+    childIds: () => children.ids(),
     projectedKey: () => outbox.attentionKey(),
     changed: () => transactions.run(() => changes.session()),
-    background,
-    now,
-    report,
   });
-  /** Reads what only others know: what is usual for the steps that are open, and who holds what is waited for. Never rejects. */
-  const loadForNow = async (): Promise<void> => {
-    attention.look();
-    await Promise.all([typical.load(), holders.load()]);
-  };
-  /** What the session does now. `undefined` before it is created. */
-  const viewOfNow = (): NowView | undefined => {
-    const looked = attention.look();
-    return looked && viewNow({ state, queue, requests, records }, looked.facts, looked.verdict, now());
-  };
-
-  const callPeer = peersOf(env.DB, (id) => stubOf(env, id));
-  const whyAnswer = new WhyAnswer({
-    sessionId,
-    jobs,
-    records,
-    spansOf: (traceId, most) => traces.reader.plainSpans(traceId, most, (instanceId) => link.lastSeenMs(instanceId)),
-    endContext: () => state.record.endContext,
-    family: {
-      parentId: () => state.record.parentSessionId,
-      children: () => children.ids(),
-      ask: (id, request) => callPeer(id, (peer) => peer.familySpans(request, { ownerId: state.record.ownerId })),
-    },
-    holders,
-    now,
-  });
+  const { attention, whyAnswer, loadForNow, viewOfNow } = answers;
 
   // Export and projection.
-  /** Passes the recorded spans to the export. Called where the object may go idle next. */
-  const boundary = () => {
-    traces.fold((segmentId) => exporter.isSettled(segmentId), exporter.isConfigured);
-  };
-  /** Records a change of the session when its spans begin or cease to be late. */
-  const recordExportProblem = () => {
-    if (state.maybe === undefined || !exporter.hasProblemChanged) return;
-    transactions.run(() => {
-      exporter.noteShown();
-      changes.session();
-    });
-  };
-  /** Exports the spans that are due. Never rejects. */
-  const runExport = async () => {
-    try {
-      await exporter.start();
-      recordExportProblem();
-      if (state.maybe?.deletion !== undefined) transactions.run(() => deletion.advance());
-      timers.arm();
-    } catch (error) {
-      report(error);
-    }
-  };
+  const { boundary, recordExportProblem, runExport } = composeExport({
+    ...{ state, traces, exporter, timers, transactions, changes, report },
+    advanceDeletion: () => deletion.advance(),
+  });
   const outbox: ProjectionOutbox = new ProjectionOutbox({
     ...durable,
     db: env.DB,
@@ -372,63 +307,23 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
 
   // The sandbox.
-  const broker = new SandboxBroker({
-    url: brokerConfig.url,
-    secret: brokerConfig.secret,
-    timeoutMs: intervals.brokerCallMs,
-    snapshotMs: intervals.snapshotMs,
-    fetch: (input, init) => fetch(input, init),
-  });
-  const calls = new BrokerCalls({
-    sql,
-    tracer,
-    transactions,
-    url: brokerConfig.url,
-    background,
-    report,
-    acceptSpans: (otlp) => traces.acceptSpans(otlp),
-  });
-  const orphans = new Orphans({ ...durable, calls, broker, sessionId, callMs: intervals.brokerCallMs });
-  const operations = new Operations(state, tracer, calls, now);
-  const startTimes = new StartTimes(sql, now);
-  const { awake, starting } = parseCapacity(env);
-  const lifecycle = new SandboxLifecycle({
-    state,
-    operations,
-    transactions,
-    timers,
-    link,
+  const { lifecycle, orphans, startTimes } = composeSandbox({
+    ...durable,
+    ...{ env, sessionId, state, tracer, link, record, intervals },
     work: queue,
-    broker,
-    calls,
-    orphans,
-    startTimes,
-    intervals,
-    now,
-    record,
-    background,
-    report,
-    mustWait: awake < Infinity || starting < Infinity,
-    sandboxEnv: (id, generation) => sandboxVariables(env, publicUrl, id, generation),
+    publicUrl,
+    broker: brokerConfig,
+    acceptSpans: (otlp) => traces.acceptSpans(otlp),
   });
 
   // The family.
-  const family = { ...durable, state, tracer, callPeer };
-  const children = new ChildSessions({
-    ...family,
-    db: env.DB,
-    allowsFileRepos: allowsFileRepos(env),
-    openCredentials: () => credentials.openForClone(),
-    findUseless: (input) => findUseless(env, input),
+  const { children, reports } = composeFamily({
+    ...durable,
+    ...{ env, state, tracer, callPeer, jobs, conversation, records, credentials, boundary },
+    work: queue,
     isOwnTrace: (traceId) => traces.isOwnTrace(traceId),
-    channelOf: (attemptId) => jobs.attempt(attemptId ?? "")?.channel ?? MAIN_CHANNEL,
-    userOf: (attemptId) => {
-      const [jobId = ""] = jobs.attempt(attemptId ?? "")?.jobIds ?? [];
-      return jobs.job(jobId)?.userId ?? originOfSession(state.record).userId;
-    },
     respond: (requestId, answer) => link.send({ type: "child-session-response", requestId, answer }),
   });
-  const reports = new ParentReports({ ...family, jobs, work: queue, answers: conversation, costs: records, boundary });
 
   // Dispatch.
   const signs = new SignsOfLife({ state, timers, link, traces, work: queue, transactions, now });

@@ -5,60 +5,55 @@ import type { MessageCertificate, TraceCertificate } from "@valet/shared/protoco
 import type { DiffQuery } from "@valet/shared/protocol/changes";
 import type { FoundIds } from "@valet/shared/protocol/found-ids";
 import type { NowView } from "@valet/shared/protocol/now";
-import {
-  type AcceptedMessage,
-  type AcceptedWorkflow,
-  type BacklinkList,
-  type ClearedQueue,
-  type FoundSpans,
-  type MessageList,
-  RESEND_WAIT_MS,
-  type ResentSpans,
-  type SendMessage,
-  type StartWorkflow,
-  type TraceList,
-  type TurnList,
-  type WorkflowList,
+import type {
+  AcceptedMessage,
+  AcceptedWorkflow,
+  BacklinkList,
+  ClearedQueue,
+  FoundSpans,
+  MessageList,
+  ResentSpans,
+  SendMessage,
+  StartWorkflow,
+  TraceList,
+  TurnList,
+  WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import type { MessageView, PermissionReply, SessionView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { WhyView } from "@valet/shared/protocol/why";
 import type { TerminateReason } from "@valet/shared/spans";
-import { exportHint, extractFromHeaders } from "@valet/shared/tracing";
+import { extractFromHeaders } from "@valet/shared/tracing";
 import type { z } from "zod";
 import type { Env } from "../bindings.ts";
 import { invalidText } from "../config.ts";
 import { whenDeleted } from "../database/deleted-sessions.ts";
 import type { FamilySpans, FamilySpansRequest } from "./answers/family-spans.ts";
 import { findIds } from "./answers/found-ids.ts";
-import { jobTraces } from "./answers/job-traces.ts";
 import { askerOf, callerOf, originOf, userOf } from "./caller.ts";
 import type { CapacityStanding, CapacityState } from "./capacity/capacity-calls.ts";
 import { reportFailure, type SessionParts } from "./compose.ts";
 import type { CallContext, DiffAnswer, NewSession, SessionCalls, SkeletonAnswer } from "./contract.ts";
 import { type ListOrder, listMessages, listTurns, listWorkflows } from "./conversation/session-lists.ts";
-import { badCursor } from "./core/cursor.ts";
-import { ok, type Result, refuse } from "./core/result.ts";
+import { ok, type Result } from "./core/result.ts";
 import { type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
 import { refuseDeleted } from "./family/peers.ts";
 import { refuseStranger } from "./link/runner-door.ts";
 import { createSession } from "./session-creation.ts";
 import { NOT_FOUND, SessionRooms } from "./session-rooms.ts";
-import { certifyMessage } from "./traces/certify.ts";
-import { type SegmentList, segmentAfter } from "./traces/segment-cursor.ts";
-import { listTraces } from "./traces/trace-list.ts";
+import { TraceCalls } from "./trace-calls.ts";
 
 /** How long after an alarm the next one is, while a variable of the deployment is invalid. */
 const INVALID_RETRY_MS = 60_000;
-const NOT_TRACED = refuse("trace-not-found", "The message has no trace: tracing was off.");
-const TRACE_NOT_FOUND = refuse("trace-not-found", "The session has no trace with this id.");
 
 export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   readonly #rooms: SessionRooms;
+  readonly #traces: TraceCalls;
 
   /** @param parts the rooms; only tests compose them differently */
   constructor(ctx: DurableObjectState, env: Env, parts?: SessionParts) {
     super(ctx, env);
     this.#rooms = new SessionRooms(ctx, env, parts);
+    this.#traces = new TraceCalls(this.#rooms);
   }
 
   async create({ isNewId, ...input }: NewSession, ctx: CallContext): Promise<Result<SessionView>> {
@@ -222,104 +217,43 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async traces(cursor?: string): Promise<Result<z.infer<typeof TraceList>>> {
-    return this.#rooms.read(({ traces }) => listTraces(traces.reader, cursor));
+    return this.#traces.list(cursor);
   }
 
-  /** Streams a page of one trace as OTLP/JSON. Open spans have no end. */
   async readTrace(traceId: string, cursor?: string): Promise<Result<ReadableStream<Uint8Array>>> {
-    return this.#rooms.read(({ traces, link }) => {
-      const after = segmentAfter(this.#listOf("trace", traceId), cursor);
-      if (after === undefined) return badCursor();
-      const otlp = traces.reader.trace(traceId, (instanceId) => link.lastSeenMs(instanceId), after);
-      return otlp === undefined ? TRACE_NOT_FOUND : ok(otlp);
-    });
+    return this.#traces.read(traceId, cursor);
   }
 
-  async readSkeleton(
-    traceId: string,
-    after?: string,
-    knownTags: readonly string[] = [],
-  ): Promise<Result<SkeletonAnswer>> {
-    return this.#rooms.read(({ traces }) => {
-      const segmentId = segmentAfter(this.#listOf("skeleton", traceId), after);
-      if (segmentId === undefined) return badCursor();
-      const skeleton = traces.reader.skeletons.read(traceId, segmentId);
-      if (skeleton === undefined) return TRACE_NOT_FOUND;
-      return ok(knownTags.includes(skeleton.etag) ? { etag: skeleton.etag } : skeleton);
-    });
+  async readSkeleton(traceId: string, after?: string, knownTags?: readonly string[]): Promise<Result<SkeletonAnswer>> {
+    return this.#traces.skeleton(traceId, after, knownTags);
   }
 
   async readSpan(traceId: string, spanId: string): Promise<Result<string>> {
-    return this.#rooms.read(({ traces, link }) => {
-      const otlp = traces.reader.span(traceId, spanId, (instanceId) => link.lastSeenMs(instanceId));
-      return otlp === undefined ? refuse("span-not-found", "The trace has no span with this id.") : ok(otlp);
-    });
+    return this.#traces.span(traceId, spanId);
   }
 
   async searchTrace(traceId: string, query: string, cursor?: string): Promise<Result<FoundSpans>> {
-    return this.#rooms.read(({ traces }) => {
-      const after = segmentAfter(this.#listOf("search", traceId), cursor);
-      if (after === undefined) return badCursor();
-      const { spanIds, nextCursor } = traces.reader.search(traceId, query, after);
-      return ok({ spanIds: [...spanIds], ...(nextCursor !== undefined && { nextCursor }) });
-    });
+    return this.#traces.search(traceId, query, cursor);
   }
 
   async readBacklinks(traceId: string, cursor?: string): Promise<Result<BacklinkList>> {
-    return this.#rooms.read(({ traces }) => {
-      const after = segmentAfter(this.#listOf("backlinks", traceId), cursor);
-      return after === undefined ? badCursor() : ok(traces.readBacklinks(traceId, after));
-    });
+    return this.#traces.backlinks(traceId, cursor);
   }
 
-  async certifyTrace(traceId: string, withIds = false): Promise<Result<TraceCertificate>> {
-    return this.#rooms.read(({ traces, exporter }) => {
-      const certificate = traces.certificates.of(traceId, exporter.position(), withIds);
-      return certificate === undefined ? TRACE_NOT_FOUND : ok(certificate);
-    });
+  async certifyTrace(traceId: string, withIds?: boolean): Promise<Result<TraceCertificate>> {
+    return this.#traces.certify(traceId, withIds);
   }
 
   async certifyMessage(messageId: string): Promise<Result<MessageCertificate>> {
-    return this.#rooms.read(({ state, intake, queue, traces: { certificates }, exporter }) => {
-      const row = intake.find("message", messageId);
-      if (!row.ok) return row;
-      const position = exporter.position();
-      const ids = jobTraces(queue.jobs, row.value, (traceId) => certificates.dispatchedBefore(traceId));
-      const found = ids.flatMap((traceId) => certificates.of(traceId, position) ?? []);
-      return found.length === 0 ? NOT_TRACED : ok(certifyMessage(state.record.id, messageId, found));
-    });
+    return this.#traces.certifyMessage(messageId);
   }
 
   async spans(cursor?: string): Promise<Result<ReadableStream<Uint8Array>>> {
-    return this.#rooms.read(({ traces }) => {
-      const after = segmentAfter(this.#listOf("spans"), cursor);
-      return after === undefined ? badCursor() : ok(traces.reader.spans(after));
-    });
-  }
-
-  #listOf(what: SegmentList["what"], traceId?: string): SegmentList {
-    return { sessionId: this.#rooms.parts.state.record.id, what, traceId };
+    return this.#traces.spans(cursor);
   }
 
   async resend(): Promise<Result<ResentSpans>> {
-    const parts = this.#rooms.existing;
-    if (parts === undefined) return this.#rooms.refusal;
-    const { transactions, exporter, boundary, runExport, background } = parts;
-    transactions.run(() => {
-      boundary();
-      exporter.tryAgain();
-    });
-    const run = runExport();
-    background(run);
-    await Promise.race([run, scheduler.wait(RESEND_WAIT_MS)]);
-    const left = exporter.shortfall();
-    const hint = left && exportHint({ ...left, host: exporter.host });
-    return ok({
-      exported: exporter.isConfigured,
-      waitingSpans: left?.waitingSpans ?? 0,
-      ...(left !== undefined && { reason: left.reason }),
-      ...(hint !== undefined && { hint }),
-    });
+    return this.#traces.resend();
   }
 
   async recordSpans(otlpJson: string): Promise<boolean> {
