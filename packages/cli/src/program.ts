@@ -33,39 +33,14 @@ import { addWhy } from "./commands/why.ts";
 import { addWorkflow } from "./commands/workflow.ts";
 import { addGlobalOptions } from "./context.ts";
 
-/** In the order of the help: start, ask of an agent, look, change, check. */
-const COMMANDS = [
-  addUp,
-  addDemo,
-  addOpen,
-  addPrompt,
-  addReply,
-  addWorkflow,
-  addStatus,
-  addAttention,
-  addWatch,
-  addMessages,
-  addQueue,
-  addSessions,
-  addWhy,
-  addTurns,
-  addTrace,
-  addVerify,
-  addDiff,
-  addAbort,
-  addClear,
-  addHibernate,
-  addWake,
-  addTerminate,
-  addResend,
-  addExport,
-  addDelete,
-  addToken,
-  addMcp,
-  addWebhooks,
-  addSmoke,
-  addDoctor,
-];
+/** The commands in the order and with the headings of the help: what everybody needs first. */
+const GROUPS = {
+  "To begin with:": [addUp, addDemo, addOpen, addPrompt, addAttention, addStatus, addWhy],
+  "Work with an agent:": [addWatch, addMessages, addReply, addWorkflow, addQueue],
+  "Look closer:": [addDiff, addTrace, addVerify, addSessions, addTurns],
+  "Stop, sleep, end:": [addAbort, addClear, addHibernate, addWake, addTerminate],
+  "Operate:": [addDoctor, addToken, addWebhooks, addResend, addExport, addDelete, addSmoke, addMcp],
+};
 
 const HELP = `
 Exit codes: 0 success; 1 the command ran and its result is negative; 2 usage or environment error; 130 Ctrl-C (143 SIGTERM) ended a
@@ -84,7 +59,10 @@ export function createProgram(isJson = false): Command {
     .showHelpAfterError("Add --help to see how it is used.")
     .addHelpText("after", HELP);
   if (isJson) program.configureOutput({ outputError: () => {}, writeErr: () => {} }).showHelpAfterError(false);
-  for (const add of COMMANDS) add(program);
+  for (const [heading, commands] of Object.entries(GROUPS)) {
+    program.commandsGroup(heading);
+    for (const add of commands) add(program);
+  }
   return program;
 }
 

@@ -1,10 +1,7 @@
-import { SessionId } from "@valet/shared/protocol/session-api";
 import type { Command } from "commander";
-import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
-import { ExitCode, UserError } from "../errors.ts";
-import { findSessionId } from "../find-id.ts";
-import { findWhy } from "../find-why.ts";
+import { ExitCode } from "../errors.ts";
+import { findVerifiable } from "../find-verifiable.ts";
 import { EXAMPLE_SESSION } from "../help-text.ts";
 import { verifiedLines } from "../verify-text.ts";
 import { verifyTraces } from "../verify-traces.ts";
@@ -13,13 +10,6 @@ import { addBackendOptions, type BackendArguments, backendOf } from "./backend-o
 
 interface VerifyCommandOptions extends GlobalOptions, BackendArguments {
   readonly wait: number;
-}
-
-/** What is verified: all traces of a session, or those of one message or workflow. */
-interface Verifiable {
-  readonly what: string;
-  readonly sessionId: string;
-  readonly traceIds: readonly string[];
 }
 
 const WAIT_MS = 30_000;
@@ -49,29 +39,10 @@ export function addVerify(program: Command): void {
       const api = connect(options);
       const backend = backendOf(options);
       await backend?.check();
-      const { what, sessionId, traceIds } = await find(api, first, second);
+      const { what, sessionId, traceIds } = await findVerifiable(api, first, second);
       const verified = await verifyTraces(api, sessionId, traceIds, { backend, waitMs: options.wait, report });
       if (options.json) printJson({ session_id: sessionId, ...verified });
       else printLines(verifiedLines(what, verified));
       if (!verified.ok) process.exitCode = ExitCode.FAILED;
     });
-}
-
-async function find(api: ApiClient, first: string, second: string | undefined): Promise<Verifiable> {
-  const isSession = SessionId.safeParse(first).success || first.startsWith("ses_");
-  if (isSession && second === undefined) {
-    const sessionId = await findSessionId(api, first);
-    const traceIds = (await api.traces(sessionId)).map(({ traceId }) => traceId);
-    if (traceIds.length === 0) throw new UserError(`Session ${sessionId} has no traces.`, { type: "trace-not-found" });
-    return { what: `Session ${sessionId}`, sessionId, traceIds };
-  }
-  const { sessionId, messageId, kind, traceId } =
-    second === undefined ? await findWhy(api, first, undefined) : await findWhy(api, second, first);
-  if (traceId === null)
-    throw new UserError(`The ${kind} ${messageId} has no trace: tracing was off.`, { type: "trace-not-found" });
-  const traceIds =
-    kind === "workflow"
-      ? [traceId]
-      : (await api.certifyMessage(sessionId, messageId)).traces.map((trace) => trace.traceId);
-  return { what: `${kind === "workflow" ? "Workflow" : "Message"} ${messageId}`, sessionId, traceIds };
 }

@@ -26,15 +26,20 @@ const MAX_WHOLE = 8000;
 const sessions = defineTool({
   name: "sessions",
   title: "List sessions",
-  description: "Lists the newest sessions with their ids, status, repository, and whether they need attention.",
-  input: z.strictObject({ limit: args.limit(100, 20) }),
+  description:
+    "Lists the newest sessions with their ids, status, repository, and whether they need attention: all, or with `search` those of any " +
+    "age in whose title, repository, branch, user, model or id each of its words is found.",
+  input: z.strictObject({
+    search: z.string().min(1).max(200).optional().describe("Words that must all be found"),
+    limit: args.limit(100, 20),
+  }),
   output: SessionsOutput,
   effects: READS,
-  run: async (api, { limit }) => {
-    const found = await api.newestSessions(limit);
+  run: async (api, { search, limit }) => {
+    const found = search === undefined ? await api.newestSessions(limit) : (await api.sessions(search)).slice(0, limit);
     const lines = sessionLines(found, ({ title, repoUrl }) => title ?? repoUrl ?? "");
     return {
-      lines: lines.length === 0 ? ["No sessions yet."] : lines,
+      lines: lines.length === 0 ? [search === undefined ? "No sessions yet." : "No session matches."] : lines,
       data: {
         sessions: found.map(({ attention, ...each }) => ({
           ...each,
@@ -88,7 +93,7 @@ function messageLines(message: MessageView, most: number): string[] {
 const age = z
   .string()
   .regex(/^(?:\d{1,6}[mhd]|\d{4}-\d\d-\d\dT.*)$/, "an ISO time (2026-11-27T08:00:00Z), or an age such as 30m, 24h, 7d");
-const { user, repository, branch, model, outcome, channel } = TurnsQuery.shape;
+const { user, repository, branch, model, outcome, channel, tool } = TurnsQuery.shape;
 const filters = {
   session: args.session.optional(),
   user,
@@ -99,6 +104,7 @@ const filters = {
   // A name of the API's list, which is too long for every model's context.
   error: z.string().max(100).optional().describe("Only turns with this error type, such as `git_clone_failed`"),
   channel,
+  tool,
   parent: args.parent.optional(),
   from: age.optional().describe("Only turns that ended since: an ISO time, or an age such as 30m, 24h, 7d"),
   to: age.optional().describe("Only turns that ended before: as for `from`"),

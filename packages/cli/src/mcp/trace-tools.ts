@@ -6,7 +6,10 @@ import type { ApiClient } from "../api-client.ts";
 import { summaryLine } from "../commands/trace.ts";
 import { counted } from "../counted.ts";
 import { UserError } from "../errors.ts";
+import { findVerifiable } from "../find-verifiable.ts";
 import { buildTrees, readSpans, renderTrees, type TraceSpan } from "../trace-tree.ts";
+import { verifiedLines } from "../verify-text.ts";
+import { verifyTraces } from "../verify-traces.ts";
 import * as args from "./arguments.ts";
 import { defineTool, READS, type Tool } from "./tool.ts";
 import { quoted } from "./tool-result.ts";
@@ -157,4 +160,23 @@ function spanLines(found: TraceSpan): string[] {
 
 const textOf = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
 
-export const TRACE_TOOLS: readonly Tool[] = [traces, trace, span, search];
+const verify = defineTool({
+  name: "verify",
+  title: "Whether traces are whole",
+  description:
+    "Says what became of each span of a message, a workflow or a whole session: stored, sent to the backend, open, lost or refused, and " +
+    "why. It does not wait: what is `pending` may be complete a moment later.",
+  input: z.strictObject({ session: args.session.optional(), message: args.message.optional() }),
+  effects: READS,
+  run: async (api, { session, message }) => {
+    const [first, second] = [session, message].filter((id) => id !== undefined);
+    if (first === undefined)
+      throw new UserError("Give `session`, `message`, or both. The tool `sessions` lists sessions.");
+    const { what, sessionId, traceIds } = await findVerifiable(api, first, second);
+    const options = { backend: undefined, waitMs: 0, report: () => {} };
+    const verified = await verifyTraces(api, sessionId, traceIds, options);
+    return { lines: verifiedLines(what, verified), more: "Ask for one message." };
+  },
+});
+
+export const TRACE_TOOLS: readonly Tool[] = [traces, trace, span, search, verify];
