@@ -244,7 +244,7 @@ describe("valet", () => {
           values["<session>"] = values["<message or session>"] = session;
       }
       expect(existsSync(join(scratch, "exported"))).toBe(true);
-    }, 120_000);
+    }, 300_000);
   });
 });
 

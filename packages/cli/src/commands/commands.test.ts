@@ -5,7 +5,9 @@ import { resolve } from "node:path";
 import { expect, test } from "vitest";
 
 const ROOT = resolve(import.meta.dirname, "../../../..");
-const files = readdirSync(import.meta.dirname).filter((name) => !name.endsWith(".test.ts") && name !== "arguments.ts");
+/** What several commands share. */
+const SHARED = ["arguments.ts", "backend-options.ts"];
+const files = readdirSync(import.meta.dirname).filter((name) => !name.endsWith(".test.ts") && !SHARED.includes(name));
 const names = files.map((name) => name.replace(/\.ts$/, ""));
 
 test("the program has the commands that have a file, and no others", () => {
