@@ -93,6 +93,7 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
   [["agentHealthMs", "agentHealthMs", "agentHealthMs"], "agentHungMs"],
   [["providerSilenceMs"], "commandWaitMs"],
   [["callCatchUpMs"], "callPermitMs"],
+  [["hookMs"], "callCatchUpMs"],
   [["agentSilenceMs", "agentHungMs", "agentHealthMs"], "commandWaitMs"],
   [["capacityAskMs"], "startLeaseMs"],
   [["capacityCallMs"], "leaseRetryMs"],

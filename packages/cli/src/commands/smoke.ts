@@ -1,6 +1,7 @@
 import { LIMITS } from "@valet/shared/limits";
 import type { Command } from "commander";
 import { ApiClient } from "../api-client.ts";
+import { addBackendOptions, type BackendArguments, backendOf } from "../backend-options.ts";
 import type { BackendQuery } from "../backend-query.ts";
 import { findConnection, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { missingSpans, TURN } from "../demo/expected-spans.ts";
@@ -12,7 +13,6 @@ import { readSpans, type TraceSpan } from "../trace-tree.ts";
 import { userFolder } from "../user-folder.ts";
 import { waitFor, waitForMessage } from "../wait.ts";
 import { timeoutOption } from "./arguments.ts";
-import { addBackendOptions, type BackendArguments, backendOf } from "./backend-options.ts";
 
 interface SmokeOptions extends GlobalOptions, BackendArguments {
   readonly repo?: string;

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { addBackendOptions, type BackendArguments, backendOf } from "../backend-options.ts";
 import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { findVerifiable } from "../find-verifiable.ts";
@@ -6,7 +7,6 @@ import { EXAMPLE_SESSION } from "../help-text.ts";
 import { verifiedLines } from "../verify-text.ts";
 import { verifyTraces } from "../verify-traces.ts";
 import { durationOption } from "./arguments.ts";
-import { addBackendOptions, type BackendArguments, backendOf } from "./backend-options.ts";
 
 interface VerifyCommandOptions extends GlobalOptions, BackendArguments {
   readonly wait: number;

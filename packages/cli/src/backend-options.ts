@@ -1,6 +1,6 @@
 /** The options that name the backend which a command asks for spans. */
 import { type Command, Option } from "commander";
-import { BackendQuery } from "../backend-query.ts";
+import { BackendQuery } from "./backend-query.ts";
 
 export interface BackendArguments {
   readonly tempoUrl?: string;
