@@ -275,7 +275,13 @@ describe("the broker", () => {
     const [line] = await once(createInterface(broker.stdout), "line");
     const { url } = JSON.parse(line);
     const health = async () => JSON.parse((await run("curl", ["--fail", "--silent", `${url}/v1/health`])).stdout);
-    expect(await health()).toEqual({ status: "ok", driver: "local", awake: 0, isDraining: false });
+    expect(await health()).toEqual({
+      status: "ok",
+      driver: "local",
+      awake: 0,
+      isolation: expect.stringMatching(/^(?:bwrap|none)$/),
+      isDraining: false,
+    });
     const [kill] = /(?<=^ExecReload=\/bin\/kill )-\S+/m.exec(read("docs/systemd/valet-broker.service")) ?? [];
     await run("kill", [kill ?? "", String(broker.pid)]);
     await expect.poll(health, { timeout: 10_000 }).toMatchObject({ isDraining: true });

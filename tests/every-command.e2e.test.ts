@@ -197,6 +197,7 @@ describe("with a system", () => {
     ["turns --stats"],
     ["trace S"],
     ["trace S T"],
+    ["verify S"],
     // The session has no repository, so what it changed is unknown.
     ["diff S", 1],
     ["export S FOLDER"],

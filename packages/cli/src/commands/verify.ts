@@ -3,7 +3,7 @@ import { addBackendOptions, type BackendArguments, backendOf } from "../backend-
 import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { findVerifiable } from "../find-verifiable.ts";
-import { EXAMPLE_SESSION } from "../help-text.ts";
+import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { verifiedLines } from "../verify-text.ts";
 import { verifyTraces } from "../verify-traces.ts";
 import { durationOption } from "./arguments.ts";
@@ -19,13 +19,7 @@ Counts sets of span ids: those that the session has heard of, and what became of
 way. \`complete\` means that the backend has acknowledged all; without a backend, that all are stored. With --tempo-url or --jaeger-url
 the ids in that backend are compared, too.
 
-Exit codes: 0 complete; 1 not (after the wait: pending, incomplete, undetermined, not sampled, or the backend differs);
-2 usage or environment error.
-
-Examples:
-  valet verify ${EXAMPLE_SESSION}            every trace of a session
-  valet verify ${EXAMPLE_SESSION} msg_6t9f   one message
-  valet verify msg_6t9f --jaeger-url http://127.0.0.1:16686`;
+`;
 
 export function addVerify(program: Command): void {
   const verify = program
@@ -33,7 +27,16 @@ export function addVerify(program: Command): void {
     .description("say what became of each span of a session or a message: whether its traces are whole");
   addBackendOptions(verify, "compare with the spans in")
     .addOption(durationOption("--wait", "how long to wait for what is pending", WAIT_MS))
-    .addHelpText("after", HELP)
+    .addHelpText(
+      "after",
+      HELP +
+        helpEnd(
+          "not complete after the wait: pending, incomplete, undetermined or not sampled; or the backend differs",
+          `verify ${EXAMPLE_SESSION}`,
+          `verify ${EXAMPLE_SESSION} msg_6t9f`,
+          "verify msg_6t9f --jaeger-url http://127.0.0.1:16686",
+        ),
+    )
     .action(async (first: string, second: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<VerifyCommandOptions>();
       const api = connect(options);

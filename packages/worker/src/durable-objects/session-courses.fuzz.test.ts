@@ -52,7 +52,29 @@ describe("cases that failed before", () => {
   const started: Step[] = [{ do: "answer", nth: 0, how: "ok" }, { do: "boot" }];
   const message: Step = { do: "send", channel: "a", mode: "followup" };
 
-  test.each<[string, Step[]]>([
+  test.each<[string, Step[], boolean?]>([
+    [
+      "a report of lost spans that the backend rejects is not reported in turn, so a deletion comes to its end",
+      [
+        { do: "answer", nth: 0, how: "full" },
+        { do: "backend", mode: "partial" },
+        { do: "delete" },
+        { do: "pass", ms: 910_000 },
+      ],
+      true,
+    ],
+    [
+      "a frame that cannot be read, of a runner that ends before it is acknowledged, is known to the object alone",
+      [
+        { do: "answer", nth: 0, how: "ok" },
+        { do: "garble" },
+        message,
+        { do: "boot" },
+        { do: "take" },
+        { do: "finish", nth: 0, outcome: "ok" },
+        { do: "boot" },
+      ],
+    ],
     [
       "an attempt that is stopped before the runner accepted it is no turn",
       [...started, { ...message, dies: 0 }, { ...message, mode: "steer" }, { do: "pass", ms: 130_000 }],
@@ -95,5 +117,7 @@ describe("cases that failed before", () => {
         { do: "pass", ms: 100_000 },
       ],
     ],
-  ])("%s", (_what, steps) => runInDurableObject(storage, (_object, state) => runCourse(state, steps)));
+  ])("%s", (_what, steps, hasBackend) =>
+    runInDurableObject(storage, (_object, state) => runCourse(state, steps, hasBackend)),
+  );
 });

@@ -12,6 +12,8 @@ const STATUS = { ok: 200, away: 503, refuse: 400, partial: 200, page: 200 } as c
 
 export class StandInBackend {
   mode: BackendMode = "ok";
+  /** Whether it has ever not answered as a backend does, so that spans were to be sent again later. */
+  hasFailed = false;
   /** Whether it has ever refused or rejected spans. */
   hasRefused = false;
   /** The spans that it has taken, by their ids, with their traces. */
@@ -25,6 +27,7 @@ export class StandInBackend {
     const spans = spansOf(gunzipSync(init.body as Uint8Array).toString());
     const taken = mode === "ok" ? spans : mode === "partial" ? spans.slice(1) : [];
     for (const { spanId, traceId } of taken) this.taken.set(spanId, traceId);
+    if (mode === "away" || mode === "page") this.hasFailed = true;
     if (mode === "refuse" || mode === "partial") this.hasRefused = true;
     return returns() ? Promise.resolve(answerOf(mode)) : never;
   }

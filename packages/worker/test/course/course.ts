@@ -378,13 +378,14 @@ class Course {
     check(this.model.state === "terminated", "only a terminated session is deleted");
     check(this.host.database.tombstones > 0, "the tombstone comes first");
     check(this.model.queued === 0 && !this.model.isBusy, "no message is lost by a deletion");
-    this.#check();
+    this.#check(true);
   }
 
-  #check(): void {
+  #check(isDeletion = false): void {
     const { host, model } = this;
     checkSpans(host, model, this.#sql, this.#begun, this.#delivered, this.#isOneClock);
-    checkCertificates(host.parts, this.#lost, this.#backend);
+    const mayBeLost = new Map(this.#runners.flatMap((runner) => runner.mayBeLost));
+    checkCertificates(host.parts, this.#lost, mayBeLost, this.#backend, isDeletion);
     this.#checkOutside();
   }
 

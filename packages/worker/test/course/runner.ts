@@ -38,6 +38,12 @@ export interface RunnerWitness {
   loses(spanId: string, traceId: string): void;
 }
 
+interface SentSpan {
+  readonly context: SpanContext;
+  readonly isGarbled: boolean;
+  readonly frame: Extract<FromRunner, { type: "spans" }>;
+}
+
 /** Close codes of refusals. */
 const [TOKEN_REFUSED, STALE, SUPERSEDED] = [4401, 4409, 4410];
 
@@ -48,14 +54,9 @@ export class StandInRunner {
   readonly working = new Map<string, { readonly dispatch: Dispatch; readonly span: string }>();
   readonly #owed = new Map<string, Ended>();
   readonly #settled = new Set<string>();
-  readonly #spans = new Map<
-    number,
-    {
-      readonly context: SpanContext;
-      readonly isGarbled: boolean;
-      readonly frame: Extract<FromRunner, { type: "spans" }>;
-    }
-  >();
+  readonly #spans = new Map<number, SentSpan>();
+  /** Those of earlier processes of this sandbox that were never acknowledged. */
+  readonly #forgotten: SentSpan[] = [];
   readonly #host: Host;
   readonly #sessionId: string;
   readonly #witness: RunnerWitness;
@@ -221,6 +222,13 @@ export class StandInRunner {
     for (const attemptId of [...this.working.keys()]) this.end(attemptId, "error", "runner_lost");
   }
 
+  /** The spans of unreadable frames that were never acknowledged, with their traces: only the object knows whether these came. */
+  get mayBeLost(): readonly (readonly [spanId: string, traceId: string])[] {
+    return [...this.#forgotten, ...this.#spans.values()].flatMap(({ context, isGarbled }) =>
+      isGarbled ? [[context.spanId, context.traceId] as const] : [],
+    );
+  }
+
   /** Makes the next span frame unreadable. */
   garble(): void {
     this.#garbles = true;
@@ -234,6 +242,7 @@ export class StandInRunner {
   #begin(): void {
     this.#instanceId = `run_${++instances}`;
     this.#seq = 0;
+    this.#forgotten.push(...this.#spans.values());
     this.#spans.clear();
     this.#last = undefined;
     this.#tracer = new Tracer<ValetSpans>({

@@ -6,7 +6,10 @@
 import type { DropReason } from "@valet/shared/tracing";
 import type { SpanRef, TraceAccounts } from "./trace-accounts.ts";
 import { type Segment, unpack } from "./trace-segments.ts";
-import { reportedDrops, spansOf } from "./trace-text.ts";
+import { hasOnlyReports, reportedDrops, spansOf } from "./trace-text.ts";
+
+/** Stands before the reason of a count that was reported once, in a report that was lost. */
+const AGAIN = "again:";
 
 export class TraceDrops {
   readonly #sql: SqlStorage;
@@ -43,19 +46,24 @@ export class TraceDrops {
     this.#accounts.addLate(spans);
   }
 
-  /** Counts a segment, or a part of one, that will not reach the backend, and the drops that its own reports would have told. */
+  /**
+   * Counts a segment, or a part of one, that will not reach the backend, and the drops that its own reports would have told. A report
+   * that was alone in it is no loss to be reported: each report of the loss of a report would be lost in the same way.
+   */
   leaving(reason: DropReason, { spans, body }: Pick<Segment, "spans" | "body">): void {
     const text = unpack(body);
-    this.#count(reason, spans);
+    const isReport = hasOnlyReports(text);
+    if (!isReport) this.#count(reason, spans);
     this.#accounts.addLost("leaving", reason, spansOf(text));
-    for (const drop of reportedDrops(text)) this.#count(drop.reason, drop.spans);
+    for (const drop of reportedDrops(text)) this.#count(isReport ? `${AGAIN}${drop.reason}` : drop.reason, drop.spans);
   }
 
   /** Counts spans of a segment, or of a part of one, that the backend rejected without saying which. */
   rejected(rejected: number, { spans, body }: Pick<Segment, "spans" | "body">): void {
     if (rejected <= 0) return;
-    this.#count("rejected", Math.min(rejected, spans));
-    this.#accounts.addRejected(spansOf(unpack(body)), rejected);
+    const text = unpack(body);
+    if (!hasOnlyReports(text)) this.#count("rejected", Math.min(rejected, spans));
+    this.#accounts.addRejected(spansOf(text), rejected);
   }
 
   /** Notes spans that have arrived, and of which the backend may have rejected any. */
@@ -63,7 +71,7 @@ export class TraceDrops {
     this.#accounts.addDoubtful(spansOf(unpack(body)));
   }
 
-  #count(reason: DropReason, spans: number): void {
+  #count(reason: DropReason | `${typeof AGAIN}${DropReason}`, spans: number): void {
     if (spans === 0) return;
     this.#sql.exec(
       "INSERT INTO trace_drops (reason, spans) VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET spans = spans + excluded.spans",
@@ -72,8 +80,19 @@ export class TraceDrops {
     );
   }
 
-  /** Takes the counts, to be reported. */
-  take(): readonly { readonly reason: DropReason; readonly spans: number }[] {
-    return this.#sql.exec<{ reason: DropReason; spans: number }>("DELETE FROM trace_drops RETURNING *").toArray();
+  /**
+   * Takes the counts, to be reported.
+   * @param isAlone whether nothing else is to be sent with the report: then what a lost report has told waits
+   */
+  take(isAlone: boolean): readonly { readonly reason: DropReason; readonly spans: number }[] {
+    const read = () => this.#sql.exec<{ reason: string }>("SELECT reason FROM trace_drops").toArray();
+    if (isAlone && read().every(({ reason }) => reason.startsWith(AGAIN))) return [];
+    const counts = new Map<DropReason, number>();
+    const taken = this.#sql.exec<{ reason: string; spans: number }>("DELETE FROM trace_drops RETURNING *").toArray();
+    for (const { reason: key, spans } of taken) {
+      const reason = (key.startsWith(AGAIN) ? key.slice(AGAIN.length) : key) as DropReason;
+      counts.set(reason, (counts.get(reason) ?? 0) + spans);
+    }
+    return [...counts].map(([reason, spans]) => ({ reason, spans }));
   }
 }

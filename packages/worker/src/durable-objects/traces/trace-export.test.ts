@@ -170,6 +170,26 @@ describe("lost spans are counted and reported to the backend", () => {
       expect(reports.map((each) => attributeOf(each, "valet.dropped_spans.not_retryable"))).toEqual(["5"]);
     }));
 
+  test.each([
+    ["refuses all", refused],
+    ["rejects a span of each request", () => new Response('{"partialSuccess":{"rejectedSpans":1}}')],
+  ] as const)("a report alone, to a backend that %s, causes no further report", (_name, answer) =>
+    inStorage(async (storage) => {
+      const { exporting, sent, end } = setUp(storage, Array<Answer>(20).fill(answer));
+      end("lost");
+      // Whatever became of the span, then of its report.
+      for (let times = 0; times < 10; times++) await exporting.start();
+      expect(sent.length).toBeLessThanOrEqual(2);
+      // The next span is sent all the same.
+      end("later");
+      await exporting.start();
+      const told = sent.flatMap(({ bytes }) =>
+        spansOf(gunzipSync(bytes as Uint8Array).toString()).map(({ name }) => name),
+      );
+      expect(told).toContain("later");
+    }),
+  );
+
   test("spans that the backend rejected from a segment are counted, too", () =>
     inStorage(async (storage) => {
       const partial: Answer = () => new Response('{"partialSuccess":{"rejectedSpans":"1","errorMessage":"old"}}');

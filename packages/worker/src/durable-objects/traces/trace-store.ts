@@ -325,7 +325,8 @@ export class TraceStore implements SpanProcessor {
 
   /** Writes the counts into a span of the tail, and resets them. */
   #reportDrops(): void {
-    const counts = this.drops.take().map(({ reason, spans }) => [`valet.dropped_spans.${reason}`, spans]);
+    const isAlone = this.segments.oldestMs() === undefined;
+    const counts = this.drops.take(isAlone).map(({ reason, spans }) => [`valet.dropped_spans.${reason}`, spans]);
     if (counts.length === 0) return;
     const { sessionId, known } = this.#options;
     // It begins a trace of its own.
@@ -357,6 +358,7 @@ export class TraceStore implements SpanProcessor {
    */
   fold(isExported: (segmentId: number) => boolean = () => true, hasBackend = false): void {
     this.#options.transact(() => {
+      this.store();
       this.#reportDrops();
       this.store();
       this.segments.fold(this.#options.now());

@@ -36,6 +36,14 @@ interface WireReport {
   attributes?: { key: string; value: { intValue?: unknown } }[];
 }
 
+/** Returns whether a request has nothing but reports of drops. */
+export function hasOnlyReports(text: string): boolean {
+  const { resourceSpans } = JSON.parse(text) as { resourceSpans: { scopeSpans: { spans: WireReport[] }[] }[] };
+  return resourceSpans.every(({ scopeSpans }) => scopeSpans.every(({ spans }) => spans.every(isReport)));
+}
+
+const isReport = ({ name }: WireReport) => name === "valet.trace_plane.dropped";
+
 /** Returns the drops that a request itself reports; when the request is lost, they have to be reported again. */
 export function reportedDrops(text: string): { reason: DropReason; spans: number }[] {
   const { resourceSpans } = JSON.parse(text) as {
@@ -43,7 +51,7 @@ export function reportedDrops(text: string): { reason: DropReason; spans: number
   };
   const own = resourceSpans.filter(({ resource }) => !isAdoptedResource(resource));
   const spans = own.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
-  const reports = spans.filter(({ name }) => name === "valet.trace_plane.dropped");
+  const reports = spans.filter(isReport);
   return reports
     .flatMap(({ attributes = [] }) => attributes)
     .flatMap(({ key, value: { intValue } }) => {
