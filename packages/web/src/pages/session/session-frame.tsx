@@ -25,7 +25,8 @@ export default function SessionFrame() {
   const now = useQuery(nowQuery(sessionId));
   const title = sessionTitle({ id: sessionId, title: session.data?.title });
   useTitle(title);
-  if (session.isError && isGone(session.error)) return <SessionGone wasSeen={session.data !== undefined} />;
+  // What it does now is asked every few seconds.
+  if ([session, now].some(({ error }) => isGone(error))) return <SessionGone wasSeen={session.data !== undefined} />;
   if (session.isError && session.data === undefined) {
     return (
       <div className="page">
