@@ -1,7 +1,9 @@
 /** Journeys over large and hostile data, which is in the databases of the system: see `seeding-worker.ts`. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { faultJourneys } from "./fault-journeys.ts";
 import { hostileJourneys } from "./hostile-journeys.ts";
 import { hostileSeed } from "./hostile-seeds.ts";
+import { hugeTraceJourneys } from "./huge-trace-journeys.ts";
 import { largeJourneys } from "./large-journeys.ts";
 import { largeSeed } from "./large-seeds.ts";
 import { lifeJourneys } from "./life-journeys.ts";
@@ -25,6 +27,8 @@ describe("hostile text", () => {
   hostileJourneys(() => explorer);
 });
 describe("a life of days", () => lifeJourneys(() => explorer));
+describe("faults", () => faultJourneys(() => explorer));
+describe("a huge trace", () => hugeTraceJourneys(() => explorer));
 describe("another owner", () => ownerJourneys(() => explorer));
 
 test("no page has violated its policy, logged an error or asked another origin", () => {

@@ -6,6 +6,7 @@ import type { Env } from "../../packages/worker/src/bindings.ts";
 import { composeSession, type SessionParts } from "../../packages/worker/src/durable-objects/compose.ts";
 import { NO_LINK } from "../../packages/worker/src/durable-objects/core/session-state.ts";
 import worker, { SessionAgent as PlainSessionAgent } from "../../packages/worker/src/index.ts";
+import { addLargeTrace } from "../../packages/worker/test/large-trace.ts";
 import { type MessageSeed, SEED_PATH, type Seed, type SessionSeed } from "./seeds.ts";
 
 export { Capacity } from "../../packages/worker/src/index.ts";
@@ -17,16 +18,18 @@ const RUNNER = "run_seeded";
 
 export class SessionAgent extends PlainSessionAgent {
   readonly #seeded: SessionParts;
+  readonly #tables: SqlStorage;
 
   constructor(ctx: DurableObjectState, env: Env) {
     const parts = composeSession(ctx, env);
     super(ctx, env, parts);
     this.#seeded = parts;
+    this.#tables = ctx.storage.sql;
   }
 
   async seed(seed: SessionSeed): Promise<void> {
     const { transactions, state, traces, boundary } = this.#seeded;
-    const { id, ownerId, messages, frames, ...settings } = seed;
+    const { id, ownerId, messages, frames, trace, ...settings } = seed;
     transactions.run(() => {
       state.create({
         ...settings,
@@ -46,6 +49,7 @@ export class SessionAgent extends PlainSessionAgent {
       for (const [index, { otlp, open }] of frames.entries()) {
         traces.acceptFrames([{ instanceId: RUNNER, seq: index + 1, otlp, open: [...open] }]);
       }
+      if (trace !== undefined) addLargeTrace(this.#tables, id, trace.spans, trace.startMs);
     });
     boundary();
   }

@@ -34,6 +34,8 @@ export interface SessionSeed {
   readonly model?: string;
   readonly messages: readonly MessageSeed[];
   readonly frames: readonly FrameSeed[];
+  /** A trace of so many spans, which began at a time, epoch ms. */
+  readonly trace?: { readonly spans: number; readonly startMs: number };
 }
 
 /** A statement for D1. */

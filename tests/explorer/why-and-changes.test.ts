@@ -1,6 +1,8 @@
 /** The pages Why and Changes on real work: a turn that edits, one that makes a long diff, one whose model refuses. */
 import type { Page } from "playwright-core";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { liveLooks } from "./live-looks.ts";
+import { wholeJourneys } from "./whole-journeys.ts";
 import { BIG_LINES, HOSTILE, startWork, type Work } from "./work.ts";
 
 let work: Work;
@@ -124,6 +126,9 @@ test("known and unknown money, work of other sessions, and changes that are unkn
   await page.getByText("msg_y").waitFor();
   await page.unrouteAll({ behavior: "wait" });
 });
+
+describe("everything, one way through", () => wholeJourneys(() => work));
+describe("a page that lives", () => liveLooks(() => work));
 
 test("nothing ran that should not, and no request left the page", () => {
   expect(work.explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });

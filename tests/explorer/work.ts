@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { waitFor, waitForMessage } from "../../packages/cli/src/wait.ts";
 import { parseScenario, startScriptedModel } from "../../packages/scripted-model/src/index.ts";
+import type { SessionView } from "../../packages/shared/src/protocol/session-view.ts";
 import { modelVariables } from "../valet-up.ts";
 import { type Explorer, startExplorer } from "./page.ts";
 
@@ -14,6 +15,14 @@ const TIMEOUT_MS = 120_000;
 export const HOSTILE = "<img src=x onerror=alert(1)> \u202egnp.exe\u200b";
 export const BIG_LINES = 5_000;
 
+const QUESTION = {
+  question: "Change the tests, too?",
+  header: "Tests",
+  options: [
+    { label: "Yes, the tests", description: "as last time" },
+    { label: "No", description: "they stay" },
+  ],
+};
 const usage = { input: 11_400, cached: 9_000, output: 377 };
 const SCENARIO = {
   name: "work",
@@ -55,6 +64,21 @@ const SCENARIO = {
       when: { userContains: "[fail]" },
       reply: [{ error: { status: 401, message: `No such key ${HOSTILE}` } }],
     },
+    {
+      name: "ask",
+      when: { userContains: "[ask]" },
+      turn: [
+        [{ tool: "read", arguments: { filePath: "missing.txt" } }, { usage }],
+        [{ tool: "question", arguments: { questions: [QUESTION] } }],
+        [{ tool: "write", arguments: { filePath: "src/answered.ts", content: "export const answered = true;\n" } }],
+        [{ text: "So the tests it is." }],
+      ],
+    },
+    {
+      name: "stream",
+      when: { userContains: "[stream]" },
+      reply: [{ text: "One word and ".repeat(4_000), chunkMs: 100 }],
+    },
     { name: "slow", when: { userContains: "[slow]" }, reply: [{ delayMs: 600_000 }, { text: "Late." }] },
   ],
 };
@@ -64,6 +88,8 @@ export interface Work {
   readonly sessionId: string;
   /** The ids of the messages by what they ask for. */
   readonly messages: Readonly<Record<"edit" | "big" | "fail", string>>;
+  /** Sends a message to a new session of the same repository. @returns the session, once what it waits for is true of it */
+  begin(title: string, what: "ask" | "stream", isReady: (session: SessionView) => boolean): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -87,6 +113,12 @@ export async function startWork(): Promise<Work> {
     explorer,
     sessionId: id,
     messages,
+    begin: async (title, what, isReady) => {
+      const { id } = await api.createSession({ repoUrl: `file://${repository}`, title });
+      await api.sendMessage(id, { content: `[${what}]` });
+      await waitFor(title, () => api.session(id), isReady, TIMEOUT_MS);
+      return id;
+    },
     close: async () => {
       await explorer.close();
       await model.close();
