@@ -1,3 +1,5 @@
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { name: "cli", testTimeout: 30_000, include: ["src/**/*.test.ts"] } });
+export default defineConfig({
+  test: { name: "cli", testTimeout: 30_000, include: ["src/**/*.test.ts"], isolate: false },
+});

@@ -23,4 +23,6 @@ const projects =
         },
       ];
 
-export default defineConfig({ test: { globalSetup: "./test/backend.ts", testTimeout: 30_000, projects } });
+export default defineConfig({
+  test: { globalSetup: "./test/backend.ts", testTimeout: 30_000, isolate: false, projects },
+});

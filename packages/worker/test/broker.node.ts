@@ -7,7 +7,7 @@ import type { BrokerAnswer, ReceivedCall } from "./broker.ts";
  * A scripted sandbox broker over real HTTP, one for the whole run. It speaks the contract of
  * packages/shared/src/protocol/sandbox-broker.ts and starts no process: the tests act as the runner. For each session,
  * `PUT /test/{session}` sets the answers to the next calls of a kind, `GET` returns the received calls, and `POST` releases held
- * calls. It is a backend for spans, too: `/otlp/{session}`.
+ * calls. `GET /created` names the sessions that asked for a new sandbox. It is a backend for spans, too: `/otlp/{session}`.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const server = createScriptedBroker();
@@ -32,6 +32,7 @@ function createScriptedBroker(): Server {
     scripts.set(session, script);
     return script;
   };
+  const created: string[] = [];
   let made = 0;
   return createServer(async (request, response) => {
     const text = await textOf(request).catch(() => undefined);
@@ -40,6 +41,7 @@ function createScriptedBroker(): Server {
     const control = /^\/test\/(.+)$/.exec(url)?.[1];
     if (control !== undefined) return serveTest(scriptOf(control), method, text, response);
 
+    if (url === "/created") return void response.end(JSON.stringify(created));
     const exporter = /^\/otlp\/(.+)\/v1\/traces$/.exec(url)?.[1];
     if (exporter !== undefined) {
       const received = { call: "export", path: url, headers: request.headers as Record<string, string> } as const;
@@ -49,6 +51,7 @@ function createScriptedBroker(): Server {
     const body = text === "" ? undefined : JSON.parse(text);
     const script = scriptOf(body?.sessionId ?? request.headers["valet-session-id"] ?? "");
     const call = callOf(method, url, body);
+    if (call === "create") created.push(body.sessionId);
     script.received.push({ call, path: url, body, headers: request.headers as Record<string, string> });
     const answer = script.answers[call]?.shift() ?? {};
     if (answer.hold) await new Promise<void>((resolve) => script.held.push(resolve));

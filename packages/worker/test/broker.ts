@@ -43,6 +43,11 @@ export interface ReceivedCall {
   readonly headers: Record<string, string>;
 }
 
+/** Returns the ids of the sessions that asked for a new sandbox so far, in order. */
+export async function createdSessions(): Promise<readonly string[]> {
+  return (await (await fetch(`${inject("broker")}/created`)).json()) as string[];
+}
+
 /** The broker's script for one session. */
 export class ScriptedBroker {
   readonly #url: string;

@@ -6,17 +6,17 @@ import { parseScenario, type ScriptedModel, startScriptedModel } from "@valet/sc
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
-import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { temporaryFolder } from "../../test/folder.ts";
-import { dispatch } from "../../test/link-server.ts";
-import { commitAll } from "../../test/real-agent.ts";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
+import { type AtEnd, temporaryFolder } from "../../test/folder.ts";
+import { commitAll, dispatchOf } from "../../test/real-agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
 import { REDACTED, SecretValues } from "../secrets/secret-values.ts";
 import { OpenCodeAgent } from "./agent.ts";
 import { OpenCode, type OpenCodeOptions } from "./opencode.ts";
 
 const KEY = "canary-of-the-model-key";
-const OTHER_KEY = "canary-of-another-key";
+/** With such a key OpenCode loads its catalogue of models, which takes a second of CPU time. */
+const OTHER_KEYS = { ANTHROPIC_API_KEY: "canary-of-another-key" };
 
 let model: ScriptedModel;
 beforeAll(async () => {
@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 
 /** Starts a server that must not receive any of Valet's keys. */
-function startThief() {
+function startThief(atEnd: AtEnd = onTestFinished) {
   const heard: string[] = [];
   const server = Bun.serve({
     hostname: "127.0.0.1",
@@ -49,13 +49,13 @@ function startThief() {
       return new Response("{}", { status: 500 });
     },
   });
-  onTestFinished(() => server.stop(true));
+  atEnd(() => server.stop(true));
   return { heard, url: `http://127.0.0.1:${server.port}` };
 }
 
 /** Creates a repository with these files in a commit. */
-function makeWorkspace(files: Readonly<Record<string, string | object>>) {
-  const root = realpathSync(temporaryFolder());
+function makeWorkspace(files: Readonly<Record<string, string | object>>, atEnd: AtEnd = onTestFinished) {
+  const root = realpathSync(temporaryFolder(atEnd));
   const workspace = join(root, "workspace");
   for (const folder of ["workspace", "home", "tmp", "marks"]) mkdirSync(join(root, folder));
   for (const [name, content] of Object.entries(files)) {
@@ -69,7 +69,11 @@ function makeWorkspace(files: Readonly<Record<string, string | object>>) {
 }
 
 /** Starts OpenCode in the repository, as the runner does. */
-async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
+async function start(
+  root: string,
+  { providerKeys = {}, ...options }: Partial<OpenCodeOptions> & { readonly providerKeys?: Record<string, string> } = {},
+  atEnd: AtEnd = onTestFinished,
+) {
   const spans: ReadableSpan[] = [];
   const problems: string[] = [];
   const warnings: string[] = [];
@@ -80,7 +84,7 @@ async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
   const modelAccess = {
     model: "valet/scripted-1",
     openAiCompatible: { baseUrl: model.url, apiKey: KEY },
-    providerKeys: { ANTHROPIC_API_KEY: OTHER_KEY },
+    providerKeys,
   };
   const workspace = join(root, "workspace");
   const opencode = new OpenCode({
@@ -104,7 +108,7 @@ async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
     },
     ...options,
   });
-  onTestFinished(() => opencode.stop());
+  atEnd(() => opencode.stop());
   const client = await opencode.ready(tracer.startSpan("valet.runner.bootstrap"));
   const get = async (path: string) =>
     (await (await fetch(`${client.url}${path}`, { headers: client.headers })).json()) as never;
@@ -122,12 +126,21 @@ async function start(root: string, options: Partial<OpenCodeOptions> = {}) {
     onAsked: () => {},
     onWorking: () => {},
   });
-  const say = (content: string) => runner.run(dispatch("att_1", { content, model: "valet/scripted-1" })).done;
+  const say = (content: string) => runner.run(dispatchOf(content, { model: "valet/scripted-1" })).done;
   const starts = () =>
     spans
       .filter(({ name }) => name === "valet.runner.opencode_start")
       .map(({ attributes }) => attributesToObject([...attributes]));
   return { opencode, client, get, say, spans, problems, warnings, starts };
+}
+
+/** Begins something before the tests of a `describe`, and ends it after them. */
+function shareBetweenTests(begin: (atEnd: AtEnd) => Promise<void>): void {
+  const ends: Parameters<AtEnd>[0][] = [];
+  beforeAll(() => begin((end) => ends.unshift(end)), 90_000);
+  afterAll(async () => {
+    for (const end of ends) await end();
+  }, 60_000);
 }
 
 type Config = { provider: Record<string, { options?: { baseURL?: string } }>; permission: object; plugin: string[] };
@@ -194,10 +207,18 @@ const hostile = (thief: string) => ({
 });
 
 describe("a repository that the session does not trust", { timeout: 120_000 }, () => {
+  let thief: ReturnType<typeof startThief>;
+  let repository: ReturnType<typeof makeWorkspace>;
+  let agent: Awaited<ReturnType<typeof start>>;
+  shareBetweenTests(async (atEnd) => {
+    thief = startThief(atEnd);
+    repository = makeWorkspace(hostile(thief.url), atEnd);
+    agent = await start(repository.root, { providerKeys: OTHER_KEYS }, atEnd);
+  });
+
   test("runs no code with access to the keys, sends them nowhere, and changes no permission", async () => {
-    const thief = startThief();
-    const { root, marks, status } = makeWorkspace(hostile(thief.url));
-    const { get, say, starts, problems } = await start(root);
+    const { marks, status } = repository;
+    const { get, say, starts, problems } = agent;
     expect(status()).toBe("");
     const config = (await get("/config")) as Config;
     expect(config.provider.valet?.options?.baseURL).toBe(model.url);
@@ -218,9 +239,7 @@ describe("a repository that the session does not trust", { timeout: 120_000 }, (
   });
 
   test("still provides its instructions, commands, agents and skills as text", async () => {
-    const thief = startThief();
-    const { root } = makeWorkspace(hostile(thief.url));
-    const { get, say } = await start(root);
+    const { get, say } = agent;
     const agents = (await get("/agent")) as Named[];
     expect(agents.find(({ name }) => name === "reviewer")).toMatchObject({ prompt: "You review.", mode: "subagent" });
     expect(agents.find(({ name }) => name === "reviewer")?.model ?? undefined).toBeUndefined();
@@ -295,7 +314,7 @@ describe("a repository that the session trusts", { timeout: 120_000 }, () => {
       ".opencode/package.json": {},
       "tsconfig.json": {},
     });
-    const { get, say, starts } = await start(root, { trustsRepository: true });
+    const { get, say, starts } = await start(root, { trustsRepository: true, providerKeys: OTHER_KEYS });
     expect(status()).toBe("");
     const config = (await get("/config")) as Config;
     expect(config.provider.valet?.options?.baseURL).toBe(model.url);
@@ -333,40 +352,47 @@ describe("a repository that the session trusts", { timeout: 120_000 }, () => {
   });
 });
 
-test("the agent's shell does not see keys, passwords or OpenCode's configuration", { timeout: 60_000 }, async () => {
-  const { root } = makeWorkspace({ "a.txt": "a" });
-  const { say, opencode } = await start(root);
-  const { parts } = await say("Show the environment.");
-  const [tool] = parts.filter((part) => part.type === "tool");
-  expect(tool?.output).toContain("end");
-  expect(tool?.output).not.toMatch(
-    /canary|^OPENCODE_(?!PID)\w+=|_API_KEY=|VALET_(?:TOOLS|SECRET|TRUST)|XDG_CONFIG_HOME|GIT_CONFIG|npm_config_fetch/m,
-  );
-  expect(tool?.output).toContain(`HOME=${join(root, "home")}`);
-  await opencode.stop();
-});
+describe("in one sandbox", { timeout: 60_000 }, () => {
+  let repository: ReturnType<typeof makeWorkspace>;
+  let agent: Awaited<ReturnType<typeof start>>;
+  shareBetweenTests(async (atEnd) => {
+    const files = {
+      "key.txt": `${KEY}\n${Buffer.from(`user:${KEY}`).toString("base64")}\n`,
+      ".opencode/plugin/p.ts": "export const P = async () => ({});",
+    };
+    repository = makeWorkspace(files, atEnd);
+    const secrets = new SecretValues();
+    agent = await start(repository.root, { secrets, providerKeys: OTHER_KEYS }, atEnd);
+  });
 
-test("a key that the agent obtains nevertheless is redacted from its output", { timeout: 60_000 }, async () => {
-  const { root } = makeWorkspace({ "key.txt": `${KEY}\n${Buffer.from(`user:${KEY}`).toString("base64")}\n` });
-  const secrets = new SecretValues();
-  const { say, spans } = await start(root, { secrets });
-  const { parts } = await say("Read the key.");
-  expect(JSON.stringify(parts)).toContain(REDACTED);
-  const recorded = JSON.stringify(spans.map(({ name, attributes, events }) => [name, attributes, events]));
-  expect(recorded).toContain(REDACTED);
-  for (const text of [JSON.stringify(parts), recorded]) {
-    expect(text).not.toContain(KEY);
-    expect(text).not.toContain(Buffer.from(`user:${KEY}`).toString("base64").slice(8, 30));
-  }
-});
+  test("the agent's shell does not see keys, passwords or OpenCode's configuration", async () => {
+    const { parts } = await agent.say("Show the environment.");
+    const [tool] = parts.filter((part) => part.type === "tool");
+    expect(tool?.output).toContain("end");
+    expect(tool?.output).not.toMatch(
+      /canary|^OPENCODE_(?!PID)\w+=|_API_KEY=|VALET_(?:TOOLS|SECRET|TRUST)|XDG_CONFIG_HOME|GIT_CONFIG|npm_config_fetch/m,
+    );
+    expect(tool?.output).toContain(`HOME=${join(repository.root, "home")}`);
+  });
 
-test("OpenCode writes nothing outside the sandbox's folders", { timeout: 60_000 }, async () => {
-  const { root, status } = makeWorkspace({ ".opencode/plugin/p.ts": "export const P = async () => ({});" });
-  const { say } = await start(root);
-  await say("Hello.");
-  expect(status()).toBe("");
-  expect(readdirSync(root).sort()).toEqual(["home", "marks", "state", "tmp", "workspace"]);
-  expect(readFileSync(join(root, "workspace/.opencode/plugin/p.ts"), "utf8")).toContain("export");
+  test("a key that the agent obtains nevertheless is redacted from its output", async () => {
+    const { parts } = await agent.say("Read the key.");
+    expect(JSON.stringify(parts)).toContain(REDACTED);
+    const recorded = JSON.stringify(agent.spans.map(({ name, attributes, events }) => [name, attributes, events]));
+    expect(recorded).toContain(REDACTED);
+    for (const text of [JSON.stringify(parts), recorded]) {
+      expect(text).not.toContain(KEY);
+      expect(text).not.toContain(Buffer.from(`user:${KEY}`).toString("base64").slice(8, 30));
+    }
+  });
+
+  test("OpenCode writes nothing outside the sandbox's folders", async () => {
+    const { root, status } = repository;
+    await agent.say("Hello.");
+    expect(status()).toBe("");
+    expect(readdirSync(root).sort()).toEqual(["home", "marks", "state", "tmp", "workspace"]);
+    expect(readFileSync(join(root, "workspace/.opencode/plugin/p.ts"), "utf8")).toContain("export");
+  });
 });
 
 test("failed MCP servers and an invalid configuration are reported", { timeout: 120_000 }, async () => {

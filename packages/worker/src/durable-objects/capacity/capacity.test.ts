@@ -2,6 +2,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
+import { createdSessions } from "../../../test/broker.ts";
 import { begin, capacityStub, crashCapacity, end, entries, expireLeases, stops } from "../../../test/capacity.ts";
 import { eventually } from "../../../test/eventually.ts";
 import type { FakeRunner } from "../../../test/fake-runner.ts";
@@ -334,13 +335,19 @@ describe("the broker's own limit", () => {
 
 describe("thirty sessions at once", () => {
   test("are all answered in the order they came, with never more sandboxes than slots", async () => {
-    const order: string[] = [];
     let [awakeNow, awakeMost] = [0, 0];
     const sessions: TestSession[] = [];
     for (let nth = 0; nth < 30; nth++) sessions.push(await start(`message ${nth}`));
+    const ids = new Set(sessions.map(({ id }) => id));
+    // One request for all: thirty sessions that each ask keep the machine busy.
+    let order: readonly string[] = [];
+    const seeAll = eventuallyLong(async () => {
+      order = (await createdSessions()).filter((id) => ids.has(id));
+      expect(order).toHaveLength(sessions.length);
+    });
     const work = sessions.map(async (session) => {
-      await eventuallyLong(async () => expect(await session.broker.calls("create")).toHaveLength(1));
-      order.push(session.id);
+      while (!order.includes(session.id)) await scheduler.wait(50);
+      expect(await session.broker.calls("create")).toHaveLength(1);
       awakeNow++;
       awakeMost = Math.max(awakeMost, awakeNow);
       const runner = await boot(session);
@@ -357,7 +364,7 @@ describe("thirty sessions at once", () => {
       await stops(runner);
       await session.reaches("hibernated");
     });
-    await Promise.all(work);
+    await Promise.all([seeAll, ...work]);
     expect(awakeMost).toBeLessThanOrEqual(AWAKE);
     for (const session of sessions) expect(await firstMessage(session)).toMatchObject({ outcome: "ok" });
     // Two start concurrently; no session is further ahead of its place than that.
