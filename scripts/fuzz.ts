@@ -8,7 +8,7 @@ const DEFAULT_RUNS = 1_000_000;
 const DEFAULT_COURSES = 100_000;
 const HELP = `Usage: pnpm fuzz [--runs N] [--courses N]
 
-Runs every property of @valet/shared, and of the runner's receiver, with N random inputs (default
+Runs every property of @valet/shared, and of the doors of the runner, with N random inputs (default
 ${DEFAULT_RUNS.toLocaleString("en")}) in Node, and then the sessions of @valet/worker with N random courses (default
 ${DEFAULT_COURSES.toLocaleString("en")}) in workerd; 0 skips them. Exits with 0 if all properties hold. The first failure ends
 the run and prints its smallest failing input and its seed.

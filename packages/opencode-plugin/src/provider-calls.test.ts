@@ -25,7 +25,10 @@ async function setUp(silenceMs = SILENCE_MS) {
     seen.push(request.headers["x-valet-call"] as string | undefined);
     states.push(request.headers.tracestate);
     const events = { "content-type": "text/event-stream" };
-    if (request.url === "/refused") response.writeHead(429).end("no");
+    if (request.url?.startsWith("/redirect")) {
+      const { port } = server.address() as AddressInfo;
+      response.writeHead(Number(request.url.split("/")[2]), { location: `http://localhost:${port}/answers` }).end();
+    } else if (request.url === "/refused") response.writeHead(429).end("no");
     else if (request.url === "/error") response.writeHead(200, events).end(`: hello\n\n${QUOTA}`);
     else if (request.url === "/later") response.writeHead(200, events).end(`${TEXT}${QUOTA}`);
     else if (request.url === "/slow") {
@@ -158,3 +161,16 @@ test("the tracestate goes to listed hosts only, and never without its traceparen
   await call("/answers", { tracestate: "vendor=1", tracestateHosts: ["127.0.0.1"] });
   expect(states).toEqual(["vendor=1", undefined, undefined, undefined]);
 });
+
+test.each([301, 302, 303, 307, 308])(
+  "a listed host's redirect (%i) takes no tracestate to another host",
+  async (status) => {
+    const { states, seen, call } = await setUp();
+    const context = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, tracestate: "vendor=1" };
+    const answer = await call(`/redirect/${status}`, { ...context, tracestateHosts: ["127.0.0.1"] });
+    expect(answer.text).toContain('"prompt_tokens":100');
+    expect(states).toEqual(["vendor=1", undefined, undefined]);
+    // Nor the marker.
+    expect(seen).toEqual([undefined, undefined, undefined]);
+  },
+);

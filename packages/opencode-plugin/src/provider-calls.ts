@@ -13,13 +13,13 @@ import { randomUUID } from "node:crypto";
 import { LIMITS } from "@valet/shared/limits";
 import type { ModelCallPermit, ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { ModelRequest } from "@valet/shared/protocol/model-request";
-import { isListed } from "@valet/shared/protocol/provider-context";
 import { head } from "@valet/shared/text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { ByteReports } from "./byte-reports.ts";
 import type { PreparedRequest } from "./model-requests.ts";
 import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
+import { fetchWithState } from "./tracestate-fetch.ts";
 import { StreamSilent, WatchedStream } from "./watched-stream.ts";
 
 /** Marks a request as a model call. It is removed before the request is sent. */
@@ -53,12 +53,6 @@ interface Made {
   readonly prepared: (() => PreparedRequest) | undefined;
 }
 
-/** Adds the `tracestate` to a request to a host that may have it. It means nothing without its `traceparent`. */
-function addState(headers: Headers, url: string, { tracestate, tracestateHosts = [] }: ModelCallPermit = {}): void {
-  if (tracestate === undefined || !headers.has("traceparent") || !isListed(url, tracestateHosts)) return;
-  headers.set("tracestate", tracestate);
-}
-
 /** OpenCode does not retry what was aborted. */
 function refusal(): DOMException {
   return new DOMException("Valet has ended the work that this model call is for.", "AbortError");
@@ -86,8 +80,7 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     const made = calls.get(callId);
     calls.delete(callId);
     if (made?.permit.isRefused) throw refusal();
-    addState(headers, input instanceof Request ? input.url : String(input), made?.permit);
-    const response = original(input, { ...init, headers });
+    const response = fetchWithState(original, { input, init, headers }, made?.permit);
     // Nobody waits for it, and it must not delay the request.
     if (made?.prepared !== undefined) void reportRequest(report, made.prepared, Date.now());
     if (made === undefined) return response;

@@ -9,11 +9,14 @@ import { SPANS, type SpanDefinition } from "@valet/shared/spans";
 import { utf8Length } from "@valet/shared/text";
 import { attributesToObject, type ReadableSpan } from "@valet/shared/tracing";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
-import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
+import { dispatchOf, RealAgent } from "../../test/real-agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
 import { shellAnswer } from "../opencode-agent.ts";
 import { SecretValues } from "../secrets/secret-values.ts";
 import { callRef, OpenCodeAgent, permitOf } from "./agent.ts";
+
+/** A model of a provider that the repository configures, with headers. */
+const OTHER_MODEL = "other/scripted-2";
 
 const real = new RealAgent();
 const { spans, tracer, workspace } = real;
@@ -35,6 +38,7 @@ const scenario = parseScenario(
           ],
           [{ tool: "read", arguments: { filePath: "/canary-missing" } }, usage],
           [bash("echo canary-failure >&2; exit 3"), usage],
+          [{ tool: "docs_look", arguments: { query: "canary-mcp-argument" } }, usage],
           [{ text: `canary-answer, and ${SECRET}` }, usage],
         ],
       },
@@ -45,6 +49,37 @@ const scenario = parseScenario(
 
 let jobs: JobRunner;
 let secrets: SecretValues;
+const mcp = startMcpServer();
+
+/** An MCP server over HTTP with one tool, and the headers that it got. */
+function startMcpServer() {
+  const heard = new Set<string | null>();
+  const results: Readonly<Record<string, object>> = {
+    initialize: {
+      protocolVersion: "2025-06-18",
+      capabilities: { tools: {} },
+      serverInfo: { name: "docs", version: "1" },
+      instructions: "canary-mcp-instructions",
+    },
+    "tools/list": {
+      tools: [{ name: "look", description: "canary-mcp-description", inputSchema: { type: "object", properties: {} } }],
+    },
+    "tools/call": { content: [{ type: "text", text: "canary-mcp-result" }] },
+  };
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      heard.add(request.headers.get("x-team"));
+      if (request.method !== "POST") return new Response(null, { status: 405 });
+      const { id, method } = (await request.json()) as { id?: number; method: string };
+      if (id === undefined) return new Response(null, { status: 202 });
+      const headers = { "x-answer": "canary-mcp-answer-header" };
+      return Response.json({ jsonrpc: "2.0", id, result: results[method] ?? {} }, { headers });
+    },
+  });
+  return { url: `http://127.0.0.1:${server.port}/mcp`, heard, stop: () => server.stop(true) };
+}
 
 beforeAll(async () => {
   secrets = new SecretValues();
@@ -61,12 +96,34 @@ beforeAll(async () => {
     prepare: (folder) => {
       mkdirSync(folder, { recursive: true });
       writeFileSync(join(folder, "AGENTS.md"), "canary-instructions");
+      const headers = (text: string) => ({ "x-team": text, authorization: `Bearer ${text}` });
+      writeFileSync(
+        join(folder, "opencode.json"),
+        JSON.stringify({
+          provider: {
+            other: {
+              npm: "@ai-sdk/openai-compatible",
+              options: { baseURL: "{env:MODEL_URL}", headers: headers("canary-model-header") },
+              models: { "scripted-2": { tool_call: true, limit: { context: 100_000, output: 8_000 } } },
+            },
+          },
+          mcp: { docs: { type: "remote", url: mcp.url, oauth: false, headers: headers("canary-mcp-header") } },
+        }),
+      );
     },
-    change: ({ tools }) => ({ secrets, ...(tools && { tools: { ...tools, capturesContent: true } }) }),
+    change: ({ tools, env, modelAccess: { openAiCompatible } }) => ({
+      secrets,
+      trustsRepository: true,
+      env: { ...env, MODEL_URL: openAiCompatible?.baseUrl },
+      ...(tools && { tools: { ...tools, capturesContent: true } }),
+    }),
   });
 }, 90_000);
 
-afterAll(() => real.stop());
+afterAll(async () => {
+  await real.stop();
+  mcp.stop();
+});
 
 /** Runs the turn. @returns its spans */
 async function run(captureContent: boolean, contentMaxBytes?: number): Promise<ReadableSpan[]> {
@@ -75,7 +132,7 @@ async function run(captureContent: boolean, contentMaxBytes?: number): Promise<R
     tracer,
     captureContent,
     contentMaxBytes,
-    defaultModel: MODEL,
+    defaultModel: OTHER_MODEL,
     stuckTurnMs: 20_000,
     workspace,
     env: process.env,
@@ -116,8 +173,11 @@ test("without capture no span holds content", async () => {
   const text = textOf(own);
   expect(text).not.toContain("canary");
   expect(text).not.toContain(SECRET);
+  // Headers were sent, and are nowhere in spans.
+  expect(real.model.requests().map(({ headers }) => headers["x-team"])).toContain("canary-model-header");
+  expect([...mcp.heard]).toEqual(["canary-mcp-header"]);
   // Each call was sent when the plugin said so, with its settings.
-  expect(attributesOf(own, "chat ")).toHaveLength(4);
+  expect(attributesOf(own, "chat ")).toHaveLength(5);
   for (const chat of attributesOf(own, "chat ")) {
     expect(chat).toMatchObject({ "valet.llm.start_source": "hook", "gen_ai.request.max_tokens": expect.any(Number) });
   }
@@ -144,7 +204,7 @@ test("with capture the conventions' attributes hold it, and nothing else does, n
     },
   ]);
   const last = read(others.at(-1)?.["gen_ai.input.messages"]);
-  expect(last.map(({ role }) => role)).toEqual(["user", ...Array(3).fill(["assistant", "tool"]).flat()]);
+  expect(last.map(({ role }) => role)).toEqual(["user", ...Array(4).fill(["assistant", "tool"]).flat()]);
   expect(JSON.stringify(last)).toContain("canary-result");
   const [shown] = attributesOf(own, "execute_tool bash");
   expect(JSON.parse(String(shown?.["gen_ai.tool.call.arguments"]))).toMatchObject({
@@ -153,6 +213,10 @@ test("with capture the conventions' attributes hold it, and nothing else does, n
   expect(JSON.parse(String(shown?.["gen_ai.tool.call.result"]))).toMatchObject({
     output: expect.stringMatching(/canary-result[\s\S]*REDACTED[\s\S]*canary-env/),
   });
+  const [looked] = attributesOf(own, "execute_tool docs_look");
+  expect(looked?.["gen_ai.tool.call.arguments"]).toContain("canary-mcp-argument");
+  expect(looked?.["gen_ai.tool.call.result"]).toContain("canary-mcp-result");
+  expect(textOf(own)).not.toMatch(/canary-[a-z-]*header/);
   // No other attribute, no name, no event, no status.
   const isContent = (key: string) =>
     /^gen_ai\.(?:input|output|system|tool\.call)[._]/.test(key) && !key.endsWith(".id");

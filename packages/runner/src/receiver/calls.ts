@@ -17,6 +17,8 @@ export interface Call {
 /** How many calls are known. The oldest one that has ended goes first. */
 const MAX_CALLS = 1000;
 
+const NONE: readonly Call[] = [];
+
 interface Known {
   readonly context: SpanContext;
   readonly startNs: bigint;
@@ -26,6 +28,8 @@ interface Known {
 
 export class Calls {
   readonly #calls = new Map<string, Known>();
+  /** Each span of a request asks for those of its trace. */
+  readonly #byTrace = new Map<string, Known[]>();
   readonly #maxCalls: number;
 
   constructor(maxCalls = MAX_CALLS) {
@@ -37,7 +41,9 @@ export class Calls {
     const known = this.#calls.get(context.spanId);
     if (known !== undefined) return known.secret;
     const secret = randomBytes(24).toString("base64url");
-    this.#calls.set(context.spanId, { context, startNs, secret, endNs: undefined });
+    const call: Known = { context, startNs, secret, endNs: undefined };
+    this.#calls.set(context.spanId, call);
+    this.#byTrace.set(context.traceId, [...(this.#byTrace.get(context.traceId) ?? []), call]);
     this.#forget();
     return secret;
   }
@@ -64,13 +70,18 @@ export class Calls {
 
   /** Returns the calls of a trace; none if it is not a trace in which the session works. */
   ofTrace(traceId: string): readonly Call[] {
-    return [...this.#calls.values()].filter(({ context }) => context.traceId === traceId);
+    return this.#byTrace.get(traceId) ?? NONE;
   }
 
   #forget(): void {
     if (this.#calls.size <= this.#maxCalls) return;
-    const ended = [...this.#calls].find(([, { endNs }]) => endNs !== undefined);
-    const [oldest] = ended ?? [...this.#calls][0] ?? [];
-    if (oldest !== undefined) this.#calls.delete(oldest);
+    const calls = [...this.#calls.values()];
+    const oldest = calls.find(({ endNs }) => endNs !== undefined) ?? calls[0];
+    if (oldest === undefined) return;
+    const { spanId, traceId } = oldest.context;
+    this.#calls.delete(spanId);
+    const others = this.#byTrace.get(traceId)?.filter((each) => each !== oldest) ?? [];
+    if (others.length === 0) this.#byTrace.delete(traceId);
+    else this.#byTrace.set(traceId, others);
   }
 }

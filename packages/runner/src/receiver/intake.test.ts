@@ -85,6 +85,64 @@ test("a server that an earlier command started works below the later command tha
   expect(taken()[0]?.links).toBeUndefined();
 });
 
+test("so does what is below the server's span, also if it comes first; an earlier turn may have started the server", () => {
+  const { calls, intake, take, taken } = setUpIntake();
+  const [server] = calls.ofTrace(TRACE);
+  const earlier = { ...CONTEXT, traceId: "d".repeat(32), spanId: "d".repeat(16) };
+  calls.begin(earlier, START);
+  for (const id of [TOOL, earlier.spanId]) calls.end(id, START + SECOND);
+  const later = { ...CONTEXT, spanId: OTHER_TOOL };
+  calls.begin(later, START + 2n * SECOND);
+  const startNs = START + 3n * SECOND;
+  const spans = (first: string, second: string) => [
+    { traceId: TRACE, spanId: second, parentSpanId: first, startNs },
+    { traceId: TRACE, spanId: first, parentSpanId: OTHER_TOOL, startNs },
+  ];
+  take(spans(ROOT, CHILD));
+  const [other] = calls.ofTrace(earlier.traceId);
+  // Whose parent is a span of the client, which is still to come.
+  intake.take(requestOf([{ traceId: TRACE, spanId: THIRD, parentSpanId: "7".repeat(16), startNs }]), other!);
+  expect(server?.endNs).toBeDefined();
+  expect(taken()).toMatchObject([
+    { traceId: TRACE, parentSpanId: ROOT },
+    { traceId: TRACE, parentSpanId: OTHER_TOOL },
+    { traceId: TRACE, parentSpanId: "7".repeat(16) },
+  ]);
+});
+
+test("a process that outlives its call stays together while other calls of the trace run, in whatever order its spans come", () => {
+  const late = START + 5n * SECOND;
+  const spans = [
+    { traceId: TRACE, spanId: ROOT, parentSpanId: TOOL, startNs: late },
+    { traceId: TRACE, spanId: CHILD, parentSpanId: ROOT, startNs: late + SECOND },
+    { traceId: TRACE, spanId: THIRD, parentSpanId: CHILD, startNs: late + 2n * SECOND },
+  ];
+  const orders = [
+    [0, 1, 2],
+    [0, 2, 1],
+    [1, 0, 2],
+    [1, 2, 0],
+    [2, 0, 1],
+    [2, 1, 0],
+  ];
+  // The other call begins before, or between two of them.
+  for (const order of orders) {
+    for (const beginAt of [0, 1, 2, 3]) {
+      const { calls, take, taken } = setUpIntake();
+      calls.end(TOOL, START + SECOND);
+      order.forEach((index, place) => {
+        if (place === beginAt) calls.begin({ ...CONTEXT, spanId: OTHER_TOOL }, START + 2n * SECOND);
+        take([spans[index]!]);
+      });
+      const own = new Map(taken().map((span) => [span.spanId, span]));
+      const traceIds = new Set(taken().map(({ traceId }) => traceId));
+      expect([traceIds.size, traceIds.has(TRACE)]).toEqual([1, false]);
+      expect(own.get(ROOT)).toMatchObject({ links: [{ traceId: TRACE, spanId: TOOL }] });
+      expect([ROOT, CHILD, THIRD].map((id) => own.get(id)?.parentSpanId)).toEqual([undefined, ROOT, CHILD]);
+    }
+  }
+});
+
 test("no span takes the id of another one, or lies outside its call's time", () => {
   const { ownIds, take, taken } = setUpIntake();
   ownIds.add(THIRD);

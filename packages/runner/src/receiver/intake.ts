@@ -8,7 +8,9 @@ import type { CleanOptions } from "./clean-values.ts";
 import type { ExportTraceServiceRequest } from "./decode.ts";
 import { convertResource, convertScope, convertSpan, type ForeignLimits, idsOf, type Refusal } from "./foreign-span.ts";
 import type { OwnSpanIds } from "./own-span-ids.ts";
+import type { SpanIds, Surroundings } from "./placement.ts";
 import type { Span } from "./proto/opentelemetry/proto/trace/v1/trace_pb.js";
+import { Work } from "./work.ts";
 
 /** A span of a command, as OTLP/JSON text. */
 export interface AdoptedSpan {
@@ -65,6 +67,7 @@ export class Intake {
   /** Of each taken span the trace that it named. */
   readonly #taken = new Map<string, string>();
   readonly #used = new WeakMap<object, Used>();
+  readonly #work = new Work();
 
   constructor(options: IntakeOptions) {
     this.#options = { maxSpans: MAX_CALL_SPANS, maxLength: MAX_CALL_LENGTH, ...options };
@@ -73,12 +76,14 @@ export class Intake {
   /** @returns `undefined` if all spans were taken, or had been before */
   take({ resourceSpans }: ExportTraceServiceRequest, call: Call): Rejected | undefined {
     const reasons = new Map<Reason, number>();
+    const surroundings = this.#surroundingsOf(call);
+    this.#work.note(this.#newSpans(resourceSpans), surroundings);
     for (const { resource, scopeSpans } of resourceSpans) {
       const resourceText = convertResource(resource, this.#options);
       for (const { scope, spans } of scopeSpans) {
         const scopeText = convertScope(scope, this.#options);
         for (const span of spans) {
-          const reason = this.#takeSpan(span, call, resourceText, scopeText);
+          const reason = this.#takeSpan(span, surroundings, resourceText, scopeText);
           if (reason !== undefined) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
         }
       }
@@ -86,7 +91,25 @@ export class Intake {
     return reasons.size === 0 ? undefined : rejected(reasons);
   }
 
-  #takeSpan(span: Span, call: Call, resource: string, scope: string): Reason | undefined {
+  #surroundingsOf(call: Call): Surroundings {
+    const { calls, lateTraceId } = this.#options;
+    return {
+      call,
+      find: (trace, id) => calls.find(trace, id),
+      ofTrace: (trace) => calls.ofTrace(trace),
+      workFor: (id) => this.#work.callOf(id),
+      lateTraceId,
+    };
+  }
+
+  /** Returns those of a request's spans that were not taken before. */
+  #newSpans(resourceSpans: ExportTraceServiceRequest["resourceSpans"]): SpanIds[] {
+    const spans = resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap((each) => each.spans));
+    return spans.flatMap((span) => idsOf(span) ?? []).filter(({ spanId }) => !this.#taken.has(spanId));
+  }
+
+  #takeSpan(span: Span, surroundings: Surroundings, resource: string, scope: string): Reason | undefined {
+    const { call } = surroundings;
     const { calls, ownIds, onSpan, nowNs, maxSpans, maxLength } = this.#options;
     const ids = idsOf(span);
     if (ids === undefined) return "invalid_id";
@@ -99,9 +122,7 @@ export class Intake {
     if (used.spans >= maxSpans) return "too_many";
     const converted = convertSpan(span, ids, {
       ...this.#options,
-      call,
-      find: (trace, id) => calls.find(trace, id),
-      ofTrace: (trace) => calls.ofTrace(trace),
+      ...surroundings,
       nowNs: nowNs(),
     });
     if ("refused" in converted) return converted.refused;

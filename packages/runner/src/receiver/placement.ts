@@ -1,6 +1,5 @@
 /**
- * Decides in which trace, and below which span, a span of an agent's command belongs. Pure, and decided for each span alone: so
- * batches in any order, and repeated, give the same spans.
+ * Decides in which trace, and below which span, a span of an agent's command belongs. Pure.
  *
  * 1. A span in a trace in which the session works (its program took up the context) stays in it and keeps its parent. Without a parent
  *    it gets the call's span as its parent.
@@ -10,7 +9,9 @@
  *    foreign trace than that of its span.
  * 3. A span that began after its call had ended outlived it. It goes into a trace of its own, which is the same for all spans of its
  *    original trace; its root, or what was below the call's span, has no parent there but links to the call's span as `caused_by`.
- *    In case 1 the call is the one whose span is the parent, else the last one of that trace.
+ *
+ * Its call is the one that it was sent for, whatever else runs in that trace: so a process that outlives its call stays together. In
+ * case 1 it may work for another call, as a server does: see {@link callAbove}.
  */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Call } from "./calls.ts";
@@ -38,6 +39,8 @@ export interface Placement {
 export interface Surroundings {
   /** The call that the span was sent for. */
   readonly call: Call;
+  /** Returns the call that a span in a trace of the session works for; `undefined` for an unknown span. */
+  workFor(spanId: string): Call | undefined;
   find(traceId: string, spanId: string): Call | undefined;
   ofTrace(traceId: string): readonly Call[];
   /** Returns the id of a trace of the session for spans that outlived their call. The same name yields the same id. */
@@ -48,9 +51,33 @@ export interface Surroundings {
 const TOLERANCE_NS = 100_000_000n;
 
 export function placeSpan(span: SpanIds, surroundings: Surroundings): Placement {
-  const { call, ofTrace } = surroundings;
-  const calls = ofTrace(span.traceId);
-  return calls.length === 0 ? adopted(span, surroundings) : joined(span, surroundings, calls, call);
+  const { ofTrace } = surroundings;
+  return ofTrace(span.traceId).length === 0 ? adopted(span, surroundings) : joined(span, surroundings);
+}
+
+/**
+ * Returns the call that a span works for which names a trace of the session:
+ *
+ * 1. the call whose span is its parent;
+ * 2. the call that its parent works for, if that is known;
+ * 3. the call that it was sent for, if that is in the trace;
+ * 4. of the calls that had begun by then, the one that ends last: an earlier turn started the process, a server for example.
+ *
+ * Only the second depends on what came before, and only where a process that one call started works for another one.
+ */
+export function callAbove({ traceId, parentSpanId, startNs }: SpanIds, surroundings: Surroundings): Call {
+  const { call, find, workFor, ofTrace } = surroundings;
+  if (parentSpanId === undefined) return call;
+  const above = find(traceId, parentSpanId) ?? workFor(parentSpanId);
+  if (above !== undefined) return above;
+  if (call.context.traceId === traceId) return call;
+  const begun = ofTrace(traceId).filter((each) => each.startNs <= startNs);
+  return (
+    begun.reduce<Call | undefined>(
+      (last, each) => (last !== undefined && endsBefore(each, last) ? last : each),
+      undefined,
+    ) ?? call
+  );
 }
 
 /** Returns the trace id of a link, and its foreign id if that is not the one of its span. */
@@ -82,13 +109,13 @@ function adopted(span: SpanIds, { call, lateTraceId }: Surroundings): Placement 
   };
 }
 
-function joined(span: SpanIds, surroundings: Surroundings, calls: readonly Call[], call: Call): Placement {
+function joined(span: SpanIds, surroundings: Surroundings): Placement {
   const { traceId, parentSpanId, isParentRemote } = span;
-  const parentCall = parentSpanId === undefined ? call : surroundings.find(traceId, parentSpanId);
-  const isLate = isAfter(span, parentCall === undefined ? lastEnd(calls) : parentCall.endNs);
-  if (isLate) {
+  const { call, find, lateTraceId } = surroundings;
+  const parentCall = parentSpanId === undefined ? call : find(traceId, parentSpanId);
+  if (isAfter(span, callAbove(span, surroundings).endNs)) {
     return {
-      traceId: surroundings.lateTraceId(traceId),
+      traceId: lateTraceId(traceId),
       parentSpanId: parentCall === undefined ? parentSpanId : undefined,
       isParentRemote: parentCall === undefined && isParentRemote,
       adoptedTraceId: undefined,
@@ -105,16 +132,10 @@ function joined(span: SpanIds, surroundings: Surroundings, calls: readonly Call[
   };
 }
 
-function isAfter({ startNs }: SpanIds, endNs: bigint | undefined): boolean {
-  return endNs !== undefined && startNs > endNs + TOLERANCE_NS;
+function endsBefore({ endNs }: Call, other: Call): boolean {
+  return endNs !== undefined && (other.endNs === undefined || endNs < other.endNs);
 }
 
-/** Returns when the last call ended; `undefined` if one is running. */
-function lastEnd(calls: readonly Call[]): bigint | undefined {
-  let last = 0n;
-  for (const { endNs } of calls) {
-    if (endNs === undefined) return undefined;
-    if (endNs > last) last = endNs;
-  }
-  return last;
+function isAfter({ startNs }: SpanIds, endNs: bigint | undefined): boolean {
+  return endNs !== undefined && startNs > endNs + TOLERANCE_NS;
 }

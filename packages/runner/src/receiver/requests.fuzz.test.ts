@@ -3,7 +3,16 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { expect } from "vitest";
 import { fuzz } from "../../../shared/test/fuzz-runs.ts";
-import { type ForeignSpan, NOW, requestOf, START, setUpIntake, TOOL, TRACE } from "../../test/foreign-spans.ts";
+import {
+  CONTEXT,
+  type ForeignSpan,
+  NOW,
+  requestOf,
+  START,
+  setUpIntake,
+  TOOL,
+  TRACE,
+} from "../../test/foreign-spans.ts";
 import { decodeRequest, type Encoding } from "./decode.ts";
 import {
   type ExportTraceServiceRequest,
@@ -95,15 +104,26 @@ fuzz(
   fc.record({
     all: uniqueSpans,
     endNs: fc.option(fc.bigInt({ min: START, max: NOW }), { nil: undefined }),
+    other: fc.record({ endNs: fc.option(fc.bigInt({ min: START, max: NOW }), { nil: undefined }), at: fc.nat(16) }),
     order: fc.infiniteStream(fc.nat()),
   }),
-  ({ all, endNs, order }) => {
+  ({ all, endNs, other, order }) => {
     const given = setUpIntake();
     const shuffled = setUpIntake();
     for (const { calls } of [given, shuffled]) if (endNs !== undefined) calls.end(TOOL, endNs);
+    // Another call of the trace: the program neither was started by it nor works for it.
+    const beginOther = ({ calls }: typeof given) => {
+      const context = { ...CONTEXT, spanId: "d1".repeat(8) };
+      calls.begin(context, START);
+      if (other.endNs !== undefined) calls.end(context.spanId, other.endNs);
+    };
+    beginOther(given);
     given.take(all);
     const batches = [...all, ...all].map((span) => ({ span, place: order.next().value }));
-    for (const { span } of batches.sort((a, b) => a.place - b.place)) shuffled.take([span]);
+    for (const [index, { span }] of batches.sort((a, b) => a.place - b.place).entries()) {
+      if (index === other.at) beginOther(shuffled);
+      shuffled.take([span]);
+    }
     const sorted = (spansOf: readonly { readonly spanId: string }[]) =>
       spansOf.toSorted((a, b) => (a.spanId < b.spanId ? -1 : 1));
     expect(sorted(shuffled.taken())).toEqual(sorted(given.taken()));

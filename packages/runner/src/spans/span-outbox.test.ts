@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { copyFileSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
@@ -352,6 +353,50 @@ describe("the log of an earlier instance", () => {
     expect(outbox.isEmpty).toBe(true);
     outbox.close();
     expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test("keeps the resource of adopted spans, also of a log from before there were any", () => {
+    const folder = temporaryFolder();
+    const resource = '{"attributes":[{"key":"service.name","value":{"stringValue":"suite"}}]}';
+    const adopt = ({ outbox }: ReturnType<typeof setUp>, name: string) => {
+      const span = JSON.stringify({ traceId: "1".repeat(32), spanId: "2".repeat(16), name, flags: 0x101 });
+      outbox.adopt("2".repeat(16), { resource, scope: '{"name":"http"}', span });
+    };
+    const killed = setUp({ folder });
+    killed.end("own");
+    adopt(killed, "theirs");
+    killed.end("own, too");
+    // It was killed without closing its log.
+    const { sent, connect } = setUp({ folder, instanceId: "b" });
+    connect();
+    const found = sent.flatMap(({ otlp }) =>
+      (JSON.parse(otlp) as { resourceSpans: { resource: { attributes: { value: object }[] } }[] }).resourceSpans.map(
+        (each) => [
+          each.resource.attributes[0]?.value,
+          readSpans(JSON.stringify({ resourceSpans: [each] })).map(({ name }) => name),
+        ],
+      ),
+    );
+    expect(found).toEqual([
+      [{ stringValue: "valet-runner" }, ["own", "own, too"]],
+      [{ stringValue: "suite" }, ["theirs"]],
+    ]);
+    expect(sent.flatMap(({ ids = [] }) => spansNamed(ids)).map(({ spanId }) => spanId)).toContain("2".repeat(16));
+    // A log of a runner that knew no adopted spans.
+    const earlier = new Database(join(folder, "old.sqlite"), { create: true });
+    earlier.run("CREATE TABLE resource (json TEXT NOT NULL) STRICT");
+    earlier.run(`INSERT INTO resource VALUES ('{"attributes":[]}')`);
+    earlier.run(
+      "CREATE TABLE spans (seq INTEGER NOT NULL, span_id TEXT NOT NULL, scope TEXT NOT NULL, span TEXT NOT NULL) STRICT",
+    );
+    earlier.run("CREATE TABLE open_spans (span_id TEXT PRIMARY KEY, span TEXT NOT NULL) STRICT");
+    earlier
+      .query("INSERT INTO spans VALUES (1, ?, ?, ?)")
+      .run("3".repeat(16), '{"name":"old"}', JSON.stringify({ name: "from then" }));
+    earlier.close();
+    const after = setUp({ folder, instanceId: "c" });
+    after.connect();
+    expect(after.sent.map(shown)).toContainEqual(["old", 1, "from then"]);
   });
 
   test("is delivered by the instance after the next, if the next one died, too", () => {

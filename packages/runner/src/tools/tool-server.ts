@@ -3,18 +3,18 @@
  * The secret permits the calls of the tools, and nothing else.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
-import { type ShellAnswer, ShellRef } from "@valet/shared/protocol/agent-shell";
-import {
-  type ChildSessionAnswer,
-  type ModelCallPermit,
+import type { ShellAnswer, ShellRef } from "@valet/shared/protocol/agent-shell";
+import type {
+  ChildSessionAnswer,
+  ModelCallPermit,
   ModelCallRef,
   ProviderBytes,
   ProviderCall,
   ToolCall,
 } from "@valet/shared/protocol/child-sessions";
-import { ModelRequest } from "@valet/shared/protocol/model-request";
-import { z } from "zod";
+import type { ModelRequest } from "@valet/shared/protocol/model-request";
 import type { SecretValues } from "../secrets/secret-values.ts";
+import { readPluginCall } from "./plugin-call.ts";
 
 export interface ToolServerOptions {
   /** Never rejects. */
@@ -40,11 +40,6 @@ export interface ToolServer {
   stop(): Promise<void>;
 }
 
-const Told = z.object({ providerCall: ProviderCall });
-const ToldRequest = z.object({ modelRequest: ModelRequest });
-const ToldBytes = z.object({ providerBytes: ProviderBytes });
-const Asked = z.object({ modelCall: ModelCallRef });
-const Shell = z.object({ shell: ShellRef });
 const MAX_BODY_BYTES = 512 * 1024;
 const MAX_OPEN = 32;
 /** Bun closes a connection that was idle for this long. An answer may take a minute. */
@@ -68,30 +63,26 @@ export function startToolServer({
     if (open >= maxOpen) return refused(429, "Too many concurrent calls. Try again later.");
     open++;
     try {
-      const body = await request.json().catch(() => undefined);
-      const told = Told.safeParse(body);
-      if (told.success) {
-        onProviderCall?.(told.data.providerCall);
-        return Response.json({});
+      const call = readPluginCall(await request.json().catch(() => undefined));
+      switch (call?.about) {
+        case undefined:
+          return refused(400, "The call is invalid.");
+        case "providerCall":
+          onProviderCall?.(call.providerCall);
+          return Response.json({});
+        case "modelRequest":
+          onModelRequest?.(call.modelRequest);
+          return Response.json({});
+        case "providerBytes":
+          onProviderBytes?.(call.providerBytes);
+          return Response.json({});
+        case "modelCall":
+          return Response.json((await permitModelCall?.(call.modelCall)) ?? {});
+        case "shell":
+          return Response.json(shellOf?.(call.shell) ?? {});
+        case "tool":
+          return Response.json(await answer(secrets?.redactAll(call.tool) ?? call.tool, request.signal));
       }
-      const sent = ToldRequest.safeParse(body);
-      if (sent.success) {
-        onModelRequest?.(sent.data.modelRequest);
-        return Response.json({});
-      }
-      const bytes = ToldBytes.safeParse(body);
-      if (bytes.success) {
-        onProviderBytes?.(bytes.data.providerBytes);
-        return Response.json({});
-      }
-      const asked = Asked.safeParse(body);
-      if (asked.success) return Response.json((await permitModelCall?.(asked.data.modelCall)) ?? {});
-      const shell = Shell.safeParse(body);
-      if (shell.success) return Response.json(shellOf?.(shell.data.shell) ?? {});
-      const call = ToolCall.safeParse(body);
-      if (!call.success) return refused(400, "The call is invalid.");
-      const clean = secrets?.redactAll(call.data) ?? call.data;
-      return Response.json(await answer(clean, request.signal));
     } finally {
       open--;
     }

@@ -88,14 +88,19 @@ export type ToolCall = z.infer<typeof ToolCall>;
 
 const tokens = z.number().nonnegative();
 
+/** The last millisecond whose nanoseconds a span's times can hold (OTLP: `fixed64`). */
+const MAX_EPOCH_MS = 18_446_744_073_709;
+/** A time that a span may get, epoch ms. */
+export const SpanTime = z.number().min(0).max(MAX_EPOCH_MS);
+
 /** A request to a provider, observed in OpenCode's process. It is reported when the response begins, and when it has ended. */
 export const ProviderCall = z.object({
   callId: id,
   opencodeSessionId: id,
   /** When the response began, epoch ms. */
-  startedMs: z.number(),
+  startedMs: SpanTime,
   status: z.int(),
-  endedMs: z.number().optional(),
+  endedMs: SpanTime.optional(),
   /** The provider's finish reason. */
   finish: z.string().max(64).optional(),
   /** Token counts in OpenCode's terms; absent if the provider reported none. */
@@ -118,7 +123,7 @@ export type ProviderCall = z.infer<typeof ProviderCall>;
 export const ProviderBytes = z.object({
   opencodeSessionId: id,
   /** When they arrived, epoch ms. */
-  atMs: z.number(),
+  atMs: SpanTime,
 });
 export type ProviderBytes = z.infer<typeof ProviderBytes>;
 

@@ -1,6 +1,6 @@
 /** What Valet's plugin tells the runner of a request to a provider, as it leaves OpenCode's process. Nobody waits for it. */
 import { z } from "zod";
-import { ModelCallRef } from "./child-sessions.ts";
+import { ModelCallRef, SpanTime } from "./child-sessions.ts";
 
 /** A setting that OpenCode or a plugin has made unusable is unknown. */
 const setting = <T extends z.ZodType>(type: T) => type.optional().catch(undefined);
@@ -10,7 +10,7 @@ const json = z.string().optional();
 
 export const ModelRequest = ModelCallRef.extend({
   /** When it was sent, epoch ms. */
-  atMs: z.number(),
+  atMs: SpanTime,
   params: z.object({
     temperature: setting(z.number()),
     topP: setting(z.number()),

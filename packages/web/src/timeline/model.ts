@@ -220,7 +220,7 @@ function childLane({ session, title, ...known }: KnownChild): Lane {
 /** Returns the operations on the sandbox: from their spans if these were read, and else from the list of traces. */
 function operationsOf(traces: readonly KnownTrace[]): Operation[] {
   return traces.flatMap(({ traceId, summary, spans }): Operation[] => {
-    const own = spans.filter(({ name }) => isOperation(name));
+    const own = spans.filter(({ name, isAdopted }) => isAdopted !== true && isOperation(name));
     if (own.length > 0) {
       return own.map(({ spanId, name, startUs, endUs, isError, outcome }) => ({
         traceId,

@@ -58,11 +58,13 @@ const known = new WeakMap<readonly SkeletonSpan[], TraceWork>();
 export function traceWork(traceId: string, spans: readonly SkeletonSpan[]): TraceWork {
   const before = known.get(spans);
   if (before !== undefined) return before;
-  const byId = new Map(spans.map((span) => [span.spanId, span]));
+  // Programs of commands choose the names of their spans: their time is that of the command.
+  const own = spans.filter(({ isAdopted }) => isAdopted !== true);
+  const byId = new Map(own.map((span) => [span.spanId, span]));
   const turnOf = turnFinder(byId);
-  const parents = new Set(spans.map(({ parentSpanId }) => parentSpanId));
+  const parents = new Set(own.map(({ parentSpanId }) => parentSpanId));
   const work: Work[] = [];
-  for (const span of spans) {
+  for (const span of own) {
     const isCommand = span.name.startsWith(STEP) && !parents.has(span.spanId);
     const look = isCommand ? (["tool", span.name.slice(STEP.length)] as const) : lookOf(span.name);
     // A start that belongs to no turn is part of the sandbox's start, which the lifecycle shows.
@@ -74,7 +76,7 @@ export function traceWork(traceId: string, spans: readonly SkeletonSpan[]): Trac
     const over = isWait && parent !== undefined && lookOf(parent.name) !== undefined ? parent.spanId : undefined;
     work.push({ span, traceId, kind, name, turn, over });
   }
-  const result = { turns: spans.filter(isTurn).map((span) => ({ span, traceId })), work };
+  const result = { turns: own.filter(isTurn).map((span) => ({ span, traceId })), work };
   known.set(spans, result);
   return result;
 }

@@ -5,10 +5,11 @@ import type { Item, Period } from "./item.ts";
 
 /**
  * Returns the periods of the critical path by span. A parent may end before what it started (a request that creates a turn), so a tree
- * lasts as long as its last span; a period is cut to the span that it belongs to.
+ * lasts as long as its last span; a period is cut to the span that it belongs to. Spans of programs of a command have none: their time
+ * is that of the command.
  */
 export function criticalPeriods(roots: readonly Item[]): ReadonlyMap<Item, readonly Period[]> {
-  const trees = roots.map(lengthened);
+  const trees = roots.filter(isOwn).map(lengthened);
   const [first] = trees;
   const periods = new Map<Item, Period[]>();
   if (first === undefined) return periods;
@@ -31,6 +32,10 @@ export function criticalPeriods(roots: readonly Item[]): ReadonlyMap<Item, reado
 
 type Node = NodeOf<Item>;
 
+function isOwn({ span }: Item): boolean {
+  return span.isAdopted !== true;
+}
+
 function ownEnd({ span: { startUs, endUs } }: Item): number {
   return endUs === undefined ? OPEN_US : Math.max(startUs, endUs);
 }
@@ -41,6 +46,7 @@ function lengthened(root: Item): Node {
   const parents: number[] = [-1];
   for (let at = 0; at < order.length; at++) {
     for (const child of (order[at] as Item).children) {
+      if (!isOwn(child)) continue;
       order.push(child);
       parents.push(at);
     }

@@ -71,7 +71,7 @@ function itemsOf(traceId: string, spans: Iterable<SkeletonSpan>): Map<string, Mu
     items.set(span.spanId, {
       traceId,
       span,
-      kind: kindOf(span.name),
+      kind: span.isAdopted === true ? "other" : kindOf(span.name),
       depth: 0,
       place: 1,
       parent: undefined,

@@ -149,20 +149,27 @@ test("are in the trace and its skeleton, and neither in answers nor in the trace
     const [prompt] = spansOf(message);
     const { traceId, spanId } = prompt!;
     const forged = { "valet.dropped_spans.queue_full": "9", "gen_ai.usage.input_tokens": "9" };
-    const names = ["valet.trace_plane.dropped", "chat x", "valet.turn"];
+    const names = ["valet.trace_plane.dropped", "chat x", "execute_tool bash", "invoke_agent build", "valet.turn"];
     names.forEach((name, index) => {
       const id = { traceId, spanId: `${index + 1}`.repeat(16) };
       accept(store, adoptedFrame(id, spanId, { name, attributes: forged }), index + 2);
     });
-    const skeletonNames = () => {
+    const skeleton = () => {
       const { text = "{}" } = store.reader.skeletons.read(traceId) ?? {};
-      return spansOfSkeleton((JSON.parse(text) as TraceSkeleton).chunks).map(({ name }) => name);
+      return spansOfSkeleton((JSON.parse(text) as TraceSkeleton).chunks);
     };
     for (const isFolded of [false, true]) {
       if (isFolded) store.fold();
       expect((await trace(store, traceId)).map(({ name }) => name).sort()).toEqual([...names, "valet.prompt"].sort());
-      expect(skeletonNames().sort()).toEqual([...names, "valet.prompt"].sort());
+      // Whoever reads the skeleton knows which they are, and they have neither tokens nor a price.
+      expect(
+        skeleton()
+          .map(({ name, isAdopted = false, usage }) => [name, isAdopted, usage])
+          .sort(),
+      ).toEqual([...names.map((name) => [name, true, undefined]), ["valet.prompt", false, undefined]].sort());
       expect(store.reader.plainSpans(traceId, 100).map(({ name }) => name)).toEqual(["valet.prompt"]);
-      expect(store.reader.traces()).toMatchObject([{ traceId, name: "valet.prompt", errors: 0, spans: 4 }]);
+      expect(store.reader.traces()).toMatchObject([
+        { traceId, name: "valet.prompt", errors: 0, spans: names.length + 1 },
+      ]);
     }
   }));
