@@ -1,40 +1,28 @@
 /**
  * Programs that the real agent's commands run send their traces: a test suite with OpenTelemetry's own SDK for Node, a program with
- * that for Python (which speaks protobuf), and a shell script with curl.
+ * that for Python (which speaks protobuf), and a shell script with curl. Where the SDK for Python or curl cannot be had, programs
+ * without them take their place, which the test's name says.
  */
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ApiClient } from "../packages/cli/src/api-client.ts";
 import type { TraceSpan } from "../packages/cli/src/trace-tree.ts";
 import { waitForMessage } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import { makeRepository } from "./agent-otlp/repository.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 300_000;
-const PROGRAMS = resolve(import.meta.dirname, "agent-otlp");
 const folder = mkdtempSync(join(tmpdir(), "valet-agent-otlp-"));
-const python = join(folder, "venv/bin/python");
-
-/** What each program's command is, and its spans with their parents; `tool` is the span of the command. */
-const COURSES: readonly { command: string; service: string; tree: Readonly<Record<string, string>> }[] = [
-  {
-    command: `${process.execPath} --test --test-isolation=none ${join(PROGRAMS, "suite.mjs")}`,
-    service: "suite",
-    tree: { "node suite": "tool", "node test adds": "node suite", "node test fails": "node suite" },
-  },
-  {
-    command: `${python} ${join(PROGRAMS, "program.py")}`,
-    service: "python program",
-    tree: { "python program": "tool", "python step": "python program" },
-  },
-  { command: `bash ${join(PROGRAMS, "script.sh")}`, service: "script", tree: { "shell script": "tool" } },
-];
+const repository = join(folder, "repo");
+const { courses: COURSES, protobufBy, jsonBy } = await makeRepository(repository);
 const commands = COURSES.flatMap(({ command }) => [command, `HONOURS_CONTEXT=1 ${command}`]);
 const calls = commands.map((command) => [{ tool: "bash", arguments: { command } }]);
+/** No span holds it. */
+const TITLE = "canary of the title";
 /** What a user of the suite sees: its results, without the times. */
 const SUITE = `${commands[0]} | grep -E '^(#|ℹ) (tests|pass|fail)' ; env | grep -c ^OTEL_`;
 
@@ -57,16 +45,6 @@ let receiver: TraceReceiver;
 let system: ScriptedSystem;
 
 beforeAll(async () => {
-  execFileSync("python3", ["-m", "venv", join(folder, "venv")]);
-  execFileSync(python, [
-    "-m",
-    "pip",
-    "install",
-    "--quiet",
-    "--disable-pip-version-check",
-    "-r",
-    join(PROGRAMS, "requirements.txt"),
-  ]);
   receiver = await startOtlpReceiver();
   const variables = {
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
@@ -84,7 +62,12 @@ afterAll(async () => {
 }, TIMEOUT_MS);
 
 async function run(api: ApiClient, prompt: string, agentOtlp?: boolean) {
-  const session = await api.createSession({ prompt, ...(agentOtlp === undefined ? {} : { agentOtlp }) });
+  const session = await api.createSession({
+    repoUrl: `file://${repository}`,
+    title: TITLE,
+    prompt,
+    ...(agentOtlp === undefined ? {} : { agentOtlp }),
+  });
   const [message] = await api.messages(session.id);
   const ended = await waitForMessage(api, session.id, message!.id, () => {}, TIMEOUT_MS);
   expect(ended.outcome).toBe("ok");
@@ -95,7 +78,7 @@ const outputsOf = (message: { readonly parts?: readonly object[] }) =>
   (message.parts ?? []).flatMap((part) => ("output" in part ? [String(part.output)] : []));
 
 test(
-  "their spans hang below the right tool call, in the same trace at the backend, whether or not they take up the context",
+  `spans of the SDK for Node, of ${protobufBy}, and of ${jsonBy} hang below the right tool call, in the same trace at the backend, whether or not their program takes up the context`,
   async () => {
     const { sessionId, message } = await run(system.api, "[all]");
     const traceId = message.traceId as string;
@@ -124,9 +107,10 @@ test(
         expect(span.endMs).toBeLessThanOrEqual((tool.endMs ?? 0) + 1);
       }
     }
+    expect(JSON.stringify([...receiver.spansById().values()])).not.toContain(TITLE);
     // The time of the programs is their tools'.
     const why = await system.api.why(sessionId, "message", message.id);
-    expect(JSON.stringify(why)).not.toMatch(/node suite|python program|shell script/);
+    expect(JSON.stringify(why)).not.toMatch(/node suite|python program|by hand|shell script/);
     const bash = why.time.parts.find(({ name }) => name === "tool");
     expect(bash?.detail).toBe("bash");
   },

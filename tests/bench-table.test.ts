@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { median, medianInterval } from "../bench/lib/statistics.ts";
-import { type Bound, compare, formatTable, isMissed } from "../bench/lib/table.ts";
+import { type Bound, compare, formatTable, isMissed, withoutTheirs } from "../bench/lib/table.ts";
 
 /** @param noise what "off, again" differs by from "off", round by round */
 function rowOf(ours: readonly number[], bound: Bound, noise: readonly number[] = [0]) {
@@ -88,4 +88,14 @@ describe("the interval of a median", () => {
       }),
     );
   });
+});
+
+test("a contender that cannot run here is a dash", () => {
+  const row = withoutTheirs(
+    { name: "taken", unit: "spans/s", samples: { ours: [1000, 3000, 2000] } },
+    "ours",
+    "Collector",
+  );
+  expect(isMissed(row)).toBe(false);
+  expect(formatTable({ title: "T", rows: [row] })).toContain("| 2000 spans/s | Collector | –      | –               |");
 });

@@ -41,7 +41,7 @@ export interface Row {
   readonly unit: Measurement["unit"];
   readonly contender: string;
   readonly samples: { readonly ours: readonly number[]; readonly theirs: readonly number[] };
-  /** Medians. */
+  /** Medians. `theirs` is NaN where there is no such contender here, which shows as a dash. */
   readonly ours: number;
   readonly theirs: number;
   /** Ours divided by theirs, round by round, since a disturbance affects both. Absent when theirs is 0. */
@@ -85,6 +85,21 @@ export function compare(
     };
     return [bound === undefined ? row : { ...row, bound: { ...bound, verdict: judge(bound, row) } }];
   });
+}
+
+/** Returns the row of a contender that cannot run here. */
+export function withoutTheirs({ name, unit, samples }: Measurement, ours: string, contender: string): Row {
+  const own = samplesOf(samples, ours, name);
+  const none = { median: Number.NaN, min: Number.NaN, max: Number.NaN };
+  return {
+    measure: name,
+    unit,
+    contender,
+    samples: { ours: own, theirs: [] },
+    ours: median(own),
+    theirs: Number.NaN,
+    difference: none,
+  };
 }
 
 function samplesOf(samples: Samples, contender: string, measure: string): readonly number[] {
@@ -186,6 +201,7 @@ function boundText(bound: Bound, unit: Measurement["unit"]): string {
 }
 
 function quantity(value: number, unit: Measurement["unit"]): string {
+  if (Number.isNaN(value)) return "–";
   if (unit === "bytes") return `${Math.abs(value) >= 10 ? Math.round(value).toLocaleString("en") : value.toFixed(1)} B`;
   const size = Math.abs(value);
   return `${size >= 100 ? Math.round(value) : size >= 10 ? value.toFixed(1) : fixed(value)} ${unit}`;

@@ -1,15 +1,11 @@
 // A test suite that is instrumented with OpenTelemetry's own SDK, as users' programs are. With HONOURS_CONTEXT=1 it continues the
 // trace of TRACEPARENT. It sends its spans where the environment says.
 import { strictEqual } from "node:assert";
-import { createRequire } from "node:module";
 import { after, test } from "node:test";
-
-const require = createRequire(new URL("../../bench/package.json", import.meta.url));
-const official = (name) => require(`@opentelemetry/${name}`);
-const { ROOT_CONTEXT, trace } = official("api");
-const { OTLPTraceExporter } = official("exporter-trace-otlp-http");
-const { resourceFromAttributes } = official("resources");
-const { BatchSpanProcessor, TracerProvider } = official("sdk-trace");
+import { ROOT_CONTEXT, trace } from "@opentelemetry/api";
+import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-http";
+import { resourceFromAttributes } from "@opentelemetry/resources";
+import { BatchSpanProcessor, TracerProvider } from "@opentelemetry/sdk-trace";
 
 const { HONOURS_CONTEXT, OTEL_EXPORTER_OTLP_ENDPOINT, TRACEPARENT = "" } = process.env;
 const spanProcessors =
