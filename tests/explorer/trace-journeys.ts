@@ -86,7 +86,7 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
     test("a search finds attributes, N goes on, and E finds the errors", async () => {
       await page.keyboard.press("/");
       await page.keyboard.type("call_119");
-      await page.getByText("of 1", { exact: false }).first().waitFor();
+      await page.getByText(/ of 1$/).waitFor();
       await page.keyboard.press("Enter");
       await expect.poll(() => active().textContent()).toContain("execute_tool grep");
       await page.waitForURL(/q=call_119/);
