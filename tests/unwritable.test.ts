@@ -39,7 +39,7 @@ describe.skipIf(!mayMount)("`valet up`", () => {
         /: its file system is read-only \(EROFS\)\. Change /,
       );
       expect(await refusal(state, READ_ONLY, ["--state", join(state, "new/state"), "up"])).toBe(
-        `The state directory cannot be used: ${state}: the file system is read-only (EROFS). N${again.slice(1)}`,
+        `The state directory cannot be used: ${join(state, "new")}: the file system is read-only (EROFS). N${again.slice(1)}`,
       );
     },
     TIMEOUT_MS,

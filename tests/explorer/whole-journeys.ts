@@ -137,7 +137,10 @@ export function wholeJourneys(workOf: () => Work): void {
       expect(await page.getByRole("dialog").count()).toBe(0);
       expect(await hasFocus(needy())).toBe(false);
       await press("Control+K");
-      await page.getByRole("combobox", { name: "Search or jump to…" }).waitFor();
+      const search = page.getByRole("combobox", { name: "Search or jump to…" });
+      await search.waitFor();
+      // While it opens, the palette keeps what is typed, but has no focus yet.
+      await expect.poll(() => hasFocus(search)).toBe(true);
       await page.keyboard.type("Show the keys");
       await press("Enter");
       await tabTo(areOn);
