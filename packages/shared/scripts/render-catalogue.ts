@@ -19,8 +19,8 @@ import { code, codes, table } from "./markdown.ts";
 /** Renders the boundaries that trace context crosses as a Markdown table. */
 export function renderBoundaries(): string {
   return table(
-    ["boundary", "carrier", "state"],
-    BOUNDARIES.map(({ from, to, carrier, notYet }) => [`${from} → ${to}`, carrier, notYet ? "*not yet*" : "built"]),
+    ["boundary", "carrier"],
+    BOUNDARIES.map(({ from, to, carrier }) => [`${from} → ${to}`, carrier]),
   );
 }
 

@@ -86,6 +86,14 @@ describe.skipIf(!isPossible)("a wall of bubblewrap (skipped where the machine al
     ).toBeGreaterThanOrEqual(4);
   });
 
+  test("a program cannot read the environment or the memory of another, which may hold keys", async () => {
+    const { sh } = setUp();
+    await sh("(sleep 300 & echo $! >pid) >/dev/null 2>&1");
+    const { stdout, stderr } = await sh("cat /proc/$(cat pid)/environ; head -c 1 /proc/$(cat pid)/mem");
+    expect(stdout).toBe("");
+    expect(stderr.match(/Permission denied/g)).toHaveLength(2);
+  });
+
   test("what one program leaves running is there for the next, and ends with the wall", async () => {
     const { wall, workspace, sh } = setUp();
     await sh("(sleep 300 & echo $! >pid) >/dev/null 2>&1");

@@ -164,11 +164,14 @@ export const ATTRIBUTES = {
   // Model calls
   "gen_ai.request.model": { type: "string", meaning: "the requested model" },
   "gen_ai.request.stream": { type: "boolean", meaning: "`true`: OpenCode streams every answer" },
-  "gen_ai.request.temperature": { type: "double", unit: "1", meaning: "the request's setting, if it has one" },
-  "gen_ai.request.top_p": { type: "double", unit: "1", meaning: "likewise" },
-  "gen_ai.request.top_k": { type: "int", meaning: "likewise" },
-  "gen_ai.request.max_tokens": { type: "int", meaning: "likewise: the most tokens of the answer" },
-  "gen_ai.request.reasoning.level": { type: "string", meaning: "likewise: how much the model is to reason" },
+  "gen_ai.request.temperature": { type: "double", unit: "1", meaning: "the request's temperature, if it is set" },
+  "gen_ai.request.top_p": { type: "double", unit: "1", meaning: "the request's nucleus sampling, if it is set" },
+  "gen_ai.request.top_k": { type: "int", meaning: "the request's limit on candidate tokens, if it is set" },
+  "gen_ai.request.max_tokens": { type: "int", meaning: "the maximum number of tokens of the answer, if it is set" },
+  "gen_ai.request.reasoning.level": {
+    type: "string",
+    meaning: "the reasoning effort that the request asks for, if it is set",
+  },
   "gen_ai.response.finish_reasons": {
     type: "string[]",
     meaning:

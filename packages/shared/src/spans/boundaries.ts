@@ -3,8 +3,6 @@ export interface Boundary {
   readonly from: string;
   readonly to: string;
   readonly carrier: string;
-  /** Specified but not implemented yet. */
-  readonly notYet?: true;
 }
 
 export const BOUNDARIES: readonly Boundary[] = [

@@ -1,7 +1,7 @@
 /** States of sessions and outcomes: an icon and a word, never a colour alone. */
 import { Icon, type IconName } from "./icons.tsx";
 
-interface StateLook {
+export interface StateLook {
   readonly word: string;
   readonly icon: IconName;
   /** The class of its hue: that of what it waits for, or of who works or is silent. Success and rest have none. */

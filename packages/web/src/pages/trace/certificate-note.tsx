@@ -1,13 +1,8 @@
 /** What the session can account for of a trace's spans, beside the trace. */
 import { useQuery } from "@tanstack/react-query";
 import { certificateQuery } from "../../api/traces.ts";
-import { Icon, type IconName } from "../../ui/icons.tsx";
-
-interface Look {
-  readonly word: string;
-  readonly icon: IconName;
-  readonly hue: string;
-}
+import { Icon } from "../../ui/icons.tsx";
+import type { StateLook } from "../../ui/state.tsx";
 
 const STATES = {
   complete: { word: "complete", icon: "ok", hue: "" },
@@ -15,7 +10,7 @@ const STATES = {
   incomplete: { word: "incomplete", icon: "lost", hue: "t-failed" },
   undetermined: { word: "perhaps incomplete", icon: "lost", hue: "t-failed" },
   not_sampled: { word: "not sampled", icon: "minus", hue: "" },
-} as const satisfies Readonly<Record<string, Look>>;
+} as const satisfies Readonly<Record<string, StateLook>>;
 
 export function CertificateNote({ sessionId, traceId }: { readonly sessionId: string; readonly traceId: string }) {
   const { data } = useQuery(certificateQuery(sessionId, traceId));

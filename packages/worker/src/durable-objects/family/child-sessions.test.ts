@@ -160,7 +160,7 @@ describe("a child that could not work", () => {
     ],
     ["has no such branch", { branch: "misspelt" }, refsWithout, "branch"],
   ])(
-    "since the host %s is refused as the API refuses it, and the agent is told",
+    "since the host %s is refused with the API's error, which the agent's tool returns",
     async (_what, named, answer, field) => {
       const seen = gitHosts(answer);
       const { session, runner } = await TestSession.running({ repoUrl: "https://user:secret@github.com/org/repo" });
@@ -183,7 +183,7 @@ describe("a child that could not work", () => {
     },
   );
 
-  test("is ended if an earlier try has created it, although the agent is told that it was refused", async () => {
+  test("is ended if an earlier try created it before the refusal", async () => {
     const { session, runner } = await TestSession.running();
     const create = vi.spyOn(SessionAgent.prototype, "create");
     let isGone = false;
