@@ -10,7 +10,7 @@ import { JobRunner } from "./jobs/job-runner.ts";
 import { PartStream } from "./link/part-stream.ts";
 import { callRef, OpenCodeAgent, permitOf } from "./opencode/agent.ts";
 import { OpenCode } from "./opencode/opencode.ts";
-import type { Agent, AgentStart } from "./runner.ts";
+import type { Agent, AgentStart } from "./runner-options.ts";
 import { commandEnvironment, type OtlpVariables } from "./tools/command-environment.ts";
 import { startToolServer } from "./tools/tool-server.ts";
 

@@ -21,7 +21,8 @@ import {
   workflowDispatch,
 } from "../test/link-server.ts";
 import { runCommand } from "./jobs/command.ts";
-import { Runner, type RunnerOptions } from "./runner.ts";
+import { Runner } from "./runner.ts";
+import type { RunnerOptions } from "./runner-options.ts";
 import { SpanOutbox } from "./spans/span-outbox.ts";
 import { createTracing, openSpanText, type RunnerTracer, runnerResource, type Tracing } from "./spans/tracing.ts";
 import { Journal } from "./state/journal.ts";

@@ -4,15 +4,11 @@
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Heard } from "@valet/shared/heard";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
-import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-protocol";
-import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
-import type { RunnerWarning } from "@valet/shared/protocol/warnings";
-import { exceptionType, extractFromHeaders, type Parent, type SpanContext } from "@valet/shared/tracing";
+import { exceptionType, extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
 import { makeCommitHooks } from "./git/commit-hooks.ts";
@@ -20,90 +16,19 @@ import { setUpRepository } from "./git/git-setup.ts";
 import { secretsOf } from "./git/repo-url.ts";
 import { RepositoryProgress } from "./git/repository-progress.ts";
 import type { AbortReason } from "./jobs/agent-task.ts";
-import { Attempts, type JobNews, type Jobs } from "./jobs/attempts.ts";
-import type { WorkObserver } from "./jobs/job-runner.ts";
-import { type ChildRequest, ChildRequests } from "./link/child-requests.ts";
-import { Link, type LinkHandlers, type LinkOptions } from "./link/link.ts";
+import { Attempts } from "./jobs/attempts.ts";
+import { ChildRequests } from "./link/child-requests.ts";
+import { Link, type LinkHandlers } from "./link/link.ts";
 import { Warnings } from "./link/warnings.ts";
 import { countBackgroundProcesses } from "./processes/background.ts";
-import type { AgentOtlp } from "./receiver/agent-otlp.ts";
+import type { Agent, RunnerOptions } from "./runner-options.ts";
+import { keepSecrets } from "./secrets/keep-secrets.ts";
 import { type Kept, KeptSecrets } from "./secrets/kept-secrets.ts";
 import { keysOf } from "./secrets/model-keys.ts";
 import { SecretValues } from "./secrets/secret-values.ts";
-import type { Settings } from "./settings.ts";
-import type { SpanOutbox } from "./spans/span-outbox.ts";
-import { RUNNER_VERSION, type RunnerTracer, type Tracing } from "./spans/tracing.ts";
-import type { Journal } from "./state/journal.ts";
+import { RUNNER_VERSION } from "./spans/tracing.ts";
 import type { OtlpVariables } from "./tools/command-environment.ts";
-import { NO_WALL, type Wall } from "./wall/wall.ts";
-
-/** The agent's process, and the jobs that use it. */
-export interface Agent {
-  readonly jobs: Jobs;
-  /** Ends the process and its child processes, also during its start. */
-  stop(): Promise<void>;
-}
-
-export interface AgentStart {
-  readonly config: ToRunnerOf<"config">;
-  readonly tracer: RunnerTracer;
-  /** The parent of the start's spans. */
-  readonly parent: Parent;
-  readonly workspace: string;
-  /** The runner's state folder. */
-  readonly stateFolder: string;
-  /** What the agent and its commands run behind. */
-  readonly wall: Wall;
-  /** Settles once the repository is set up; the agent does not read the workspace before. Never rejects. */
-  readonly workspaceReady: Promise<unknown>;
-  /** The timeout until the agent is healthy, and again until its event stream is connected. */
-  readonly startTimeoutMs: number;
-  tell(news: JobNews): void;
-  /** Sends a request of the agent to the SessionAgent. Never rejects. */
-  ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer>;
-  /** Called on progress of what the span waits for. @param atMs epoch ms */
-  heard(spanId: string, atMs: number, what: Heard): void;
-  /** Receives problems after which work continues; never quotes content. */
-  onProblem(problem: string): void;
-  /** Receives what a person should know although the agent works. */
-  onWarning(warning: RunnerWarning): void;
-  /** Secrets that are redacted from everything that comes from the agent. */
-  readonly secrets: SecretValues;
-  /** Is called at the start and the end of each attempt's work. */
-  readonly onWork: WorkObserver;
-  /** The folder of the hooks that add trailers to commits; absent if they get none. */
-  readonly commitHooks: string | undefined;
-  /** How long one attribute with content may be, in bytes of UTF-8. */
-  readonly contentMaxBytes: number;
-  /** How programs of commands send their traces; absent if they do not. */
-  readonly otlp?: OtlpVariables | undefined;
-}
-
-export interface RunnerOptions {
-  readonly settings: Settings;
-  readonly token: string;
-  readonly restartCount: number;
-  /** Identifies this process; a restarted runner has another one. */
-  readonly instanceId: string;
-  /** Receives every secret that the runner learns; a new collection by default. */
-  readonly secrets?: SecretValues;
-  readonly tracing: Tracing;
-  readonly outbox: SpanOutbox;
-  /** The receiver of what commands send; without it they send nothing. */
-  readonly agentOtlp?: AgentOtlp;
-  readonly journal: Journal;
-  /** What the agent and its commands run behind; nothing by default. */
-  readonly wall?: Wall;
-  /** Begins to start the agent. `healthy` rejects if it does not become healthy. */
-  startAgent(start: AgentStart): { readonly agent: Agent; readonly healthy: Promise<unknown> };
-  /** Receives problems after which work continues; never quotes content. */
-  onProblem(problem: string): void;
-  readonly link?: Partial<
-    Pick<LinkOptions, "heartbeatMs" | "signMs" | "firstDelayMs" | "maxDelayMs" | "connectTimeoutMs" | "random">
-  >;
-  /** The time limit of a stop. Shorter than the time after which the broker kills the sandbox. */
-  readonly stopMs?: number;
-}
+import { NO_WALL } from "./wall/wall.ts";
 
 /** Why a runner ended: it was asked to stop, or the SessionAgent refused it, so a restart would not help. */
 export type RunnerEnd = "stopped" | "refused";
@@ -111,8 +36,6 @@ export type RunnerEnd = "stopped" | "refused";
 /** The share of a stop that the jobs may take, and again the agent. */
 const AGENT_SHARE = LIMITS.agentStopMs / LIMITS.runnerStopMs;
 const MAX_HELLO_ATTEMPTS = 1000;
-/** The first and the longest delay before the runner tries again to keep the keys. */
-const [KEEP_AGAIN_MS, MAX_KEEP_AGAIN_MS] = [1_000, 60_000];
 
 /** The reasons with which a shutdown aborts jobs. */
 const SHUTDOWN_REASONS: { readonly [reason: string]: AbortReason | undefined } = {
@@ -328,35 +251,12 @@ export class Runner {
       return;
     }
     const { repoUrl, credentials } = this.#kept ?? repo;
-    if (this.#kept === undefined) this.#keepSecrets(this.#config.modelAccess, repo);
+    if (this.#kept === undefined) {
+      const { onProblem } = this.#options;
+      keepSecrets(this.#secrets, this.#config.modelAccess, repo, { signal: this.#stopping.signal, onProblem });
+    }
     this.#secretValues.add(...keysOf(this.#config.modelAccess), ...secretsOf(repoUrl, credentials));
     this.#settingUp = this.#setUp(this.#config, { ...repo, repoUrl, credentials });
-  }
-
-  /** Keeps the secrets for a restart, before any stage from which the SessionAgent concludes that they have arrived. */
-  #keepSecrets(modelAccess: ModelAccess, repo: ToRunnerOf<"repo-config">): void {
-    try {
-      this.#secrets.keep(modelAccess, repo);
-    } catch (error) {
-      // Until it succeeds, a restart of this runner would need a new sandbox.
-      this.#options.onProblem(`could not keep the keys for a restart and will retry: ${exceptionType(error)}`);
-      void this.#keepSecretsLater(modelAccess, repo);
-    }
-  }
-
-  /** Retries until it succeeds, since a full disk may get space again. */
-  async #keepSecretsLater(modelAccess: ModelAccess, repo: ToRunnerOf<"repo-config">): Promise<void> {
-    const { signal } = this.#stopping;
-    for (let delayMs = KEEP_AGAIN_MS; !signal.aborted; delayMs = Math.min(2 * delayMs, MAX_KEEP_AGAIN_MS)) {
-      await sleep(delayMs, undefined, { signal, ref: false }).catch(() => {});
-      if (signal.aborted) return;
-      try {
-        this.#secrets.keep(modelAccess, repo);
-        return;
-      } catch {
-        // The first failure was reported.
-      }
-    }
   }
 
   /** Never rejects. */

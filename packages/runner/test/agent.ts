@@ -5,7 +5,7 @@ import type { AgentReply } from "../src/agent/agent.ts";
 import type { AbortReason } from "../src/jobs/agent-task.ts";
 import type { TurnResult } from "../src/jobs/turn.ts";
 import type { WorkflowResult } from "../src/jobs/workflow.ts";
-import type { AgentStart, RunnerOptions } from "../src/runner.ts";
+import type { AgentStart, RunnerOptions } from "../src/runner-options.ts";
 import { openSpanText } from "../src/spans/tracing.ts";
 
 export const DONE: TurnResult = {

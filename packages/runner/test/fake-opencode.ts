@@ -4,10 +4,10 @@
  */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Server } from "bun";
+import type { AgentAccess, AgentListener, DeathType } from "../src/opencode/agent-access.ts";
 import { OpenCodeClient } from "../src/opencode/client.ts";
 import { EventStream } from "../src/opencode/event-stream.ts";
 import type { AgentEvent } from "../src/opencode/events.ts";
-import type { AgentAccess, AgentListener, DeathType } from "../src/opencode/opencode.ts";
 import { OpenCodeStartError } from "../src/opencode/server.ts";
 import { loadRecording, type Recording } from "./recordings.ts";
 

@@ -2,56 +2,19 @@
  * The agent's work on one prompt in one OpenCode session: the turn's own session, or a sub-agent's child session. It is one
  * `invoke_agent` span with all its descendants.
  */
-import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { OWN_PROVIDER } from "@valet/shared/protocol/model-access";
-import type { SpanAttributes } from "@valet/shared/spans";
-import type { AgentErrorType, ProviderError } from "../agent/errors.ts";
-import type { FactLog } from "../agent/fact-log.ts";
+import type { AgentErrorType } from "../agent/errors.ts";
 import { type Ending, type FactAttributes, OK } from "../agent/facts.ts";
 import { LoopGuard } from "../agent/loop-guard.ts";
 import { classifyError, isAbort } from "./agent-errors.ts";
+import type { AgentRunOptions, Retry } from "./agent-run-options.ts";
 import { Compactions } from "./compactions.ts";
 import type { AgentError, AgentEvent, AgentEventOf, AssistantMessage, SessionStatus, UserMessage } from "./events.ts";
-import { ModelStep, type StepContext } from "./model-step.ts";
+import { ModelStep } from "./model-step.ts";
 import { PersonWaits } from "./person-waits.ts";
+import { ProviderCalls } from "./provider-calls.ts";
 import { RunSpans } from "./run-spans.ts";
-
-export interface AgentRunOptions {
-  readonly log: FactLog;
-  readonly attemptId: string;
-  readonly sessionId: string;
-  readonly spanId: string;
-  /** The span of the `task` call; `undefined` for the turn's own run. */
-  readonly parentId: string | undefined;
-  /** User messages from before this time are not the run's own. OpenCode may update them late. */
-  readonly sinceMs: number;
-  /** The prompt's message id, if the runner created it; the prompt was then sent at `sinceMs`. */
-  readonly userMessageId?: string;
-  readonly attributes?: FactAttributes;
-  readonly model: ModelFacts;
-  cutShort(): Ending | undefined;
-  /** Whether a user message belongs to another turn. From then on this run gets no more of them. */
-  isOthers(messageId: string): boolean;
-  /** Tools that the agent may call repeatedly with the same arguments. */
-  readonly pollingTools: ReadonlySet<string>;
-}
-
-/** What is known about model calls from other sources than their events. */
-export interface ModelFacts {
-  /** The address of the deployment's own endpoint. */
-  readonly ownServer: SpanAttributes<`chat ${string}`>;
-  /** The OpenCode sessions whose history was compacted. The run adds to it. */
-  readonly compacted: Set<string>;
-}
-
-/** The last failure of a model call that OpenCode retries, to decide whether to wait for the retry. */
-export interface Retry {
-  readonly error: ProviderError;
-  /** How often the same call has failed in a row. */
-  readonly failures: number;
-  /** When OpenCode retries, epoch ms. */
-  readonly nextMs: number;
-}
+import type { StepContext } from "./step-context.ts";
 
 export class AgentRun {
   readonly sessionId: string;
@@ -62,8 +25,7 @@ export class AgentRun {
   readonly #steps = new Map<string, ModelStep>();
   readonly #compactions: Compactions;
   readonly #waits: PersonWaits;
-  /** Requests to providers, by their ids, in the order of their answers. */
-  readonly #providerCalls = new Map<string, ProviderCall>();
+  readonly #providerCalls = new ProviderCalls();
   #isIdle = true;
   /** Whether the session has been busy since OpenCode announced the prompt. */
   #hasBegunWork = false;
@@ -98,8 +60,8 @@ export class AgentRun {
         const { type, atMs } = this.#error ?? {};
         return atMs === undefined ? undefined : { type: type === "aborted" ? undefined : type, atMs };
       },
-      settled: (step, error) => this.#stepSettled(step, error),
-      providerCall: (sinceMs) => this.#providerCall(sinceMs),
+      settled: (info, error) => this.#stepSettled(info, error),
+      providerCall: (sinceMs) => this.#providerCalls.lastSince(sinceMs),
       callAttributes: (providerId) => this.#callAttributes(providerId),
       callBegan: (startMs) => this.#spans.callBegan(startMs),
       answered: (answer) => this.#guard.answered(answer),
@@ -187,7 +149,7 @@ export class AgentRun {
         this.#openStep(event.properties.messageID)?.requested(event.properties);
         break;
       case "provider.call":
-        this.#providerCalls.set(event.properties.call.callId, event.properties.call);
+        this.#providerCalls.add(event.properties.call);
         this.recordBytes(event.properties.call.endedMs ?? event.properties.call.startedMs);
         this.#workingStep()?.providerTold();
         break;
@@ -354,7 +316,7 @@ export class AgentRun {
     step.told(info);
   }
 
-  #stepSettled({ info }: ModelStep, error: AgentErrorType | undefined): void {
+  #stepSettled(info: AssistantMessage, error: AgentErrorType | undefined): void {
     const completedMs = info.time.completed as number;
     if (info.error !== undefined) this.#error ??= this.#errorOf(info.error, completedMs);
     this.retry = undefined;
@@ -399,13 +361,9 @@ export class AgentRun {
     }
   }
 
-  #providerCall(sinceMs: number): ProviderCall | undefined {
-    return [...this.#providerCalls.values()].findLast(({ startedMs }) => startedMs >= sinceMs);
-  }
-
   #errorOf(error: AgentError, atMs: number): { type: AgentErrorType | "aborted"; atMs: number } {
     const newest = [...this.#steps.values()].at(-1);
-    const told = this.#providerCall(newest?.info.time.created ?? this.#options.sinceMs);
+    const told = this.#providerCalls.lastSince(newest?.info.time.created ?? this.#options.sinceMs);
     return { type: isAbort(error) ? "aborted" : classifyError(error, told?.status), atMs };
   }
 }

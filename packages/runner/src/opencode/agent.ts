@@ -19,7 +19,8 @@ import type {
 } from "../agent/agent.ts";
 import type { Ending } from "../agent/facts.ts";
 import { chatSpanId, toolSpanId } from "../agent/span-ids.ts";
-import type { ModelFacts } from "./agent-run.ts";
+import type { AgentAccess } from "./agent-access.ts";
+import type { ModelFacts } from "./agent-run-options.ts";
 import { AnnouncedMessages } from "./announced-messages.ts";
 import { AnswerParts, partsOfHistory } from "./answer-parts.ts";
 import { askedFrame } from "./asked-frame.ts";
@@ -28,7 +29,6 @@ import { openCodeModel } from "./config.ts";
 import type { AgentEvent } from "./events.ts";
 import { beginsTurn } from "./history.ts";
 import { newMessageId } from "./ids.ts";
-import type { AgentAccess } from "./opencode.ts";
 import { PromptRun } from "./prompt-run.ts";
 import { OpenCodeStartError } from "./server.ts";
 import { TurnReducer } from "./turn-reducer.ts";

@@ -1,5 +1,5 @@
 /** Waits until OpenCode's event stream has announced an assistant message. */
-import type { AgentListener } from "./opencode.ts";
+import type { AgentListener } from "./agent-access.ts";
 
 /** The maximum number of messages to remember. A call's permit is requested shortly after its message was announced. */
 const MAX_MESSAGES = 1_000;

@@ -6,46 +6,16 @@ import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { StartSource } from "@valet/shared/spans";
 import { type Answer, answerProblem, finishProblem } from "../agent/answer.ts";
 import { type AgentErrorType, invitesFailover, type ProviderError } from "../agent/errors.ts";
-import type { FactLog } from "../agent/fact-log.ts";
 import type { Ending, FactAttributes } from "../agent/facts.ts";
 import { OK } from "../agent/facts.ts";
-import type { EndedToolCall } from "../agent/loop-guard.ts";
-import { toolSpanId } from "../agent/span-ids.ts";
 import { classifyError, classifyMessage, classifyStatus, isAbort } from "./agent-errors.ts";
 import type { AssistantMessage, Part, SessionStatus, ToolPart } from "./events.ts";
 import { ModelCall } from "./model-call.ts";
 import type { ModelRequestEvent } from "./model-request.ts";
-import { ownLimitMs } from "./tool-limits.ts";
-import { isRefused, toolName, toolProblem } from "./tool-result.ts";
+import type { StepContext } from "./step-context.ts";
+import { StepTools } from "./step-tools.ts";
+import { toolName } from "./tool-result.ts";
 import { finishReason, priceAttributes, readCost, usageAttributes } from "./usage.ts";
-
-/** The interface of a step to its run. */
-export interface StepContext {
-  readonly log: FactLog;
-  /** The first part of every derived id. */
-  readonly attemptId: string;
-  readonly parentId: string;
-  /** Returns how interrupted work ends: by an abort, a watchdog or a crash; `undefined` if it was not interrupted. */
-  cutShort(): Ending | undefined;
-  /** Begins the waits of requests that arrived before their tool began. */
-  toolBegan(callKey: string, toolSpanId: string, startMs: number): void;
-  /** Returns whether a person rejected the permission for this call. */
-  wasDenied(callKey: string): boolean;
-  /** Returns the session's last error during this step; its type is `undefined` for an abort. */
-  sessionError(): { readonly type: AgentErrorType | undefined; readonly atMs: number } | undefined;
-  /** Called when a step is over. @param error with which it failed */
-  settled(step: ModelStep, error: AgentErrorType | undefined): void;
-  callBegan(startMs: number): void;
-  /** Returns attributes of a call to this provider that its message does not contain. */
-  callAttributes(providerId: string): FactAttributes;
-  /** Returns the last request to a provider that was answered since then. */
-  providerCall(sinceMs: number): ProviderCall | undefined;
-  answered(answer: Answer): void;
-  toolEnded(call: EndedToolCall): void;
-}
-
-/** Returns the key of a tool call within its OpenCode session. */
-export const callKey = (messageId: string, callId: string) => `${messageId} ${callId}`;
 
 export class ModelStep {
   readonly #context: StepContext;
@@ -56,9 +26,7 @@ export class ModelStep {
   /** The number of model calls: one, unless OpenCode discards an answer that had ended. */
   #calls = 0;
   #call: ModelCall | undefined;
-  readonly #tools = new Map<string, string>();
-  /** Tool calls that have no result yet. */
-  readonly #openTools = new Set<string>();
+  readonly #tools: StepTools;
   #lastCallEndMs = 0;
   /** The try that each known part belongs to. The history repeats parts after a lost connection. */
   readonly #seen = new Map<string, number>();
@@ -75,12 +43,11 @@ export class ModelStep {
   #request: ModelRequestEvent["properties"] | undefined;
   /** When OpenCode said that it sends the first request, epoch ms, if its report was still to come then. */
   #heldMs: number | undefined;
-  /** Whether the step ended with a rejected tool call, after which OpenCode does not continue. */
-  wasDenied = false;
 
   constructor(info: AssistantMessage, context: StepContext) {
     this.#info = info;
     this.#context = context;
+    this.#tools = new StepTools(context);
   }
 
   get info(): AssistantMessage {
@@ -94,7 +61,7 @@ export class ModelStep {
 
   /** Whether a text or a tool call has not ended. */
   get hasOpenParts(): boolean {
-    return this.#openTools.size > 0 || (this.#call?.current?.unfinished.size ?? 0) > 0;
+    return this.#tools.areOpen || (this.#call?.current?.unfinished.size ?? 0) > 0;
   }
 
   /** The error of the model's answer, if it has one. */
@@ -113,9 +80,14 @@ export class ModelStep {
     this.#settleIfDone();
   }
 
+  /** Whether the step ended with a rejected tool call, after which OpenCode does not continue. */
+  get wasDenied(): boolean {
+    return this.#tools.wasDenied;
+  }
+
   /** The span of a tool call of this step, if it has begun. */
   toolSpan(callId: string): string | undefined {
-    return this.#tools.get(callId);
+    return this.#tools.spanOf(callId);
   }
 
   /** Records that a request to the model is about to be sent. */
@@ -226,7 +198,7 @@ export class ModelStep {
    */
   providerTold(): void {
     const current = this.#call?.current;
-    if (current === undefined || current.unfinished.size > 0 || this.#tools.size === 0) return;
+    if (current === undefined || current.unfinished.size > 0 || !this.#tools.haveBegun) return;
     const told = this.#context.providerCall(current.startMs);
     // A provider with a known finish reason has reported its usage by then, or never does.
     if (told?.endedMs === undefined || !isToolCalls(told.finish)) return;
@@ -245,7 +217,7 @@ export class ModelStep {
     const { status } = this.#context.providerCall(this.#call?.tryStartMs ?? this.#info.time.created) ?? {};
     const type = error === undefined || isAbort(error) ? told?.type : classifyError(error, status);
     this.close(time.completed, told?.atMs ?? time.completed, type);
-    this.#context.settled(this, type);
+    this.#context.settled(this.#info, type);
   }
 
   /** Ends the open spans. If a model call is open, it gets the error, and ends when the error occurred. */
@@ -258,7 +230,7 @@ export class ModelStep {
     const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
     const current = this.#call?.current;
     // With tool calls and no unfinished text the model has answered, whatever ended the tools.
-    const hasAnswered = failed === undefined && current?.unfinished.size === 0 && this.#tools.size > 0;
+    const hasAnswered = failed === undefined && current?.unfinished.size === 0 && this.#tools.haveBegun;
     if (hasAnswered && current.lastContentMs !== undefined) {
       this.#endCall(current.lastContentMs, OK, providerUsage(this.#context.providerCall(current.startMs)));
     } else {
@@ -267,7 +239,7 @@ export class ModelStep {
     }
     // A provider's error belongs to the call. Its tools only lost their caller.
     const outside = invitesFailover(cut?.errorType) ? undefined : cut;
-    for (const spanId of this.#tools.values()) {
+    for (const spanId of this.#tools.spanIds) {
       log.end(spanId, endMs, outside ?? { outcome: "error", errorType: "tool_failed" });
     }
   }
@@ -341,12 +313,11 @@ export class ModelStep {
     const { state, callID } = part;
     const call = this.#call;
     const current = call?.current;
-    const isMore = this.#tools.has(callID);
-    const isNew = !isMore && !this.#openTools.has(callID);
-    if (isNew) this.#chunk(atMs);
+    const isMore = this.#tools.spanOf(callID) !== undefined;
+    if (!this.#tools.knows(callID)) this.#chunk(atMs);
     if (state.status === "pending") {
       if (call === undefined || current === undefined || isMore) return;
-      this.#openTools.add(callID);
+      this.#tools.announce(callID);
       current.unfinished.add(callID);
       this.#context.log.heard(call.spanId, atMs);
       return;
@@ -361,66 +332,14 @@ export class ModelStep {
         current.output.set(`call ${callID}`, { type: "tool_call", id: callID, name, arguments: input });
       }
     }
-    const isOver = state.status === "completed" || state.status === "error";
-    if (isOver) this.#openTools.delete(callID);
-    else this.#openTools.add(callID);
-    this.#beginTool(part, state.time.start);
-    // OpenCode sends a running tool again for each piece of its output, but also for a title, or to say that there is none yet.
-    if (isMore && state.metadata?.output) this.#context.log.heard(this.#tools.get(callID) as string, atMs);
-    if (isOver) this.#endTool(part, state);
-  }
-
-  #beginTool(part: ToolPart, startMs: number): void {
-    const { callID, state } = part;
-    if (this.#tools.has(callID)) return;
-    const { log, attemptId, parentId } = this.#context;
-    const { id, sessionID, agent } = this.#info;
-    const spanId = toolSpanId(attemptId, sessionID, id, callID);
-    this.#tools.set(callID, spanId);
-    const name = toolName(part);
-    const timeoutMs = state.status === "pending" ? undefined : ownLimitMs(part.tool, state.input);
-    log.begin(`execute_tool ${name}`, spanId, parentId, startMs, {
-      "gen_ai.operation.name": "execute_tool",
-      "gen_ai.tool.name": name,
-      "gen_ai.tool.call.id": callID,
-      "gen_ai.tool.type": "function",
-      "gen_ai.agent.name": agent,
-      "valet.opencode.session.id": sessionID,
-      "valet.opencode.message.id": id,
-      "valet.tool.input_length": state.status === "pending" ? undefined : JSON.stringify(state.input).length,
-      "valet.tool.timeout_ms": timeoutMs === undefined ? undefined : Math.round(timeoutMs),
-    });
-    this.#context.toolBegan(callKey(id, callID), spanId, startMs);
-  }
-
-  #endTool(part: ToolPart, state: Extract<ToolPart["state"], { status: "completed" | "error" }>): void {
-    const { callID, tool } = part;
-    const spanId = this.#tools.get(callID) as string;
-    const { log, cutShort, wasDenied, toolEnded } = this.#context;
-    if (!log.isOpen(spanId)) return;
-    const output = state.status === "completed" ? state.output : state.error;
-    // The event of the rejection may have been lost.
-    const denied = wasDenied(callKey(this.#info.id, callID)) || isRefused(part);
-    if (denied) this.wasDenied = true;
-    const problem = denied && state.status === "error" ? "permission_denied" : toolProblem(part);
-    const failed: Ending | undefined = problem === undefined ? undefined : { outcome: "error", errorType: problem };
-    const ending = cutShort() ?? failed ?? OK;
-    const hasResult = state.status === "completed" && ending.outcome === "ok";
-    log.end(
-      spanId,
-      state.time.end,
-      ending,
-      { "valet.tool.output_length": output.length, "process.exit.code": state.metadata?.exit ?? undefined },
-      { "gen_ai.tool.call.arguments": state.input, "gen_ai.tool.call.result": hasResult ? output : undefined },
-    );
-    toolEnded({ tool, input: state.input, output });
+    this.#tools.told(this.#info, part, state, atMs);
   }
 
   #stepFinish(part: Extract<Part, { type: "step-finish" }>, atMs: number): void {
     const current = this.#call?.current;
     const has = (type: "text" | "reasoning") =>
       [...(current?.output ?? [])].some(([id, output]) => output.type === type && current?.filled.has(id));
-    const hasToolCall = this.#tools.size > 0 || this.#openTools.size > 0;
+    const hasToolCall = this.#tools.haveBegun || this.#tools.areOpen;
     const answer: Answer = {
       finish: part.reason,
       hasText: has("text"),

@@ -3,7 +3,7 @@ import type { FactLog } from "../agent/fact-log.ts";
 import { type FactAttributes, OK } from "../agent/facts.ts";
 import { deriveSpanId } from "../agent/span-ids.ts";
 import type { AgentEvent, AgentEventOf, AskedEvent } from "./events.ts";
-import { callKey } from "./model-step.ts";
+import { callKey } from "./step-context.ts";
 
 export interface PersonWaitsOptions {
   readonly log: FactLog;

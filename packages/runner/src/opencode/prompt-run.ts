@@ -4,11 +4,11 @@ import { LIMITS, stuckLimits } from "@valet/shared/limits";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { ModelCallRef, PromptLimits } from "../agent/agent.ts";
 import type { Ending, Fact } from "../agent/facts.ts";
+import type { AgentAccess } from "./agent-access.ts";
 import { CatchUp } from "./catch-up.ts";
 import { type OpenCodeClient, OpenCodeError, type Prompt } from "./client.ts";
 import type { AgentEvent } from "./events.ts";
 import { eventsOf, readPast } from "./history.ts";
-import type { AgentAccess } from "./opencode.ts";
 import { ToolLimits } from "./tool-limits.ts";
 import type { TurnReducer } from "./turn-reducer.ts";
 

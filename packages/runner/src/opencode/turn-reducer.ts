@@ -7,7 +7,8 @@ import type { ModelCallRef } from "../agent/agent.ts";
 import { FactLog } from "../agent/fact-log.ts";
 import type { Ending, Fact, FactAttributes } from "../agent/facts.ts";
 import { deriveSpanId } from "../agent/span-ids.ts";
-import { AgentRun, type ModelFacts, type Retry } from "./agent-run.ts";
+import { AgentRun } from "./agent-run.ts";
+import type { ModelFacts, Retry } from "./agent-run-options.ts";
 import { type AgentEvent, eventTime, sessionOf } from "./events.ts";
 
 export interface TurnReducerOptions {
