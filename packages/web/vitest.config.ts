@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { name: "web", testTimeout: 30_000, include: ["src/**/*.test.ts"], isolate: false },
+  test: { name: "web", testTimeout: 30_000, include: ["src/**/*.test.ts", "scripts/**/*.test.ts"], isolate: false },
 });

@@ -8,6 +8,7 @@ import { errorSentence } from "../api/problem.ts";
 import { Button } from "../ui/button.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Kbd } from "../ui/kbd.tsx";
+import { loadMenus } from "../ui/menu.tsx";
 import { handleKey, useActions } from "./actions.ts";
 import { announce } from "./announce.ts";
 import { Announcer } from "./announcer.tsx";
@@ -18,11 +19,13 @@ import { ThemeButton } from "./theme-button.tsx";
 import { useKeptFocus } from "./use-kept-focus.ts";
 import { useWhenIdle } from "./use-when-idle.ts";
 
-// Neither is needed for the first paint: they are loaded once the page has nothing else to do, or when a person opens them.
+// None is needed for the first paint: they are loaded once the page has nothing else to do, or when a person opens them.
 const loadPalette = () => import("./palette.tsx");
 const loadKeyList = () => import("./key-list.tsx");
 const Palette = lazy(loadPalette);
 const KeyList = lazy(loadKeyList);
+const loadTips = () => import("../ui/tip-layer.tsx");
+const TipLayer = lazy(async () => ({ default: (await loadTips()).TipLayer }));
 
 type Overlay = "palette" | "keys" | undefined;
 
@@ -33,7 +36,12 @@ export function Shell() {
   const navigate = useNavigate();
   useFocusOnNavigation(main);
   useKeptFocus(main);
-  useWhenIdle(() => Promise.all([loadPalette(), loadKeyList()]));
+  const [hasTips, setTips] = useState(false);
+  useWhenIdle(async () => {
+    await loadTips();
+    setTips(true);
+    await Promise.all([loadMenus(), loadPalette(), loadKeyList()]);
+  });
   useEffect(() => {
     document.addEventListener("keydown", handleKey);
     return () => document.removeEventListener("keydown", handleKey);
@@ -124,6 +132,7 @@ export function Shell() {
         {overlay === "palette" && <Palette typed={typed} onClose={close} />}
         {overlay === "keys" && <KeyList onClose={close} />}
       </Suspense>
+      <Suspense fallback={null}>{hasTips && <TipLayer />}</Suspense>
     </div>
   );
 }

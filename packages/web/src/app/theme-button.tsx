@@ -11,7 +11,7 @@ const CHOICES: readonly (readonly [ThemeChoice, string])[] = [
 export function ThemeButton() {
   const theme = useTheme();
   return (
-    <Menu trigger={<IconButton icon="theme" label="Light or dark" />}>
+    <Menu trigger={(own) => <IconButton icon="theme" label="Light or dark" {...own} />}>
       {CHOICES.map(([choice, text]) => (
         <MenuChoice key={choice} isChosen={choice === theme} onSelect={() => setTheme(choice)}>
           {text}

@@ -3,7 +3,7 @@ import { MAX_LABEL_LENGTH } from "@valet/shared/protocol/message-limits";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { Button } from "../ui/button.tsx";
 import { Icon } from "../ui/icons.tsx";
-import { Menu, MenuChoice, MenuItem, MenuLabel, MenuLine } from "../ui/menu.tsx";
+import { Menu, MenuChoice, MenuItem, MenuLabel, MenuLine, type MenuTrigger } from "../ui/menu.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
 
 interface ChoiceProps {
@@ -17,8 +17,8 @@ interface ChoiceProps {
 }
 
 export function Choice({ label, value, choices, prefix = "", onChange, children }: ChoiceProps) {
-  const trigger = (
-    <Button aria-label={`${label}: ${value}`} className="composer-choice">
+  const trigger = (own: MenuTrigger) => (
+    <Button aria-label={`${label}: ${value}`} className="composer-choice" {...own}>
       <span className="cut">
         {prefix}
         <OutsideText text={value} max={128} />

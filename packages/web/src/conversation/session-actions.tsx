@@ -1,20 +1,18 @@
 /** What can be done to a session as a whole: buttons for what is near, a menu for the rest, a question before what cannot be undone. */
 import { useNavigate } from "@tanstack/react-router";
-import { type ReactNode, useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { abortSession, wakeSession } from "../api/changes.ts";
 import type { Schemas } from "../api/client.ts";
 import { clearQueue, deleteSession, hibernateSession, terminateSession } from "../api/lifecycle.ts";
-import { errorSentence } from "../api/problem.ts";
 import { useChange } from "../api/use-change.ts";
 import { useActions } from "../app/actions.ts";
 import { announce } from "../app/announce.ts";
 import { Button, IconButton } from "../ui/button.tsx";
 import { copyText } from "../ui/copy-text.ts";
-import { Dialog } from "../ui/dialog.tsx";
 import { Menu, MenuItem, MenuLine } from "../ui/menu.tsx";
-import { Notice } from "../ui/notes.tsx";
-import { Sentence } from "../ui/outside-text.tsx";
 import { possibleActions } from "./possible-actions.ts";
+
+const Confirm = lazy(() => import("./confirm.tsx"));
 
 interface SessionActionsProps {
   readonly session: Schemas["SessionView"];
@@ -75,7 +73,7 @@ export function SessionActions({ session, now }: SessionActionsProps) {
           {session.status === "error" ? "Start it again" : "Wake"}
         </Button>
       )}
-      <Menu trigger={<IconButton icon="more" label="More to do with the session" look="normal" />}>
+      <Menu trigger={(own) => <IconButton icon="more" label="More to do with the session" look="normal" {...own} />}>
         {can.hibernate && <MenuItem onSelect={() => hibernate.mutate()}>Hibernate</MenuItem>}
         <MenuItem isDisabled={!can.clear} onSelect={() => setQuestion("clear")}>
           Clear the queue…
@@ -89,45 +87,47 @@ export function SessionActions({ session, now }: SessionActionsProps) {
           Delete…
         </MenuItem>
       </Menu>
-      {question === "clear" && (
-        <Confirm
-          sessionId={id}
-          title="Withdraw all that waits?"
-          verb="Withdraw"
-          change={withdrawAll}
-          onClose={() => setQuestion(undefined)}
-        >
-          {session.queueLength === 1
-            ? "The message or workflow that waits in the queue is withdrawn."
-            : `The ${session.queueLength} messages and workflows that wait in the queue are withdrawn.`}{" "}
-          What runs now goes on.
-        </Confirm>
-      )}
-      {question === "terminate" && (
-        <Confirm
-          sessionId={id}
-          title="Terminate this session?"
-          verb="Terminate"
-          change={terminateSession}
-          onClose={() => setQuestion(undefined)}
-        >
-          Its sandbox ends at once, with the turn that runs. The conversation and the traces stay and can be read; the
-          session takes no more messages.
-        </Confirm>
-      )}
-      {question === "delete" && (
-        <Confirm
-          sessionId={id}
-          title="Delete this session?"
-          verb="Delete"
-          change={deleteSession}
-          onClose={() => setQuestion(undefined)}
-          onDone={() => void navigate({ to: "/" })}
-        >
-          Its sandbox, its files, its conversation, its traces and its child sessions are deleted. Nothing brings them
-          back.
-        </Confirm>
-      )}
+      <Suspense fallback={null}>
+        {question === "clear" && (
+          <Confirm
+            sessionId={id}
+            title="Withdraw all that waits?"
+            verb="Withdraw"
+            change={withdrawAll}
+            onClose={() => setQuestion(undefined)}
+          >
+            {session.queueLength === 1
+              ? "The message or workflow that waits in the queue is withdrawn."
+              : `The ${session.queueLength} messages and workflows that wait in the queue are withdrawn.`}{" "}
+            What runs now goes on.
+          </Confirm>
+        )}
+        {question === "terminate" && (
+          <Confirm
+            sessionId={id}
+            title="Terminate this session?"
+            verb="Terminate"
+            change={terminateSession}
+            onClose={() => setQuestion(undefined)}
+          >
+            Its sandbox ends at once, with the turn that runs. The conversation and the traces stay and can be read; the
+            session takes no more messages.
+          </Confirm>
+        )}
+        {question === "delete" && (
+          <Confirm
+            sessionId={id}
+            title="Delete this session?"
+            verb="Delete"
+            change={deleteSession}
+            onClose={() => setQuestion(undefined)}
+            onDone={() => void navigate({ to: "/" })}
+          >
+            Its sandbox, its files, its conversation, its traces and its child sessions are deleted. Nothing brings them
+            back.
+          </Confirm>
+        )}
+      </Suspense>
     </span>
   );
 }
@@ -140,46 +140,4 @@ async function withdrawAll(id: string): Promise<void> {
 async function copyId(id: string): Promise<void> {
   if (await copyText(id)) announce("Copied.", { isShown: true });
   else announce(`The browser refused to copy: the id is ${id}.`, { isBad: true });
-}
-
-interface ConfirmProps {
-  readonly sessionId: string;
-  readonly title: string;
-  readonly verb: string;
-  readonly change: (id: string) => Promise<unknown>;
-  readonly onClose: () => void;
-  readonly onDone?: () => void;
-  readonly children: ReactNode;
-}
-
-function Confirm({ sessionId, title, verb, change, onClose, onDone, children }: ConfirmProps) {
-  // The dialog says itself what failed.
-  const doIt = useChange(
-    sessionId,
-    async () => {
-      await change(sessionId);
-      onClose();
-      onDone?.();
-    },
-    { showsErrors: true },
-  );
-  return (
-    <Dialog isOpen onClose={onClose} title={title} description={children}>
-      {doIt.isError && (
-        <Notice icon="failed" isBad className="mb-3">
-          <span role="alert">
-            <Sentence text={errorSentence(doIt.error)} />
-          </span>
-        </Notice>
-      )}
-      <div className="flex gap-2">
-        <Button look="primary" isBusy={doIt.isPending} onClick={() => doIt.mutate()}>
-          {verb}
-        </Button>
-        <Button look="quiet" onClick={onClose}>
-          Keep it
-        </Button>
-      </div>
-    </Dialog>
-  );
 }

@@ -2,7 +2,6 @@
 import type { ComponentProps, ReactNode } from "react";
 import { Icon, type IconName } from "./icons.tsx";
 import { Kbd } from "./kbd.tsx";
-import { Tooltip } from "./tooltip.tsx";
 
 type ButtonLook = "normal" | "primary" | "quiet";
 
@@ -42,16 +41,12 @@ export function Button({ look, icon, hint, isBusy = false, className, children, 
 
 interface IconButtonProps extends Omit<ButtonProps, "children" | "icon"> {
   readonly icon: IconName;
-  /** What it does: its name for everybody, in a tooltip for those who see. */
+  /** What it does: its name for everybody, in a tooltip for those who see: `tip-layer.tsx`. */
   readonly label: string;
 }
 
 export function IconButton({ icon, label, look = "quiet", className = "", ...rest }: IconButtonProps) {
-  return (
-    <Tooltip text={label}>
-      <Button look={look} icon={icon} aria-label={label} className={`sq ${className}`} {...rest} />
-    </Tooltip>
-  );
+  return <Button look={look} icon={icon} aria-label={label} data-tip={label} className={`sq ${className}`} {...rest} />;
 }
 
 /** A row of buttons of which one is chosen. */

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { barsOf } from "./bars.ts";
 import { detailOf, explainError, lastSeenUs, openNote, sealNote } from "./details.ts";
 import type { Item } from "./item.ts";
-import { isErrorSource, nameMatches, nextItem } from "./matches.ts";
+import { errorSources, nameMatches, nextItem } from "./matches.ts";
 import { buildModel } from "./model.ts";
 import { readOtlp } from "./otlp.ts";
 import { SpanStore } from "./span-store.ts";
@@ -134,6 +134,28 @@ test("matches and errors follow each other from top to bottom, and begin anew", 
     nextItem(model, from === undefined ? undefined : id(from), by, ({ span }) => found.has(span.spanId))?.span.spanId;
   expect([next(undefined, 1), next(1, 1), next(2, 1), next(4, 1)]).toEqual([id(1), id(2), id(4), id(1)]);
   expect([next(undefined, -1), next(1, -1), next(3, -1)]).toEqual([id(4), id(4), id(2)]);
-  expect(nextItem(model, id(4), 1, isErrorSource)?.span.spanId).toBe(id(3));
+  expect(nextItem(model, id(4), 1, errorSources(model))?.span.spanId).toBe(id(3));
   expect(nextItem(model, id(1), 1, () => false)).toBeUndefined();
+});
+
+test("what fails in programs of the agent counts apart, and is gone through only if nothing of the operation failed", () => {
+  const id = (at: number) => at.toString(16).padStart(16, "0");
+  const trace = (toolFails: boolean) => {
+    const turn = spanOf("valet.turn", { spanId: id(1) });
+    const tool = spanOf("execute_tool bash", {
+      spanId: id(2),
+      parentSpanId: id(1),
+      isError: toolFails,
+      startUs: START + 1,
+    });
+    const failed = { isAdopted: true, isError: true, outcome: undefined } as const;
+    const program = spanOf("pytest", { ...failed, spanId: id(3), parentSpanId: id(2), startUs: START + 2 });
+    const test = spanOf("test_login", { ...failed, spanId: id(4), parentSpanId: id(3), startUs: START + 3 });
+    return buildModel(TRACE, [turn, tool, program, test]);
+  };
+  const next = (model: ReturnType<typeof trace>) => nextItem(model, undefined, 1, errorSources(model))?.span.name;
+  expect(trace(true)).toMatchObject({ errorCount: 1, programErrorCount: 2 });
+  expect(next(trace(true))).toBe("execute_tool bash");
+  expect(trace(false)).toMatchObject({ errorCount: 0, programErrorCount: 2 });
+  expect(next(trace(false))).toBe("test_login");
 });

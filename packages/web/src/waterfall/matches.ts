@@ -41,7 +41,11 @@ function wrapped(index: number, length: number): number {
   return ((index % length) + length) % length;
 }
 
-/** Whether a span failed by itself: none of those below it did. A failure is shown where it began. */
-export function isErrorSource(item: Item): boolean {
-  return hasFailed(item.span) && !item.children.some(({ span }) => hasFailed(span));
+/**
+ * Returns which spans the way to the next error leads to: those that failed by themselves, while none of those below them did. A failure
+ * is shown where it began. Spans of the agent's programs count only if none of Valet's own failed.
+ */
+export function errorSources({ errorCount }: Pick<Model, "errorCount">): (item: Item) => boolean {
+  const counts = ({ span }: Item) => hasFailed(span) && (span.isAdopted !== true || errorCount === 0);
+  return (item) => counts(item) && !item.children.some(counts);
 }

@@ -14,7 +14,10 @@ export interface Model {
   /** The last time that is known: an end, or the start of an open span. */
   readonly endUs: number;
   readonly openCount: number;
+  /** How many spans of Valet's own failed or were lost: as many as the list of traces says. */
   readonly errorCount: number;
+  /** How many spans failed that programs of the agent sent: what a command does that fails is no failure of the operation. */
+  readonly programErrorCount: number;
 }
 
 /** A difference below this is within the resolution of the clocks. */
@@ -30,7 +33,8 @@ export function layOut(traceId: string, spans: Iterable<SkeletonSpan>): Model {
   const items = itemsOf(traceId, spans);
   const roots = rootsOf(items);
   const order: Item[] = [];
-  let [startUs, endUs, openCount, errorCount] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 0, 0];
+  let [startUs, endUs] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  let [openCount, errorCount, programErrorCount] = [0, 0, 0];
   const left = roots.toReversed();
   for (let item = left.pop(); item !== undefined; item = left.pop()) {
     const { span, parent, children } = item;
@@ -40,7 +44,10 @@ export function layOut(traceId: string, spans: Iterable<SkeletonSpan>): Model {
     startUs = Math.min(startUs, span.startUs);
     endUs = Math.max(endUs, span.endUs ?? span.startUs, span.startUs);
     if (span.endUs === undefined) openCount++;
-    if (hasFailed(span)) errorCount++;
+    if (hasFailed(span)) {
+      if (span.isAdopted === true) programErrorCount++;
+      else errorCount++;
+    }
     for (let at = children.length - 1; at >= 0; at--) left.push(children[at] as MutableItem);
   }
   const isEmpty = order.length === 0;
@@ -53,6 +60,7 @@ export function layOut(traceId: string, spans: Iterable<SkeletonSpan>): Model {
     endUs: isEmpty ? 0 : endUs,
     openCount,
     errorCount,
+    programErrorCount,
   };
 }
 

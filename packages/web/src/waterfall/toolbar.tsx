@@ -14,7 +14,8 @@ export interface ToolbarProps {
   /** Why attributes could not be searched. */
   readonly searchError: string | undefined;
   readonly onMatch: (by: 1 | -1) => void;
-  readonly errorCount: number;
+  /** Whether any span failed. */
+  readonly hasErrors: boolean;
   readonly onError: () => void;
   readonly isCriticalShown: boolean;
   readonly onCritical: () => void;
@@ -59,7 +60,7 @@ export function Toolbar(props: ToolbarProps) {
         <IconButton icon="up" look="normal" label="Previous match (Shift N)" onClick={() => props.onMatch(-1)} />
         <IconButton icon="down" look="normal" label="Next match (N)" onClick={() => props.onMatch(1)} />
       </span>
-      {props.errorCount > 0 ? (
+      {props.hasErrors ? (
         <Button icon="failed" className="is-bad" hint="E" onClick={props.onError}>
           Next error
         </Button>

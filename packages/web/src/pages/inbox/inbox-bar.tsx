@@ -6,7 +6,7 @@ import { repositoryName } from "../../format/session-names.ts";
 import { Button } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Legend } from "../../ui/kind.tsx";
-import { Menu, MenuChoice, MenuLine } from "../../ui/menu.tsx";
+import { Menu, MenuChoice, MenuLine, type MenuTrigger } from "../../ui/menu.tsx";
 import { OutsideText } from "../../ui/outside-text.tsx";
 import { choicesOf } from "./inbox-groups.ts";
 import type { InboxSearch } from "./inbox-search.ts";
@@ -78,8 +78,8 @@ function Filter(props: {
 }) {
   const { name, value, choices, shown = (text) => text, onChange } = props;
   if (choices.length === 0 && value === undefined) return null;
-  const button = (
-    <Button aria-pressed={value !== undefined}>
+  const button = (own: MenuTrigger) => (
+    <Button aria-pressed={value !== undefined} {...own}>
       {value === undefined ? name : <OutsideText text={shown(value)} className="cut max-w-48" max={100} />}
       <Icon name="down" />
     </Button>

@@ -10,7 +10,7 @@ import { Legend } from "../../ui/kind.tsx";
 import { CopyButton } from "../../ui/notes.tsx";
 import { useTopOf } from "../../ui/use-top-of.ts";
 import type { Item } from "../../waterfall/item.ts";
-import { isErrorSource, nextItem } from "../../waterfall/matches.ts";
+import { errorSources, nextItem } from "../../waterfall/matches.ts";
 import type { Model } from "../../waterfall/model.ts";
 import { ancestorKeys, type Row, type Tie, tieKey, tiesOf, visibleRows } from "../../waterfall/rows.ts";
 import { isWhole, type View, viewOf, zoomed } from "../../waterfall/scale.ts";
@@ -127,7 +127,7 @@ export function TraceView(props: TraceViewProps) {
       announce(search.text.trim() === "" ? "Write what to search for first." : "Nothing matches.", { isShown: true });
   };
   const toError = () => {
-    const found = nextItem(model, ownActive, 1, isErrorSource);
+    const found = nextItem(model, ownActive, 1, errorSources(model));
     if (found !== undefined) jump(found);
     else announce("No span of this trace failed.", { isShown: true });
   };
@@ -243,7 +243,7 @@ export function TraceView(props: TraceViewProps) {
           isSearching={search.isSearching}
           searchError={search.error}
           onMatch={toMatch}
-          errorCount={model.errorCount}
+          hasErrors={model.errorCount + model.programErrorCount > 0}
           onError={toError}
           isCriticalShown={isCriticalShown}
           onCritical={() => setCriticalShown(!isCriticalShown)}
@@ -283,6 +283,12 @@ export function TraceView(props: TraceViewProps) {
           {model.errorCount > 0 && (
             <span>
               <Icon name="failed" className="t-failed" /> <Count count={model.errorCount} /> failed or lost
+            </span>
+          )}
+          {model.programErrorCount > 0 && (
+            <span>
+              <Icon name="failed" className="m" /> <Count count={model.programErrorCount} /> failed in the agent's
+              programs, which count apart
             </span>
           )}
           <span>

@@ -10,7 +10,7 @@ import { PercentileLines } from "../../plots/percentile-lines.tsx";
 import { TurnPoints } from "../../plots/turn-points.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icons.tsx";
-import { Menu, MenuChoice, MenuLine } from "../../ui/menu.tsx";
+import { Menu, MenuChoice, MenuLine, type MenuTrigger } from "../../ui/menu.tsx";
 import { ErrorNote, Loading } from "../../ui/notes.tsx";
 import { Groups } from "./groups.tsx";
 import { type MeasureLook, measureOf } from "./measures.ts";
@@ -59,8 +59,8 @@ function wordOf(by: Grouping): string {
 
 function GroupMenu({ search, onChange }: Pick<CloserProps, "search" | "onChange">) {
   const { by, ...rest } = search;
-  const button = (
-    <Button aria-pressed={by !== undefined}>
+  const button = (own: MenuTrigger) => (
+    <Button aria-pressed={by !== undefined} {...own}>
       Group by: {by === undefined ? "none" : wordOf(by)}
       <Icon name="down" />
     </Button>

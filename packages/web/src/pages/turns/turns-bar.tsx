@@ -144,13 +144,13 @@ function FilterMenu(props: {
 }) {
   return (
     <Menu
-      trigger={
-        <Button aria-pressed={props.isOn}>
+      trigger={(own) => (
+        <Button aria-pressed={props.isOn} {...own}>
           {props.isOn && <span className="sr">{props.name}: </span>}
           <span className="cut max-w-48">{props.text}</span>
           <Icon name="down" />
         </Button>
-      }
+      )}
     >
       {props.children}
     </Menu>

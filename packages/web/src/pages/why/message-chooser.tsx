@@ -51,11 +51,11 @@ export function MessageChooser({ sessionId, messageId }: ChooserProps) {
         </span>
       )}
       <Menu
-        trigger={
-          <Button look="quiet">
+        trigger={(own) => (
+          <Button look="quiet" {...own}>
             Another message <Icon name="down" />
           </Button>
-        }
+        )}
       >
         <MenuLabel>The newest messages</MenuLabel>
         {messages.map((message) => (
