@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { isDirectoryLocked } from "@valet/sandbox";
 import { BrokerHealth, type Isolation } from "@valet/shared/protocol/sandbox-broker";
+import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
 import { Health } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import type { Finding } from "./check-telemetry.ts";
@@ -16,6 +17,8 @@ export interface HostFinding {
   readonly uses: Uses | null | undefined;
   /** What separates agents from its machine; absent if its broker does not say. */
   readonly isolation?: Isolation | undefined;
+  /** The limits of each of its sandboxes; absent if its broker does not say. */
+  readonly limits?: ShownLimits | undefined;
 }
 
 const name = "system";
@@ -42,7 +45,8 @@ export async function findHost(stateDir: string, timeoutMs = TIMEOUT_MS): Promis
   ]);
   if (worker.value !== undefined) {
     const finding = stateOf(url, worker.value, broker?.why === undefined ? undefined : `at ${brokerUrl} ${broker.why}`);
-    return { finding: { name, source: "the running host", ...finding }, uses, isolation: broker?.value?.isolation };
+    const { isolation, limits } = broker?.value ?? {};
+    return { finding: { name, source: "the running host", ...finding }, uses, isolation, limits };
   }
   if (!(await isDirectoryLocked(stateDir, UP_ROLE))) return idle;
   const silent = `its Worker does not answer at ${url} ${worker.why}`;

@@ -1,6 +1,6 @@
 /** The runner's process: reads the settings, runs the runner, and exits with its exit code (see bin.ts). */
 import { randomUUID } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { certificateVariables } from "@valet/shared/certificate-variables";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
@@ -25,6 +25,8 @@ const WRONG_START = 78;
 const INPUT_TIMEOUT_MS = 10_000;
 
 import { Bubblewrap } from "./wall/bubblewrap.ts";
+import { LimitedWall } from "./wall/limited-wall.ts";
+import { parseOwnLimits } from "./wall/process-limits.ts";
 import { NO_WALL, type Wall } from "./wall/wall.ts";
 
 /** The secrets, which must not appear anywhere, including spans and logs. */
@@ -115,8 +117,15 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   return EXIT_CODES[end];
 }
 
-/** Begins to build the wall that the broker asks for: of the runner's folder, the agent only sees what is made for it. */
-function wallOf({ isolation, workspace, home, stateFolder }: Settings): Wall {
+/** Returns the wall that the broker asks for, which programs enter under the broker's limits. */
+function wallOf(settings: Settings): Wall {
+  const wall = plainWallOf(settings);
+  const { limits } = settings;
+  return limits === undefined ? wall : new LimitedWall(wall, limits, readOwnLimits());
+}
+
+/** Begins to build the wall: of the runner's folder, the agent only sees what is made for it. */
+function plainWallOf({ isolation, workspace, home, stateFolder, limits }: Settings): Wall {
   if (isolation !== "bwrap") return NO_WALL;
   const { PATH = "", TMPDIR } = process.env;
   const made = [CONFIG_FOLDER, HOOKS_FOLDER].map((name) => join(stateFolder, name));
@@ -126,7 +135,13 @@ function wallOf({ isolation, workspace, home, stateFolder }: Settings): Wall {
     readable: [...agentFiles(), ...Object.values(certificateVariables(process.env))],
     home,
     path: PATH,
+    // All of them together leave memory for programs.
+    temporaryBytes: limits && Math.floor(limits.memoryBytes / 4),
   });
+}
+
+function readOwnLimits() {
+  return parseOwnLimits(readFileSync("/proc/self/limits", "utf8"));
 }
 
 /** Opens the journal. Sets an unusable one aside, which loses the attempts in it but not the session. */

@@ -7,6 +7,7 @@ import {
   type Isolation,
   SessionId,
 } from "@valet/shared/protocol/sandbox-broker";
+import { RunnerLimits } from "@valet/shared/protocol/sandbox-limits";
 import {
   type EnvironmentRecord,
   extractFromEnvironment,
@@ -16,6 +17,7 @@ import {
   type SpanLimits,
 } from "@valet/shared/tracing";
 import { RUNNER_VARIABLES } from "@valet/shared/variables";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { z } from "zod";
 
 export interface Settings {
@@ -37,6 +39,8 @@ export interface Settings {
   readonly commitTrailers?: boolean;
   /** What separates the agent and its commands from the machine. */
   readonly isolation?: Isolation;
+  /** The limits of the agent and its commands; none if absent. */
+  readonly limits?: RunnerLimits;
   /** The parent of the bootstrap span. */
   readonly parent: SpanContext | undefined;
   /** The limits of spans; OpenTelemetry's defaults if absent. */
@@ -65,6 +69,7 @@ const Environment = z.object({
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_ALLOW_FILE_REPOS.default),
   VALET_COMMIT_TRAILERS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_COMMIT_TRAILERS.default),
   VALET_ISOLATION: z.enum(ISOLATIONS).default(RUNNER_VARIABLES.VALET_ISOLATION.default),
+  VALET_SANDBOX_LIMITS: z.string().transform(jsonOf).pipe(RunnerLimits).optional(),
 } satisfies Record<keyof typeof RUNNER_VARIABLES, z.ZodType>);
 
 /**
@@ -93,9 +98,19 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     allowFile: data.VALET_ALLOW_FILE_REPOS === "1",
     commitTrailers: data.VALET_COMMIT_TRAILERS === "1",
     isolation: data.VALET_ISOLATION,
+    ...withoutUndefined({ limits: data.VALET_SANDBOX_LIMITS }),
     parent: extractFromEnvironment(env),
     spanLimits: readTracingConfig(limitVariables(env)).limits,
   };
+}
+
+/** Invalid JSON is a value that no schema accepts. */
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Returns the state folder of earlier versions, in the agent's home. */

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
+import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
 import type { SpanLimits } from "@valet/shared/tracing";
 import { createApp } from "./app.ts";
 import type { Driver } from "./driver.ts";
@@ -30,6 +31,8 @@ export interface ModalBrokerOptions extends ServerOptions, Omit<ModalDriverOptio
 export interface SandboxBroker {
   /** Without a trailing slash. */
   readonly url: string;
+  /** The limits of each sandbox, and by what they hold; absent where sandboxes run elsewhere. */
+  readonly limits?: ShownLimits | undefined;
   /** Stops serving and ends all processes of sandboxes on this machine; their files stay. Idempotent. */
   close(): Promise<void>;
   /** Refuses new sandboxes from now on, as if there were no room, while those that run go on. Idempotent; only a restart undoes it. */
@@ -92,6 +95,7 @@ async function serve(
   let closing: Promise<void> | undefined;
   return {
     url: urlOf(server.address() as AddressInfo),
+    limits: driver.limits,
     close: () => {
       closing ??= closeAll(server, driver);
       return closing;

@@ -5,6 +5,7 @@ import type {
   RepositoryState,
   Sandbox,
 } from "@valet/shared/protocol/sandbox-broker";
+import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
 import type { Steps } from "./request-trace.ts";
 
 export interface CreateOptions extends CreateSandbox {
@@ -37,6 +38,8 @@ export interface Driver {
   readonly name: Sandbox["driver"];
   /** What separates agents from this machine; absent where sandboxes run elsewhere. */
   readonly isolation?: Isolation;
+  /** The limits of each sandbox, and by what they hold; absent where sandboxes run elsewhere. */
+  readonly limits?: ShownLimits;
   /** Creates a sandbox and starts its entrypoint. Leaves nothing behind on an error. */
   create(options: CreateOptions, steps: Steps, limit: AbortSignal): Promise<DriverSandbox>;
   /** Returns the sandbox; `undefined` when it is gone. */

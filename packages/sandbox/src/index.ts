@@ -8,6 +8,8 @@ export {
 export { capacityOf, type MachineCapacity, machineCapacity } from "./capacity.ts";
 export { hideEnvironment } from "./local/hide-environment.ts";
 export { chooseIsolation, findNoWall, type NoWall } from "./local/isolation.ts";
+export { limitWarning } from "./local/limits/local-limits.ts";
+export { readLimits } from "./local/limits/wanted-limits.ts";
 export { LogFile } from "./local/log-file.ts";
 export { makeFolders } from "./local/make-folders.ts";
 export { makePrivateDirectory } from "./local/private-directory.ts";

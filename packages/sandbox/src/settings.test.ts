@@ -38,6 +38,10 @@ test("the driver is chosen by argument or environment, and modal has its own set
 const EVERYTHING = {
   ...Object.fromEntries(Object.keys(BROKER_VARIABLES).map((name) => [name, "1"])),
   VALET_BROKER_ISOLATION: "none",
+  VALET_SANDBOX_MEMORY_BYTES: "1000000000",
+  VALET_SANDBOX_PROCESSES: "100",
+  VALET_SANDBOX_DISK_BYTES: "1000000000",
+  VALET_SANDBOX_OPEN_FILES: "1000",
 };
 
 test.each(SANDBOX_DRIVERS)("the driver %s has settings, and is in the help text", (driver) => {
@@ -54,6 +58,7 @@ test.each<[string, string[], Record<string, string>, string]>([
   ["a port that is not a number", ["--port", "http", "true"], SECRET, "from 0 to 65535"],
   ["a port out of range", ["true"], { ...SECRET, VALET_BROKER_PORT: "65536" }, "from 0 to 65535"],
   ["zero sandboxes", ["--max-sandboxes", "0", "true"], SECRET, "a whole number above 0"],
+  ["too little memory", ["true"], { ...SECRET, VALET_SANDBOX_MEMORY_BYTES: "1" }, "VALET_SANDBOX_MEMORY_BYTES"],
   ["an unknown isolation", ["--isolation", "docker", "true"], SECRET, "bwrap or none"],
   ["an unknown driver", ["--driver", "docker", "true"], SECRET, "local or modal"],
   ["no image for modal", ["--driver", "modal", "true"], SECRET, "VALET_MODAL_IMAGE"],

@@ -1,8 +1,10 @@
 import { parseArgs } from "node:util";
 import { ISOLATIONS } from "@valet/shared/protocol/sandbox-broker";
+import { SandboxLimits } from "@valet/shared/protocol/sandbox-limits";
 import { SANDBOX_DRIVERS } from "@valet/shared/spans";
 import { BROKER_VARIABLES, type BrokerVariable, type Variable } from "@valet/shared/variables";
 import { z } from "zod";
+import { readLimits } from "./local/limits/wanted-limits.ts";
 
 /** The text of `--help`. */
 export const HELP = `valet-sandbox-broker [OPTION…] -- ENTRYPOINT [ARGUMENT…]
@@ -20,6 +22,8 @@ Options of the driver local:
                  bwrap: agents run behind a wall of bubblewrap; none: as this user. If omitted, bwrap where it works
   --max-sandboxes N                                       VALET_BROKER_MAX_SANDBOXES
                  sandboxes awake at once; limited by memory if omitted
+Limits of each sandbox: VALET_SANDBOX_MEMORY_BYTES, VALET_SANDBOX_CPUS, VALET_SANDBOX_PROCESSES, VALET_SANDBOX_DISK_BYTES,
+VALET_SANDBOX_OPEN_FILES.
 
 Options of the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:
   --app NAME     the Modal app of the sandboxes           VALET_MODAL_APP      valet
@@ -52,6 +56,7 @@ const Settings = z.discriminatedUnion(
       stateDir: z.string().min(1),
       isolation: z.enum(ISOLATIONS, `the isolation must be ${ISOLATIONS.join(" or ")}`).optional(),
       maxSandboxes: z.coerce.number(LIMIT).int(LIMIT).positive(LIMIT).optional(),
+      limits: SandboxLimits.partial().optional(),
     }),
     z.object({
       driver: z.literal("modal"),
@@ -98,6 +103,7 @@ export function readSettings(args: readonly string[], env: Record<string, string
     stateDir: values.state ?? read("VALET_BROKER_STATE"),
     isolation: values.isolation ?? read("VALET_BROKER_ISOLATION"),
     maxSandboxes: values["max-sandboxes"] ?? read("VALET_BROKER_MAX_SANDBOXES"),
+    limits: readLimits(env),
     app: values.app ?? read("VALET_MODAL_APP"),
     image: values.image ?? read("VALET_MODAL_IMAGE"),
     tokenId: read("MODAL_TOKEN_ID"),

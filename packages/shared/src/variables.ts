@@ -171,6 +171,26 @@ export const BROKER_VARIABLES = {
   VALET_BROKER_MAX_SANDBOXES: {
     meaning: "`--max-sandboxes`: sandboxes awake at once; driver `local`. Limited by memory if not set",
   },
+  VALET_SANDBOX_MEMORY_BYTES: {
+    meaning:
+      "memory of each sandbox's agent with all that it starts, in bytes, at least 268435456; driver `local`. If not set, half of the machine's, and no less than 2 GiB",
+  },
+  VALET_SANDBOX_CPUS: {
+    meaning:
+      "how many processors' time they may use, a fraction is allowed; driver `local`. If not set, all of the machine's",
+  },
+  VALET_SANDBOX_PROCESSES: {
+    default: 4096,
+    meaning: "how many processes and threads they may have, at least 64; driver `local`",
+  },
+  VALET_SANDBOX_DISK_BYTES: {
+    meaning:
+      "how much the sandbox's folders may take on disk, in bytes; driver `local`. If not set, half of the file system's size",
+  },
+  VALET_SANDBOX_OPEN_FILES: {
+    default: 65_536,
+    meaning: "how many files each of their processes may have open, at least 256; driver `local`",
+  },
   VALET_MODAL_APP: { default: "valet", meaning: "`--app`: the Modal app of the sandboxes; driver `modal`" },
   VALET_MODAL_IMAGE: { meaning: "`--image`: an image's id or its registry tag; driver `modal`, which needs it" },
   MODAL_TOKEN_ID: { meaning: "Modal's token; driver `modal`, which needs it" },
@@ -197,6 +217,10 @@ export const RUNNER_VARIABLES = {
     default: "none",
     meaning:
       "`bwrap`: the agent and its commands run behind a wall of bubblewrap; `none`: the sandbox itself is the wall, or there is none",
+  },
+  VALET_SANDBOX_LIMITS: {
+    meaning:
+      "JSON: the limits of the agent's processes, by what they hold, and the folders of their control group; without it there are none",
   },
 } as const satisfies Record<string, Variable>;
 

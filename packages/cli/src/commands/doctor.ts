@@ -9,6 +9,7 @@ import { ApiError } from "../api-transport.ts";
 import { checkDisk } from "../check-disk.ts";
 import { findHost, type HostFinding, stateOf } from "../check-host.ts";
 import { checkIsolation } from "../check-isolation.ts";
+import { checkLimits } from "../check-limits.ts";
 import { checkModel, checkVariables, compareBackend } from "../check-settings.ts";
 import { refusedFindings, systemFindings, uncheckedFindings } from "../check-system.ts";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
@@ -50,7 +51,7 @@ export function addDoctor(program: Command): void {
         ...checkTelemetry(process.env),
         ...compareBackend(process.env, host.uses),
         ...checkDisk(options.state),
-        ...(host.isOther ? [] : [await checkIsolation(host.isolation)]),
+        ...(host.isOther ? [] : [await checkIsolation(host.isolation), ...checkLimits(host.limits)]),
         ...(host.isOther ? [] : [checkState(options, isGiven(command))]),
         host.finding,
       ]);

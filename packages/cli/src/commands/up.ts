@@ -6,6 +6,7 @@ import { ExitCode } from "../errors.ts";
 import { flushBeforeStop, reportWaiting } from "../flush-spans.ts";
 import { helpEnd } from "../help-text.ts";
 import { isolationText } from "../isolation-text.ts";
+import { limitsText } from "../limits-text.ts";
 import { exitSoon } from "../output.ts";
 import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
@@ -56,8 +57,8 @@ export function addUp(program: Command): void {
       shrinkHeap();
       const signInUrl = await system.signInUrl();
       if (options.json) {
-        const { url, token, isolation } = system;
-        printJson({ url, token, signInUrl: signInUrl ?? null, isolation });
+        const { url, token, isolation, limits } = system;
+        printJson({ url, token, signInUrl: signInUrl ?? null, isolation, limits });
       } else {
         print(`Valet is up.
 
@@ -66,6 +67,7 @@ export function addUp(program: Command): void {
   state    ${options.state} (Worker log: ${join("log", "worker.log")})
   room     ${system.capacity.awake} sandboxes awake at once, ${system.capacity.starting} starting; further sessions wait in line
   walls    ${isolationText(system.isolation)}
+  limits   ${limitsText(system.limits)}
   model    ${system.isScripted ? "scripted: it only plays the demo; to use a real model, see README.md" : "as configured"}
 
 ${signInLine(signInUrl)}

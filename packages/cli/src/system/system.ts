@@ -6,10 +6,12 @@ import {
   lockDirectory,
   type MachineCapacity,
   machineCapacity,
+  readLimits,
   startSandboxBroker,
 } from "@valet/sandbox";
 import type { ShippedScenario } from "@valet/scripted-model";
 import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
+import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
 import { hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
@@ -56,6 +58,8 @@ export interface System extends Connection {
   readonly capacity: MachineCapacity;
   /** What separates agents from this machine. */
   readonly isolation: Isolation;
+  /** The limits of each sandbox, and by what they hold. */
+  readonly limits: ShownLimits | undefined;
   /** Whether a scripted model stands in for a real one. */
   readonly isScripted: boolean;
   /** Returns a new link that signs a browser in to the page, once; `undefined` if the database does not answer in time. Never rejects. */
@@ -79,6 +83,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   });
   const invalid = invalidVariable({ ...env, ...chooseModel(env) });
   if (invalid !== undefined) throw new UserError(`${invalid}. Correct it, or unset it, and start again.`);
+  const limits = limitsOf(env);
   const state = openStateDirectory(stateDir);
   const unlock = await lockDirectory(state.path, UP_ROLE);
   if (unlock === undefined) throw alreadyRunning(stateDir);
@@ -104,6 +109,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       spanLimits: readTracingConfig(env).limits,
       maxSandboxes: capacity.awake + capacity.starting,
       isolation,
+      limits,
+      onWarning: report,
       onError: ({ message }) => report(`sandbox broker: ${message}`),
     }).catch((error: Error) => {
       throw /in use/.test(error.message) ? alreadyRunning(stateDir) : error;
@@ -153,10 +160,28 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     // A request to a Worker that crashes meanwhile may never end.
     const link = async () => newSignInUrl(await worker.database(), url, token);
     const signInUrl = () => Promise.race([link().catch(() => undefined), sleep(SIGN_IN_MS, undefined, { ref: false })]);
-    return { url, token, capacity, isolation, isScripted, signInUrl, failed: failure.promise, stop };
+    return {
+      url,
+      token,
+      capacity,
+      isolation,
+      limits: broker.limits,
+      isScripted,
+      signInUrl,
+      failed: failure.promise,
+      stop,
+    };
   } catch (error) {
     await stop();
     throw diskError(state.path, error) ?? error;
+  }
+}
+
+function limitsOf(env: SystemOptions["env"]) {
+  try {
+    return readLimits(env);
+  } catch (error) {
+    throw new UserError(`${(error as Error).message}. Correct it, or unset it, and start again.`);
   }
 }
 

@@ -19,11 +19,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { mountArguments, type VisibleFiles } from "./mounts.ts";
 import { type Wall, WallError, type WalledCommand } from "./wall.ts";
 
-export interface BubblewrapOptions extends Omit<VisibleFiles, "programs"> {
+export interface BubblewrapOptions extends Omit<VisibleFiles, "programs" | "temporaryBytes"> {
   /** The agent's home. */
   readonly home: string;
   /** The `PATH` of the agent and its commands. */
   readonly path: string;
+  /** How large each file system in memory may become, in bytes; half of the machine's memory if omitted. */
+  readonly temporaryBytes?: number | undefined;
   /** How long the wall may take to stand, in ms. */
   readonly startTimeoutMs?: number;
 }
@@ -57,6 +59,7 @@ interface Standing {
 export class Bubblewrap implements Wall {
   readonly #options: BubblewrapOptions;
   #standing: Promise<Standing> | undefined;
+  #firstPid: number | undefined;
   #isClosed = false;
 
   /** Begins to build the wall. */
@@ -64,6 +67,10 @@ export class Bubblewrap implements Wall {
     this.#options = options;
     this.#standing = this.#start();
     this.#standing.catch(() => {});
+  }
+
+  get firstPid(): number | undefined {
+    return this.#firstPid;
   }
 
   async enter(command: readonly [string, ...string[]], folder: string): Promise<WalledCommand> {
@@ -102,8 +109,8 @@ export class Bubblewrap implements Wall {
   }
 
   async #start(): Promise<Standing> {
-    const { path, home, own, readable, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
-    const visible = { own, readable, programs: path.split(delimiter) };
+    const { path, home, own, readable, temporaryBytes, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+    const visible = { own, readable, temporaryBytes, programs: path.split(delimiter) };
     const child = spawn(
       PROGRAMS.bwrap,
       [
@@ -126,6 +133,7 @@ export class Bubblewrap implements Wall {
     }
     const forget = () => {
       this.#standing = undefined;
+      this.#firstPid = undefined;
     };
     child.once("error", forget);
     child.once("exit", forget);
@@ -147,6 +155,7 @@ export class Bubblewrap implements Wall {
       // The process is known before its files are in place, of which only the first program tells.
       const stands = Promise.all([childPid(child.stdio[3] as Readable), once(child.stdout as Readable, "data")]);
       const [pid] = await Promise.race([stands, failed, late]);
+      this.#firstPid = pid;
       return { child, pid };
     } catch (error) {
       child.kill("SIGKILL");

@@ -8,6 +8,8 @@ export interface VisibleFiles {
   readonly readable: readonly string[];
   /** The folders in which programs are looked up (`PATH`). */
   readonly programs: readonly string[];
+  /** How large each file system in memory may become, in bytes; half of the machine's memory if omitted. */
+  readonly temporaryBytes?: number | undefined;
 }
 
 /** What the arguments depend on besides the visible files. */
@@ -53,11 +55,13 @@ const RESOLVER = "/etc/resolv.conf";
  */
 const KERNEL_SETTINGS = ["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "driver", "scsi", "mtrr"];
 const KERNEL_SECRETS = ["kcore", "kmsg", "keys", "key-users", "timer_list", "latency_stats", "sched_debug"];
+/** Folders in memory, which counts as the sandbox's. */
+const IN_MEMORY = ["/tmp", "/run", "/dev/shm"];
 /** What programs beside a `bin` folder need of its neighbours. */
 const BESIDE_PROGRAMS = ["lib", "lib64", "libexec"];
 
 /** Returns bubblewrap's arguments for a root that shows only these files, each at its own path. */
-export function mountArguments({ own, readable, programs }: VisibleFiles, machine: Machine): string[] {
+export function mountArguments({ own, readable, programs, temporaryBytes }: VisibleFiles, machine: Machine): string[] {
   const shown = (path: string, at = path) => ["--ro-bind-try", path, at];
   const top = TOP.flatMap((path) => {
     const target = machine.linkTarget(path);
@@ -75,12 +79,16 @@ export function mountArguments({ own, readable, programs }: VisibleFiles, machin
       if (basename(folder) === "shims") return [dirname(folder)];
       return [folder, ...BESIDE_PROGRAMS.map((name) => join(dirname(folder), name))];
     });
+  const size = temporaryBytes === undefined ? [] : ["--size", `${temporaryBytes}`];
   return [
     ...SYSTEM.flatMap((path) => shown(path)),
     ...top,
     ...configuration,
     ...(resolver === undefined ? [] : shown(resolver, RESOLVER)),
-    ...["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run"],
+    ...["--proc", "/proc", "--dev", "/dev"],
+    // Of `/dev` itself nothing can be written but devices.
+    ...IN_MEMORY.flatMap((path) => [...size, "--tmpfs", path]),
+    ...["--remount-ro", "/dev"],
     ...inProc(KERNEL_SETTINGS).flatMap((path) => ["--ro-bind", path, path]),
     ...inProc(KERNEL_SECRETS).flatMap((path) => ["--ro-bind", "/dev/null", path]),
     // After the private folders, which would hide what lies below them.

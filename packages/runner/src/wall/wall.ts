@@ -8,6 +8,11 @@ export interface WalledCommand {
 
 export interface Wall {
   /**
+   * The first process behind the wall, as the machine numbers it: it inherits those whose parents have ended. Absent if the wall does
+   * not stand, or has no processes of its own.
+   */
+  readonly firstPid?: number | undefined;
+  /**
    * Returns how to start a program behind the wall. Starts the wall if it does not stand.
    * @param folder the program's working directory
    * @throws WallError

@@ -69,6 +69,7 @@ describe("the entrypoint", () => {
         VALET_RUNNER_STATE: join(folder, "runner"),
         VALET_RESTORED: "0",
         VALET_ISOLATION: "none",
+        VALET_SANDBOX_LIMITS: expect.stringContaining('"openFiles":65536'),
         VALET_LIFELINE_FD: "3",
         VALET_SANDBOX_ID: id,
       });

@@ -6,10 +6,12 @@ import { randomUUID } from "node:crypto";
 import { existsSync, renameSync } from "node:fs";
 import { LIMITS } from "@valet/shared/limits";
 import type { CheckRepository, Isolation, RepositoryState } from "@valet/shared/protocol/sandbox-broker";
+import type { ShownLimits, WantedLimits } from "@valet/shared/protocol/sandbox-limits";
 import { machineCapacity } from "../capacity.ts";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
 import { endProcesses } from "../local/end-processes.ts";
 import { chooseIsolation } from "../local/isolation.ts";
+import { LocalLimits } from "../local/limits/local-limits.ts";
 import { makePrivateDirectory } from "../local/private-directory.ts";
 import { RepositoryChecks } from "../local/repository-checks.ts";
 import { LocalSandbox, type SandboxSettings } from "../local/sandbox.ts";
@@ -28,7 +30,9 @@ export interface LocalDriverOptions {
   readonly entrypoint: readonly [string, ...string[]];
   /** What separates agents from this machine; a wall of bubblewrap, if omitted, where that works. */
   readonly isolation?: Isolation | undefined;
-  /** Receives the line that says that there is no wall; written to standard error if omitted. */
+  /** The limits of each sandbox; those that are omitted fit the machine. */
+  readonly limits?: WantedLimits | undefined;
+  /** Receives a line that says loudly what cannot be had here; written to standard error if omitted. */
   readonly onWarning?: ((line: string) => void) | undefined;
   /** The sandboxes' `PATH`; that of this process if omitted. */
   readonly path?: string | undefined;
@@ -60,14 +64,15 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
   const unlock = await lockStateDirectory(stateDir);
   try {
     state.make();
+    const warn = options.onWarning ?? ((line: string) => console.error(`valet-sandbox-broker: ${line}`));
+    const isolation = await chooseIsolation(options.isolation, warn);
+    const limits = await LocalLimits.open(stateDir, options.limits ?? {}, isolation, warn);
     const settings: SandboxSettings = {
       state,
       brokerId: randomUUID(),
       entrypoint: options.entrypoint,
-      isolation: await chooseIsolation(
-        options.isolation,
-        options.onWarning ?? ((line) => console.error(`valet-sandbox-broker: ${line}`)),
-      ),
+      isolation,
+      limits,
       path: options.path ?? process.env.PATH ?? "/usr/local/bin:/usr/bin:/bin",
       graceMs: options.graceMs ?? LIMITS.processGraceMs,
       timeoutMs: LIMITS.killMs,
@@ -81,6 +86,7 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
     return new LocalDriver(settings, maxSandboxes, sandboxes, async () => {
       await cleaning;
       await dismissGuardian();
+      await limits.close().catch(settings.onError);
       unlock();
     });
   } catch (error) {
@@ -92,6 +98,7 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
 class LocalDriver implements Driver {
   readonly name = "local";
   readonly isolation: Isolation;
+  readonly limits: ShownLimits;
   readonly #settings: SandboxSettings;
   readonly #maxSandboxes: number;
   readonly #sandboxes: Map<string, LocalSandbox>;
@@ -107,6 +114,7 @@ class LocalDriver implements Driver {
   ) {
     this.#settings = settings;
     this.isolation = settings.isolation;
+    this.limits = settings.limits.shown;
     this.#maxSandboxes = maxSandboxes;
     this.#sandboxes = new Map(sandboxes.map((each) => [each.id, each]));
     this.#release = release;

@@ -1,7 +1,7 @@
 /** A killed broker leaves no processes behind, and no incomplete files that pass for complete ones. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import {
@@ -60,12 +60,17 @@ test("when the broker is killed, its sandboxes' processes end without it, and th
   const stateDir = temporaryFolder();
   const broker = await startBrokerProcess(stateDir);
   const families = await Promise.all(["s1", "s2"].map((each) => createFamily(broker, each)));
+  // Of their control groups; none where this user can make none.
+  const places: string[] = existsSync(join(stateDir, "control-groups.json"))
+    ? JSON.parse(readFileSync(join(stateDir, "control-groups.json"), "utf8"))
+    : [];
   await kill(broker);
   await waitFor(() =>
     families.every(({ id, sleep }) => processesWith(sleep).length + findProcesses({ sandboxId: id }).length === 0),
   );
   // The guardian reads the folder for the last time before it exits.
   await waitFor(() => processesWith(stateDir).length === 0);
+  expect(places.filter((path) => existsSync(path))).toEqual([]);
 
   const next = await startBroker({ stateDir });
   for (const { id, sessionId } of families) {

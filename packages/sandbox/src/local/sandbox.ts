@@ -13,6 +13,7 @@ import type { RestartPolicy } from "../restart.ts";
 import { endProcesses, pauseProcesses } from "./end-processes.ts";
 import { type RunningEntrypoint, startEntrypoint } from "./entrypoint.ts";
 import { lastLogLine } from "./last-line.ts";
+import type { LocalLimits } from "./limits/local-limits.ts";
 import { LogFile } from "./log-file.ts";
 import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
 import { restoreSnapshot, type TakenSnapshot, takeSnapshot } from "./snapshots.ts";
@@ -34,6 +35,7 @@ export interface SandboxSettings {
   readonly path: string;
   /** What separates the agents from the machine. The entrypoint builds it. */
   readonly isolation: Isolation;
+  readonly limits: LocalLimits;
   /** How long processes may take to exit by themselves. */
   readonly graceMs: number;
   /** How long killed processes may take to disappear, and paused ones to stop. */
@@ -195,7 +197,10 @@ export class LocalSandbox {
   async #remove(steps: Steps): Promise<boolean> {
     if (!this.#exists) return false;
     try {
-      await steps.run("valet.sandbox.process_stop", {}, () => endProcesses(this.#processes, this.#settings));
+      await steps.run("valet.sandbox.process_stop", {}, async () => {
+        await endProcesses(this.#processes, this.#settings);
+        await this.#settings.limits.remove(this.#record.id);
+      });
       await steps.run("valet.sandbox.remove", {}, async () => {
         const aside = setAside(this.#folder);
         this.#exists = false;
@@ -226,6 +231,7 @@ export class LocalSandbox {
           VALET_RUNNER_STATE: join(folder, RUNNER_FOLDER),
           VALET_RESTORED: this.#record.snapshotId === undefined ? "0" : "1",
           VALET_ISOLATION: this.#settings.isolation,
+          VALET_SANDBOX_LIMITS: JSON.stringify(this.#settings.limits.forSandbox(this.#record.id, folder)),
           [SANDBOX_ID_VARIABLE]: this.#record.id,
         },
         input: { token: this.#secrets.runnerToken, restartCount: this.#record.restartCount },

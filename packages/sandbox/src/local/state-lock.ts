@@ -2,6 +2,9 @@ import { once } from "node:events";
 import { statSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 
+/** The role of a broker. */
+export const BROKER_ROLE = "valet-sandbox-broker";
+
 /**
  * Locks a state directory for this process, by binding a name in the abstract socket namespace: only one process can
  * hold a name, and the kernel releases it when the process exits, however it exits. A lock file has neither property.
@@ -9,7 +12,7 @@ import { connect, createServer, type Server } from "node:net";
  * @throws when another broker holds the lock
  */
 export async function lockStateDirectory(stateDir: string): Promise<() => void> {
-  const unlock = await lockDirectory(stateDir, "valet-sandbox-broker");
+  const unlock = await lockDirectory(stateDir, BROKER_ROLE);
   if (unlock === undefined) throw new Error(`${stateDir} is in use by another sandbox broker`);
   return unlock;
 }

@@ -1,0 +1,124 @@
+/** Makes control groups with the real kernel where it lets this user, and otherwise says that it is skipped. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { temporaryFolder } from "../../../test/broker.ts";
+import { ControlGroups } from "./control-groups.ts";
+import { membersOf } from "./group-files.ts";
+
+const LIMITS = { memoryBytes: 512 * 1024 * 1024, cpus: 1, processes: 64, diskBytes: 1e9, openFiles: 1000 };
+
+/** What this machine lets this user limit. */
+const trialFolder = mkdtempSync(join(tmpdir(), "valet-limits-"));
+const trial = await ControlGroups.open(trialFolder, LIMITS);
+await trial.close();
+rmSync(trialFolder, { recursive: true });
+const isPossible = trial.applied.processes !== "none";
+
+async function open(stateDir: string): Promise<ControlGroups> {
+  const groups = await ControlGroups.open(stateDir, LIMITS);
+  onTestFinished(() => groups.close());
+  return groups;
+}
+
+/** Returns a folder of the sandbox's group. */
+function folderOf(group: ReturnType<ControlGroups["create"]>): string {
+  const folder = group?.version === 2 ? group.path : group?.pids;
+  if (folder === undefined) throw new Error("no group");
+  return folder;
+}
+
+function sleeperIn(folder: string): ChildProcess {
+  const child = spawn("/bin/sh", ["-c", `echo 0 >${join(folder, "cgroup.procs")}; exec sleep 60`]);
+  onTestFinished(() => void child.kill("SIGKILL"));
+  return child;
+}
+
+describe.skipIf(!isPossible)("control groups (skipped where none can be written)", () => {
+  test("a sandbox's group has its limits, and goes with it", async () => {
+    const groups = await open(temporaryFolder());
+    const folder = folderOf(groups.create("sb-1", LIMITS));
+    expect(readFileSync(join(folder, "pids.max"), "utf8").trim()).toBe("64");
+    // Idempotent, since an entrypoint may start again.
+    expect(folderOf(groups.create("sb-1", LIMITS))).toBe(folder);
+    await groups.remove("sb-1");
+    expect(existsSync(folder)).toBe(false);
+    await groups.remove("sb-1");
+  });
+
+  test("what still runs in a group ends with it", async () => {
+    const groups = await open(temporaryFolder());
+    const folder = folderOf(groups.create("sb-1", LIMITS));
+    const child = sleeperIn(folder);
+    await vi.waitFor(() => expect(membersOf(folder)).toEqual([child.pid]));
+    await groups.remove("sb-1");
+    await vi.waitFor(() => expect(child.signalCode).toBe("SIGKILL"));
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  test("a broker that died leaves groups and processes, which the next one on its state directory removes", async () => {
+    const stateDir = temporaryFolder();
+    const dead = await ControlGroups.open(stateDir, LIMITS);
+    const folder = folderOf(dead.create("sb-1", LIMITS));
+    const child = sleeperIn(folder);
+    await vi.waitFor(() => expect(membersOf(folder)).toHaveLength(1));
+    const other = await open(temporaryFolder());
+    const others = folderOf(other.create("sb-2", LIMITS));
+    await open(stateDir);
+    expect(existsSync(folder)).toBe(false);
+    await vi.waitFor(() => expect(child.signalCode).toBe("SIGKILL"));
+    // And nobody else's.
+    expect(existsSync(others)).toBe(true);
+  });
+});
+
+describe("where nothing can be made", () => {
+  test("there are no groups and no limits, and everything else works", async () => {
+    const groups = await ControlGroups.open(temporaryFolder(), LIMITS, []);
+    expect(groups.applied).toEqual({ memory: "none", cpu: "none", processes: "none" });
+    expect(groups.create("sb-1", LIMITS)).toBeUndefined();
+    await groups.remove("sb-1");
+    await groups.close();
+  });
+
+  test("a folder that is no control group counts as none, and nothing stays behind in it", async () => {
+    const top = temporaryFolder();
+    const hierarchy = { version: 1, controllers: ["pids"], top, own: top } as const;
+    const groups = await ControlGroups.open(temporaryFolder(), LIMITS, [hierarchy]);
+    expect(groups.applied.processes).toBe("none");
+    expect(readdirSync(top)).toEqual([]);
+  });
+});
+
+describe("version 2, on folders that stand for the kernel's", () => {
+  /** A group whose files exist; in those below it the kernel would make them. */
+  function groupIn(folder: string, controllers: string, enabled: string): void {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "cgroup.controllers"), `${controllers}\n`);
+    writeFileSync(join(folder, "cgroup.subtree_control"), `${enabled}\n`);
+    writeFileSync(join(folder, "cgroup.procs"), "");
+  }
+
+  test("without controllers to hand down there is none", async () => {
+    const top = temporaryFolder();
+    groupIn(top, "", "");
+    const groups = await ControlGroups.open(temporaryFolder(), LIMITS, [
+      { version: 2, controllers: [], top, own: top },
+    ]);
+    expect(groups.applied).toEqual({ memory: "none", cpu: "none", processes: "none" });
+    expect(existsSync(join(top, "valet-broker"))).toBe(false);
+  });
+
+  test("a group with others' processes is not emptied", async () => {
+    const top = temporaryFolder();
+    groupIn(top, "memory pids", "");
+    // The parent of all processes is an ancestor; its other children are not.
+    const other = spawn("setsid", ["--fork", "sleep", "60"], { stdio: "ignore" });
+    onTestFinished(() => void other.kill());
+    writeFileSync(join(top, "cgroup.procs"), `${process.pid}\n2\n`);
+    await ControlGroups.open(temporaryFolder(), LIMITS, [{ version: 2, controllers: [], top, own: top }]);
+    expect(existsSync(join(top, "valet-broker"))).toBe(false);
+  });
+});
