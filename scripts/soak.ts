@@ -10,6 +10,7 @@ import { startOtlpReceiver } from "../tests/otlp-receiver.ts";
 import { type Backend, startBackend } from "../tests/soak/backend.ts";
 import { faultsIn } from "../tests/soak/check-traces.ts";
 import { FaultyBackend, runFaultRounds } from "../tests/soak/fault-rounds.ts";
+import { inParallel } from "../tests/soak/in-parallel.ts";
 import { scenario } from "../tests/soak/scenario.ts";
 import { runSession, type SessionEnd, type SoakWorld } from "../tests/soak/session-course.ts";
 import { ValetProcess } from "../tests/soak/valet-process.ts";
@@ -19,7 +20,7 @@ const DEFAULTS = { sessions: 30, messages: 10, awake: 6 };
 /** The time of the rounds of faults, in minutes. */
 const MINUTES = 30;
 const HELP = `Usage: pnpm soak [--sessions N] [--messages N] [--awake N] [--json]
-       pnpm soak --faults N [--minutes N] [--json]
+       pnpm soak --faults N [--awake N] [--minutes N] [--json]
 
 Runs N sessions (default ${DEFAULTS.sessions}) with N messages each (default ${DEFAULTS.messages}), at most N at a time (default ${DEFAULTS.awake}; each takes some 600 MB), on
 real parts and a scripted model. Kills runners, agents and workerd, hibernates sessions, sends messages twice, and lets
@@ -28,8 +29,9 @@ folder is left over, and neither broker nor workerd has grown. Progress goes to 
 as one line.
 
 With --faults, does each fault of the trace plane N times instead: what a backend may answer, and what may be killed, each during a
-message; the clock, the disk, evictions and the link are simulated. After each the certificate must agree with the ids that the
-backend has. No round begins after so many minutes (default ${MINUTES}), and what was not done counts as a failure.
+message of a session that has this fault only; the clock, the disk, evictions and the link are simulated. Of the faults, --awake are
+done at the same time, but for the death of workerd, which all sessions would have. After each the certificate must agree with the ids
+that the backend has. No round begins after so many minutes (default ${MINUTES}), and what was not done counts as a failure.
 `;
 
 /**
@@ -149,7 +151,7 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
 }
 
 /** Does each fault so many times. */
-async function soakFaults({ faults: times, minutes, json }: Arguments): Promise<boolean> {
+async function soakFaults({ faults: times, awake, minutes, json }: Arguments): Promise<boolean> {
   const { seconds, report } = startClock();
   const stateDir = mkdtempSync(join(tmpdir(), "valet-soak-"));
   const backend = new FaultyBackend();
@@ -164,12 +166,11 @@ async function soakFaults({ faults: times, minutes, json }: Arguments): Promise<
   });
   try {
     const deadlineMs = Date.now() + minutes * 60_000;
-    const { rounds, faults } = await runFaultRounds({ valet, backend, receiver, report, deadlineMs }, times);
+    const { rounds, faults } = await runFaultRounds({ valet, backend, receiver, report, deadlineMs }, times, awake);
     const result = { seconds: seconds(), rounds, spans: receiver.spansById().size, faults };
     printResult(result, json);
     return faults.length === 0;
   } finally {
-    receiver.release();
     await valet.stop();
     await model.close();
     await receiver.close();
@@ -200,15 +201,6 @@ async function faultsOf(
   const left = async () => valet.left();
   await waitFor("leftovers to disappear", left, (found) => found.length === 0, LEFT_TIMEOUT_MS).catch(() => {});
   return [...faults, ...valet.left().map((left) => `left over: ${left}`)];
-}
-
-/** Runs `work` for 0 to `count`, at most `width` at a time. */
-async function inParallel(count: number, width: number, work: (number: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const lane = async () => {
-    while (next < count) await work(next++);
-  };
-  await Promise.all(Array.from({ length: Math.min(width, count) }, lane));
 }
 
 function countBy(values: readonly string[]): Record<string, number> {

@@ -11,11 +11,15 @@ import type { ApiClient } from "../packages/cli/src/api-client.ts";
 import type { TraceSpan } from "../packages/cli/src/trace-tree.ts";
 import { waitForMessage } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import type { MessageView } from "../packages/shared/src/protocol/session-view.ts";
 import { makeRepository } from "./agent-otlp/repository.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
+import { runCli } from "./valet-up.ts";
 
 const TIMEOUT_MS = 300_000;
+/** From the end of a message to its last span at the backend. */
+const SPANS_TIMEOUT_MS = 60_000;
 const folder = mkdtempSync(join(tmpdir(), "valet-agent-otlp-"));
 const repository = join(folder, "repo");
 const { courses: COURSES, protobufBy, jsonBy } = await makeRepository(repository);
@@ -51,8 +55,7 @@ beforeAll(async () => {
     OTEL_BSP_SCHEDULE_DELAY: "200",
     VALET_AGENT_OTLP: "on",
   };
-  // The programs and their packages are files of this checkout, which no wall shows.
-  system = await ScriptedSystem.start(scenario, variables, ["--isolation", "none"]);
+  system = await ScriptedSystem.start(scenario, variables);
 }, TIMEOUT_MS);
 
 afterAll(async () => {
@@ -61,13 +64,8 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 }, TIMEOUT_MS);
 
-async function run(api: ApiClient, prompt: string, agentOtlp?: boolean) {
-  const session = await api.createSession({
-    repoUrl: `file://${repository}`,
-    title: TITLE,
-    prompt,
-    ...(agentOtlp === undefined ? {} : { agentOtlp }),
-  });
+async function run(api: ApiClient, prompt: string) {
+  const session = await api.createSession({ repoUrl: `file://${repository}`, title: TITLE, prompt });
   const [message] = await api.messages(session.id);
   const ended = await waitForMessage(api, session.id, message!.id, () => {}, TIMEOUT_MS);
   expect(ended.outcome).toBe("ok");
@@ -80,14 +78,16 @@ const outputsOf = (message: { readonly parts?: readonly object[] }) =>
 test(
   `spans of the SDK for Node, of ${protobufBy}, and of ${jsonBy} hang below the right tool call, in the same trace at the backend, whether or not their program takes up the context`,
   async () => {
-    const { sessionId, message } = await run(system.api, "[all]");
-    const traceId = message.traceId as string;
+    const { sessionId, message: ended } = await run(system.api, "[all]");
+    const traceId = ended.traceId as string;
     const inTrace = () => [...receiver.spansById().values()].filter((span) => span.traceId === traceId);
     const expected = 2 * COURSES.reduce((sum, { tree }) => sum + Object.keys(tree).length, 0);
     const foreign = () => inTrace().filter(({ attributes }) => attributes["valet.adopted"] === true);
-    await receiver.until(() => foreign().length >= expected && inTrace().some(({ name }) => name === "valet.prompt"));
+    const message = `the programs said ${JSON.stringify(outputsOf(ended))}`;
+    await expect.poll(() => foreign().length, { timeout: SPANS_TIMEOUT_MS, message }).toBeGreaterThanOrEqual(expected);
+    await receiver.until(() => inTrace().some(({ name }) => name === "valet.prompt"));
     const spans = inTrace();
-    expect(foreign(), JSON.stringify(outputsOf(message))).toHaveLength(expected);
+    expect(foreign()).toHaveLength(expected);
     const tools = spans.filter(({ name }) => name === "execute_tool bash").sort((a, b) => a.startMs - b.startMs);
     expect(tools).toHaveLength(commands.length);
     for (const [index, tool] of tools.entries()) {
@@ -109,7 +109,7 @@ test(
     }
     expect(JSON.stringify([...receiver.spansById().values()])).not.toContain(TITLE);
     // The time of the programs is their tools'.
-    const why = await system.api.why(sessionId, "message", message.id);
+    const why = await system.api.why(sessionId, "message", ended.id);
     expect(JSON.stringify(why)).not.toMatch(/node suite|python program|by hand|shell script/);
     const bash = why.time.parts.find(({ name }) => name === "tool");
     expect(bash?.detail).toBe("bash");
@@ -118,10 +118,17 @@ test(
 );
 
 test(
-  "an instrumented suite gives the same results with and without it",
+  "an instrumented suite gives the same results with and without it, as the command that starts the session says",
   async () => {
-    const results = await Promise.all([run(system.api, "[suite]", true), run(system.api, "[suite]", false)]);
-    const [on = "", off = ""] = results.map(({ message }) => outputsOf(message).join("\n").trim());
+    const states = ["on", "off"].map(async (state) => {
+      const prompt = ["prompt", "[suite]", "--repo", repository, "--agent-otlp", state, "--json"];
+      const { code, stdout, stderr } = await runCli(["--state", system.stateDir, ...prompt]);
+      expect(code, stderr).toBe(0);
+      const { sessionId, message } = JSON.parse(stdout) as { sessionId: string; message: MessageView };
+      expect((await system.api.session(sessionId)).agentOtlp).toBe(state === "on");
+      return outputsOf(message).join("\n").trim();
+    });
+    const [on = "", off = ""] = await Promise.all(states);
     expect(on).toMatch(/tests 2\n.*pass 1\n.*fail 1\n3$/);
     expect(off).toBe(on.replace(/3$/, "0"));
   },

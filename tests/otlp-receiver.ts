@@ -1,7 +1,7 @@
 /** The backend of whole systems: it takes what the official schema takes, strictly, and parses spans as the CLI does. */
 import { readSpans, type TraceSpan } from "../packages/cli/src/trace-tree.ts";
 import { readStrictly } from "../packages/runner/test/strict-otlp.ts";
-import { type Answer, type Delivery, OtlpReceiver } from "../packages/shared/test/otlp-receiver.ts";
+import { type Answering, type Delivery, OtlpReceiver } from "../packages/shared/test/otlp-receiver.ts";
 
 export class TraceReceiver extends OtlpReceiver {
   readonly #spans: TraceSpan[] = [];
@@ -27,6 +27,6 @@ export class TraceReceiver extends OtlpReceiver {
 }
 
 /** @param answer to requests with spans; accepts all if omitted */
-export function startOtlpReceiver(answer?: (delivery: Delivery) => Answer): Promise<TraceReceiver> {
+export function startOtlpReceiver(answer?: Answering): Promise<TraceReceiver> {
   return new TraceReceiver(answer).listen();
 }

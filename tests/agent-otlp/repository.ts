@@ -16,7 +16,8 @@ export interface Course {
 }
 
 const SUITE: Course = {
-  command: "node --test --test-isolation=none suite.cjs",
+  // Behind a wall it is the machine's Node, of any version.
+  command: "node suite.cjs",
   service: "suite",
   tree: { "node suite": "tool", "node test adds": "node suite", "node test fails": "node suite" },
 };

@@ -5,17 +5,20 @@ import { resolve } from "node:path";
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
 import { waitFor, waitForStatus } from "../../packages/cli/src/wait.ts";
 import type { MessageCertificate } from "../../packages/shared/src/protocol/certificate.ts";
-import type { Answer } from "../../packages/shared/test/otlp-receiver.ts";
+import type { Answer, Answering } from "../../packages/shared/test/otlp-receiver.ts";
 import type { TraceReceiver } from "../otlp-receiver.ts";
 import { disagreements } from "./check-certificates.ts";
+import { inParallel } from "./in-parallel.ts";
 import { again } from "./session-course.ts";
 import type { Part, ValetProcess } from "./valet-process.ts";
 
 const REJECT_ALL = { status: 200, isTaken: false } as const;
 const JSON_TYPE = { "content-type": "application/json" };
 
-/** Answers after which spans wait; `hang` is none. */
-const DELAYS: Readonly<Record<string, Answer | "hang">> = {
+type Fault = ReturnType<Answering>;
+
+/** Answers after which spans wait. */
+const DELAYS: Readonly<Record<string, Fault>> = {
   "429 with Retry-After": { status: 429, headers: { "retry-after": "1" } },
   "503": { status: 503 },
   "a web page": { status: 200, headers: { "content-type": "text/html" }, body: "<html>", isTaken: false },
@@ -23,7 +26,7 @@ const DELAYS: Readonly<Record<string, Answer | "hang">> = {
 };
 
 /** Answers after which spans are lost. */
-const LOSSES: Readonly<Record<string, Answer>> = {
+const LOSSES: Readonly<Record<string, Fault>> = {
   "400": { status: 400 },
   "a partial success": { ...REJECT_ALL, headers: JSON_TYPE, body: '{"partialSuccess":{"rejectedSpans":"1000"}}' },
   "a partial success in protobuf": {
@@ -33,17 +36,33 @@ const LOSSES: Readonly<Record<string, Answer>> = {
   },
 };
 
-const KILLS: readonly Part[] = ["runner", "opencode", "workerd"];
+/** What a session has to itself. */
+const KILLS: readonly Part[] = ["runner", "opencode"];
 
 /** What needs a clock, a disk or an eviction in the test's hands: each of its tests is one fault. */
 const SIMULATED = "src/durable-objects/traces/trace-faults.test.ts";
 
 const TIMEOUT_MS = 120_000;
 
-/** The backend of the rounds: its faults come and go. */
+/** The backend of the rounds: the faults of each session come and go. */
 export class FaultyBackend {
-  fault: Answer | undefined;
-  readonly answer = (): Answer => this.fault ?? { status: 200, headers: JSON_TYPE, body: "{}" };
+  readonly #faults = new Map<string, Fault>();
+  readonly answer: Answering = (delivery) => {
+    const taken: Answer = { status: 200, headers: JSON_TYPE, body: "{}" };
+    if (this.#faults.size === 0) return taken;
+    // A request holds spans of one session, and each span names it.
+    const { text } = delivery;
+    return [...this.#faults].find(([sessionId]) => text.includes(sessionId))?.[1] ?? taken;
+  };
+
+  /** Answers a session's requests like this from now on. */
+  fail(sessionId: string, fault: Fault): void {
+    this.#faults.set(sessionId, fault);
+  }
+
+  heal(sessionId: string): void {
+    this.#faults.delete(sessionId);
+  }
 }
 
 export interface FaultWorld {
@@ -61,46 +80,68 @@ export interface FaultRounds {
   readonly faults: readonly string[];
 }
 
-/** @param times how often each fault is done */
-export async function runFaultRounds(world: FaultWorld, times: number): Promise<FaultRounds> {
-  const { valet, deadlineMs, report } = world;
+type Round = (sessionId: string, messageId: string) => Promise<MessageCertificate>;
+
+/**
+ * @param times how often each fault is done
+ * @param width how many faults are done at the same time, each in a session of its own
+ */
+export async function runFaultRounds(world: FaultWorld, times: number, width: number): Promise<FaultRounds> {
   const rounds: Record<string, number> = {};
   const faults: string[] = [];
-  const all: [string, (sessionId: string, messageId: string) => Promise<MessageCertificate>][] = [
-    ...Object.entries(DELAYS).map(([name, answer]): (typeof all)[0] => [
-      name,
-      (...ids) => delay(world, answer, ...ids),
-    ]),
-    ...Object.entries(LOSSES).map(([name, answer]): (typeof all)[0] => [name, (...ids) => lose(world, answer, ...ids)]),
-    ...KILLS.map((part): (typeof all)[0] => [`${part} is killed`, (...ids) => kill(world, part, ...ids)]),
-  ];
-  for (const [name, round] of all) {
-    const { id } = await again(() => valet.api.createSession({ title: name }));
-    await waitForStatus(valet.api, id, ["running"], TIMEOUT_MS);
+  /** @param round returns what is wrong after it */
+  const repeat = async (name: string, round: (count: number) => Promise<readonly string[]>) => {
     rounds[name] = 0;
-    for (let count = 0; count < times && Date.now() < deadlineMs; count++) {
-      const found = await checked(world, id, () => round(id, `${id}-${count}`));
+    for (let count = 0; count < times && Date.now() < world.deadlineMs; count++) {
+      const found = await round(count);
       faults.push(...found.map((fault) => `${name}, round ${count + 1}: ${fault}`));
       rounds[name]++;
     }
-    report(`${name}: ${rounds[name]} rounds, ${faults.length} faults so far`);
+    world.report(`${name}: ${rounds[name]} rounds, ${faults.length} faults so far`);
     if (rounds[name] < times) faults.push(`${name}: there was time for ${rounds[name]} of ${times} rounds only`);
-    await again(() => valet.api.change(id, "terminate"));
-  }
-  rounds.simulated = 0;
-  for (let count = 0; count < times && Date.now() < deadlineMs; count++) {
-    const failure = await runSimulated();
-    if (failure !== undefined) faults.push(`simulated, round ${count + 1}: ${failure}`);
-    rounds.simulated++;
-  }
-  if (rounds.simulated < times)
-    faults.push(`simulated: there was time for ${rounds.simulated} of ${times} rounds only`);
+  };
+  const inSession = async (name: string, round: Round) => {
+    const { api } = world.valet;
+    const { id } = await again(() => api.createSession({ title: name }));
+    await waitForStatus(api, id, ["running"], TIMEOUT_MS);
+    await repeat(name, (count) => checked(world, id, () => round(id, `${id}-${count}`)));
+    await again(() => api.change(id, "terminate"));
+  };
+  const killing =
+    (part: Part): Round =>
+    (sessionId, id) =>
+      kill(world, part, sessionId, id);
+  const delaying =
+    (fault: Fault): Round =>
+    (sessionId, id) =>
+      delay(world, fault, sessionId, id);
+  const losing =
+    (fault: Fault): Round =>
+    (sessionId, id) =>
+      lose(world, fault, sessionId, id);
+  const work = [
+    ...KILLS.map((part) => () => inSession(`${part} is killed`, killing(part))),
+    ...Object.entries(DELAYS).map(
+      ([name, fault]) =>
+        () =>
+          inSession(name, delaying(fault)),
+    ),
+    ...Object.entries(LOSSES).map(
+      ([name, fault]) =>
+        () =>
+          inSession(name, losing(fault)),
+    ),
+    () => repeat("simulated", runSimulated),
+  ];
+  await inParallel(work.length, width, (index) => work[index]!());
+  // All sessions lose it.
+  await inSession("workerd is killed", killing("workerd"));
   return { rounds, faults };
 }
 
 /** Runs a round, and returns what is wrong after it. The backend is well again then. */
 async function checked(world: FaultWorld, id: string, round: () => Promise<MessageCertificate>): Promise<string[]> {
-  const { valet, receiver } = world;
+  const { valet, backend, receiver } = world;
   try {
     const { traces } = await round();
     const ids = traces.map(({ traceId }) => traceId);
@@ -108,13 +149,8 @@ async function checked(world: FaultWorld, id: string, round: () => Promise<Messa
   } catch (error) {
     return [error instanceof Error ? error.message : String(error)];
   } finally {
-    heal(world);
+    backend.heal(id);
   }
-}
-
-function heal({ backend, receiver }: FaultWorld): void {
-  backend.fault = undefined;
-  receiver.release();
 }
 
 /** Sends a message, and waits until it is done. */
@@ -140,23 +176,21 @@ async function certified(
 }
 
 /** The message's spans wait while the fault lasts, and arrive once it is over. */
-async function delay(world: FaultWorld, fault: Answer | "hang", sessionId: string, id: string) {
-  const { valet, backend, receiver } = world;
+async function delay({ valet, backend }: FaultWorld, fault: Fault, sessionId: string, id: string) {
   const { api } = valet;
-  if (fault === "hang") receiver.hold();
-  else backend.fault = fault;
+  backend.fail(sessionId, fault);
   await answered(valet, sessionId, id);
   const hasFailed = ({ traces }: MessageCertificate) =>
     traces.some((trace) => trace.open === 0 && (trace.export?.waiting ?? 0) > 0 && trace.export?.reason != null);
   await certified(api, sessionId, id, "the export's failure", hasFailed);
-  heal(world);
+  backend.heal(sessionId);
   await again(() => api.resend(sessionId));
   return certified(api, sessionId, id, "a complete trace", ({ state }) => state === "complete");
 }
 
 /** Spans of the message are lost, and the certificate says so. */
-async function lose({ valet, backend }: FaultWorld, fault: Answer, sessionId: string, id: string) {
-  backend.fault = fault;
+async function lose({ valet, backend }: FaultWorld, fault: Fault, sessionId: string, id: string) {
+  backend.fail(sessionId, fault);
   await answered(valet, sessionId, id);
   const isSettled = ({ state, traces }: MessageCertificate) =>
     state === "incomplete" && traces.every((trace) => trace.open === 0 && trace.export?.waiting === 0);
@@ -174,12 +208,12 @@ async function kill({ valet }: FaultWorld, part: Part, sessionId: string, id: st
 }
 
 /** Runs the faults that are simulated in workerd. @returns what failed */
-async function runSimulated(): Promise<string | undefined> {
+async function runSimulated(): Promise<string[]> {
   const cwd = resolve(import.meta.dirname, "../../packages/worker");
   const vitest = resolve(import.meta.dirname, "../../node_modules/vitest/vitest.mjs");
   const child = spawn(process.execPath, [vitest, "run", SIMULATED], { cwd, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
   const [code] = await once(child, "close");
-  return code === 0 ? undefined : output.slice(-2000);
+  return code === 0 ? [] : [output.slice(-2000)];
 }

@@ -3,6 +3,8 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
+import { LIMITS } from "@valet/shared/limits";
 import { type ModelCallRef, WARM_UP_MARK } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { modelCallPermits } from "./model-call-permits.ts";
@@ -13,17 +15,23 @@ const CONTEXT = { traceparent: `00-${"a".repeat(32)}-${"b".repeat(16)}-01`, trac
 const HEADERS = { traceparent: CONTEXT.traceparent };
 
 interface Choices {
-  /** The runner's answer, or a function that returns it; `undefined` makes it hang. */
+  /** The runner's answer, or a function that returns it or a promise of it; `undefined` makes it hang. */
   readonly reply: unknown;
   /** The size of the runner's file of refusals. */
   readonly refusals?: () => number | undefined;
+  readonly limits?: Parameters<typeof modelCallPermits>[3];
 }
 
-async function setUp({ reply, refusals = () => undefined }: Choices = { reply: CONTEXT }) {
+/** On a busy machine the runner may take longer than a hook usually waits. */
+const PATIENT = { hookMs: 20_000, permitMs: 20_000 };
+/** The first of them is what OpenCode waits for, as in real life. */
+const IMPATIENT = { hookMs: LIMITS.hookMs, permitMs: 60_000 };
+
+async function setUp({ reply, refusals = () => undefined, limits = PATIENT }: Choices = { reply: CONTEXT }) {
   const requests: ModelCallRef[] = [];
   const server = createServer(async (request, response) => {
     requests.push(((await json(request)) as { modelCall: ModelCallRef }).modelCall);
-    const said: unknown = typeof reply === "function" ? reply() : reply;
+    const said: unknown = await (typeof reply === "function" ? reply() : reply);
     if (said !== undefined) response.end(JSON.stringify(said));
   });
   server.listen(0, "127.0.0.1");
@@ -33,7 +41,7 @@ async function setUp({ reply, refusals = () => undefined }: Choices = { reply: C
     server.close();
   });
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
-  const permits = modelCallPermits({ url, secret: "s" }, new OpenAnswers(), refusals, 500, 500);
+  const permits = modelCallPermits({ url, secret: "s" }, new OpenAnswers(), refusals, limits);
   const answers = (id: string, parentID: string, more: object = {}) => {
     const info = { id, parentID, role: "assistant", sessionID: "ses_1", ...more };
     return permits.event({ event: { type: "message.updated", properties: { info } } });
@@ -60,10 +68,12 @@ test("a request carries the context of the answer that it produces, on each retr
 });
 
 test("the runner refuses a call, and permits the next one", async () => {
-  const { answers, ask } = await setUp({ reply: { isRefused: true } });
+  const replies = [{ isRefused: true }, CONTEXT];
+  const { answers, ask } = await setUp({ reply: () => replies.shift() });
   await answers("msg_2", "msg_1");
   expect(await ask("msg_1")).toEqual({ isRefused: true, headers: {} });
-  expect(await ask("msg_4")).toEqual({ headers: {} });
+  await answers("msg_5", "msg_4");
+  expect(await ask("msg_4")).toEqual({ headers: HEADERS });
 });
 
 test("a request for an answer whose event is late waits for it, and does not take the answer before for its own", async () => {
@@ -117,7 +127,7 @@ test("a call that the runner refused ahead is refused, and no permit is requeste
 });
 
 test("a request for another message, or in another session, carries no context", async () => {
-  const { requests, answers, headersFor } = await setUp();
+  const { requests, answers, headersFor } = await setUp({ reply: CONTEXT, limits: { ...PATIENT, hookMs: 100 } });
   expect(await headersFor("msg_1")).toEqual({});
   await answers("msg_2", "msg_1");
   expect(await headersFor("msg_4")).toEqual({});
@@ -126,7 +136,6 @@ test("a request for another message, or in another session, carries no context",
 });
 
 test.each([
-  ["does not answer", undefined],
   ["answers something else", ["no context"]],
   ["answers with an error", { ok: false, error: "Too many calls at once." }],
   ["does not know the call", {}],
@@ -135,3 +144,39 @@ test.each([
   await answers("msg_2", "msg_1");
   expect(await ask("msg_1")).toEqual({ headers: {} });
 });
+
+test.each([
+  ["was asked ahead", () => 0],
+  ["is asked when the request leaves", () => undefined],
+])(
+  "a runner that hangs and %s holds up no call, nor does an answer that OpenCode never announces",
+  async (_what, refusals) => {
+    const { answers, ask } = await setUp({ reply: undefined, refusals, limits: IMPATIENT });
+    // Before the runner's time is over, or this test's.
+    expect(await ask("msg_1")).toEqual({ headers: {} });
+    await answers("msg_2", "msg_1");
+    expect(await ask("msg_1")).toEqual({ headers: {} });
+    expect(await ask("msg_1")).toEqual({ headers: {} });
+  },
+);
+
+test("once a runner has refused calls, one for which it does not answer waits for it, until it has answered for that session", async () => {
+  const hanging: (() => void)[] = [];
+  let count = 0;
+  const { answers, ask } = await setUp({
+    reply: () => new Promise((resolve) => hanging.push(() => resolve(count === 1 ? { isRefused: true } : CONTEXT))),
+    refusals: () => count,
+    limits: IMPATIENT,
+  });
+  await answers("msg_2", "msg_1");
+  await vi.waitFor(() => expect(hanging).toHaveLength(1));
+  count = 1;
+  const asked = ask("msg_1");
+  expect(await Promise.race([asked, sleep(2 * LIMITS.hookMs, "waits")])).toBe("waits");
+  // One was asked for ahead, before the refusal.
+  expect(hanging).toHaveLength(2);
+  for (const answer of hanging) answer();
+  expect(await asked).toEqual({ isRefused: true, headers: {} });
+  // It knows of that refusal by now, and hangs.
+  expect(await ask("msg_1")).toEqual({ headers: {} });
+}, 30_000);

@@ -6,6 +6,10 @@
  * OpenCode announces an answer some 40 ms before it has prepared the request. The plugin asks for the permit then, so that the
  * request does not wait for it. A permit that was requested ahead is valid if the runner has not decided to refuse calls since;
  * otherwise the plugin asks again.
+ *
+ * A request waits 250 ms for its permit, and then leaves without a context, as if there were no runner. Only where the runner has
+ * begun to refuse calls since it last answered for the session, which the plugin reads without asking it, the request waits
+ * longer: what a person has aborted must not be paid for.
  */
 
 import { LIMITS } from "@valet/shared/limits";
@@ -13,9 +17,7 @@ import { ModelCallPermit, type ModelCallRef, WARM_UP_MARK } from "@valet/shared/
 import type { AnnouncedAnswer, OpenAnswers } from "./open-answers.ts";
 import type { RefusalCount } from "./refusals.ts";
 import type { RunnerAccess } from "./runner-access.ts";
-
-/** How late OpenCode's event about an answer may be. */
-const EVENT_DELAY_MS = 1_000;
+import { within } from "./within.ts";
 
 interface HeadersInput {
   readonly sessionID: string;
@@ -35,6 +37,13 @@ interface KnownCall {
   readonly call?: ModelCallRef;
 }
 
+interface PermitLimits {
+  /** How long OpenCode waits: for its own event about the call's answer, and for the permit. */
+  readonly hookMs: number;
+  /** How long the runner may take to answer. OpenCode waits that long if the runner has begun to refuse calls. */
+  readonly permitMs: number;
+}
+
 /** A permit that was requested before OpenCode needs it. */
 interface EarlyPermit {
   readonly permit: Promise<ModelCallPermit>;
@@ -43,36 +52,41 @@ interface EarlyPermit {
 }
 
 const MAX_EARLY = 100;
+const MAX_SESSIONS = 1_000;
 
 /**
  * @param answers what OpenCode's sessions work on; it is told here
  * @param refusals without a count, no permit is requested ahead
- * @param timeoutMs how long the runner may take to answer
- * @param delayMs how late OpenCode's event about the call's answer may be
  */
 export function modelCallPermits(
   access: RunnerAccess,
   answers: OpenAnswers,
   refusals: RefusalCount,
-  timeoutMs: number = LIMITS.callPermitMs,
-  delayMs: number = EVENT_DELAY_MS,
+  { hookMs, permitMs }: PermitLimits = { hookMs: LIMITS.hookMs, permitMs: LIMITS.callPermitMs },
 ) {
   /** The unobserved function, since this request is not a model call. */
   const ask = globalThis.fetch;
   /** The early permits, by the answer's id. */
   const early = new Map<string, EarlyPermit>();
+  /** The count of refusals when OpenCode started; and, by session, when the runner was last asked for a permit that it answered. */
+  const atStart = refusals();
+  const atAnswer = new Map<string, number | undefined>();
 
   /** Never rejects. */
   const request = async ({ sessionID, id: messageId, parentID }: AnnouncedAnswer): Promise<ModelCallPermit> => {
     const modelCall: ModelCallRef = { opencodeSessionId: sessionID, messageId, userMessageId: parentID };
+    const count = refusals();
     try {
       const response = await ask(access.url, {
         method: "POST",
         headers: { authorization: `Bearer ${access.secret}`, "content-type": "application/json" },
         body: JSON.stringify({ modelCall }),
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.timeout(permitMs),
       });
-      return ModelCallPermit.parse(await response.json());
+      const permit = ModelCallPermit.parse(await response.json());
+      atAnswer.set(sessionID, count);
+      for (const oldest of atAnswer.keys()) if (atAnswer.size > MAX_SESSIONS) atAnswer.delete(oldest);
+      return permit;
     } catch {
       return UNKNOWN;
     }
@@ -89,9 +103,17 @@ export function modelCallPermits(
   const takeEarly = async (id: string): Promise<ModelCallPermit | undefined> => {
     const found = early.get(id);
     early.delete(id);
-    const permit = await found?.permit;
-    return found?.refusals === refusals() ? permit : undefined;
+    const isValid = () => found?.refusals === refusals();
+    const permit = isValid() ? await found?.permit : undefined;
+    return isValid() ? permit : undefined;
   };
+
+  /** Whether the runner may have something to say against a call of the session that it did not say before. */
+  const mayRefuse = (sessionID: string): boolean =>
+    refusals() !== (atAnswer.has(sessionID) ? atAnswer.get(sessionID) : atStart);
+
+  const permitFor = async (answer: AnnouncedAnswer): Promise<ModelCallPermit> =>
+    (await takeEarly(answer.id)) ?? request(answer);
 
   return {
     event: async ({ event }: EventInput) => {
@@ -104,10 +126,13 @@ export function modelCallPermits(
       { sessionID, message }: HeadersInput,
       output: { headers: Record<string, string> },
     ): Promise<KnownCall> => {
-      const answer = await answers.find(sessionID, message?.id, delayMs);
+      const startMs = performance.now();
+      const answer = await answers.find(sessionID, message?.id, hookMs);
       // A wrong context is worse than none.
       if (answer === undefined) return { permit: UNKNOWN };
-      const permit = (await takeEarly(answer.id)) ?? (await request({ ...answer, sessionID }));
+      const asked = permitFor({ ...answer, sessionID });
+      const inTime = await within(hookMs - (performance.now() - startMs), asked);
+      const permit = inTime ?? (mayRefuse(sessionID) ? await asked : UNKNOWN);
       if (permit.traceparent !== undefined) output.headers.traceparent = permit.traceparent;
       return { permit, call: { opencodeSessionId: sessionID, messageId: answer.id, userMessageId: answer.parentID } };
     },

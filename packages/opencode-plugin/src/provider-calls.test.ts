@@ -4,11 +4,12 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
+import { LIMITS } from "@valet/shared/limits";
 import { type ModelCallPermit, ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test } from "vitest";
 import { observeProviderCalls } from "./provider-calls.ts";
 
-async function setUp(silenceMs = SILENCE_MS) {
+async function setUp(silenceMs = SILENCE_MS, runnerHangs = false) {
   const reported: ProviderCall[] = [];
   const bytes: ProviderBytes[] = [];
   const seen: (string | undefined)[] = [];
@@ -19,7 +20,7 @@ async function setUp(silenceMs = SILENCE_MS) {
       const news = (await json(request)) as { providerCall?: unknown; providerBytes?: unknown };
       if (news.providerBytes !== undefined) bytes.push(ProviderBytes.parse(news.providerBytes));
       else reported.push(ProviderCall.parse(news.providerCall));
-      response.end("{}");
+      if (!runnerHangs) response.end("{}");
       return;
     }
     seen.push(request.headers["x-valet-call"] as string | undefined);
@@ -72,6 +73,8 @@ async function setUp(silenceMs = SILENCE_MS) {
 }
 
 const SILENCE_MS = 300;
+/** How long the plugin gives the runner for a report. */
+const REPORT_MS = 1_000;
 const QUOTA = 'data: {"error":{"type":"insufficient_quota","message":"gone"}}\n\n';
 const TEXT = 'data: {"choices":[{"delta":{"content":"I beg"}}]}\n\n';
 
@@ -136,6 +139,21 @@ test("a refusal is reported with its status", async () => {
   const { reported, call } = await setUp();
   expect(await call("/refused")).toEqual({ status: 429, text: "no" });
   await expect.poll(() => reported, { timeout: 20_000 }).toMatchObject([{ status: 429 }]);
+});
+
+test("a runner that hangs holds up neither a refusal nor an error in a stream for longer than a hook may", async () => {
+  const { call } = await setUp(SILENCE_MS, true);
+  for (const [path, longestMs] of [
+    ["/refused", LIMITS.hookMs],
+    ["/error", LIMITS.hookMs],
+    ["/later", LIMITS.hookMs],
+    ["/answers", 0],
+  ] as const) {
+    const startMs = performance.now();
+    await call(path);
+    // Reports take up to a second each, and two follow each other.
+    expect(performance.now() - startMs).toBeLessThan(longestMs + REPORT_MS);
+  }
 });
 
 test("a call that the runner refuses does not reach the provider, and counts as aborted", async () => {

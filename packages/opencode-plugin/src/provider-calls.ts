@@ -21,9 +21,11 @@ import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 import { fetchWithState } from "./tracestate-fetch.ts";
 import { StreamSilent, WatchedStream } from "./watched-stream.ts";
+import { within } from "./within.ts";
 
 /** Marks a request as a model call. It is removed before the request is sent. */
 const HEADER = "x-valet-call";
+/** A report may take this long. What OpenCode waits for of it is less. */
 const TIMEOUT_MS = 1_000;
 const MAX_CALLS = 100;
 /** HTTP statuses: of every answer that is observed to its end, and what a silent provider's is reported with. */
@@ -108,6 +110,9 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
   };
 }
 
+/** Waits for a report, so that the runner knows of an error before OpenCode does; a runner that hangs holds nothing up. */
+const heard = (reported: Promise<void>) => within(LIMITS.hookMs, reported);
+
 /** Tells the runner something of a call. Never rejects. */
 type Report = (
   news:
@@ -138,7 +143,7 @@ async function observe(
   const reported = report({ providerCall: { ...known, status } });
   if (!response.ok || body === null) {
     // So that the reason is known before OpenCode reports its retry.
-    await reported;
+    await heard(reported);
     return response;
   }
   const stream = new ProviderStream();
@@ -158,14 +163,14 @@ async function observe(
   try {
     const begun = await reader.begin();
     const { error, beganWithError } = stream;
-    if (error !== undefined) await end(error.status);
+    if (error !== undefined) await heard(end(error.status));
     if (error === undefined || !beganWithError) {
       return new Response(passOn(begun, reader, stream, end), { status, statusText, headers });
     }
     await reader.cancel();
     return Response.json({ error: error.error }, { status: error.status });
   } catch (error) {
-    await end(error instanceof StreamSilent ? TIMEOUT_STATUS : status);
+    await heard(end(error instanceof StreamSilent ? TIMEOUT_STATUS : status));
     throw error;
   }
 }
@@ -187,7 +192,7 @@ function passOn(
         const bytes = await reader.read();
         if (stream.error !== undefined && !isReported) {
           isReported = true;
-          await end(stream.error.status);
+          await heard(end(stream.error.status));
         }
         if (bytes !== undefined) {
           controller.enqueue(bytes);
@@ -196,7 +201,7 @@ function passOn(
         if (!isReported) void end(OK_STATUS);
         controller.close();
       } catch (error) {
-        if (error instanceof StreamSilent) await end(TIMEOUT_STATUS);
+        if (error instanceof StreamSilent) await heard(end(TIMEOUT_STATUS));
         controller.error(error);
       }
     },

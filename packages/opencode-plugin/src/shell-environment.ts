@@ -2,14 +2,12 @@
  * Asks the runner for the environment of each shell of the agent: the context of the tool call's span, and what the trailers of
  * its commits name. One request gives both.
  */
+import { LIMITS } from "@valet/shared/limits";
 import { ShellAnswer, type ShellRef } from "@valet/shared/protocol/agent-shell";
 import { COMMIT_HOOKS_VARIABLE, commitVariables } from "@valet/shared/protocol/commit-trailers";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { OpenAnswers } from "./open-answers.ts";
 import type { RunnerAccess } from "./runner-access.ts";
-
-/** A command must not wait for longer. Without an answer it has no context, and its commits name only the session. */
-const ANSWER_MS = 250;
 
 /** OpenCode's input for the environment of a shell: a tool's, or with neither id a terminal's (1.18.33). */
 export interface ShellInput {
@@ -45,7 +43,8 @@ export function shellEnvironments(
         method: "POST",
         headers: { authorization: `Bearer ${access.secret}`, "content-type": "application/json" },
         body: JSON.stringify({ shell }),
-        signal: AbortSignal.timeout(ANSWER_MS),
+        // A command must not wait for longer. Without an answer it has no context, and its commits name only the session.
+        signal: AbortSignal.timeout(LIMITS.hookMs),
       });
       return ShellAnswer.parse(await response.json());
     } catch {

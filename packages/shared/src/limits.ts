@@ -53,7 +53,10 @@ export const LIMITS = {
   agentHungMs: 20_000,
   /** A provider's stream may bring no event for this long; then the call is tried again. Bun's own limit for an answer to begin. */
   providerSilenceMs: 5 * 60_000,
-  /** Before each model call the agent asks the runner; within it, the runner applies what the agent told before the call. */
+  /**
+   * Before each model call the agent asks the runner; within it, the runner applies what the agent told before the call. The agent
+   * waits this long only if the runner has begun to refuse calls.
+   */
   callPermitMs: 5_000,
   callCatchUpMs: 3_000,
   /** What a hook in the agent may wait for, or the runner for its report: then both go on without. */

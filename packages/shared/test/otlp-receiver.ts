@@ -35,6 +35,9 @@ export interface Answer {
   readonly isTaken?: boolean;
 }
 
+/** Returns what a request with spans is answered; `"hang"` for nothing at all, until the sender goes away. */
+export type Answering = (delivery: Delivery) => Answer | "hang";
+
 const TAKEN: Answer = { status: 200, headers: { "content-type": "application/json" }, body: "{}" };
 
 /** A span as OTLP/JSON has it, as far as tests read it. */
@@ -49,13 +52,13 @@ export class OtlpReceiver {
   /** Those whose spans were kept. */
   readonly taken: Delivery[] = [];
   readonly #server = createServer((request, response) => void this.#serve(request, response));
-  readonly #answer: (delivery: Delivery) => Answer;
+  readonly #answer: Answering;
   readonly #held: (() => void)[] = [];
   readonly #waiting: (() => void)[] = [];
   #holding: string | undefined;
 
   /** @param answer to requests with spans; takes them all unless given */
-  constructor(answer: (delivery: Delivery) => Answer = () => TAKEN) {
+  constructor(answer: Answering = () => TAKEN) {
     this.#answer = answer;
   }
 
@@ -105,7 +108,8 @@ export class OtlpReceiver {
     const delivery = new Delivery(request, body);
     if (path === TRACES) this.deliveries.push(delivery);
     const answer = () => {
-      const given: Answer = path === TRACES ? this.#answer(delivery) : { status: 404 };
+      const given = path === TRACES ? this.#answer(delivery) : { status: 404 };
+      if (given === "hang") return;
       const { status, headers, body, isTaken = status === 200 } = given;
       if (path === TRACES && isTaken) this.taken.push(delivery);
       response.writeHead(status, headers).end(body);

@@ -18,6 +18,7 @@ interface PromptOptions extends GlobalOptions {
   readonly repo?: string;
   readonly branch?: string;
   readonly trustRepositoryConfig?: boolean;
+  readonly agentOtlp?: "on" | "off";
   readonly model?: string;
   readonly channel?: string;
   readonly mode?: QueueMode;
@@ -38,6 +39,12 @@ export function addPrompt(program: Command): void {
     .option(
       "--trust-repository-config",
       "for a new session: use the repository's opencode.json, plugins and MCP servers",
+    )
+    .addOption(
+      new Option(
+        "--agent-otlp <state>",
+        "for a new session: whether programs of its commands send their traces to it; by default as VALET_AGENT_OTLP says",
+      ).choices(["on", "off"]),
     )
     .option(
       "--model <provider/model>",
@@ -102,12 +109,14 @@ ${helpEnd(
  * was created with.
  * @throws UserError if the repository is a folder that cannot be cloned
  */
-async function newSession({ repo, branch, model, trustRepositoryConfig }: PromptOptions, valetUrl: string) {
+async function newSession(options: PromptOptions, valetUrl: string) {
+  const { repo, branch, model, trustRepositoryConfig, agentOtlp } = options;
   const local = { cwd: userFolder(), valetUrl, branch, report };
   return {
     ...(repo === undefined ? {} : { repoUrl: await repositoryUrl(repo, local) }),
     ...(branch === undefined ? {} : { branch }),
     ...(model === undefined ? {} : { model }),
     ...(trustRepositoryConfig === true ? { trustRepositoryConfig } : {}),
+    ...(agentOtlp === undefined ? {} : { agentOtlp: agentOtlp === "on" }),
   };
 }

@@ -39,7 +39,7 @@ export const BOUNDARIES: readonly Boundary[] = [
     from: "OpenCode",
     to: "model provider",
     carrier:
-      "header `traceparent`, the context of the `chat`, on each try, unless `VALET_PROVIDER_TRACEPARENT` is `false`; `tracestate` only to the hosts of `VALET_PROVIDER_TRACESTATE_HOSTS`, and not where they redirect to; neither if Valet's plugin cannot tell which call it is, or the runner does not answer it within 5 seconds",
+      "header `traceparent`, the context of the `chat`, on each try, unless `VALET_PROVIDER_TRACEPARENT` is `false`; `tracestate` only to the hosts of `VALET_PROVIDER_TRACESTATE_HOSTS`, and not where they redirect to; neither if Valet's plugin cannot tell which call it is, or the runner does not answer it within 250 ms",
   },
   {
     from: "OpenCode",
