@@ -4,6 +4,9 @@ import { readdirSync, readFileSync } from "node:fs";
 /** `getconf CLK_TCK` is 100 on every Linux that Node runs on. */
 const TICK_MS = 10;
 
+/** The command line of OpenCode's server. */
+export const OPENCODE = /^[^\0]*opencode(\.exe)?\0serve/;
+
 /**
  * Returns a file of a process; empty when it has exited or belongs to another user. Arguments and variables end with
  * NUL.
@@ -32,6 +35,16 @@ export function isLiving(pid: number): boolean {
 /** Returns the living children of a process. */
 export function childrenOf(pid: number): number[] {
   return livingProcesses().filter((each) => Number(statOf(each)[1]) === pid);
+}
+
+/**
+ * Returns the living processes below these that run OpenCode: its own, not those that put it behind a wall, whose arguments end with
+ * its command.
+ */
+export function openCodesOf(pids: readonly number[]): number[] {
+  const children = pids.flatMap(childrenOf);
+  if (children.length === 0) return [];
+  return [...children.filter((pid) => OPENCODE.test(readProcess(pid, "cmdline"))), ...openCodesOf(children)];
 }
 
 /** Kills a process with SIGKILL. @returns false if it has exited already */

@@ -159,6 +159,7 @@ async function takeTurns(running: Running[], surroundings: Surroundings, plan: T
 
 function cpuOf(valet: Valet) {
   const { workerd, runners, agents } = valet.processes();
+  if (agents.length === 0) throw new Error("no process of OpenCode was found below the runners");
   return { workerCpu: cpuMs(workerd), runnerCpu: totalCpuMs(runners), agentCpu: totalCpuMs(agents) };
 }
 

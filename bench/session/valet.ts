@@ -1,7 +1,7 @@
 /** A running `valet up` to measure. */
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
 import type { Connection } from "../../packages/cli/src/system/state.ts";
-import { childrenOf, commandOf } from "../../tests/processes.ts";
+import { childrenOf, commandOf, openCodesOf } from "../../tests/processes.ts";
 import { endUp, startUp, type UpProcess } from "../../tests/valet-up.ts";
 
 export interface Processes {
@@ -56,8 +56,7 @@ export class Valet {
     const [workerd] = pick(/workerd serve/);
     if (workerd === undefined) throw new Error("`valet up` has no workerd");
     const known = new Set([workerd, ...runners]);
-    // What OpenCode starts itself comes and goes.
-    const agents = runners.flatMap(childrenOf).filter((pid) => commandOf(pid).includes("opencode"));
+    const agents = openCodesOf(runners);
     const others = children.map(({ pid }) => pid).filter((pid) => !known.has(pid));
     return { up, workerd, runners, agents, others };
   }

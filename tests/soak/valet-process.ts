@@ -3,7 +3,7 @@ import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
 import type { Connection } from "../../packages/cli/src/system/state.ts";
-import { childrenOf, killNow, livingProcesses, memoryBytes, readProcess } from "../processes.ts";
+import { childrenOf, killNow, livingProcesses, memoryBytes, OPENCODE, readProcess } from "../processes.ts";
 import { endUp, startUp, type UpProcess } from "../valet-up.ts";
 
 export type Part = "runner" | "opencode" | "workerd";
@@ -11,8 +11,7 @@ export type Part = "runner" | "opencode" | "workerd";
 /** Matches the command line of each part. */
 const COMMANDS: Readonly<Record<Part, RegExp>> = {
   runner: /\/runner\/(?:dist\/\w+\/bin\.js|src\/bin\.ts)/,
-  // Its own process, not those that put it behind its wall, whose arguments end with its command.
-  opencode: /^[^\0]*opencode(\.exe)?\0serve/,
+  opencode: OPENCODE,
   workerd: /\/workerd\0serve/,
 };
 
