@@ -26,6 +26,15 @@ const capacityObject = ["src/durable-objects/capacity/*.test.ts"];
 // The session's object, with a scripted broker behind it.
 const sessionObject = ["src/durable-objects/**/*.test.ts", "src/broker/**/*.test.ts"];
 
+// They need a workerd of their own, which takes a second: for a database that has no tables yet, or because they count what is read
+// and called, which the objects of another file would add to. All other files of a project share one, and name what they make.
+const withFreshDatabase = ["src/database/{session-costs,turn-rollups}.test.ts"];
+const alone = [
+  "src/durable-objects/{long-sessions,turn-costs}.test.ts",
+  "src/durable-objects/notices/notices.test.ts",
+  "src/durable-objects/sandbox/sandbox-end.test.ts",
+];
+
 /** No server ever answers: the sandboxes of these sessions go on starting. */
 const variables = {
   PUBLIC_URL: "https://valet.test",
@@ -47,6 +56,62 @@ function readMigrations() {
   return names.map((name) => ({ name, sql: readFileSync(new URL(`migrations/${name}`, import.meta.url), "utf8") }));
 }
 
+interface Files {
+  readonly include: string[];
+  readonly exclude?: string[];
+  /** Whether each file has a workerd of its own. */
+  readonly isolate: boolean;
+  readonly testTimeout?: number;
+}
+
+/** The Worker as it is deployed, without a broker that answers. */
+function workerProject(name: string, files: Files) {
+  return {
+    plugins: [
+      cloudflareTest({
+        wrangler: { configPath: "./wrangler.jsonc" },
+        miniflare: {
+          assets,
+          bindings: { ...variables, ...providerKeys, MIGRATIONS: readMigrations() },
+          // The broker never answers; repositories' hosts and the model's endpoint are away.
+          outboundService: ({ url }) =>
+            new URL(url).host === "broker.test"
+              ? new Promise<never>(() => {})
+              : Promise.resolve(new Response(null, { status: 502 })),
+        },
+      }),
+    ],
+    test: { name, testTimeout: 30_000, globalSetup: "./test/statements/statements.node.ts", ...files },
+  };
+}
+
+/** The Worker as it is deployed, with a broker whose answers a test scripts. */
+function sessionProject(name: string, files: Files, capacity: Record<string, string> = {}) {
+  return {
+    plugins: [
+      cloudflareTest(({ inject }) => ({
+        wrangler: { configPath: "./wrangler.jsonc" },
+        miniflare: {
+          assets,
+          bindings: {
+            ...variables,
+            SANDBOX_BROKER_URL: inject<string>("broker"),
+            MIGRATIONS: readMigrations(),
+            ...capacity,
+          },
+        },
+      })),
+    ],
+    test: {
+      name,
+      testTimeout: 30_000,
+      globalSetup: ["./test/broker.node.ts", "./test/statements/statements.node.ts"],
+      setupFiles: "./test/setup.ts",
+      ...files,
+    },
+  };
+}
+
 export default defineConfig({
   test: {
     // By default one core stays free, but these tests wait for workerd part of the time.
@@ -63,74 +128,25 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: "worker:storage", testTimeout: 30_000, include: storageOnly },
+        test: { name: "worker:storage", testTimeout: 30_000, include: storageOnly, isolate: false },
       },
-      {
-        plugins: [
-          cloudflareTest({
-            wrangler: { configPath: "./wrangler.jsonc" },
-            miniflare: {
-              assets,
-              bindings: { ...variables, ...providerKeys, MIGRATIONS: readMigrations() },
-              // The broker never answers; repositories' hosts and the model's endpoint are away.
-              outboundService: ({ url }) =>
-                new URL(url).host === "broker.test"
-                  ? new Promise<never>(() => {})
-                  : Promise.resolve(new Response(null, { status: 502 })),
-            },
-          }),
-        ],
-        test: {
-          name: "worker",
-          testTimeout: 30_000,
-          include: ["src/**/*.test.ts"],
-          exclude: [...storageOnly, ...sessionObject],
-          globalSetup: "./test/statements/statements.node.ts",
-        },
-      },
-      {
-        plugins: [
-          cloudflareTest(({ inject }) => ({
-            wrangler: { configPath: "./wrangler.jsonc" },
-            miniflare: {
-              assets,
-              bindings: { ...variables, SANDBOX_BROKER_URL: inject<string>("broker"), MIGRATIONS: readMigrations() },
-            },
-          })),
-        ],
-        test: {
-          name: "worker:session",
-          testTimeout: 30_000,
-          include: sessionObject,
-          exclude: [...storageOnly, ...capacityObject],
-          globalSetup: ["./test/broker.node.ts", "./test/statements/statements.node.ts"],
-          setupFiles: "./test/setup.ts",
-        },
-      },
-      {
-        plugins: [
-          cloudflareTest(({ inject }) => ({
-            wrangler: { configPath: "./wrangler.jsonc" },
-            miniflare: {
-              assets,
-              bindings: {
-                ...variables,
-                SANDBOX_BROKER_URL: inject<string>("broker"),
-                MIGRATIONS: readMigrations(),
-                VALET_MAX_AWAKE: "3",
-                VALET_MAX_STARTING: "2",
-              },
-            },
-          })),
-        ],
-        test: {
-          name: "worker:capacity",
-          testTimeout: 120_000,
-          include: capacityObject,
-          globalSetup: "./test/broker.node.ts",
-          setupFiles: "./test/setup.ts",
-        },
-      },
+      workerProject("worker", {
+        include: ["src/**/*.test.ts"],
+        exclude: [...storageOnly, ...sessionObject, ...withFreshDatabase],
+        isolate: false,
+      }),
+      workerProject("worker:database", { include: withFreshDatabase, isolate: true }),
+      sessionProject("worker:session", {
+        include: sessionObject,
+        exclude: [...storageOnly, ...capacityObject, ...alone],
+        isolate: false,
+      }),
+      sessionProject("worker:alone", { include: alone, isolate: true }),
+      sessionProject(
+        "worker:capacity",
+        { include: capacityObject, isolate: true, testTimeout: 120_000 },
+        { VALET_MAX_AWAKE: "3", VALET_MAX_STARTING: "2" },
+      ),
     ],
   },
 });
