@@ -250,7 +250,7 @@ describe("valet", () => {
 
 describe("the broker", () => {
   const ofBroker = commands.filter(isBroker);
-  const local = ofBroker.find(({ words }) => !words.includes("modal"));
+  const local = ofBroker.find(({ words }) => !words.includes("--driver"));
 
   test("has each option", async () => {
     const { stdout } = await run(process.execPath, [join(ROOT, "packages/sandbox/src/bin.ts"), "--help"]);

@@ -10,6 +10,7 @@ import { addDiff } from "./commands/diff.ts";
 import { addDoctor } from "./commands/doctor.ts";
 import { addExport } from "./commands/export.ts";
 import { addHibernate } from "./commands/hibernate.ts";
+import { addImage } from "./commands/image.ts";
 import { addMcp } from "./commands/mcp.ts";
 import { addMessages } from "./commands/messages.ts";
 import { addOpen } from "./commands/open.ts";
@@ -39,7 +40,7 @@ const GROUPS = {
   "Work with an agent:": [addWatch, addMessages, addReply, addWorkflow, addQueue],
   "Look closer:": [addDiff, addTrace, addVerify, addSessions, addTurns],
   "Stop, sleep, end:": [addAbort, addClear, addHibernate, addWake, addTerminate],
-  "Operate:": [addDoctor, addToken, addWebhooks, addResend, addExport, addDelete, addSmoke, addMcp],
+  "Operate:": [addDoctor, addToken, addWebhooks, addResend, addExport, addDelete, addSmoke, addMcp, addImage],
 };
 
 const HELP = `

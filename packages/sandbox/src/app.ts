@@ -90,8 +90,8 @@ export function createApp({ driver, secrets, isDraining = () => false, onError, 
   app.onError((error) => respondWithProblem(toBrokerError(error)));
   app.notFound(() => respondWithProblem(new BrokerError("not_found")));
 
-  app.get("/v1/health", (c) => {
-    const awake = driver.countAwake?.();
+  app.get("/v1/health", async (c) => {
+    const awake = await driver.countAwake?.();
     const health = {
       status: "ok",
       driver: driver.name,

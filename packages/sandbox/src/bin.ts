@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The sandbox broker's program. Serves until SIGINT or SIGTERM; refuses new sandboxes after SIGUSR2; prints `{"url": …}` when it is ready. */
 import { limitVariables, readTracingConfig, type SpanLimits } from "@valet/shared/tracing";
-import { type SandboxBroker, startModalBroker, startSandboxBroker } from "./broker.ts";
+import { type SandboxBroker, startDockerBroker, startModalBroker, startSandboxBroker } from "./broker.ts";
 import { hideEnvironment } from "./local/hide-environment.ts";
 import { HELP, readSettings, type Settings } from "./settings.ts";
 
@@ -42,6 +42,8 @@ function start(settings: Settings, spanLimits: SpanLimits): Promise<SandboxBroke
   switch (settings.driver) {
     case "local":
       return startSandboxBroker({ ...settings, spanLimits });
+    case "docker":
+      return startDockerBroker({ ...settings, spanLimits });
     case "modal":
       return startModalBroker({ ...settings, spanLimits });
   }

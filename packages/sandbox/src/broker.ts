@@ -5,6 +5,7 @@ import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
 import type { SpanLimits } from "@valet/shared/tracing";
 import { createApp } from "./app.ts";
 import type { Driver } from "./driver.ts";
+import type { DockerDriverOptions } from "./drivers/docker.ts";
 import { type LocalDriverOptions, startLocalDriver } from "./drivers/local.ts";
 import type { ModalDriverOptions } from "./drivers/modal.ts";
 
@@ -25,6 +26,8 @@ interface ServerOptions {
 }
 
 export interface SandboxBrokerOptions extends ServerOptions, LocalDriverOptions {}
+
+export interface DockerBrokerOptions extends ServerOptions, Omit<DockerDriverOptions, "onError"> {}
 
 export interface ModalBrokerOptions extends ServerOptions, Omit<ModalDriverOptions, "onError"> {}
 
@@ -48,6 +51,18 @@ const FLUSH_MS = 500;
  */
 export function startSandboxBroker(options: SandboxBrokerOptions): Promise<SandboxBroker> {
   return serve(options, (onError) => startLocalDriver({ ...options, onError }));
+}
+
+/**
+ * Starts a sandbox broker whose sandboxes are containers.
+ * @throws when an option is invalid, the address is in use, the engine cannot be used or does not have the image
+ */
+export function startDockerBroker(options: DockerBrokerOptions): Promise<SandboxBroker> {
+  return serve(options, async (onError) => {
+    // Imported on demand: the engine's library is large.
+    const { startDockerDriver } = await import("./drivers/docker.ts");
+    return startDockerDriver({ ...options, onError });
+  });
 }
 
 /**

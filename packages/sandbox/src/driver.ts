@@ -58,7 +58,7 @@ export interface Driver {
   /** Says whether a repository of this machine could be cloned; drivers whose sandboxes run elsewhere have no such method. */
   checkRepository?(request: CheckRepository, limit: AbortSignal): Promise<RepositoryState>;
   /** Returns how many sandboxes run on this machine, those that start or end included; drivers that run none have no such method. */
-  countAwake?(): number;
+  countAwake?(): number | Promise<number>;
   /** Stops everything that this process runs. Pending calls fail with `shutting_down`. */
   close(): Promise<void>;
 }

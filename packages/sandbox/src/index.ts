@@ -1,7 +1,9 @@
 export {
+  type DockerBrokerOptions,
   type ModalBrokerOptions,
   type SandboxBroker,
   type SandboxBrokerOptions,
+  startDockerBroker,
   startModalBroker,
   startSandboxBroker,
 } from "./broker.ts";

@@ -11,7 +11,8 @@ export const HELP = `valet-sandbox-broker [OPTION…] -- ENTRYPOINT [ARGUMENT…
 
 Runs sandboxes, and ENTRYPOINT in each of them. ENTRYPOINT is an absolute path or a program in PATH.
 
-  --driver NAME  local: on this machine; modal: at Modal  VALET_BROKER_DRIVER  local
+  --driver NAME                                           VALET_BROKER_DRIVER  local
+                 local: on this machine; docker: in containers; modal: at Modal
   --host HOST    the address to listen on                 VALET_BROKER_HOST    127.0.0.1
   --port N       the port, 0 for a free one               VALET_BROKER_PORT    0
   --help         print this text
@@ -25,6 +26,14 @@ Options of the driver local:
 Limits of each sandbox: VALET_SANDBOX_MEMORY_BYTES, VALET_SANDBOX_CPUS, VALET_SANDBOX_PROCESSES, VALET_SANDBOX_DISK_BYTES,
 VALET_SANDBOX_OPEN_FILES.
 
+Options of the driver docker, which finds the engine by DOCKER_HOST or at Docker's usual socket:
+  --image IMAGE  made by \`valet image build\`            VALET_DOCKER_IMAGE   valet-sandbox
+  --scope NAME   names this broker's sandboxes            VALET_DOCKER_SCOPE   valet
+  --network NAME that sandboxes join                      VALET_DOCKER_NETWORK
+                 If omitted, one of the scope's own
+  --max-sandboxes N                                       VALET_BROKER_MAX_SANDBOXES
+                 sandboxes awake at once; limited by memory if omitted
+
 Options of the driver modal, which reads MODAL_TOKEN_ID and MODAL_TOKEN_SECRET:
   --app NAME     the Modal app of the sandboxes           VALET_MODAL_APP      valet
   --image IMAGE  an image's id or its registry tag        VALET_MODAL_IMAGE
@@ -37,6 +46,8 @@ Signals: SIGUSR2 drains it: no further sandboxes start, and those that run go on
 
 const LIMIT = "the number of sandboxes must be a whole number above 0";
 const PORT = "the port must be a whole number from 0 to 65535";
+
+const SCOPE = "the scope must be 1 to 41 small letters, digits and hyphens";
 
 const server = {
   host: z.string().min(1),
@@ -57,6 +68,14 @@ const Settings = z.discriminatedUnion(
       isolation: z.enum(ISOLATIONS, `the isolation must be ${ISOLATIONS.join(" or ")}`).optional(),
       maxSandboxes: z.coerce.number(LIMIT).int(LIMIT).positive(LIMIT).optional(),
       limits: SandboxLimits.partial().optional(),
+    }),
+    z.object({
+      driver: z.literal("docker"),
+      ...server,
+      image: z.string().min(1),
+      scope: z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, SCOPE),
+      network: z.string().min(1).optional(),
+      maxSandboxes: z.coerce.number(LIMIT).int(LIMIT).positive(LIMIT).optional(),
     }),
     z.object({
       driver: z.literal("modal"),
@@ -86,6 +105,8 @@ export function readSettings(args: readonly string[], env: Record<string, string
       port: option,
       state: option,
       app: option,
+      scope: option,
+      network: option,
       image: option,
       "max-sandboxes": option,
       isolation: option,
@@ -98,14 +119,17 @@ export function readSettings(args: readonly string[], env: Record<string, string
     const { default: otherwise }: Variable = BROKER_VARIABLES[variable];
     return env[variable] || otherwise;
   };
+  const driver = values.driver ?? read("VALET_BROKER_DRIVER");
   const result = Settings.safeParse({
-    driver: values.driver ?? read("VALET_BROKER_DRIVER"),
+    driver,
     stateDir: values.state ?? read("VALET_BROKER_STATE"),
     isolation: values.isolation ?? read("VALET_BROKER_ISOLATION"),
     maxSandboxes: values["max-sandboxes"] ?? read("VALET_BROKER_MAX_SANDBOXES"),
     limits: readLimits(env),
     app: values.app ?? read("VALET_MODAL_APP"),
-    image: values.image ?? read("VALET_MODAL_IMAGE"),
+    image: values.image ?? read(driver === "docker" ? "VALET_DOCKER_IMAGE" : "VALET_MODAL_IMAGE"),
+    scope: values.scope ?? read("VALET_DOCKER_SCOPE"),
+    network: values.network ?? read("VALET_DOCKER_NETWORK"),
     tokenId: read("MODAL_TOKEN_ID"),
     tokenSecret: read("MODAL_TOKEN_SECRET"),
     host: values.host ?? read("VALET_BROKER_HOST"),

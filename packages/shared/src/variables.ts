@@ -157,7 +157,7 @@ export const BROKER_VARIABLES = {
     meaning:
       "the bearer token that callers send, at least 16 characters; several, separated by commas, are all accepted; a secret",
   },
-  VALET_BROKER_DRIVER: { default: "local", meaning: "`--driver`: `local` or `modal`" },
+  VALET_BROKER_DRIVER: { default: "local", meaning: "`--driver`: `local`, `docker` or `modal`" },
   VALET_BROKER_HOST: { default: "127.0.0.1", meaning: "`--host`: the address to listen on" },
   VALET_BROKER_PORT: { default: 0, meaning: "`--port`; 0 for a free one" },
   VALET_BROKER_STATE: {
@@ -169,7 +169,23 @@ export const BROKER_VARIABLES = {
       "`--isolation`: `bwrap` or `none`; driver `local`. If not set, `bwrap` where bubblewrap works, otherwise `none` with a warning",
   },
   VALET_BROKER_MAX_SANDBOXES: {
-    meaning: "`--max-sandboxes`: sandboxes awake at once; driver `local`. Limited by memory if not set",
+    meaning: "`--max-sandboxes`: sandboxes awake at once; drivers `local` and `docker`. Limited by memory if not set",
+  },
+  VALET_DOCKER_IMAGE: {
+    default: "valet-sandbox",
+    meaning: "`--image`: the image of the sandboxes, made by `valet image build`; driver `docker`",
+  },
+  VALET_DOCKER_SCOPE: {
+    default: "valet",
+    meaning: "`--scope`: the name of the broker's sandboxes in the engine, for one broker at a time; driver `docker`",
+  },
+  VALET_DOCKER_NETWORK: {
+    meaning:
+      "`--network`: the engine's network that sandboxes join; driver `docker`. If not set, one of the scope's own",
+  },
+  DOCKER_HOST: {
+    meaning:
+      "the engine's address: `unix:///run/podman/podman.sock`, `tcp://…`, `ssh://…`; driver `docker`. Docker's usual socket if not set",
   },
   VALET_SANDBOX_MEMORY_BYTES: {
     meaning:

@@ -7,9 +7,9 @@ import { LIMITS } from "@valet/shared/limits";
 import type { App, Image, Sandbox as ModalSandbox } from "modal";
 import { AlreadyExistsError, ModalClient, NotFoundError } from "modal";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
-import { supervisorCommand, supervisorInput } from "../modal/supervisor.ts";
-import { isSameAttempt, nameOf, readTags, sessionTag, tagsOf } from "../modal/tags.ts";
 import { BrokerError } from "../problem.ts";
+import { supervisorCommand, supervisorInput } from "../remote/supervisor.ts";
+import { isSameAttempt, nameOf, readTags, sessionTag, tagsOf } from "../remote/tags.ts";
 import type { Steps } from "../request-trace.ts";
 import { RESTART, type RestartPolicy } from "../restart.ts";
 
@@ -177,7 +177,7 @@ class ModalDriver implements Driver {
       if (this.#underWay.get(id) === "starting") this.#underWay.delete(id);
       created.detach();
     }
-    return readTags(id, tags, "running") as DriverSandbox;
+    return readTags(tags, { id, driver: "modal", state: "running" }) as DriverSandbox;
   }
 
   /** Returns `undefined` when another call has already created a sandbox of this name. */
@@ -246,7 +246,7 @@ class ModalDriver implements Driver {
       return await this.#using(id, async (sandbox) => {
         const [tags, exitCode] = await Promise.all([sandbox.getTags(), sandbox.poll()]);
         if (exitCode !== null) return undefined;
-        return readTags(id, tags, this.#underWay.get(id) ?? "running");
+        return readTags(tags, { id, driver: "modal", state: this.#underWay.get(id) ?? "running" });
       });
     } catch (error) {
       if (statusOf(error) === "NOT_FOUND") return undefined;

@@ -69,7 +69,7 @@ export const SANDBOX_STAGES = ["requested", "created", "connected", "opencode_st
 export type SandboxStage = (typeof SANDBOX_STAGES)[number];
 
 /** The broker's drivers: `valet.sandbox.driver`. */
-export const SANDBOX_DRIVERS = ["local", "modal"] as const;
+export const SANDBOX_DRIVERS = ["local", "docker", "modal"] as const;
 export type SandboxDriver = (typeof SANDBOX_DRIVERS)[number];
 
 /** The operations of the broker's API: `valet.broker.call`. */

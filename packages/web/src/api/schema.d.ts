@@ -1342,7 +1342,7 @@ export interface components {
             sandbox?: {
                 id: string;
                 /** @enum {string} */
-                driver: "local" | "modal";
+                driver: "local" | "docker" | "modal";
             };
             /** @enum {string} */
             agent: "none" | "starting" | "idle" | "busy" | "disconnected";
@@ -2326,7 +2326,7 @@ export interface components {
                 /** @enum {string} */
                 state: "ok" | "unreachable" | "not_a_broker";
                 /** @enum {string|null} */
-                driver: "local" | "modal" | null;
+                driver: "local" | "docker" | "modal" | null;
                 /** @description Sandboxes that run now; null if the broker does not know */
                 awake: number | null;
                 /** @description Whether it starts no further sandboxes */

@@ -1,5 +1,6 @@
 /**
- * The tags that Modal stores with each sandbox: all that a broker must know about a sandbox that another broker made.
+ * The tags that Modal, and the labels that a container engine, stores with each sandbox: all that a broker must know about a
+ * sandbox that another broker made.
  */
 import { createHash } from "node:crypto";
 import { BrokerId, Generation, type Sandbox, SessionId } from "@valet/shared/protocol/sandbox-broker";
@@ -18,6 +19,9 @@ const Tags = z.object({
     .transform(Number),
   "valet-snapshot": BrokerId.optional(),
 });
+
+/** The tag that every sandbox has, with no value. */
+export const ANY_SESSION: Readonly<Record<string, string>> = { "valet-session": "" };
 
 /** Returns the tag by which a session's sandboxes are found. */
 export function sessionTag(sessionId: string): Record<string, string> {
@@ -46,15 +50,18 @@ export function isSameAttempt(a: Record<string, string>, b: Record<string, strin
 }
 
 /**
- * Returns the sandbox's name. Modal gives a name to one running sandbox at a time, so two brokers cannot create the
- * same sandbox.
+ * Returns the sandbox's name. Modal gives a name to one running sandbox at a time, and an engine to one container, so two brokers
+ * cannot create the same sandbox.
  */
 export function nameOf({ sessionId, generation }: Pick<CreateOptions, "sessionId" | "generation">): string {
   return `valet-${createHash("sha256").update(sessionId).digest("hex").slice(0, 32)}-${generation}`;
 }
 
 /** Returns the sandbox that these tags describe; `undefined` when it is not one of Valet's. */
-export function readTags(id: string, tags: Record<string, string>, state: Sandbox["state"]): DriverSandbox | undefined {
+export function readTags(
+  tags: Record<string, string>,
+  { id, driver, ...rest }: Pick<Sandbox, "id" | "driver" | "state" | "stopReason">,
+): DriverSandbox | undefined {
   const { data } = Tags.safeParse(tags);
   if (data === undefined) return undefined;
   const snapshotId = data["valet-snapshot"];
@@ -64,8 +71,8 @@ export function readTags(id: string, tags: Record<string, string>, state: Sandbo
       id,
       sessionId: data["valet-session"],
       generation: data["valet-generation"],
-      state,
-      driver: "modal",
+      ...rest,
+      driver,
       createdAt: new Date(data["valet-created"]).toISOString(),
       // Counted inside the sandbox, and passed to the runner only.
       restartCount: 0,

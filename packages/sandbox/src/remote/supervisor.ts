@@ -1,4 +1,7 @@
-/** The first process in a sandbox of the `modal` driver: starts the entrypoint, and restarts it whenever it dies. */
+/**
+ * The first process in the containers of the drivers `modal` and `docker`: starts the entrypoint, and restarts it whenever it
+ * dies.
+ */
 
 import { LIMITS } from "@valet/shared/limits";
 import { FINAL_EXIT_CODES } from "@valet/shared/protocol/sandbox-broker";
@@ -12,7 +15,8 @@ import type { RestartPolicy } from "../restart.ts";
 const SCRIPT = `
 limit=$1 delay_ms=$2 max_delay_ms=$3 stable_s=$4 input_timeout_s=$5 final=$6
 shift 6
-read -r -t "$input_timeout_s" id token || exit 78
+word=
+until [ "$word" = start ]; do read -r -t "$input_timeout_s" word id token || exit 78; done
 exec </dev/null
 end_orphans() {
   local each
@@ -54,7 +58,10 @@ export function supervisorCommand(entrypoint: readonly string[], restart: Restar
   return ["bash", "-c", SCRIPT, "valet-supervisor", ...numbers, ` ${FINAL_EXIT_CODES.join(" ")} `, ...entrypoint];
 }
 
-/** Returns the one line that the command reads before it starts the entrypoint. */
+/**
+ * Returns the line that the command reads before it starts the entrypoint. A line break comes first: Podman passes the body of the
+ * request that attaches to standard input to the process, too, and the command ignores lines of any other kind.
+ */
 export function supervisorInput(sandboxId: string, runnerToken: string): string {
-  return `${sandboxId} ${JSON.stringify(runnerToken)}\n`;
+  return `\nstart ${sandboxId} ${JSON.stringify(runnerToken)}\n`;
 }

@@ -1,0 +1,87 @@
+/** The build of the image by a real engine, of a small checkout. Skipped where this machine cannot run one. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../test/broker.ts";
+import { findNoEngine, startEngine, type TestEngine } from "../../test/engine.ts";
+import { buildImage } from "./build-image.ts";
+
+const missing = findNoEngine();
+
+function makeCheckout(dockerfile: string): string {
+  const root = temporaryFolder();
+  const files = {
+    "package.json": "{}",
+    "pnpm-lock.yaml": "",
+    "pnpm-workspace.yaml": "",
+    "secret.txt": "not of the image",
+    "packages/shared/src/kept.ts": "kept",
+    "packages/shared/src/kept.test.ts": "left out",
+    "packages/shared/node_modules/x/index.js": "left out",
+    "packages/runner/dist/old.js": "left out",
+    "packages/opencode-plugin/package.json": "{}",
+    "packages/sandbox/image/Dockerfile": dockerfile,
+  };
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), content);
+  }
+  return root;
+}
+
+describe.skipIf(missing !== undefined)(
+  `the image of sandboxes${missing === undefined ? "" : ` (skipped: ${missing})`}`,
+  () => {
+    let engine: TestEngine;
+    beforeAll(async () => {
+      engine = await startEngine();
+      await engine.makeImage("some-base");
+    }, 60_000);
+    afterAll(() => engine?.close(), 60_000);
+
+    const build = async (dockerfile: string) => {
+      const lines: string[] = [];
+      const root = makeCheckout(dockerfile);
+      const onLine = (line: string) => lines.push(line);
+      await buildImage({ root, engine: engine.host, tag: "built", base: "some-base", onLine });
+      return lines;
+    };
+
+    test("is built from the base that was asked for, of what the checkout has and nothing else", async () => {
+      const lines = await build("ARG BASE=none\nFROM $BASE\nCOPY . /checkout\nENV MADE=here\n");
+      expect(lines.join("\n")).toContain("COPY");
+      const seen = engine.podman(
+        ...[
+          "run",
+          "--rm",
+          "--network=none",
+          "built",
+          "bash",
+          "-c",
+          "find /checkout -type f | sort; echo $MADE; stat -c %u /checkout/package.json",
+        ],
+      );
+      expect(seen.trim().split("\n")).toEqual([
+        "/checkout/package.json",
+        "/checkout/packages/opencode-plugin/package.json",
+        "/checkout/packages/sandbox/image/Dockerfile",
+        "/checkout/packages/shared/src/kept.ts",
+        "/checkout/pnpm-lock.yaml",
+        "/checkout/pnpm-workspace.yaml",
+        "here",
+        "0",
+      ]);
+    });
+
+    test("a step that fails is named", async () => {
+      await expect(build("FROM some-base\nCOPY nothing /nothing\n")).rejects.toThrow(
+        /The image cannot be built: .*nothing/s,
+      );
+    });
+  },
+);
+
+test("an engine that is not there is named, with what to do", async () => {
+  const options = { root: "/", engine: "unix:///nonexistent/engine.sock", tag: "t", onLine: () => {} };
+  await expect(buildImage(options)).rejects.toThrow(/cannot be reached.*ENOENT.*podman system service/);
+});

@@ -1,0 +1,75 @@
+/** Builds the image of sandboxes by the engine, from this checkout and `image/Dockerfile`. */
+import { join } from "node:path";
+import { pack } from "tar-fs";
+import { connectEngine, describeEngineError, requireEngine } from "./engine.ts";
+
+const DOCKERFILE = "packages/sandbox/image/Dockerfile";
+/** What the Dockerfile copies, as its `.dockerignore` says for builds by hand. */
+const CONTEXT = [
+  "package.json",
+  "pnpm-lock.yaml",
+  "pnpm-workspace.yaml",
+  "packages/shared",
+  "packages/opencode-plugin",
+  "packages/runner",
+  "packages/sandbox/image",
+];
+const LEFT_OUT = /(?:^|\/)(?:node_modules|dist)(?:\/|$)|\.test\.ts$/;
+
+/** The default name of the image. */
+export const SANDBOX_IMAGE = "valet-sandbox";
+
+export interface BuildImageOptions {
+  /** The root of the checkout. */
+  readonly root: string;
+  /** The engine's address, as in `DOCKER_HOST`; that variable's value, or else Docker's usual socket, if omitted. */
+  readonly engine?: string | undefined;
+  readonly tag: string;
+  /** The image to begin with: one with Node and npm. The Dockerfile's own if omitted. */
+  readonly base?: string | undefined;
+  /** Receives what the engine says of the build, line by line. */
+  readonly onLine: (line: string) => void;
+}
+
+/** Part of the engine's answer, one JSON object each. */
+interface BuildNews {
+  readonly stream?: string;
+  readonly status?: string;
+  readonly error?: string;
+}
+
+/** @throws Error that says what failed, if the engine cannot be reached or the build fails */
+export async function buildImage({ root, engine: host, tag, base, onLine }: BuildImageOptions): Promise<void> {
+  const engine = connectEngine(host);
+  await requireEngine(engine);
+  const context = pack(root, {
+    entries: CONTEXT,
+    ignore: (path) => LEFT_OUT.test(path.slice(join(root, "/").length)),
+    // Of nobody in particular, as in a build by hand.
+    map: (header) => ({ ...header, uid: 0, gid: 0 }),
+  });
+  let failure: string | undefined;
+  let answer: NodeJS.ReadableStream;
+  try {
+    answer = await engine.buildImage(context, {
+      dockerfile: DOCKERFILE,
+      t: tag,
+      ...(base !== undefined && { buildargs: { BASE: base } }),
+    });
+  } catch (error) {
+    throw new Error(`The image cannot be built: ${describeEngineError(error)}`, { cause: error });
+  }
+  await new Promise<void>((resolve, reject) => {
+    engine.modem.followProgress(
+      answer,
+      (error) => (error === null ? resolve() : reject(error)),
+      ({ stream, status, error }: BuildNews) => {
+        failure ??= error;
+        for (const line of (stream ?? status ?? "").split("\n")) if (line.trim() !== "") onLine(line.trimEnd());
+      },
+    );
+  }).catch((error: Error) => {
+    failure ??= error.message;
+  });
+  if (failure !== undefined) throw new Error(`The image cannot be built: ${failure.trim()}`);
+}

@@ -1,0 +1,122 @@
+/** Decides what a sandbox's container is allowed. Pure. */
+import { LIMITS } from "@valet/shared/limits";
+import type { ContainerCreateOptions } from "dockerode";
+
+/** The folder of a sandbox's volume. */
+export const SANDBOX_FOLDER = "/sandbox";
+
+/** The variables by which the entrypoint finds its folders, which it makes in an empty volume. */
+const FOLDERS = {
+  HOME: `${SANDBOX_FOLDER}/home`,
+  VALET_WORKSPACE: `${SANDBOX_FOLDER}/workspace`,
+  VALET_RUNNER_STATE: `${SANDBOX_FOLDER}/runner`,
+};
+
+/**
+ * What the supervisor and the runner may do, and the agent may not: start the agent as another user, signal it and know its
+ * processes, and read and write its files. No capability over the host.
+ */
+export const RUNNER_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID", "SYS_PTRACE"] as const;
+
+/** Enough for builds with many processes, and too few to exhaust the host's process ids. */
+const MAX_PROCESSES = 4096;
+
+/**
+ * The entrypoint's working directory. It is not the workspace, since runtimes read configuration from their working
+ * directory, and the workspace's is the repository's.
+ */
+const WORKING_FOLDER = "/";
+
+const TMPFS = {
+  "/tmp": "rw,exec,nosuid,nodev,mode=1777,size=1g",
+  "/var/tmp": "rw,exec,nosuid,nodev,mode=1777,size=1g",
+  "/run": "rw,noexec,nosuid,nodev,mode=755,size=16m",
+};
+
+const HARDENED = {
+  // Reaps zombies, and passes signals on.
+  Init: true,
+  CapDrop: ["ALL"],
+  SecurityOpt: ["no-new-privileges"],
+  ReadonlyRootfs: true,
+  PidsLimit: MAX_PROCESSES,
+  LogConfig: { Type: "json-file", Config: { "max-size": "1m" } },
+} as const;
+
+export interface ContainerOptions {
+  readonly name: string;
+  readonly image: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** The volume with the sandbox's files. */
+  readonly volume: string;
+  readonly network: string;
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly isRestored: boolean;
+}
+
+/** Returns the options of a sandbox's container, whose command begins as root with no more than {@link RUNNER_CAPABILITIES}. */
+export function sandboxContainer(options: ContainerOptions): ContainerCreateOptions {
+  const env = {
+    LANG: "C.UTF-8",
+    ...options.env,
+    ...FOLDERS,
+    VALET_RESTORED: options.isRestored ? "1" : "0",
+  };
+  return {
+    name: options.name,
+    Image: options.image,
+    Labels: { ...options.labels },
+    Entrypoint: [],
+    Cmd: [...options.command],
+    Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    User: "0:0",
+    WorkingDir: WORKING_FOLDER,
+    AttachStdin: true,
+    OpenStdin: true,
+    StdinOnce: true,
+    StopTimeout: Math.ceil(LIMITS.processGraceMs / 1000),
+    HostConfig: {
+      ...HARDENED,
+      CapDrop: [...HARDENED.CapDrop],
+      CapAdd: [...RUNNER_CAPABILITIES],
+      SecurityOpt: [...HARDENED.SecurityOpt],
+      Tmpfs: TMPFS,
+      NetworkMode: options.network,
+      Mounts: [{ Type: "volume", Source: options.volume, Target: SANDBOX_FOLDER }],
+    },
+  };
+}
+
+/** Copies all files of one volume into another, and prints their size in bytes. */
+const COPY = "cp -a --reflink=auto /from/. /to/ && sync -f /to && du -sb /to";
+
+export interface CopyOptions {
+  readonly image: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Returns the options of a container that copies the files of a volume, without a network. */
+export function copyContainer({ image, labels, from, to }: CopyOptions): ContainerCreateOptions {
+  return {
+    Image: image,
+    Labels: { ...labels },
+    Entrypoint: [],
+    Cmd: ["/bin/sh", "-c", COPY],
+    User: "0:0",
+    WorkingDir: WORKING_FOLDER,
+    HostConfig: {
+      ...HARDENED,
+      CapDrop: [...HARDENED.CapDrop],
+      CapAdd: ["CHOWN", "DAC_OVERRIDE", "FOWNER"],
+      SecurityOpt: [...HARDENED.SecurityOpt],
+      NetworkMode: "none",
+      Mounts: [
+        { Type: "volume", Source: from, Target: "/from", ReadOnly: true },
+        { Type: "volume", Source: to, Target: "/to" },
+      ],
+    },
+  };
+}

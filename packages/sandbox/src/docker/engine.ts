@@ -1,0 +1,66 @@
+/** The connection to a container engine that speaks the Docker Engine API: Docker itself, or Podman's service. */
+import Docker from "dockerode";
+
+export type Engine = Docker;
+
+/**
+ * Returns a client of the engine. Does not connect yet.
+ * @param host as in `DOCKER_HOST`: `unix:///run/podman/podman.sock`, `tcp://…`, `ssh://…`; if omitted, that variable's value, or
+ * else Docker's usual socket
+ * @throws Error if it cannot be an engine's address
+ */
+export function connectEngine(host?: string): Engine {
+  if (host === undefined) return new Docker();
+  const url = URL.parse(host);
+  if (url?.protocol === "unix:") return new Docker({ socketPath: url.pathname });
+  if (url?.protocol === "tcp:" || url?.protocol === "http:") {
+    return new Docker({ protocol: "http", host: url.hostname, port: url.port || 2375 });
+  }
+  throw new Error("the engine's address must be unix:///path or tcp://host:port; set DOCKER_HOST for others");
+}
+
+/** @throws Error that says what to do, if the engine does not answer */
+export async function requireEngine(engine: Engine): Promise<void> {
+  try {
+    await engine.ping();
+  } catch (error) {
+    throw new Error(
+      `The container engine cannot be reached: ${describeEngineError(error)}. Start Docker, or \`podman system service --time 0 unix:///run/podman/podman.sock\` and set DOCKER_HOST to that address`,
+      { cause: error },
+    );
+  }
+}
+
+/** Returns the text for an image that the engine does not have. */
+export function imageMissing(image: string): string {
+  return `the engine has no image ${image}; make it with \`valet image build\``;
+}
+
+export async function hasImage(engine: Engine, image: string): Promise<boolean> {
+  return (await unlessMissing(engine.getImage(image).inspect())) !== undefined;
+}
+
+/** Returns `undefined` for what the engine does not have (404). */
+export async function unlessMissing<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
+}
+
+/** Returns the HTTP status of an engine's refusal. */
+export function statusOf(error: unknown): number | undefined {
+  const status = (error as { statusCode?: unknown } | undefined)?.statusCode;
+  return typeof status === "number" ? status : undefined;
+}
+
+/** Describes an error without the engine's own text, which may quote variables. */
+export function describeEngineError(error: unknown): string {
+  const status = statusOf(error);
+  if (status !== undefined) return `the engine answered ${status}`;
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  if (typeof code === "string") return `the engine does not answer (${code})`;
+  return error instanceof Error ? error.constructor.name : "unknown error";
+}

@@ -1,0 +1,116 @@
+/**
+ * The volumes of sandboxes and snapshots. A snapshot is a volume of its own: an image of a container lacks its volumes, and a copy
+ * inside the engine needs neither a store of the broker's nor a way through its memory, whichever machine the engine runs on.
+ */
+import { randomUUID } from "node:crypto";
+import type { Container } from "dockerode";
+import { BrokerError } from "../problem.ts";
+import { copyContainer } from "./container-spec.ts";
+import { type Engine, unlessMissing } from "./engine.ts";
+
+/** What a volume is for: `valet-volume`. */
+type Purpose = "sandbox" | "snapshot";
+const PURPOSE = "valet-volume";
+/** The label of a container that fills a volume, with the volume's name. */
+const FILLS = "valet-fills";
+
+export class Volumes {
+  readonly #engine: Engine;
+  readonly #image: string;
+  /** The labels of everything that belongs to this broker. */
+  readonly #labels: Readonly<Record<string, string>>;
+
+  constructor(engine: Engine, image: string, labels: Readonly<Record<string, string>>) {
+    this.#engine = engine;
+    this.#image = image;
+    this.#labels = labels;
+  }
+
+  /** Creates an empty volume. @returns its name */
+  async create(purpose: Purpose, labels: Readonly<Record<string, string>>): Promise<string> {
+    const name = `valet-${purpose === "sandbox" ? "sb" : "sn"}-${randomUUID()}`;
+    await this.#engine.createVolume({ Name: name, Labels: { ...labels, ...this.#labels, [PURPOSE]: purpose } });
+    return name;
+  }
+
+  /** Returns whether there is a snapshot of this name. */
+  async hasSnapshot(name: string): Promise<boolean> {
+    if (!/^valet-sn-[\w-]+$/.test(name)) return false;
+    const volume = await unlessMissing(this.#engine.getVolume(name).inspect());
+    return volume !== undefined && this.#isOurs(volume.Labels) && volume.Labels?.[PURPOSE] === "snapshot";
+  }
+
+  /** Removes a volume. Returns `false` if there was none. */
+  async remove(name: string): Promise<boolean> {
+    const removed = await unlessMissing(
+      this.#engine
+        .getVolume(name)
+        .remove()
+        .then(() => true),
+    );
+    return removed ?? false;
+  }
+
+  /**
+   * Copies the files of a volume into an empty one.
+   * @returns their size in bytes
+   * @throws BrokerError `snapshot_failed` if the copy is incomplete, and the reason of `limit`
+   */
+  async copy(from: string, to: string, limit: AbortSignal): Promise<number> {
+    const labels = { ...this.#labels, [FILLS]: to };
+    limit.throwIfAborted();
+    const container = await this.#engine.createContainer(copyContainer({ image: this.#image, labels, from, to }));
+    const stop = () => void container.kill().catch(() => {});
+    limit.addEventListener("abort", stop, { once: true });
+    try {
+      await container.start();
+      if (limit.aborted) stop();
+      const { StatusCode: code } = await container.wait();
+      limit.throwIfAborted();
+      const size = code === 0 ? sizeIn(await container.logs({ stdout: true, stderr: false })) : undefined;
+      if (size === undefined) throw new BrokerError("snapshot_failed", `the copy of the files failed (${code})`);
+      return size;
+    } finally {
+      limit.removeEventListener("abort", stop);
+      await unlessMissing(container.remove({ force: true }));
+    }
+  }
+
+  /** Removes what a broker left behind that died: unfinished copies with their containers, and volumes of no sandbox. */
+  async removeOrphans(): Promise<void> {
+    const label = [FILLS, ...this.#filter()];
+    for (const { Id, Labels } of await this.#engine.listContainers({ all: true, filters: { label } })) {
+      await unlessMissing(this.#engine.getContainer(Id).remove({ force: true }));
+      const unfinished = Labels[FILLS];
+      if (unfinished !== undefined) await this.#removeIfUnused(unfinished);
+    }
+    const all = await this.#engine.listVolumes({
+      filters: { label: [`${PURPOSE}=sandbox`, ...this.#filter()] },
+    });
+    for (const { Name, Labels } of all.Volumes ?? []) if (this.#isOurs(Labels)) await this.#removeIfUnused(Name);
+  }
+
+  /** The engine refuses to remove a volume that a container uses (409). */
+  async #removeIfUnused(name: string): Promise<void> {
+    await this.remove(name).catch(() => false);
+  }
+
+  #isOurs(labels: Readonly<Record<string, string>> | null | undefined): boolean {
+    return Object.entries(this.#labels).every(([key, value]) => labels?.[key] === value);
+  }
+
+  #filter(): string[] {
+    return Object.entries(this.#labels).map(([key, value]) => `${key}=${value}`);
+  }
+}
+
+/** Returns the volume that a container has its files in. */
+export function volumeOf(mounts: Awaited<ReturnType<Container["inspect"]>>["Mounts"]): string | undefined {
+  return mounts.find(({ Name }) => Name?.startsWith("valet-sb-"))?.Name;
+}
+
+/** Reads the number that du(1) has printed, in whose frames the engine sends it. */
+function sizeIn(output: Buffer): number | undefined {
+  const digits = /(\d+)\s+\/to\s*$/.exec(output.toString("latin1"))?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}

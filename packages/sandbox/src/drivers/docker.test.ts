@@ -1,0 +1,243 @@
+/** The driver with a real engine: Podman with runc, by its Docker Engine API. Skipped where this machine cannot run one. */
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { DeleteAnswer, SandboxAnswer, SandboxList, SnapshotAnswer } from "@valet/shared/protocol/sandbox-broker";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { createRequest, runProgram, SECRET, STAY, testBroker, waitFor } from "../../test/broker.ts";
+import { findNoEngine, startEngine, type TestEngine } from "../../test/engine.ts";
+import { startDockerBroker } from "../index.ts";
+
+const IMAGE = "valet-test";
+const RESTART = { limit: 2, delayMs: 5, maxDelayMs: 20, stableMs: 60_000 };
+const missing = findNoEngine();
+const TRACED = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
+
+describe.skipIf(missing !== undefined)(
+  `containers of a real engine${missing === undefined ? "" : ` (skipped: ${missing})`}`,
+  () => {
+    let engine: TestEngine;
+    beforeAll(async () => {
+      engine = await startEngine();
+      await engine.makeImage(IMAGE, {
+        "/usr/local/bin/entrypoint": fileURLToPath(new URL("../../test/container-entrypoint.sh", import.meta.url)),
+      });
+    }, 60_000);
+    afterAll(() => engine?.close(), 60_000);
+
+    async function startBroker(scope: string, more: { maxSandboxes?: number; image?: string } = {}) {
+      const errors: Error[] = [];
+      const broker = await startDockerBroker({
+        secret: SECRET,
+        entrypoint: ["/bin/bash", "/usr/local/bin/entrypoint"],
+        engine: engine.host,
+        image: IMAGE,
+        scope,
+        maxSandboxes: 100,
+        restart: RESTART,
+        onError: (error: Error) => errors.push(error),
+        ...more,
+      });
+      onTestFinished(() => broker.close());
+      return { ...testBroker(broker.url, ""), errors, close: () => broker.close() };
+    }
+
+    /** Runs a command in a sandbox. */
+    const inside = (id: string, script: string) => engine.podman("exec", id, "bash", "-c", script);
+    const namesOf = ({ body }: { body: { spans: string } }) =>
+      JSON.parse(body.spans).resourceSpans[0].scopeSpans[0].spans.map(({ name }: { name: string }) => name);
+
+    test("sandboxes are created, read, listed, snapshotted, terminated and restored with their files, in spans", async () => {
+      const broker = await startBroker("whole");
+      const script = `echo kept > work.txt; ln -s /etc/passwd link; ${STAY}`;
+      const created = await broker.call("POST", "/v1/sandboxes", createRequest("d1", script), TRACED);
+      expect(created).toMatchObject({ status: 201 });
+      const { sandbox } = SandboxAnswer.strict().parse(created.body);
+      expect(sandbox).toMatchObject({ sessionId: "d1", generation: 1, state: "running", driver: "docker" });
+      expect((await broker.call("GET", `/v1/sandboxes/${sandbox.id}`)).body).toEqual({ sandbox });
+      const list = await broker.call("GET", "/v1/sandboxes?sessionId=d1");
+      expect(SandboxList.strict().parse(list.body)).toEqual({ sandboxes: [sandbox] });
+      expect((await broker.call("GET", "/v1/health")).body).toMatchObject({ driver: "docker", awake: 1 });
+      await waitFor(() => inside(sandbox.id, "cat /sandbox/workspace/work.txt"));
+
+      const path = `/v1/sandboxes/${sandbox.id}`;
+      const taken = await broker.call("POST", `${path}/snapshot`, undefined, TRACED);
+      expect(taken).toMatchObject({ status: 201 });
+      const { snapshotId, sizeBytes } = SnapshotAnswer.strict().parse(taken.body);
+      expect(sizeBytes).toBeGreaterThan(4);
+      // It goes on after the snapshot.
+      expect(inside(sandbox.id, "echo here")).toBe("here\n");
+      const deleted = await broker.call("DELETE", path, undefined, TRACED);
+      expect(DeleteAnswer.strict().parse(deleted.body)).toMatchObject({ alreadyGone: false });
+      expect((await broker.call("DELETE", path)).body).toEqual({ alreadyGone: true });
+      expect((await broker.call("GET", path)).status).toBe(404);
+      expect((await broker.call("POST", `${path}/snapshot`)).body).toMatchObject({ code: "sandbox_gone" });
+
+      const again = createRequest("d1", STAY, { generation: 2, snapshotId });
+      const restored = await broker.call("POST", "/v1/sandboxes", again, TRACED);
+      expect(restored.body.sandbox).toMatchObject({ generation: 2, snapshotId });
+      const { id } = restored.body.sandbox;
+      const files = "cat /sandbox/workspace/work.txt; readlink /sandbox/workspace/link";
+      expect(inside(id, files)).toBe("kept\n/etc/passwd\n");
+      const removed = await broker.call("DELETE", `/v1/snapshots/${snapshotId}`, undefined, TRACED);
+      expect(removed.body).toMatchObject({ alreadyGone: false });
+      expect((await broker.call("DELETE", `/v1/snapshots/${snapshotId}`)).body).toEqual({ alreadyGone: true });
+      const none = await broker.call("POST", "/v1/sandboxes", createRequest("d1", STAY, { generation: 3, snapshotId }));
+      expect(none).toMatchObject({ status: 404, body: { code: "not_found" } });
+      expect([created, taken, deleted, restored, removed].map(namesOf)).toEqual([
+        ["valet.sandbox.prepare", "valet.sandbox.process_start", "POST /v1/sandboxes"],
+        ["valet.sandbox.copy", "valet.sandbox.pause", "valet.sandbox.commit", "POST /v1/sandboxes/:id/snapshot"],
+        ["valet.sandbox.process_stop", "DELETE /v1/sandboxes/:id"],
+        ["valet.sandbox.copy", "valet.sandbox.prepare", "valet.sandbox.process_start", "POST /v1/sandboxes"],
+        ["valet.sandbox.remove", "DELETE /v1/snapshots/:id"],
+      ]);
+      expect(broker.errors).toEqual([]);
+    });
+
+    test("a sandbox has a read-only system, no new privileges, few capabilities, an init and nothing of the host's files", async () => {
+      const broker = await startBroker("hardened");
+      const { id } = await broker.create("d2", STAY);
+      const info = await engine.engine.getContainer(id).inspect();
+      expect(info.HostConfig).toMatchObject({
+        Privileged: false,
+        ReadonlyRootfs: true,
+        Init: true,
+        SecurityOpt: ["no-new-privileges"],
+        PidsLimit: 4096,
+      });
+      expect(info.HostConfig.Binds ?? []).toEqual([expect.stringMatching(/^valet-sb-.*:\/sandbox/)]);
+      expect(info.Mounts).toMatchObject([{ Type: "volume", Destination: "/sandbox" }]);
+      const seen = inside(
+        id,
+        "touch /x /usr/x 2>&1; grep -E '^(NoNewPrivs|CapEff|CapBnd)' /proc/1/status; ls -a /dev; cat /proc/1/cmdline | tr '\\0' ' '; { echo > /proc/sys/kernel/core_pattern; } 2>&1 || true",
+      );
+      expect(seen.match(/Read-only file system/g)).toHaveLength(3);
+      // CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID, SYS_PTRACE.
+      expect(seen).toMatch(/CapEff:\t00000000000800e3\nCapBnd:\t00000000000800e3\nNoNewPrivs:\t1\n/);
+      expect(seen).not.toMatch(/^(?:sda|vda|mem|kmsg|fuse)$/m);
+      expect(seen).toContain("init");
+    });
+
+    test("the token reaches the entrypoint by standard input, and no environment, argument, label or file of the engine holds it", async () => {
+      const broker = await startBroker("token");
+      const runnerToken = String.raw`to"k\e'n$(x)%d`;
+      const { id } = await broker.create("d3", STAY, { runnerToken });
+      const line = await waitFor(() => inside(id, "cat /sandbox/workspace/inputs.jsonl"));
+      expect(JSON.parse(line)).toEqual({ token: runnerToken, restartCount: 0 });
+      const shown = inside(id, "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'");
+      expect(shown).toContain(`VALET_SANDBOX_ID=${id}`);
+      const info = JSON.stringify(await engine.engine.getContainer(id).inspect());
+      const logs = engine.podman("logs", id);
+      for (const text of [shown, info, logs]) expect(text).not.toMatch(/to\\*"k/);
+    });
+
+    test("are created once per generation, also by calls at once; a newer generation ends the older one, which is then refused", async () => {
+      const broker = await startBroker("once");
+      const request = (more = {}) => createRequest("d4", STAY, more);
+      const answers = await Promise.all([1, 2, 3].map(() => broker.call("POST", "/v1/sandboxes", request())));
+      expect(answers.map(({ status }) => status)).toEqual([201, 201, 201]);
+      expect(new Set(answers.map(({ body }) => body.sandbox.id)).size).toBe(1);
+      const changed = await broker.call("POST", "/v1/sandboxes", request({ runnerToken: "another" }));
+      expect(changed).toMatchObject({ status: 409, body: { code: "generation_conflict" } });
+      const { id } = await broker.create("d4", STAY, { generation: 2 });
+      const { sandboxes } = (await broker.call("GET", "/v1/sandboxes?sessionId=d4")).body;
+      expect(sandboxes).toMatchObject([{ id }]);
+      const stale = await broker.call("POST", "/v1/sandboxes", request());
+      expect(stale).toMatchObject({ status: 409, body: { code: "stale_generation" } });
+    });
+
+    test("what does not fit is refused; what the machine or somebody else has in the engine is no sandbox", async () => {
+      const broker = await startBroker("full", { maxSandboxes: 1 });
+      const other = await startBroker("other");
+      const { id } = await other.create("d5", STAY);
+      const own = await broker.create("d5", STAY);
+      const refused = await broker.call("POST", "/v1/sandboxes", createRequest("d6", STAY));
+      expect(refused).toMatchObject({ status: 503, body: { code: "capacity" } });
+      for (const name of [id, own.id.slice(0, 12), "nothing"]) {
+        expect((await broker.call("GET", `/v1/sandboxes/${name}`)).status).toBe(404);
+        expect((await broker.call("DELETE", `/v1/sandboxes/${name}`)).body).toEqual({ alreadyGone: true });
+      }
+      expect((await other.call("GET", `/v1/sandboxes/${id}`)).status).toBe(200);
+    });
+
+    test("a dead entrypoint is restarted with the same token, until its exit code is final; the sandbox is then stopped with its files", async () => {
+      const broker = await startBroker("restart");
+      const { id } = await broker.create(
+        "d7",
+        "echo more >> work; [ -e once ] && exit 77; touch once; setsid sleep 600 & exit 3",
+      );
+      const stopped = await waitFor(async () => {
+        const { sandbox } = (await broker.call("GET", `/v1/sandboxes/${id}`)).body;
+        return sandbox.state === "stopped" && sandbox;
+      });
+      expect(stopped).toMatchObject({ stopReason: "entrypoint_ended" });
+      const taken = await broker.call("POST", `/v1/sandboxes/${id}/snapshot`);
+      const next = await broker.create("d7", STAY, { generation: 2, snapshotId: taken.body.snapshotId });
+      expect(inside(next.id, "cat /sandbox/workspace/work")).toBe("more\nmore\n");
+      const inputs = inside(next.id, "cat /sandbox/workspace/inputs.jsonl").trim().split("\n");
+      expect(inputs.map((line) => JSON.parse(line).restartCount).slice(0, 2)).toEqual([0, 1]);
+    });
+
+    test("a broker that closes stops its sandboxes, whose files the next one has", async () => {
+      const first = await startBroker("closing");
+      const { id } = await first.create("d8", STAY);
+      await first.close();
+      expect((await engine.engine.getContainer(id).inspect()).State.Running).toBe(false);
+      const second = await startBroker("closing");
+      const { body } = await second.call("GET", `/v1/sandboxes/${id}`);
+      expect(body.sandbox).toMatchObject({ state: "stopped", stopReason: "broker_stopped" });
+      expect((await second.call("POST", `/v1/sandboxes/${id}/snapshot`)).status).toBe(201);
+    });
+
+    test("after a broker's crash the next one adopts what runs, and removes what was unfinished or has been replaced", async () => {
+      const scope = "crash";
+      const crashed = runProgram(
+        ["--driver", "docker", "--image", IMAGE, "--scope", scope, "--", "/bin/bash", "/usr/local/bin/entrypoint"],
+        { DOCKER_HOST: engine.host },
+      );
+      const [line] = await once(createInterface(crashed.stdout as Readable), "line");
+      const first = testBroker(JSON.parse(line).url, "");
+      const kept = await first.create("d9", STAY);
+      const replaced = await first.create("d10", STAY);
+      const ended = once(crashed, "exit");
+      crashed.kill("SIGKILL");
+      await ended;
+      // As if it had died while it replaced a sandbox, and while it copied files.
+      const { Config } = await engine.engine.getContainer(replaced.id).inspect();
+      const ofScope = { "valet-scope": scope };
+      const make = (labels: object, more: object = {}) =>
+        engine.engine.createContainer({
+          Image: IMAGE,
+          Cmd: ["sleep", "9"],
+          HostConfig: { Init: true },
+          Labels: { ...ofScope, ...labels },
+          ...more,
+        });
+      const newer = await make({ ...Config.Labels, "valet-generation": "2" });
+      await newer.start();
+      const unstarted = await make({ ...Config.Labels, "valet-session": "d11" });
+      await engine.engine.createVolume({ Name: "valet-sn-half", Labels: { ...ofScope, "valet-volume": "snapshot" } });
+      await engine.engine.createVolume({ Name: "valet-sb-half", Labels: { ...ofScope, "valet-volume": "sandbox" } });
+      const copier = await make({ "valet-fills": "valet-sn-half" });
+
+      const second = await startBroker(scope);
+      const all = await engine.engine.listContainers({ all: true, filters: { label: [`valet-scope=${scope}`] } });
+      expect(all.map(({ Id }) => Id).sort()).toEqual([kept.id, newer.id].sort());
+      for (const { id } of [replaced, unstarted, copier]) expect(all.map(({ Id }) => Id)).not.toContain(id);
+      const volumes = engine.podman("volume", "ls", "--quiet", "--filter", `label=valet-scope=${scope}`);
+      expect(volumes.trim().split("\n")).toHaveLength(1);
+      expect((await second.call("GET", `/v1/sandboxes/${kept.id}`)).body.sandbox).toEqual(kept);
+    });
+
+    test("an image or an engine that is not there is named before anything starts, with what to do", async () => {
+      await expect(startBroker("none", { image: "valet-none" })).rejects.toThrow(
+        /no image valet-none.*valet image build/,
+      );
+      const nowhere = { engine: "unix:///nonexistent/engine.sock", image: IMAGE, scope: "none" };
+      await expect(startDockerBroker({ secret: SECRET, entrypoint: ["true"], ...nowhere })).rejects.toThrow(
+        /engine cannot be reached.*ENOENT/,
+      );
+    });
+  },
+);

@@ -1,0 +1,129 @@
+/**
+ * A container engine for tests: Podman's service with runc, which speaks the Docker Engine API, with a store of its own. No registry
+ * is needed: its images are made of this machine's programs.
+ */
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectEngine, type Engine } from "../src/docker/engine.ts";
+
+const START_MS = 20_000;
+const PROGRAMS = ["podman", "runc", "netavark", "conmon"];
+/** Where Debian has programs that are not in `PATH`. */
+const PLACES = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib/podman", "/usr/libexec/podman"];
+
+/** What the drivers and entrypoints need of an image. */
+const IMAGE_PROGRAMS = [
+  ...["bash", "sh", "cat", "chmod", "chown", "cp", "cut", "du", "env", "find", "grep", "head", "id", "install", "kill"],
+  ...["ln", "ls", "mkdir", "mv", "ps", "readlink", "rm", "sed", "setpriv", "setsid", "sleep", "sort", "stat", "sync"],
+  ...["tail", "touch", "tr", "wc", "xargs"],
+];
+
+/** Returns why this machine cannot run an engine; `undefined` if it can. */
+export function findNoEngine(): string | undefined {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return "Podman with runc needs Linux and root here";
+  const missing = PROGRAMS.filter((name) => !PLACES.some((folder) => existsSync(join(folder, name))));
+  return missing.length === 0 ? undefined : `${missing.join(", ")} missing`;
+}
+
+export interface TestEngine {
+  readonly engine: Engine;
+  /** As in `DOCKER_HOST`. */
+  readonly host: string;
+  /**
+   * Makes an image of these programs and of those that the drivers need, with their libraries.
+   * @param files further files and folders of this machine, by their paths in the image
+   */
+  makeImage(name: string, files?: Readonly<Record<string, string>>): Promise<void>;
+  /** Runs podman itself on the same store. */
+  podman(...args: string[]): string;
+  /** Removes everything that the engine has, and ends it. */
+  close(): Promise<void>;
+}
+
+/** Starts an engine. @throws Error with its output if it does not answer */
+export async function startEngine(): Promise<TestEngine> {
+  const folder = mkdtempSync(join(tmpdir(), "valet-engine-"));
+  const socket = join(folder, "engine.sock");
+  const configuration = join(folder, "containers.conf");
+  // Raised limits are refused in containers, in which tests often run.
+  const lines = ["[containers]", "default_ulimits = []", "[engine]", 'runtime = "runc"', 'events_logger = "file"'];
+  writeFileSync(configuration, `${lines.join("\n")}\ncgroup_manager = "cgroupfs"\n`);
+  const places = ["root", "runroot", "tmpdir", "network-config-dir"].flatMap((name) => {
+    mkdirSync(join(folder, name));
+    return [`--${name}`, join(folder, name)];
+  });
+  const env = { PATH: `${process.env.PATH}:/usr/sbin`, CONTAINERS_CONF: configuration };
+  const service = spawn("podman", [...places, "system", "service", "--time", "0", `unix://${socket}`], {
+    env,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  let complaints = "";
+  service.stderr.on("data", (chunk) => (complaints = `${complaints}${chunk}`.slice(-2000)));
+  const host = `unix://${socket}`;
+  const engine = connectEngine(host);
+  const kill = () => service.kill("SIGKILL");
+  process.once("exit", kill);
+  const podman = (...args: string[]) => execFileSync("podman", [...places, ...args], { env, encoding: "utf8" });
+  const close = async () => {
+    process.off("exit", kill);
+    for (const { Id } of await engine.listContainers({ all: true }).catch(() => [])) {
+      await engine
+        .getContainer(Id)
+        .remove({ force: true })
+        .catch(() => {});
+    }
+    const ended = once(service, "exit");
+    service.kill("SIGTERM");
+    await ended;
+    const mounts = readFileSync("/proc/mounts", "utf8").split("\n");
+    const own = mounts.flatMap((line) => line.split(" ")[1] ?? []).filter((path) => path.startsWith(folder));
+    if (own.length > 0) spawnSync("umount", ["--lazy", ...own.reverse()]);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  for (const end = Date.now() + START_MS; ; await sleep(30)) {
+    if (await engine.ping().catch(() => false)) break;
+    if (Date.now() < end && service.exitCode === null) continue;
+    await close();
+    throw new Error(`Podman does not answer: ${complaints}`);
+  }
+  return { engine, host, podman, close, makeImage: (name, files) => makeImage(engine, folder, name, files) };
+}
+
+async function makeImage(
+  engine: Engine,
+  folder: string,
+  name: string,
+  files: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const programs = IMAGE_PROGRAMS.flatMap((each) => {
+    const path = PLACES.map((place) => join(place, each)).find((candidate) => existsSync(candidate));
+    return path === undefined ? [] : [path, ...librariesOf(path)];
+  });
+  const archive = join(folder, `${name}.tar`);
+  writeFileSync(archive, "");
+  const append = (from: string, paths: readonly string[], ...options: string[]) =>
+    execFileSync("tar", ["--append", "--file", archive, "--dereference", ...options, "-C", from, "--", ...paths]);
+  append(
+    "/",
+    [...new Set(programs)].map((path) => path.slice(1)),
+  );
+  // bash scripts name it there; /usr/bin and /bin need not be one folder in the image.
+  for (const [at, source] of Object.entries({ "/bin/sh": "/bin/sh", "/bin/bash": "/bin/bash", ...files })) {
+    const path = source.slice(1);
+    append("/", [path], `--transform=s,^${path},${at.slice(1)},`);
+  }
+  const { createReadStream } = await import("node:fs");
+  const answer = await engine.importImage(createReadStream(archive), { fromSrc: "-", repo: name, tag: "latest" });
+  await new Promise<void>((resolve, reject) => answer.on("end", resolve).on("error", reject).resume());
+  rmSync(archive);
+}
+
+/** Returns the libraries of a program, by their paths as the program names them. */
+function librariesOf(path: string): string[] {
+  const { stdout } = spawnSync("ldd", [path], { encoding: "utf8" });
+  return stdout.match(/(?<=\s)\/\S+/g) ?? [];
+}
