@@ -9,19 +9,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { findNoWall } from "../packages/sandbox/src/index.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import { SEARCH_FILES, SEARCH_MEMORY } from "./escape/secrets.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 120_000;
 const CANARY = `canary-${crypto.randomUUID()}`;
 const missing = await findNoWall();
-
-/** Reads the environments, command lines and open files of all processes, and every file that can be found, in search of a canary. */
-const SEARCH = [
-  "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n'",
-  // What this test and its systems have written is young; without that, reading every program would take minutes.
-  'find / -path /proc -prune -o -path "$PWD" -prune -o -type f -mmin -10 -size -8M -print0 2>/dev/null | xargs -0 cat 2>/dev/null | grep -a canary-',
-  "for p in /proc/[0-9]*; do ls -l $p/fd $p/cwd $p/root; cat $p/maps; done 2>/dev/null",
-].join("; ");
 
 const plant = (name: string) => `${CANARY}-${name}`;
 const bash = (command: string) => [
@@ -38,7 +31,11 @@ const scenario = parseScenario(
         when: { userContains: "[victim]" },
         turn: bash(`echo ${plant("workspace")} > kept.txt; echo ${plant("home")} > ~/kept.txt; sleep 0.1`),
       },
-      { name: "tries", when: { userContains: "[tries]" }, turn: bash(`(${SEARCH}) > seen.txt; echo looked`) },
+      {
+        name: "tries",
+        when: { userContains: "[tries]" },
+        turn: bash(`(${SEARCH_FILES}; ${SEARCH_MEMORY}\n) > seen.txt; echo looked`),
+      },
       { name: "kills", when: { userContains: "[kills]" }, turn: bash("kill -9 -1; echo killed") },
       { name: "other", when: {}, turn: [[{ text: "Still here." }]] },
     ],
@@ -61,6 +58,7 @@ describe.skipIf(missing !== undefined)(
       system = await ScriptedSystem.start(scenario, {
         // A key of the backend and a variable of the host: neither may be anywhere behind the wall.
         OTEL_EXPORTER_OTLP_HEADERS: `authorization=${plant("otlp")}`,
+        VALET_MODEL_API_KEY: plant("model-key"),
         SOME_KEY_OF_THE_HOST: plant("environment"),
       });
     }, TIMEOUT_MS);
@@ -82,7 +80,7 @@ describe.skipIf(missing !== undefined)(
     };
 
     test(
-      "it finds no canary: not of another session, the host's home, environment or telemetry, and no secret of the broker",
+      "it finds no canary: not of another session, the model's key, the host's home, environment or telemetry, and no secret of the broker or of OpenCode",
       async () => {
         const victim = await system.api.createSession({});
         await say(victim.id, "[victim]");
@@ -96,6 +94,13 @@ describe.skipIf(missing !== undefined)(
           if (typeof secret === "string" && secret.length >= 16) expect(seen).not.toContain(secret);
         }
         expect(seen).not.toContain("VALET_RUNNER_TOKEN");
+        // What OpenCode is started with: its password and the secret of the runner's server for tools.
+        const own = secretsOfAgents();
+        expect(own.length).toBeGreaterThanOrEqual(2);
+        for (const secret of own) expect(seen).not.toContain(secret);
+        expect(seen).toContain("looked at memory");
+        expect(seen).toMatch(/^process \d+ opencode/m);
+        expect(seen).not.toMatch(/^attached opencode/m);
       },
       TIMEOUT_MS,
     );
@@ -111,6 +116,15 @@ describe.skipIf(missing !== undefined)(
       TIMEOUT_MS,
     );
 
+    /** Returns the secrets in the environments of the OpenCodes that this system runs. */
+    function secretsOfAgents(): string[] {
+      return readdirSync("/proc")
+        .map((pid) => readIfAllowed(join("/proc", pid, "environ")))
+        .filter((environment) => environment.includes(system.stateDir))
+        .flatMap((environment) => environment.split("\0"))
+        .flatMap((each) => /^(?:OPENCODE_SERVER_PASSWORD|VALET_TOOLS_SECRET)=(.+)/.exec(each)?.[1] ?? []);
+    }
+
     /** Reads a file of the only workspace that has it. */
     function workspaceFile(name: string): string {
       const folder = join(system.stateDir, "broker", "sandboxes");
@@ -122,3 +136,11 @@ describe.skipIf(missing !== undefined)(
     }
   },
 );
+
+function readIfAllowed(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
+}

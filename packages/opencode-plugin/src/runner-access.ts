@@ -2,6 +2,7 @@
 import { LIMITS } from "@valet/shared/limits";
 import {
   ChildSessionAnswer,
+  HIDE_PROCESS_VARIABLE,
   SECRET_VARIABLES_VARIABLE,
   TOOLS_SECRET_VARIABLE,
   TOOLS_URL_VARIABLE,
@@ -40,6 +41,13 @@ export function readTrust(env: Record<string, string | undefined>): boolean {
   const { [TRUST_VARIABLE]: trust } = env;
   delete env[TRUST_VARIABLE];
   return trust === "1";
+}
+
+/** Reads whether this process must be hidden from the agent's commands, and removes the variable. */
+export function readHidesProcess(env: Record<string, string | undefined>): boolean {
+  const { [HIDE_PROCESS_VARIABLE]: hides } = env;
+  delete env[HIDE_PROCESS_VARIABLE];
+  return hides === "1";
 }
 
 /**

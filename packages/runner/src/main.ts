@@ -128,12 +128,14 @@ function wallOf(settings: Settings): Wall {
 function plainWallOf({ isolation, workspace, home, stateFolder, limits }: Settings): Wall {
   if (isolation !== "bwrap") return NO_WALL;
   const { PATH = "", TMPDIR } = process.env;
-  const made = [CONFIG_FOLDER, HOOKS_FOLDER].map((name) => join(stateFolder, name));
-  for (const folder of made) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const configuration = join(stateFolder, CONFIG_FOLDER);
+  const hooks = join(stateFolder, HOOKS_FOLDER);
+  for (const folder of [configuration, hooks]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   return new Bubblewrap({
-    own: [workspace, home, ...(TMPDIR === undefined ? [] : [TMPDIR]), ...made],
+    own: [workspace, home, ...(TMPDIR === undefined ? [] : [TMPDIR]), hooks],
     readable: [...agentFiles(), ...Object.values(certificateVariables(process.env))],
     home,
+    configuration,
     path: PATH,
     // All of them together leave memory for programs.
     temporaryBytes: limits && Math.floor(limits.memoryBytes / 4),

@@ -9,6 +9,7 @@ import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
 import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-protocol";
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import { exceptionType, extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
+import { startErrorType } from "./agent/errors.ts";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
 import { makeCommitHooks } from "./git/commit-hooks.ts";
@@ -300,7 +301,7 @@ export class Runner {
     const agentError = gitError === undefined ? await started : undefined;
     if (this.#stopping.signal.aborted) return;
     if (agentError !== undefined) onProblem(`the agent did not start: ${agentError.name}`);
-    const errorType = gitError ?? (agentError && "opencode_unhealthy");
+    const errorType = gitError ?? (agentError && startErrorType(agentError));
     if (errorType === undefined) {
       this.#attempts.open(agent.jobs);
       this.#isReady = true;

@@ -1,11 +1,17 @@
 /** The error types of an agent's work. Their names contain OpenCode, the first agent, but they apply to any agent. */
 import { type ErrorType, type Marked, marked } from "@valet/shared/spans";
+import { WallError } from "../wall/wall.ts";
 import type { Ending } from "./facts.ts";
 
 export const AGENT_UNHEALTHY = "opencode_unhealthy" satisfies ErrorType;
 export const AGENT_DIED = "opencode_died" satisfies ErrorType;
 export const AGENT_HUNG = "opencode_hung" satisfies ErrorType;
 export const AGENT_FAILED = "opencode_error" satisfies ErrorType;
+
+/** Returns why an agent could not be started. */
+export function startErrorType(error: unknown): typeof AGENT_UNHEALTHY | "wall_failed" {
+  return error instanceof Error && error.cause instanceof WallError ? "wall_failed" : AGENT_UNHEALTHY;
+}
 
 /** The error types of a model call that the provider caused. */
 export type ProviderError = Marked<"failsOver">;

@@ -85,7 +85,8 @@ export function makeCommitHooks(stateFolder: string): string {
     const stats = lstatSync(path, { throwIfNoEntry: false });
     if (stats?.isFile() && !readFileSync(path, "utf8").includes(MARK)) continue;
     rmSync(path, { recursive: true, force: true });
-    writeFileSync(path, SCRIPT, { mode: 0o755 });
+    // Never through a link that the agent has just put there.
+    writeFileSync(path, SCRIPT, { mode: 0o755, flag: "wx" });
   }
   return folder;
 }

@@ -29,7 +29,7 @@ import type {
   PromptPart,
   ToolCallRef,
 } from "../agent/agent.ts";
-import { AGENT_DIED, AGENT_FAILED, AGENT_HUNG, AGENT_UNHEALTHY, mayFailOver } from "../agent/errors.ts";
+import { AGENT_DIED, AGENT_FAILED, AGENT_HUNG, AGENT_UNHEALTHY, mayFailOver, startErrorType } from "../agent/errors.ts";
 import type { Ending } from "../agent/facts.ts";
 import { SpanEmitter } from "../agent/span-emitter.ts";
 import { StepTimes } from "../agent/step-times.ts";
@@ -149,9 +149,9 @@ export class AgentTask {
     try {
       session = await agent.open({ parent: span, sessionId: this.#task.opencodeSessionId });
       ending = await this.#tryModels(session);
-    } catch {
+    } catch (error) {
       // Only opening the session can throw.
-      ending = this.#cut ?? { outcome: "error", errorType: AGENT_UNHEALTHY };
+      ending = this.#cut ?? { outcome: "error", errorType: startErrorType(error) };
     }
     overtime.stop();
     this.#news.flush();

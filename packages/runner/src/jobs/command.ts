@@ -12,7 +12,7 @@ import { STEP_VARIABLE } from "../processes/marks.ts";
 import { killOrphans } from "../processes/orphans.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { commandEnvironment, type OtlpVariables } from "../tools/command-environment.ts";
-import { NO_WALL, type Wall } from "../wall/wall.ts";
+import { NO_WALL, type Wall, WallError } from "../wall/wall.ts";
 
 export interface CommandOptions {
   /** The shell command. */
@@ -43,6 +43,8 @@ export interface CommandResult {
   /** The signal that killed it. */
   readonly signal: string | undefined;
   readonly isTimeout: boolean;
+  /** Whether it could not be started because the wall around it could not be built. */
+  readonly isWallMissing?: true;
   /** The end of its standard output and standard error. */
   readonly output: string;
 }
@@ -70,9 +72,13 @@ export async function runCommand({
       detached: true,
       stdio: ["ignore", "pipe", "pipe"],
     });
-  } catch {
-    // For example, because the command is too long for the system, or the wall cannot be built.
-    return { exitCode: undefined, signal: undefined, isTimeout: false, output: "" };
+  } catch (error) {
+    // For example, because the command is too long for the system.
+    const failed = { exitCode: undefined, signal: undefined, isTimeout: false };
+    // Its message is neither content nor a secret.
+    return error instanceof WallError
+      ? { ...failed, isWallMissing: true, output: `the wall around the command cannot be built: ${error.message}` }
+      : { ...failed, output: "" };
   }
   // One character more than the limit shows that the output was longer.
   const output = collectEnd([child.stdout, child.stderr], MAX_STEP_OUTPUT + 1, rest.secrets);

@@ -15,6 +15,7 @@ import { processesOf } from "../../test/processes.ts";
 import type { AgentAsks } from "../agent/agent.ts";
 import { OpenCodeAgent } from "../opencode/agent.ts";
 import { REDACTED, SecretValues } from "../secrets/secret-values.ts";
+import { NO_WALL, WallError } from "../wall/wall.ts";
 import { killCommandOf, stepIdOf } from "./command.ts";
 import { JobRunner, type JobRunnerOptions } from "./job-runner.ts";
 
@@ -163,6 +164,15 @@ describe("a workflow of commands", () => {
       ].join("\n"),
     );
     expect(attributesOf(spans[0])["valet.workflow.failed_step_count"]).toBe(1);
+  });
+
+  test("a command whose wall cannot be built is not run, and its step says so", async () => {
+    const wall = { ...NO_WALL, enter: () => Promise.reject(new WallError("bwrap: ENOENT")) };
+    const { start, workspace } = setUp({ wall });
+    const { steps } = await start([command("touch ran")]).done;
+    expect(outcomesOf(steps)).toEqual(["error wall_failed"]);
+    expect(steps[0]?.output).toBe("the wall around the command cannot be built: bwrap: ENOENT");
+    expect(existsSync(join(workspace, "ran"))).toBe(false);
   });
 
   test("continues after a failure if it is configured to, and fails nevertheless", async () => {

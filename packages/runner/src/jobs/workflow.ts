@@ -258,9 +258,10 @@ export class Workflow {
     return this.#commandEnd(await running);
   }
 
-  #commandEnd({ isTimeout, ...told }: CommandResult): StepEnd {
+  #commandEnd({ isTimeout, isWallMissing, ...told }: CommandResult): StepEnd {
     if (told.exitCode === 0) return { outcome: "ok", ...told };
     if (this.#cut !== undefined) return { ...cutEnding(this.#cut), ...told };
+    if (isWallMissing) return { outcome: "error", errorType: "wall_failed", ...told };
     return { outcome: "error", errorType: isTimeout ? "command_timeout" : "command_failed", ...told };
   }
 

@@ -116,6 +116,7 @@ export class ConfigFolder {
     rmSync(this.empty, { recursive: true, force: true });
     mkdirSync(this.empty, { recursive: true });
     writeFileSync(this.#emptyCatalogue, "{}");
+    if (!isFolder(this.#repository)) rmSync(this.#repository, { force: true });
     mkdirSync(this.#repository, { recursive: true });
     pretendInstalled(user);
     for (const name of readdirSync(this.#repository)) {
@@ -148,7 +149,7 @@ export class ConfigFolder {
 
   /** @returns whether it copied anything */
   #copyFolder(from: string): boolean {
-    if (lstatSync(from, { throwIfNoEntry: false })?.isDirectory() !== true) return false;
+    if (!isFolder(from)) return false;
     const names = readdirSync(from).filter((name) => !NOT_COPIED.has(name));
     if (names.some((name) => NEED_PACKAGES.includes(name))) this.#mayInstall();
     for (const name of names) {
@@ -166,8 +167,13 @@ export class ConfigFolder {
   }
 }
 
+/** @param folder where OpenCode also wants a list of what git must ignore, and cannot write it behind a wall */
 function pretendInstalled(folder: string): void {
   const lock = join(folder, "package-lock.json");
+  // What a trusted repository's agent has left may be a link to any file of the machine.
+  for (const name of [...PACKAGES, ".gitignore"]) if (isLink(join(folder, name))) rmSync(join(folder, name));
+  mkdirSync(folder, { recursive: true });
+  if (!existsSync(join(folder, ".gitignore"))) writeFileSync(join(folder, ".gitignore"), "*\n", { flag: "wx" });
   if (existsSync(lock)) return;
   mkdirSync(join(folder, "node_modules"), { recursive: true });
   writeFileSync(lock, JSON.stringify(LOCK));
@@ -184,10 +190,19 @@ function isCopied(path: string): boolean {
 }
 
 function pinAgents(folder: string): void {
-  if (!existsSync(folder)) return;
+  if (!isFolder(folder)) return;
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile() || !entry.name.endsWith(".md")) continue;
     const path = join(entry.parentPath, entry.name);
     writeFileSync(path, withoutPinned(readFileSync(path, "utf8")));
   }
+}
+
+/** Returns whether there is a folder, as opposed to a link to one. */
+function isFolder(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+function isLink(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }

@@ -10,6 +10,7 @@ import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { ValetSpans, WarmUpScope } from "@valet/shared/spans";
 import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
+import { startErrorType } from "../agent/errors.ts";
 import { createMillisClock } from "../spans/tracing.ts";
 import type { AgentAccess, AgentListener, DeathType } from "./agent-access.ts";
 import type { OpenCodeClient } from "./client.ts";
@@ -130,13 +131,13 @@ export class OpenCode implements AgentAccess {
       parent,
       links: [{ context: start, attributes: { "valet.link.type": "waited_on" } }],
     });
-    const isHealthy = await running.then(
-      () => true,
-      () => false,
+    const failure = await running.then(
+      () => undefined,
+      (error: unknown) => startErrorType(error),
     );
-    if (isHealthy) endWith(span, "ok");
+    if (failure === undefined) endWith(span, "ok");
     else if (this.#stopping.signal.aborted) endWith(span, "aborted", "runner_shutdown");
-    else endWith(span, "error", "opencode_unhealthy");
+    else endWith(span, "error", failure);
   }
 
   async check(onSilent: () => void): Promise<boolean> {
@@ -279,10 +280,11 @@ export class OpenCode implements AgentAccess {
     } catch (error) {
       stream?.close();
       await server?.stop();
-      const reason = error instanceof OpenCodeStartError ? error.reason : "unhealthy";
+      const failure = error instanceof OpenCodeStartError ? error : new OpenCodeStartError("unhealthy");
+      if (failure.reason === "walled") this.#options.onProblem?.(failure.message);
       if (signal.aborted) endWith(span, "aborted", "runner_shutdown");
-      else endWith(span, "error", reason === "died" ? "opencode_died" : "opencode_unhealthy");
-      throw new OpenCodeStartError(reason);
+      else endWith(span, "error", failure.reason === "died" ? "opencode_died" : startErrorType(failure));
+      throw failure;
     }
   }
 

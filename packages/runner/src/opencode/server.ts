@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import {
+  HIDE_PROCESS_VARIABLE,
   REFUSALS_FILE_VARIABLE,
   SECRET_VARIABLES_VARIABLE,
   TRUST_VARIABLE,
@@ -76,9 +77,9 @@ export class OpenCodeStartError extends Error {
   override readonly name = "OpenCodeStartError";
   readonly reason: keyof typeof START_FAILURES;
 
-  /** @param detail what else is known; neither content nor a secret */
-  constructor(reason: keyof typeof START_FAILURES, detail?: string) {
-    super(detail === undefined ? START_FAILURES[reason] : `${START_FAILURES[reason]}: ${detail}`);
+  /** @param cause its message is neither content nor a secret */
+  constructor(reason: keyof typeof START_FAILURES, cause?: WallError) {
+    super(cause === undefined ? START_FAILURES[reason] : `${START_FAILURES[reason]}: ${cause.message}`, { cause });
     this.reason = reason;
   }
 }
@@ -130,9 +131,14 @@ export class OpenCodeServer {
     });
     const { wall = NO_WALL } = options;
     const { command, cwd } = await wall
-      .enter([openCodeBinary(), "serve", "--port", "0", "--hostname", "127.0.0.1"], WORKING_FOLDER)
+      .enter(
+        [openCodeBinary(), "serve", "--port", "0", "--hostname", "127.0.0.1"],
+        WORKING_FOLDER,
+        // OpenCode installs what a trusted repository's plugins need.
+        options.runsRepositoryCode,
+      )
       .catch((error: WallError) => {
-        throw new OpenCodeStartError("walled", error.message);
+        throw new OpenCodeStartError("walled", error);
       });
     const child = Bun.spawn([...command], {
       cwd,
@@ -140,6 +146,7 @@ export class OpenCodeServer {
         ...environment,
         ...configFolder.environment(options.runsRepositoryCode || usesCatalogue(modelAccess, inherited)),
         [AGENT_RUN_VARIABLE]: run,
+        [HIDE_PROCESS_VARIABLE]: wall.endsAll ? "1" : "0",
         [TRUST_VARIABLE]: options.runsRepositoryCode ? "1" : "0",
         ...withoutUndefined({ [REFUSALS_FILE_VARIABLE]: options.refusalsFile }),
         [SECRET_VARIABLES_VARIABLE]: secretVariables(modelAccess).join(","),

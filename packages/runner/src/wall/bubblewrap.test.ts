@@ -13,17 +13,18 @@ const isPossible = spawnSync("bwrap", ["--unshare-user", "--ro-bind", "/", "/", 
 
 function setUp() {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), "valet-wall-")));
-  for (const name of ["workspace", "home", "hidden"]) mkdirSync(join(folder, name));
+  for (const name of ["workspace", "home", "hidden", "configuration"]) mkdirSync(join(folder, name));
   writeFileSync(join(folder, "hidden", "secret"), "a secret");
   const workspace = join(folder, "workspace");
   const home = join(folder, "home");
-  const wall = new Bubblewrap({ own: [workspace, home], readable: [], home, path: PATH });
+  const configuration = join(folder, "configuration");
+  const wall = new Bubblewrap({ own: [workspace, home], readable: [], home, configuration, path: PATH });
   onTestFinished(async () => {
     await wall.close();
     rmSync(folder, { recursive: true });
   });
-  const sh = async (script: string): Promise<SpawnSyncReturns<string>> => {
-    const { command, cwd } = await wall.enter(["/bin/sh", "-c", script], workspace);
+  const sh = async (script: string, mayConfigure?: boolean): Promise<SpawnSyncReturns<string>> => {
+    const { command, cwd } = await wall.enter(["/bin/sh", "-c", script], workspace, mayConfigure);
     // In a process group of its own, as the runner starts programs.
     return spawnSync("setsid", ["--wait", ...command], {
       cwd,
@@ -31,7 +32,7 @@ function setUp() {
       env: { PATH, HOME: home, MARK: "here" },
     });
   };
-  return { folder, workspace, home, wall, sh };
+  return { folder, workspace, home, configuration, wall, sh };
 }
 
 describe.skipIf(!isPossible)("a wall of bubblewrap (skipped where the machine allows no namespaces)", () => {
@@ -92,6 +93,14 @@ describe.skipIf(!isPossible)("a wall of bubblewrap (skipped where the machine al
     const { stdout, stderr } = await sh("cat /proc/$(cat pid)/environ; head -c 1 /proc/$(cat pid)/mem");
     expect(stdout).toBe("");
     expect(stderr.match(/Permission denied/g)).toHaveLength(2);
+  });
+
+  test("the agent's configuration, which the runner writes, can be read, and changed only by who may", async () => {
+    const { configuration, sh } = setUp();
+    const change = `ln -s / ${configuration}/link; cd ${configuration} && ls`;
+    expect((await sh(change)).stdout).toBe("");
+    expect((await sh(`unshare -Urm umount ${configuration}; ${change}`)).stdout).toBe("");
+    expect((await sh(change, true)).stdout).toBe("link\n");
   });
 
   test("what one program leaves running is there for the next, and ends with the wall", async () => {

@@ -22,6 +22,8 @@ import { type Wall, WallError, type WalledCommand } from "./wall.ts";
 export interface BubblewrapOptions extends Omit<VisibleFiles, "programs" | "temporaryBytes"> {
   /** The agent's home. */
   readonly home: string;
+  /** The folder of the agent's configuration. */
+  readonly configuration?: string;
   /** The `PATH` of the agent and its commands. */
   readonly path: string;
   /** How large each file system in memory may become, in bytes; half of the machine's memory if omitted. */
@@ -57,6 +59,7 @@ interface Standing {
 }
 
 export class Bubblewrap implements Wall {
+  readonly endsAll = true;
   readonly #options: BubblewrapOptions;
   #standing: Promise<Standing> | undefined;
   #firstPid: number | undefined;
@@ -73,7 +76,9 @@ export class Bubblewrap implements Wall {
     return this.#firstPid;
   }
 
-  async enter(command: readonly [string, ...string[]], folder: string): Promise<WalledCommand> {
+  async enter(command: readonly [string, ...string[]], folder: string, mayConfigure = false): Promise<WalledCommand> {
+    const { configuration } = this.#options;
+    const sealed = configuration === undefined || mayConfigure ? [] : ["--ro-bind", configuration, configuration];
     if (this.#isClosed) throw new WallError("the wall is closed");
     this.#standing ??= this.#start();
     const { pid } = await this.#standing;
@@ -83,7 +88,7 @@ export class Bubblewrap implements Wall {
         ...[PROGRAMS.nsenter, `--target=${pid}`, "--user", "--mount", "--pid", "--ipc", "--uts", "--cgroup"],
         ...["--preserve-credentials", "--"],
         ...[PROGRAMS.bwrap, "--unshare-user", "--uid", USER, "--gid", USER, "--cap-drop", "ALL"],
-        ...["--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--chdir", folder, "--"],
+        ...["--bind", "/", "/", "--dev-bind", "/dev", "/dev", ...sealed, "--chdir", folder, "--"],
         ...DEFAULT_SIGNALS,
         ...command,
       ],
@@ -109,8 +114,9 @@ export class Bubblewrap implements Wall {
   }
 
   async #start(): Promise<Standing> {
-    const { path, home, own, readable, temporaryBytes, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
-    const visible = { own, readable, temporaryBytes, programs: path.split(delimiter) };
+    const { path, home, own, configuration, readable, temporaryBytes, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+    const writable = configuration === undefined ? own : [...own, configuration];
+    const visible = { own: writable, readable, temporaryBytes, programs: path.split(delimiter) };
     const child = spawn(
       PROGRAMS.bwrap,
       [

@@ -28,11 +28,15 @@ export class LimitedWall implements Wall {
     this.#script = entranceScript(limits, own);
   }
 
+  get endsAll(): boolean {
+    return this.#wall.endsAll;
+  }
+
   get firstPid(): number | undefined {
     return this.#wall.firstPid;
   }
 
-  async enter(command: readonly [string, ...string[]], folder: string): Promise<WalledCommand> {
+  async enter(command: readonly [string, ...string[]], folder: string, mayConfigure?: boolean): Promise<WalledCommand> {
     const gone = foldersOf(this.#limits.group).find((path) => !existsSync(join(path, "cgroup.procs")));
     // No agent runs without the limits that the broker asked for.
     if (gone !== undefined) throw new WallError("the sandbox's control group has gone");
@@ -40,7 +44,7 @@ export class LimitedWall implements Wall {
     // Within the wall, where the kernel counts the processes of its user namespace and no others (user_namespaces(7)).
     const counted: readonly [string, ...string[]] =
       applied.processes === "rlimit" ? ["/usr/bin/prlimit", `--nproc=${processes}`, "--", ...command] : command;
-    const entered = await this.#wall.enter(counted, folder);
+    const entered = await this.#wall.enter(counted, folder, mayConfigure);
     return { command: ["/bin/sh", "-c", this.#script, "sh", ...entered.command], cwd: entered.cwd };
   }
 

@@ -7,6 +7,8 @@ export interface WalledCommand {
 }
 
 export interface Wall {
+  /** Whether every process behind it ends with it, so that nobody has to find them by their environment. */
+  readonly endsAll: boolean;
   /**
    * The first process behind the wall, as the machine numbers it: it inherits those whose parents have ended. Absent if the wall does
    * not stand, or has no processes of its own.
@@ -15,9 +17,10 @@ export interface Wall {
   /**
    * Returns how to start a program behind the wall. Starts the wall if it does not stand.
    * @param folder the program's working directory
+   * @param mayConfigure whether the program, and what it starts, may change the agent's configuration
    * @throws WallError
    */
-  enter(command: readonly [string, ...string[]], folder: string): Promise<WalledCommand>;
+  enter(command: readonly [string, ...string[]], folder: string, mayConfigure?: boolean): Promise<WalledCommand>;
   /** Returns the signal that ended a program behind the wall, of which only its exit code tells. */
   signalOf(exitCode: number): NodeJS.Signals | undefined;
   /** Ends every process behind the wall, and the wall. */
@@ -31,6 +34,7 @@ export class WallError extends Error {
 
 /** Where the sandbox itself is the wall, or nobody asked for one. */
 export const NO_WALL: Wall = {
+  endsAll: false,
   enter: async (command, cwd) => ({ command, cwd }),
   signalOf: () => undefined,
   close: async () => {},

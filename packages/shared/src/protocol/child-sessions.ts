@@ -163,3 +163,5 @@ export const SECRET_VARIABLES_VARIABLE = "VALET_SECRET_VARIABLES";
 export const REFUSALS_FILE_VARIABLE = "VALET_REFUSALS_FILE";
 /** `1` if the session trusts its repository: the repository's code may run in the agent's process. */
 export const TRUST_VARIABLE = "VALET_TRUSTS_REPOSITORY";
+/** Contains `1` if OpenCode must hide its memory and environment from the commands of its tools. */
+export const HIDE_PROCESS_VARIABLE = "VALET_HIDE_PROCESS";

@@ -390,6 +390,14 @@ export const ERRORS = {
     meaning: "OpenCode did not become healthy in time",
     remedy: "Check the load of the sandbox's machine, and the repository's configuration of OpenCode.",
   },
+  wall_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, "turn", "step", "agent", "bootstrap", "opencode_start"],
+    meaning: "the wall between the agent and the machine could not be built, so nothing of the agent was started",
+    remedy:
+      "Read the reason in the sandbox's log. `valet doctor` on the sandbox's machine says whether walls can be built there, and what is missing.",
+  },
   repository_config_invalid: {
     outcomes: ["error"],
     reporters: ["runner"],

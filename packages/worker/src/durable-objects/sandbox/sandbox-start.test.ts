@@ -210,6 +210,7 @@ describe("spawn", () => {
     ["git_ref_not_found", "git_setup"],
     ["git_timeout", "git_setup"],
     ["opencode_unhealthy", "opencode_starting"],
+    ["wall_failed", "opencode_starting"],
   ] as const)("shows what its runner failed with as its cause: %s", async (errorType, stage) => {
     const session = new TestSession();
     await session.create({ repoUrl: "https://git.example/none.git" });

@@ -1,0 +1,56 @@
+/** What OpenCode's start does with the wall around it and with the folders that the agent may have changed. */
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
+import type { ValetSpans } from "@valet/shared/spans";
+import { attributesToObject, INVALID_CONTEXT, type ReadableSpan, Tracer } from "@valet/shared/tracing";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/folder.ts";
+import { startErrorType } from "../agent/errors.ts";
+import { NO_WALL, WallError } from "../wall/wall.ts";
+import { ConfigFolder } from "./config-folder.ts";
+import { OpenCode } from "./opencode.ts";
+
+test("a wall that cannot be built is the reason of the failed start, and is told with what prevents it", async () => {
+  const ended: ReadableSpan[] = [];
+  const problems: string[] = [];
+  const opencode = new OpenCode({
+    workspace: temporaryFolder(),
+    stateFolder: temporaryFolder(),
+    modelAccess: { model: "valet/m", providerKeys: {} },
+    wall: { ...NO_WALL, enter: () => Promise.reject(new WallError("bwrap: No permission to create a namespace")) },
+    tracer: new Tracer<ValetSpans>({
+      scope: { name: "test" },
+      processor: { onStart: () => {}, onEnd: (span) => void ended.push(span) },
+    }),
+    onProblem: (problem) => problems.push(problem),
+  });
+  const failure = await opencode.ready(INVALID_CONTEXT).catch((error: unknown) => error);
+  expect(startErrorType(failure)).toBe("wall_failed");
+  expect(ended.map(({ name, attributes }) => [name, attributesToObject([...attributes])["error.type"]])).toEqual([
+    ["valet.runner.opencode_start", "wall_failed"],
+  ]);
+  expect(problems).toEqual(["the wall around OpenCode cannot be built: bwrap: No permission to create a namespace"]);
+});
+
+test("links that an agent has left where OpenCode's configuration belongs lead the runner nowhere", () => {
+  const state = temporaryFolder();
+  const outside = temporaryFolder();
+  writeFileSync(join(outside, "AGENTS.md"), "---\npermission: allow\n---\nkept");
+  const folder = new ConfigFolder(state);
+  folder.clear();
+  const configuration = join(state, "opencode");
+  const workspace = temporaryFolder();
+  mkdirSync(join(workspace, ".opencode"));
+  symlinkSync(outside, join(workspace, ".opencode", "agent"));
+  const write = () => folder.write({ workspace, isTrusted: true, secretVariables: [...PROVIDER_KEYS] });
+  for (const name of ["package-lock.json", "node_modules", ".gitignore", "opencode.json", "repository"]) {
+    const path = name === "repository" ? join(configuration, name) : join(configuration, "repository", name);
+    folder.clear();
+    rmSync(path, { recursive: true, force: true });
+    symlinkSync(name === "repository" ? outside : join(outside, name), path);
+    expect(write().problems).toEqual([]);
+    expect(readdirSync(outside)).toEqual(["AGENTS.md"]);
+  }
+  expect(readFileSync(join(outside, "AGENTS.md"), "utf8")).toContain("permission");
+});
