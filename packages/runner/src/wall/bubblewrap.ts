@@ -114,7 +114,15 @@ export class Bubblewrap implements Wall {
   }
 
   async #start(): Promise<Standing> {
-    const { path, home, own, configuration, readable, temporaryBytes, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+    const {
+      path,
+      home,
+      own,
+      configuration,
+      readable,
+      temporaryBytes,
+      startTimeoutMs = START_TIMEOUT_MS,
+    } = this.#options;
     const writable = configuration === undefined ? own : [...own, configuration];
     const visible = { own: writable, readable, temporaryBytes, programs: path.split(delimiter) };
     const child = spawn(
