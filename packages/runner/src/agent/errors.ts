@@ -1,6 +1,5 @@
 /** The error types of an agent's work. Their names contain OpenCode, the first agent, but they apply to any agent. */
 import { type ErrorType, type Marked, marked } from "@valet/shared/spans";
-import { WallError } from "../wall/wall.ts";
 import type { Ending } from "./facts.ts";
 
 export const AGENT_UNHEALTHY = "opencode_unhealthy" satisfies ErrorType;
@@ -8,9 +7,20 @@ export const AGENT_DIED = "opencode_died" satisfies ErrorType;
 export const AGENT_HUNG = "opencode_hung" satisfies ErrorType;
 export const AGENT_FAILED = "opencode_error" satisfies ErrorType;
 
+/** The agent could not be started. */
+export class AgentStartError extends Error {
+  override readonly name: string = "AgentStartError";
+  readonly errorType: typeof AGENT_UNHEALTHY | "wall_failed";
+
+  constructor(errorType: AgentStartError["errorType"], message: string) {
+    super(message);
+    this.errorType = errorType;
+  }
+}
+
 /** Returns why an agent could not be started. */
-export function startErrorType(error: unknown): typeof AGENT_UNHEALTHY | "wall_failed" {
-  return error instanceof Error && error.cause instanceof WallError ? "wall_failed" : AGENT_UNHEALTHY;
+export function startErrorType(error: unknown): AgentStartError["errorType"] {
+  return error instanceof AgentStartError ? error.errorType : AGENT_UNHEALTHY;
 }
 
 /** The error types of a model call that the provider caused. */

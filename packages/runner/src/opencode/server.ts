@@ -11,6 +11,7 @@ import {
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Subprocess } from "bun";
+import { AGENT_UNHEALTHY, AgentStartError } from "../agent/errors.ts";
 import { openCodeBinary } from "../installed-files.ts";
 import { killGroup } from "../processes/child-processes.ts";
 import { AGENT_RUN_VARIABLE } from "../processes/marks.ts";
@@ -73,13 +74,14 @@ const START_FAILURES = {
 } as const;
 
 /** OpenCode could not be started. */
-export class OpenCodeStartError extends Error {
+export class OpenCodeStartError extends AgentStartError {
   override readonly name = "OpenCodeStartError";
   readonly reason: keyof typeof START_FAILURES;
 
   /** @param cause its message is neither content nor a secret */
   constructor(reason: keyof typeof START_FAILURES, cause?: WallError) {
-    super(cause === undefined ? START_FAILURES[reason] : `${START_FAILURES[reason]}: ${cause.message}`, { cause });
+    const type = reason === "walled" ? "wall_failed" : AGENT_UNHEALTHY;
+    super(type, cause === undefined ? START_FAILURES[reason] : `${START_FAILURES[reason]}: ${cause.message}`);
     this.reason = reason;
   }
 }
