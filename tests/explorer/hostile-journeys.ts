@@ -86,6 +86,8 @@ export function hostileJourneys(explorerOf: () => SeededExplorer): void {
     expect(await said.first().textContent()).toContain("two (JaVaScRiPt:alert(5))");
     expect(await said.first().locator("a").allTextContents()).toEqual(["ten"]);
     expect(await said.first().textContent()).toContain("ten (evil.example)");
+    // What overrides the direction of text is a sign; what a Hebrew text was written with is not.
+    expect(await said.first().textContent()).toContain("an entity \ufffdgnp.exe, and \u200fשלום (עולם)");
   });
 
   test("the inbox, the palette and the turns show the names as text", async () => {

@@ -28,6 +28,7 @@ const LINKS = [
   "[eight](//evil.example/x)",
   "[nine](/sign-in)",
   "[ten](https://evil.example/x)",
+  "an entity &#x202e;gnp.exe, and \u200fשלום (עולם)",
   '<a href="javascript:alert(10)">eleven</a>',
   '<iframe srcdoc="<script>alert(11)</script>"></iframe>',
   "[^1]\n\n[^1]: a footnote [twelve](javascript:alert(12))",

@@ -4,7 +4,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseScenario, type ScriptedModel, startScriptedModel } from "../../packages/scripted-model/src/index.ts";
 import { modelVariables } from "../valet-up.ts";
 import { lifecycleJourneys } from "./lifecycle-journeys.ts";
+import { lostRunnerJourneys } from "./lost-runner-journeys.ts";
 import { type Explorer, startExplorer } from "./page.ts";
+import { permissionJourneys } from "./permission-journeys.ts";
 
 const HOSTILE = '<img src=x onerror="alert(1)"> \u202Eright\u202C zero\u200Bwidth <script>alert(2)</script>';
 const WORDS = Array.from({ length: 60 }, (_, index) => `word${index}`);
@@ -34,6 +36,17 @@ const SCENARIO = {
           { tool: "question", arguments: { questions: [QUESTION] } },
         ],
         [{ text: "So the tests it is." }],
+      ],
+    },
+    {
+      name: "commands",
+      when: { userContains: "[commands]" },
+      turn: [
+        [{ tool: "bash", arguments: { command: "touch first; echo ran $((20 + 1))" } }],
+        [{ tool: "bash", arguments: { command: "echo second" } }],
+        [{ tool: "bash", arguments: { command: "echo second" } }],
+        [{ tool: "bash", arguments: { command: "pwd && echo third" } }],
+        [{ text: "All of it ran." }],
       ],
     },
     { name: "slow", when: { userContains: "[slow]" }, reply: [{ delayMs: 600_000 }, { text: "Late." }] },
@@ -266,6 +279,8 @@ test("what destroys asks first; a deleted session says that it is gone, and so d
 });
 
 describe("from the first message to the end", () => lifecycleJourneys(() => explorer));
+describe("an agent that asks for permission", () => permissionJourneys(() => explorer));
+describe("a runner that is lost", () => lostRunnerJourneys(() => explorer));
 
 test("no page has violated its policy, logged an error or asked another origin", () => {
   expect(explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });

@@ -9,6 +9,7 @@ import { PLUGIN } from "./installed-files.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { PartStream } from "./link/part-stream.ts";
 import { callRef, OpenCodeAgent, permitOf } from "./opencode/agent.ts";
+import { askedPermissions } from "./opencode/config.ts";
 import { OpenCode } from "./opencode/opencode.ts";
 import type { Agent, AgentStart } from "./runner-options.ts";
 import { commandEnvironment, type OtlpVariables } from "./tools/command-environment.ts";
@@ -47,6 +48,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     onWarning: rest.onWarning,
     health: { tryMs: healthMs, hungMs },
     trustsRepository: config.trustRepositoryConfig === true,
+    permission: askedPermissions(config.askBefore ?? []),
     tools: {
       plugin: PLUGIN,
       url: server.url,

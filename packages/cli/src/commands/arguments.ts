@@ -1,4 +1,5 @@
 import { limitText } from "@valet/shared/duration-text";
+import { ASKED_KINDS, type AskedKind } from "@valet/shared/protocol/ask-before";
 import { ISOLATIONS } from "@valet/shared/protocol/sandbox-broker";
 import { InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "../duration-arguments.ts";
@@ -27,6 +28,16 @@ export function parseLimit(text: string): number {
 export function isolationOption(): Option {
   const text = "what separates agents from this machine; if omitted, a wall of bubblewrap where that works";
   return new Option("--isolation <kind>", text).choices(ISOLATIONS);
+}
+
+/** Parses what an agent asks for before it does it: kinds with commas between them. */
+export function parseAskBefore(text: string): AskedKind[] {
+  const kinds = text.split(",").map((each) => each.trim());
+  const isKind = (each: string): each is AskedKind => ASKED_KINDS.some((kind) => kind === each);
+  if (!kinds.every(isKind)) {
+    throw new InvalidArgumentError(`The kinds are ${ASKED_KINDS.join(", ")}; several have commas between them.`);
+  }
+  return [...new Set(kinds)];
 }
 
 /** Returns an option `--timeout <time>` whose value is in milliseconds. */

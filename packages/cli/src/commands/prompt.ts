@@ -1,4 +1,5 @@
 import { LIMITS } from "@valet/shared/limits";
+import type { AskedKind } from "@valet/shared/protocol/ask-before";
 import { QUEUE_MODES, type QueueMode } from "@valet/shared/spans";
 import { type Command, Option } from "commander";
 import { ApiClient } from "../api-client.ts";
@@ -11,7 +12,7 @@ import { repositoryUrl } from "../local-repository.ts";
 import { readStdin } from "../read-stdin.ts";
 import { userFolder } from "../user-folder.ts";
 import { answerText, outcomeLines, waitForMessage } from "../wait.ts";
-import { timeoutOption } from "./arguments.ts";
+import { parseAskBefore, timeoutOption } from "./arguments.ts";
 
 interface PromptOptions extends GlobalOptions {
   readonly session?: string;
@@ -19,6 +20,7 @@ interface PromptOptions extends GlobalOptions {
   readonly branch?: string;
   readonly trustRepositoryConfig?: boolean;
   readonly agentOtlp?: "on" | "off";
+  readonly askBefore?: AskedKind[];
   readonly model?: string;
   readonly channel?: string;
   readonly mode?: QueueMode;
@@ -45,6 +47,11 @@ export function addPrompt(program: Command): void {
         "--agent-otlp <state>",
         "for a new session: whether programs of its commands send their traces to it; by default as VALET_AGENT_OTLP says",
       ).choices(["on", "off"]),
+    )
+    .option(
+      "--ask-before <kinds>",
+      "for a new session: what its agent asks a person for first: commands, edits, web, with commas between them",
+      parseAskBefore,
     )
     .option(
       "--model <provider/model>",
@@ -110,7 +117,7 @@ ${helpEnd(
  * @throws UserError if the repository is a folder that cannot be cloned
  */
 async function newSession(options: PromptOptions, valetUrl: string) {
-  const { repo, branch, model, trustRepositoryConfig, agentOtlp } = options;
+  const { repo, branch, model, trustRepositoryConfig, agentOtlp, askBefore } = options;
   const local = { cwd: userFolder(), valetUrl, branch, report };
   return {
     ...(repo === undefined ? {} : { repoUrl: await repositoryUrl(repo, local) }),
@@ -118,5 +125,6 @@ async function newSession(options: PromptOptions, valetUrl: string) {
     ...(model === undefined ? {} : { model }),
     ...(trustRepositoryConfig === true ? { trustRepositoryConfig } : {}),
     ...(agentOtlp === undefined ? {} : { agentOtlp: agentOtlp === "on" }),
+    ...(askBefore === undefined ? {} : { askBefore }),
   };
 }

@@ -80,6 +80,7 @@ test("a title with several lines adds none that looks like one of Valet's", () =
 
 test("control characters are shown, invisible ones removed", () => {
   expect(plainText("\u001b[2Ja\u{e0069}\u{e0067}b\u200bc\u202ed")).toBe("␛[2Jabc\ufffdd");
+  expect(plainText("\u2067שלום\u2069\u200f \u202eb")).toBe("שלום \ufffdb");
 });
 
 test("an error is a short text", () => {

@@ -35,9 +35,12 @@ const INVISIBLE = /[\u00ad\u115f\u1160\u180e\u200b\u2060-\u2064\u3164\ufeff\uffa
 /** Characters that some programs show as the end of a line. */
 const OTHER_LINE_ENDS = /[\u2028\u2029]/g;
 
+/** What orders the direction of text. People need it in right-to-left text; a model does not. */
+const DIRECTION = /[\u061c\u200e\u200f\u2066-\u2069]/g;
+
 /** Returns a text without characters that a person would not see, or that end a line unnoticed. */
 export function plainText(text: string): string {
-  return visibleText(text).replace(INVISIBLE, "").replace(OTHER_LINE_ENDS, "\n");
+  return visibleText(text).replace(DIRECTION, "").replace(INVISIBLE, "").replace(OTHER_LINE_ENDS, "\n");
 }
 
 /** Returns the lines of a text of another author, each marked, so that none looks like one of Valet's. */

@@ -1,6 +1,6 @@
 import type { ModelAccess, ModelPrices } from "@valet/shared/protocol/model-access";
 import { expect, test } from "vitest";
-import { openCodeConfig, openCodeEnvironment, usesCatalogue } from "./config.ts";
+import { askedPermissions, openCodeConfig, openCodeEnvironment, usesCatalogue } from "./config.ts";
 
 const access: ModelAccess = {
   model: "valet/org/model:7b",
@@ -21,6 +21,16 @@ test("the configuration contains the endpoint's models, but not its key", () => 
   });
   expect(Object.keys(config.provider?.valet.models ?? {})).toEqual(["org/model:7b", "other", "alone"]);
   expect(JSON.stringify(config)).not.toContain("secret");
+});
+
+test("a person is asked for the kinds that the session names, and for nothing else", () => {
+  expect(openCodeConfig(access, askedPermissions(["commands", "web"])).permission).toEqual({
+    "*": "allow",
+    bash: "ask",
+    webfetch: "ask",
+    websearch: "ask",
+  });
+  expect(openCodeConfig(access, askedPermissions([])).permission).toEqual({ "*": "allow" });
 });
 
 test("the endpoint's models have the configured prices", () => {

@@ -1,4 +1,5 @@
 /** Creates OpenCode's configuration and environment. */
+import type { AskedKind } from "@valet/shared/protocol/ask-before";
 import {
   HIDE_PROCESS_VARIABLE,
   REFUSALS_FILE_VARIABLE,
@@ -31,6 +32,18 @@ const OWN_KEY_VARIABLE = "VALET_MODEL_API_KEY";
 const DEFAULT_LIMIT = { context: 128_000, output: 8_000 };
 
 export type Permission = "allow" | "ask" | "deny";
+
+/** OpenCode's permissions (1.18.33) of each kind. All tools that change files ask for `edit`. */
+const PERMISSIONS_OF: Readonly<Record<AskedKind, readonly string[]>> = {
+  commands: ["bash"],
+  edits: ["edit"],
+  web: ["webfetch", "websearch"],
+};
+
+/** Returns the settings with which OpenCode asks a person. */
+export function askedPermissions(kinds: readonly AskedKind[]): Readonly<Record<string, Permission>> {
+  return Object.fromEntries(kinds.flatMap((kind) => PERMISSIONS_OF[kind].map((name) => [name, "ask" as const])));
+}
 
 /** The tool server for Valet's tools in OpenCode, and the plugin that contains them. */
 export interface ToolAccess {

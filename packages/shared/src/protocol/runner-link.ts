@@ -7,6 +7,7 @@ import { z } from "zod";
 import { MAX_TURN_KEYS, StepDurations } from "../answers/verdict/durations.ts";
 import { marked } from "../spans.ts";
 import { AgentQuestion, MAX_QUESTIONS, QuestionAnswers } from "./agent-question.ts";
+import { AskBefore } from "./ask-before.ts";
 import { ContentMaxBytes } from "./captured-content.ts";
 import { turnChangesFields } from "./changes.ts";
 import { ChildSessionAnswer, ChildSessionRequest } from "./child-sessions.ts";
@@ -46,6 +47,8 @@ export const ToRunner = z.discriminatedUnion("type", [
     trustRepositoryConfig: z.boolean().optional(),
     /** Whether programs of the agent's commands send their traces to the runner; only if the session records spans. */
     agentOtlp: z.boolean().optional(),
+    /** What the agent asks a person for before it does it; nothing if absent. */
+    askBefore: AskBefore.optional(),
     /** After this time without an event of the agent, a turn is ended as stuck. */
     stuckTurnMs: millis,
     /** If absent, because the peer is older, the runner uses its own defaults. */

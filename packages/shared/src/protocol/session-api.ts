@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { FAILURE_POLICIES, QUEUE_MODES } from "../spans.ts";
 import { QuestionAnswers } from "./agent-question.ts";
+import { AskBefore } from "./ask-before.ts";
 import { CertificateState } from "./certificate.ts";
 import { Attachment } from "./dispatch.ts";
 import { isGitRef } from "./git-ref.ts";
@@ -105,6 +106,10 @@ export const CreateSession = z.strictObject({
         "deployment's `VALET_AGENT_OTLP`. Such a command gets `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL` and `_HEADERS`",
     )
     .optional(),
+  askBefore: AskBefore.describe(
+    "What the agent asks a person for before it does it: to run a command (`commands`), to change a file with its tools (`edits`), to " +
+      "read a web page (`web`). By default it asks for none of them. A command can change files, too. Child sessions ask for the same",
+  ).optional(),
   title: z.string().min(1).max(200).optional(),
   prompt: z.string().min(1).max(MAX_CONTENT_LENGTH).describe("The first message").optional(),
   model: Model.optional(),

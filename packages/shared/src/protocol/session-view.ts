@@ -16,6 +16,7 @@ import {
   STEP_TYPES,
 } from "../spans.ts";
 import { AgentQuestion } from "./agent-question.ts";
+import { AskBefore } from "./ask-before.ts";
 import { FailureView } from "./failure.ts";
 import { MessagePart } from "./message-part.ts";
 import { VerdictView } from "./verdict.ts";
@@ -96,6 +97,8 @@ export const SessionView = z.object({
   trustRepositoryConfig: z.boolean().optional(),
   /** Whether programs of commands send their traces to the session; absent if the deployment decides. */
   agentOtlp: z.boolean().optional(),
+  /** What the agent asks a person for before it does it; absent if nothing. */
+  askBefore: AskBefore.optional(),
   model: z.string().optional(),
   models: z.array(z.string()),
   queueMode: z.enum(QUEUE_MODES),

@@ -1,4 +1,6 @@
 /** Markdown that an agent wrote, block by block. It is text until the renderer has come, which is a quarter of the page's scripts. */
+
+import { visibleText } from "@valet/shared/visible-text";
 import { Component, lazy, memo, type ReactNode, Suspense } from "react";
 import { markdownBlocks } from "./markdown-blocks.ts";
 
@@ -21,7 +23,8 @@ export function Markdown({ text }: { readonly text: string }) {
   );
 }
 
-const Block = memo(function Block({ text }: { readonly text: string }) {
+const Block = memo(function Block({ text: written }: { readonly text: string }) {
+  const text = visibleText(written);
   const plain = <p className="whitespace-pre-wrap">{text}</p>;
   if (text.length > MAX_BLOCK) return plain;
   return (

@@ -2,6 +2,7 @@
  * One block of Markdown, rendered. Nothing of it runs: markup is text, links lead to http(s) only, with their target shown, and images
  * are named, not loaded. `markdown.tsx` loads this file once there is Markdown to show.
  */
+import { visibleText } from "@valet/shared/visible-text";
 import type { ReactNode } from "react";
 import ReactMarkdown, { type Components } from "react-markdown";
 import remarkGfm from "remark-gfm";
@@ -17,7 +18,7 @@ const COMPONENTS: Components = {
       return (
         <>
           <bdi>{children}</bdi>
-          {href !== undefined && href !== "" && <span className="m"> ({href})</span>}
+          {href !== undefined && href !== "" && <span className="m"> ({visibleText(href)})</span>}
         </>
       );
     }
@@ -32,8 +33,8 @@ const COMPONENTS: Components = {
   },
   img: ({ src, alt }) => (
     <span className="m">
-      [image{alt === undefined || alt === "" ? "" : `: ${alt}`}
-      {typeof src === "string" && src !== "" && ` (${src.slice(0, 200)})`}]
+      [image{alt === undefined || alt === "" ? "" : `: ${visibleText(alt)}`}
+      {typeof src === "string" && src !== "" && ` (${visibleText(src.slice(0, 200))})`}]
     </span>
   ),
   // Headings of an answer are none of the page.
@@ -56,6 +57,26 @@ const COMPONENTS: Components = {
   input: ({ checked }) => <span>{checked === true ? "[x] " : "[ ] "}</span>,
 };
 
+interface TextNode {
+  readonly type: string;
+  value?: string;
+  readonly children?: readonly TextNode[];
+}
+
+/** Control characters, and those that change the direction of text. */
+const ORDERS = /[\p{Bidi_C}\p{Cc}]/gu;
+
+/** Shows the control characters that Markdown's entities (`&#x202e;`) stand for. The text that was written has none that misleads. */
+function showEntities(written: string) {
+  const visit = (node: TextNode): void => {
+    if (node.value !== undefined) {
+      node.value = node.value.replace(ORDERS, (order) => (written.includes(order) ? order : visibleText(order)));
+    }
+    node.children?.forEach(visit);
+  };
+  return () => visit;
+}
+
 function textOf(children: ReactNode): string {
   if (typeof children === "string") return children;
   return Array.isArray(children) ? children.map((child: ReactNode) => textOf(child)).join("") : "";
@@ -71,6 +92,7 @@ function rendered(text: string): ReactNode {
     // A pure function that uses no hooks. As a component its error would be logged before it is caught.
     return ReactMarkdown({
       remarkPlugins: PLUGINS,
+      rehypePlugins: [showEntities(text)],
       components: COMPONENTS,
       urlTransform: (url) => url,
       children: text,

@@ -54,15 +54,17 @@ describe("who may connect", () => {
     });
   });
 
-  test("a runner, which uses the repository's configuration only if the session trusts it", async () => {
+  test("a runner, which uses the repository's configuration only if the session trusts it, and asks a person for what the session says", async () => {
     const [trusting, other] = [new TestSession(), new TestSession()];
-    await trusting.create({ repoUrl: "https://git.example/a.git", trustRepositoryConfig: true });
+    await trusting.create({ repoUrl: "https://git.example/a.git", trustRepositoryConfig: true, askBefore: ["edits"] });
     await other.create({ repoUrl: "https://git.example/a.git" });
     expect(await (await (await trusting.connect()).hello()).next("config")).toMatchObject({
       trustRepositoryConfig: true,
+      askBefore: ["edits"],
     });
-    expect(await trusting.view()).toMatchObject({ trustRepositoryConfig: true });
+    expect(await trusting.view()).toMatchObject({ trustRepositoryConfig: true, askBefore: ["edits"] });
     expect(await (await (await other.connect()).hello()).next("config")).not.toHaveProperty("trustRepositoryConfig");
+    expect(await other.view()).not.toHaveProperty("askBefore");
   });
 
   test("nobody with another token", async () => {

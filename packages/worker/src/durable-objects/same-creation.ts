@@ -15,7 +15,8 @@ export function isSameCreation(parts: Pick<SessionParts, "state" | "queue">, inp
 
 function contradicts({ state, queue }: Pick<SessionParts, "state" | "queue">, input: NewSession): boolean {
   const { record } = state;
-  const { repoUrl, models = [], trustRepositoryConfig = false, queueMode, idleTimeoutMs, user, prompt } = input;
+  const { repoUrl, models = [], trustRepositoryConfig = false, askBefore = [] } = input;
+  const { queueMode, idleTimeoutMs, user, prompt } = input;
   const first = queue.jobs.jobsAfter("message", 0, 1)[0];
   const firstPrompt = first?.initial ? queue.jobs.message(first.id).content : undefined;
   return (
@@ -25,6 +26,7 @@ function contradicts({ state, queue }: Pick<SessionParts, "state" | "queue">, in
     (repoUrl && shownRepoUrl(repoUrl)) !== record.repoUrl ||
     JSON.stringify(models) !== JSON.stringify(record.models) ||
     trustRepositoryConfig !== (record.trustRepositoryConfig ?? false) ||
+    JSON.stringify(askBefore) !== JSON.stringify(record.askBefore ?? []) ||
     (queueMode ?? "followup") !== record.queueMode ||
     (idleTimeoutMs !== undefined && idleTimeoutMs !== record.idleTimeoutMs) ||
     (user !== undefined && user !== (record.userId ?? record.ownerId)) ||

@@ -18,6 +18,14 @@ const FIELDS = ["repoUrl", "branch", "model", "title", "prompt"] as const;
 type FieldName = (typeof FIELDS)[number];
 type Values = Readonly<Record<FieldName, string>>;
 
+type AskedKind = NonNullable<Schemas["CreateSession"]["askBefore"]>[number];
+/** What the agent can be told to ask for, in words. */
+const ASKED: readonly (readonly [kind: AskedKind, words: string])[] = [
+  ["commands", "it runs a command"],
+  ["edits", "it changes a file"],
+  ["web", "it reads a web page"],
+];
+
 const EMPTY: Values = { repoUrl: "", branch: "", model: "", title: "", prompt: "" };
 
 interface NewSessionProps {
@@ -30,6 +38,7 @@ interface NewSessionProps {
 
 export default function NewSession({ initial, sessions, onClose }: NewSessionProps) {
   const [values, setValues] = useState<Values>({ ...EMPTY, ...initial });
+  const [asked, setAsked] = useState<readonly AskedKind[]>([]);
   const ids = useContentIds<Schemas["CreateSession"]>(newSessionId);
   const navigate = useNavigate();
   const queryClient = useQueryClient();
@@ -47,7 +56,7 @@ export default function NewSession({ initial, sessions, onClose }: NewSessionPro
   const isBesideFields = FIELDS.some((field) => fields.has(field));
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (!create.isPending) create.mutate(filled(values));
+    if (!create.isPending) create.mutate({ ...filled(values), ...(asked.length > 0 && { askBefore: [...asked] }) });
   };
   const field = (name: FieldName) => ({
     value: values[name],
@@ -75,6 +84,28 @@ export default function NewSession({ initial, sessions, onClose }: NewSessionPro
         />
         <Input label="Title" placeholder="optional" maxLength={200} {...field("title")} />
         <TextArea label="First message" rows={4} {...field("prompt")} />
+        <fieldset className="labelled">
+          <legend>The agent asks a person before</legend>
+          <div className="flex flex-wrap gap-x-4">
+            {ASKED.map(([kind, words]) => (
+              <label key={kind} className="flex min-h-6 items-center gap-2">
+                <input
+                  type="checkbox"
+                  checked={asked.includes(kind)}
+                  onChange={({ target }) =>
+                    setAsked(
+                      ASKED.map(([each]) => each).filter((each) =>
+                        each === kind ? target.checked : asked.includes(each),
+                      ),
+                    )
+                  }
+                />
+                {words}
+              </label>
+            ))}
+          </div>
+          <span className="field-note">Unless you choose any, it asks for nothing: its sandbox is the boundary.</span>
+        </fieldset>
         {error !== null && !isBesideFields && (
           <Notice icon="failed" isBad>
             <span role="alert">

@@ -1,4 +1,5 @@
 /** The session's record: everything about the session except jobs, in one row. */
+import type { AskedKind } from "@valet/shared/protocol/ask-before";
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import { canonicalRepoUrl } from "@valet/shared/protocol/repo-url";
@@ -29,6 +30,8 @@ export interface SessionSettings {
   readonly trustRepositoryConfig?: boolean;
   /** Whether programs of commands send their traces; the deployment decides if it is absent. */
   readonly agentOtlp?: boolean;
+  /** What the agent asks a person for before it does it. */
+  readonly askBefore?: readonly AskedKind[];
   readonly model?: string;
   readonly models: readonly string[];
   readonly queueMode: QueueMode;

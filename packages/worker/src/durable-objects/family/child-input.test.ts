@@ -12,6 +12,15 @@ const parent = {
 } as unknown as SessionRecord;
 const inputOf = (request: object) => childInput({ prompt: "Count.", ...request }, parent, false);
 
+test("a child asks for what its parent asks for, whatever repository it works on", () => {
+  const asking = { ...parent, askBefore: ["commands"] } as SessionRecord;
+  for (const request of [{}, { repo: "https://git.example/b.git" }]) {
+    const input = childInput({ prompt: "Count.", ...request }, asking, false);
+    expect(input).toMatchObject({ ok: true, input: { askBefore: ["commands"] } });
+  }
+  expect(inputOf({})).not.toHaveProperty("input.askBefore");
+});
+
 test("a child trusts the repository's configuration only if its parent does and the agent names no other repository or branch", () => {
   expect(inputOf({})).toMatchObject({ ok: true, input: { trustRepositoryConfig: true } });
   expect(inputOf({ branch: "other" })).not.toHaveProperty("input.trustRepositoryConfig");

@@ -15,7 +15,7 @@ export function childInput(
   parent: SessionRecord,
   allowsFileRepos: boolean,
 ): ChildInput {
-  const { id, repoUrl, branch: ownBranch, ref, models, model, idleTimeoutMs, agentOtlp } = parent;
+  const { id, repoUrl, branch: ownBranch, ref, models, model, idleTimeoutMs, agentOtlp, askBefore } = parent;
   const isOwnRepo = repo === undefined || repo === repoUrl;
   const isOwnBranch = branch === undefined;
   const repository = isOwnRepo
@@ -33,7 +33,8 @@ export function childInput(
     models: [...models],
     idleTimeoutMs,
     parentSessionId: id,
-    ...withoutUndefined({ ...repository, title, model, agentOtlp }),
+    // Otherwise an agent could have a child do what it has to ask for.
+    ...withoutUndefined({ ...repository, title, model, agentOtlp, askBefore: askBefore && [...askBefore] }),
     ...withoutUndefined({ branch }),
   };
   const [issue] = CreateSession.safeParse(input).error?.issues ?? [];

@@ -56,7 +56,7 @@ export class RunnerConfig {
     const { state, timers, now, modelAccess, captureContent, tracing, stuckTurnMs, turnBounds } = this.#options;
     const { contentMaxBytes, providerContext } = this.#options;
     const { agentOtlp = this.#options.agentOtlp } = state.record;
-    const { id: sessionId, generation, model, models, link, trustRepositoryConfig } = state.record;
+    const { id: sessionId, generation, model, models, link, trustRepositoryConfig, askBefore } = state.record;
     const { clockOffsetMs, hasSecrets = false } = link;
     const startDueMs = timers.dueMs("start");
     const asked = [model, ...models].filter((each) => each !== undefined);
@@ -75,6 +75,7 @@ export class RunnerConfig {
       modelAccess: hasSecrets ? withoutKeys(access) : access,
       trustRepositoryConfig: trustRepositoryConfig || undefined,
       agentOtlp: agentOtlp || undefined,
+      askBefore,
       startMs: startDueMs === undefined ? undefined : Math.max(0, startDueMs - now()),
       hasSecrets: hasSecrets || undefined,
       takesSpansInEnds: true,

@@ -96,6 +96,7 @@ describe("a session is created", () => {
       { ...created, models: ["valet/other"] },
       { ...created, queueMode: "collect" },
       { ...created, trustRepositoryConfig: true },
+      { ...created, askBefore: ["commands"] },
       { ...created, idleTimeoutMs: 1234 },
     ]) {
       const refused = await post(other);

@@ -1,0 +1,42 @@
+/** A runner that dies in the middle of a turn, as its page sees it. */
+import type { Page } from "playwright-core";
+import { beforeAll, expect, test } from "vitest";
+import { killNow, livingProcesses, readProcess } from "../processes.ts";
+import type { Explorer } from "./page.ts";
+
+/** @param explorerOf has the scripted model of `session.test.ts` */
+export function lostRunnerJourneys(explorerOf: () => Explorer): void {
+  let explorer: Explorer;
+  let page: Page;
+  let id: string;
+  beforeAll(async () => {
+    explorer = explorerOf();
+    ({ id } = await explorer.up.api.createSession({ title: "Loses its runner" }));
+    await explorer.up.api.sendMessage(id, { content: "[slow] and lost" });
+    ({ page } = await explorer.openSignedIn(`/sessions/${id}`, { viewport: { width: 1440, height: 900 } }));
+  }, 30_000);
+
+  const talk = () => page.getByRole("region", { name: "Messages and turns" });
+
+  /** The runner of a session by its environment; its children have another command. */
+  const runnerOf = (sessionId: string) =>
+    livingProcesses().find(
+      (pid) =>
+        /\/runner\/(?:dist\/\w+\/bin\.js|src\/bin\.ts)/.test(readProcess(pid, "cmdline")) &&
+        readProcess(pid, "environ").split("\0").includes(`VALET_SESSION_ID=${sessionId}`),
+    );
+
+  test("a runner that dies is said at once, with what becomes of the work, and the page goes on by itself", async () => {
+    await talk().getByText("The agent works").waitFor({ timeout: 60_000 });
+    const pid = runnerOf(id);
+    if (pid === undefined) throw new Error("the session has no runner");
+    expect(killNow(pid)).toBe(true);
+    await page.getByText("The link to the runner is down.").waitFor();
+    await talk().getByText("An attempt was lost; it starts again.", { exact: false }).waitFor();
+    await talk().getByText("Attempt 1 was lost", { exact: false }).waitFor({ timeout: 30_000 });
+    await talk().getByText("The agent works").waitFor({ timeout: 60_000 });
+    await expect
+      .poll(() => page.getByRole("region", { name: "Timeline" }).getByText(/lost/).count())
+      .toBeGreaterThan(0);
+  }, 120_000);
+}
