@@ -62,8 +62,8 @@ export function permissionJourneys(explorerOf: () => Explorer): void {
       .last()
       .waitFor();
     await expect.poll(async () => (await explorer.up.api.session(id)).permissions).toEqual([]);
-    const [message] = await explorer.up.api.messages(id);
-    await expect.poll(async () => (await explorer.up.api.message(id, message?.id ?? "")).outcome).toBe("error");
+    const outcome = async () => (await explorer.up.api.messages(id))[0]?.outcome;
+    await expect.poll(outcome).toBe("error");
     await talk().locator(".row-fail").last().waitFor();
   });
 }
