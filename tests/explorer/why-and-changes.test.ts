@@ -59,6 +59,24 @@ test("a file that a tool wrote leads to the call; what a command wrote says that
   await page.waitForURL(/\/traces\/[0-9a-f]{32}\?span=/);
 });
 
+test("a commit leads to what it changed, and a link to it shows the same", async () => {
+  const { edit } = work.messages;
+  await open(`/changes?from=${edit}&to=${edit}`);
+  const commit = page.getByRole("list", { name: "Commits" }).getByRole("button", { name: /a change <b>of/ });
+  const file = (name: string) => page.getByRole("button", { name: new RegExp(`^(added|modified) ${name}`) });
+  await file("later.txt").waitFor();
+  await commit.click();
+  await page.getByText("Only what the commit").waitFor();
+  // What the turn changed after the commit is none of it; what it changed is unfolded.
+  expect(await file("later.txt").count()).toBe(0);
+  await page.getByText("export const hello = 1;").first().waitFor();
+  await page.reload();
+  await page.getByText("Only what the commit").waitFor();
+  await page.getByText("export const hello = 1;").first().waitFor();
+  await commit.click();
+  await file("later.txt").waitFor();
+});
+
 test("of a diff of 5,000 lines only the rows near the window exist; a file over a megabyte is there by its name", async () => {
   await open("/changes?file=big.txt");
   await page.getByText("only its name is known").waitFor();

@@ -36,7 +36,7 @@ const SCENARIO = {
           {
             tool: "bash",
             arguments: {
-              command: `printf '%s\\n' '${HOSTILE}' > '${HOSTILE}' && printf 'one\\n2\\n' > file.txt && git add -A && git commit -qm 'a change <b>of</b> hostile names' && sleep 1`,
+              command: `printf '%s\\n' '${HOSTILE}' > '${HOSTILE}' && printf 'one\\n2\\n' > file.txt && git add -A && git commit -qm 'a change <b>of</b> hostile names' && echo later > later.txt && sleep 1`,
             },
           },
           { usage },

@@ -80,7 +80,10 @@ test.for(["sha1", "sha256"])("commits, branch, files, lines and a patch that git
   );
   expect(facts).toMatchObject({
     commits: 1,
-    commit_list: [{ id: git("rev-parse", "HEAD").trim(), subject: "a second: commit" }],
+    // Of the commit itself: what the turn changed beside it is not in its list.
+    commit_list: [
+      { id: git("rev-parse", "HEAD").trim(), subject: "a second: commit", files: ["a.txt"], files_changed: 1 },
+    ],
     head_branch: "feature/x",
     head_revision: git("rev-parse", "HEAD").trim(),
     files_changed: 3,

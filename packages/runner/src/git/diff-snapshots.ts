@@ -2,7 +2,14 @@
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
 import { CHANGES_LIMITS, type ChangeFacts, type CommitView } from "@valet/shared/protocol/changes";
-import { isBinarySection, type ParsedDiff, parseCommits, parseDiffTree, splitPatch } from "./parse-changes.ts";
+import {
+  isBinarySection,
+  type ParsedDiff,
+  parseCommitFiles,
+  parseCommits,
+  parseDiffTree,
+  splitPatch,
+} from "./parse-changes.ts";
 import type { Snapshot, Snapshots } from "./snapshot.ts";
 
 export interface MeasuredChanges {
@@ -110,7 +117,15 @@ async function commitsBetween(
     snapshots.log([`--max-count=${CHANGES_LIMITS.commits}`, "--format=%s", ...range, "--"], signal),
   ]);
   if (count === undefined || list === undefined) return { count: null, list: [] };
-  return { count: Number(count.toString("latin1")), list: parseCommits(list, redact) };
+  const commits = parseCommits(list, redact);
+  const files = await snapshots.filesOf(
+    commits.map(({ id }) => id),
+    signal,
+  );
+  return {
+    count: Number(count.toString("latin1")),
+    list: files === undefined ? commits : parseCommitFiles(files, commits, redact),
+  };
 }
 
 /** Cuts the lists to their limits in number and size. */
@@ -120,8 +135,14 @@ function fitLists(files: ParsedDiff["files"], commits: readonly CommitView[]) {
     left -= Buffer.byteLength(JSON.stringify(item)) + 1;
     return left >= 0;
   };
-  const commit_list = takeWhile(commits, fits);
-  return { commit_list, files: takeWhile(files.slice(0, CHANGES_LIMITS.files), fits) };
+  const bare = takeWhile(
+    commits.map(({ id, subject }) => ({ id, subject })),
+    fits,
+  );
+  const kept = takeWhile(files.slice(0, CHANGES_LIMITS.files), fits);
+  // Their files have what room is left, those of the newest commits first.
+  const named = takeWhile(commits.slice(0, bare.length), (commit) => fits(commit));
+  return { commit_list: [...named, ...bare.slice(named.length)], files: kept };
 }
 
 function takeWhile<T>(items: readonly T[], isWanted: (item: T) => boolean): T[] {

@@ -1,5 +1,5 @@
 /** Reads what git prints about changes. Pure. Names are bytes in git, and may hold anything but NUL. */
-import type { CommitView, FileChange } from "@valet/shared/protocol/changes";
+import { CHANGES_LIMITS, type CommitView, type FileChange } from "@valet/shared/protocol/changes";
 import { cutEnd } from "@valet/shared/text";
 
 /** The mode of a repository within a repository, which `snapshot.ts` also gives to files of which only the name counts. */
@@ -103,6 +103,32 @@ export function parseCommits(output: Buffer, redact: (text: string) => string = 
     commits.push({ id, subject: cutEnd(redact(lines[index + 1] ?? ""), MAX_SUBJECT) });
   }
   return commits;
+}
+
+/**
+ * Reads `git diff-tree --stdin --name-only -z`: for each commit that changed something its id, then the names of its files.
+ * @param redact removes secrets from names
+ */
+export function parseCommitFiles(
+  output: Buffer,
+  commits: readonly CommitView[],
+  redact: (text: string) => string = (text) => text,
+): CommitView[] {
+  const named = new Map<string, string[]>();
+  const ids = new Set(commits.map(({ id }) => id));
+  let current: string[] = [];
+  for (const item of splitNul(output)) {
+    const text = item.toString("utf8");
+    if (ids.delete(text)) {
+      current = [];
+      named.set(text, current);
+    } else current.push(cutEnd(redact(text), 4096));
+  }
+  return commits.map((commit) => {
+    const files = named.get(commit.id);
+    if (files === undefined) return commit;
+    return { ...commit, files: files.slice(0, CHANGES_LIMITS.commitFiles), files_changed: files.length };
+  });
 }
 
 /** Splits a patch into the sections of its files; in a section no line begins with these words. */

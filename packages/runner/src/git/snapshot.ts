@@ -130,6 +130,13 @@ export class Snapshots {
     return exitCode === 0 ? stdout : undefined;
   }
 
+  /** Lists the names of the files that each of these commits of the repository changed; of a merge none. */
+  async filesOf(commits: readonly string[], signal: AbortSignal): Promise<Buffer | undefined> {
+    const args = ["diff-tree", "--stdin", "-r", "--root", "--no-renames", "--name-only", "-z", "--no-ext-diff"];
+    const { exitCode, stdout } = await this.#inRepository(args, signal, Buffer.from(`${commits.join("\n")}\n`));
+    return exitCode === 0 ? stdout : undefined;
+  }
+
   async #head(signal: AbortSignal): Promise<Head> {
     if (!this.isRepository) throw new ChangesError("not_a_repository");
     const of = ["--verify", "--quiet", "HEAD^{commit}"];
@@ -147,7 +154,7 @@ export class Snapshots {
     };
   }
 
-  #inRepository(args: readonly string[], signal: AbortSignal): Promise<GitBytes> {
+  #inRepository(args: readonly string[], signal: AbortSignal, input?: Uint8Array): Promise<GitBytes> {
     const { workspace, env } = this.#options;
     return gitBytes(args, {
       cwd: workspace,
@@ -156,6 +163,7 @@ export class Snapshots {
       signal,
       maxBytes: MAX_LIST_BYTES,
       variables: { GIT_OPTIONAL_LOCKS: "0" },
+      ...(input && { input }),
     });
   }
 

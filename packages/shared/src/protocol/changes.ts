@@ -21,6 +21,8 @@ export const CHANGES_LIMITS = {
   /** How many files and commits are listed, and the size of both lists as JSON. The counts include the others. */
   files: 1_000,
   commits: 100,
+  /** How many files of a commit are named, if the lists have room for them. */
+  commitFiles: 100,
   listBytes: 96 * 1024,
   /** The patch of a turn, as text and compressed. It ends before the first file that does not fit. */
   patchTextBytes: MIB,
@@ -52,7 +54,14 @@ export const FileChange = z.object({
 });
 export type FileChange = z.infer<typeof FileChange>;
 
-export const CommitView = z.object({ id: z.string().max(64), subject: z.string().max(300) });
+export const CommitView = z.object({
+  id: z.string().max(64),
+  subject: z.string().max(300),
+  /** The paths of the files that it changed, renamed ones by both names. Absent for a merge, and if they were not recorded. */
+  files: z.array(z.string().max(4096)).max(CHANGES_LIMITS.commitFiles).optional(),
+  /** How many those are, together with those that are not named. */
+  files_changed: count.optional(),
+});
 export type CommitView = z.infer<typeof CommitView>;
 
 /** What the runner measured between the start and the end of a turn. */

@@ -2375,6 +2375,8 @@ export interface components {
         CommitView: {
             id: string;
             subject: string;
+            files?: string[];
+            files_changed?: number;
         };
         FileChange: {
             path: string;

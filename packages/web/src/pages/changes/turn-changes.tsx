@@ -15,6 +15,7 @@ import { Change, Count } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { CopyButton, ErrorNote, Loading } from "../../ui/notes.tsx";
 import { OutsideText } from "../../ui/outside-text.tsx";
+import { filesOfCommit } from "./commit-files.ts";
 import { shownLine } from "./diff-chunks.ts";
 import { FileDiff } from "./file-diff.tsx";
 import { WritingCalls } from "./writing-calls.tsx";
@@ -36,10 +37,14 @@ const route = getRouteApi("/sessions/$sessionId/changes");
 const MAX_FILES = 100;
 
 export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChangesProps) {
-  const { file: opened } = route.useSearch();
-  const [isOpen, setOpen] = useState(isOpenFirst || turn.files.some(({ path }) => path === opened));
+  const { file: opened, commit: chosen } = route.useSearch();
+  const commit = turn.commit_list.find(({ id }) => id === chosen);
+  const [isOpen, setOpen] = useState(
+    isOpenFirst || commit !== undefined || turn.files.some(({ path }) => path === opened),
+  );
   const [isWhole, setWhole] = useState(false);
-  const files = isWhole ? turn.files : turn.files.filter(({ path }, index) => index < MAX_FILES || path === opened);
+  const all = commit === undefined ? turn.files : filesOfCommit(commit, turn.files);
+  const files = isWhole ? all : all.filter(({ path }, index) => index < MAX_FILES || path === opened);
   const { messages, isLoading } = useMessages(sessionId, turn, recent, isOpen);
   const [message] = messages;
   const title = firstLine(message?.content ?? "") || turn.message_ids.join(", ");
@@ -80,10 +85,13 @@ export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChange
       {isOpen && (
         <>
           <About turn={turn} />
+          {commit !== undefined && <CommitNote commit={commit} shown={all.length} />}
           <ul>
             {files.map((file) => (
               <FileRow
-                key={file.path}
+                // With a commit, its files are unfolded: their diffs are what was asked for.
+                key={`${commit?.id ?? ""} ${file.path}`}
+                isOpenFirst={commit !== undefined && all.length <= MAX_UNFOLDED}
                 sessionId={sessionId}
                 turn={turn}
                 file={file}
@@ -91,12 +99,12 @@ export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChange
               />
             ))}
           </ul>
-          {files.length < turn.files.length && (
+          {files.length < all.length && (
             <p className="about">
-              <Button onClick={() => setWhole(true)}>Show the other {turn.files.length - files.length} files</Button>
+              <Button onClick={() => setWhole(true)}>Show the other {all.length - files.length} files</Button>
             </p>
           )}
-          {turn.files_changed !== null && turn.files_changed > turn.files.length && (
+          {commit === undefined && turn.files_changed !== null && turn.files_changed > turn.files.length && (
             <p className="about m2">
               {turn.files_changed - turn.files.length} more files changed; their names are not stored.
             </p>
@@ -106,6 +114,9 @@ export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChange
     </section>
   );
 }
+
+/** The most files of a commit that are unfolded by themselves. */
+const MAX_UNFOLDED = 20;
 
 /** How many messages of a turn are read: a turn of the mode `collect` has many. */
 const MAX_READ = 20;
@@ -143,10 +154,9 @@ function About({ turn }: { readonly turn: Turn }) {
       {unknown === null && turn.files.length === 0 && <p>This turn changed no file.</p>}
       {commit_list.length > 0 && (
         <ul aria-label="Commits">
-          {commit_list.map(({ id, subject }) => (
+          {commit_list.map(({ id, subject, files_changed }) => (
             <li key={id}>
-              <Icon name="branch" /> <span className="mono">{id.slice(0, 8)}</span>{" "}
-              <OutsideText text={shownLine(subject)} className="cut" />
+              <Icon name="branch" /> <CommitName id={id} subject={subject} files={files_changed} />
               {head_branch !== null && (
                 <span className="m">
                   {" "}
@@ -162,18 +172,60 @@ function About({ turn }: { readonly turn: Turn }) {
   );
 }
 
+interface CommitNameProps {
+  readonly id: string;
+  readonly subject: string;
+  /** How many it changed; absent if that is not recorded, and then nothing can be shown of it. */
+  readonly files: number | undefined;
+}
+
+/** A commit. Choosing it shows the files that it changed; choosing it again, all of the turn. */
+function CommitName({ id, subject, files }: CommitNameProps) {
+  const { commit: chosen, file: _, ...rest } = route.useSearch();
+  const navigate = route.useNavigate();
+  const name = (
+    <>
+      <span className="mono">{id.slice(0, 8)}</span> <OutsideText text={shownLine(subject)} className="cut" />
+    </>
+  );
+  if (files === undefined) return name;
+  const isChosen = chosen === id;
+  const toggle = () => void navigate({ search: isChosen ? rest : { ...rest, commit: id }, resetScroll: false });
+  return (
+    <Button look="quiet" aria-pressed={isChosen} onClick={toggle} className="changes-commit">
+      {name}{" "}
+      <span className="m">
+        <Count count={files} /> {files === 1 ? "file" : "files"}
+      </span>
+    </Button>
+  );
+}
+
+function CommitNote({ commit, shown }: { readonly commit: Turn["commit_list"][number]; readonly shown: number }) {
+  const { id, files_changed = 0 } = commit;
+  return (
+    <p className="about small" role="status">
+      Only what the commit <span className="mono">{id.slice(0, 8)}</span> changed. Each diff is that of the whole turn,
+      which may have changed the file further.
+      {shown < files_changed &&
+        ` ${files_changed - shown} of its ${files_changed} files are not here: the turn changed them back, or their names are not stored.`}
+    </p>
+  );
+}
+
 interface FileRowProps {
   readonly sessionId: string;
   readonly turn: Turn;
   readonly file: Turn["files"][number];
   /** `undefined` while they are read. */
   readonly messages: readonly Message[] | undefined;
+  readonly isOpenFirst: boolean;
 }
 
-function FileRow({ sessionId, turn, file, messages }: FileRowProps) {
+function FileRow({ sessionId, turn, file, messages, isOpenFirst }: FileRowProps) {
   const search = route.useSearch();
   const navigate = route.useNavigate();
-  const [isOpen, setOpen] = useState(search.file === file.path);
+  const [isOpen, setOpen] = useState(isOpenFirst || search.file === file.path);
   const toggle = () => {
     setOpen(!isOpen);
     const { file: _, ...rest } = search;
