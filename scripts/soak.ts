@@ -160,7 +160,8 @@ async function soakFaults({ faults: times, awake, minutes, json }: Arguments): P
   const valet = await ValetProcess.start(stateDir, {
     ...modelVariables(model),
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
-    OTEL_EXPORTER_OTLP_TIMEOUT: "1000",
+    // An answer of which a busy machine has not read the end by then makes a trace undetermined.
+    OTEL_EXPORTER_OTLP_TIMEOUT: "5000",
     OTEL_BSP_SCHEDULE_DELAY: "100",
     VALET_GRACE_MS: "10000",
   });

@@ -12,16 +12,15 @@ export async function disagreements(
   const received = Map.groupBy(receiver.spansById().values(), ({ traceId }) => traceId);
   const found: string[] = [];
   for (const traceId of traceIds) {
-    const { spanIds } = await api.certifyTrace(sessionId, traceId, true);
+    const { spanIds, rejected, rejectedWithOthers, doubtful } = await api.certifyTrace(sessionId, traceId, true);
     const acknowledged = new Set(spanIds?.acknowledged);
     const there = new Set((received.get(traceId) ?? []).map(({ spanId }) => spanId));
     const says = (what: string, ids: readonly string[]) => {
       if (ids.length > 0) found.push(`trace ${traceId}: ${what}: ${ids.join(" ")}`);
     };
-    says(
-      "acknowledged, and not there",
-      [...acknowledged].filter((id) => !there.has(id)),
-    );
+    // Of some requests the certificate says that the backend may not have all that it has acknowledged.
+    const absent = [...acknowledged].filter((id) => !there.has(id));
+    if (absent.length > rejected + rejectedWithOthers + doubtful) says("acknowledged, and not there", absent);
     says(
       "there, and not acknowledged",
       [...there].filter((id) => !acknowledged.has(id)),

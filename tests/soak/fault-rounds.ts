@@ -172,7 +172,16 @@ async function certified(
   what: string,
   isExpected: (certificate: MessageCertificate) => boolean,
 ): Promise<MessageCertificate> {
-  return waitFor(what, () => again(() => api.certifyMessage(sessionId, id)), isExpected, TIMEOUT_MS);
+  let last: MessageCertificate | undefined;
+  const certificate = async () => {
+    last = await again(() => api.certifyMessage(sessionId, id));
+    return last;
+  };
+  try {
+    return await waitFor(what, certificate, isExpected, TIMEOUT_MS);
+  } catch (error) {
+    throw new Error(`${(error as Error).message} The last certificate was ${JSON.stringify(last)}`);
+  }
 }
 
 /** The message's spans wait while the fault lasts, and arrive once it is over. */

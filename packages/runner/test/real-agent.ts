@@ -10,7 +10,8 @@ import type { ValetSpans } from "@valet/shared/spans";
 import { type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import type { OpenCodeClient } from "../src/opencode/client.ts";
 import { OpenCode, type OpenCodeOptions } from "../src/opencode/opencode.ts";
-import { startToolServer, type ToolServer } from "../src/tools/tool-server.ts";
+import type { PluginCall } from "../src/tools/plugin-call.ts";
+import { startToolServer, type ToolServer, type ToolServerOptions } from "../src/tools/tool-server.ts";
 import { dispatch } from "./link-server.ts";
 
 export const MODEL = "valet/scripted-1";
@@ -19,7 +20,7 @@ const PRICES: ModelPrices = { input: 1, output: 2, cacheRead: 0.5 };
 export interface RealAgentOptions {
   readonly scenario: Scenario;
   /** What the agent's tools and its plugin ask of the runner. */
-  readonly tools: Parameters<typeof startToolServer>[0];
+  readonly tools: ToolServerOptions;
   /** Further environment variables of OpenCode. */
   readonly env?: Readonly<Record<string, string>>;
   /** Called before OpenCode starts, when the workspace has its files. */
@@ -35,6 +36,8 @@ export class RealAgent {
   readonly home = join(this.root, "home");
   /** Every span that has begun, in order. */
   readonly spans: ReadableSpan[] = [];
+  /** What each request of the plugin and of the tools to the runner was about, in order. */
+  readonly heard: PluginCall["about"][] = [];
   readonly tracer = new Tracer<ValetSpans>({
     scope: { name: "test" },
     processor: { onStart: (span) => this.spans.push(span), onEnd: () => {} },
@@ -48,7 +51,7 @@ export class RealAgent {
     prepare?.(this.workspace);
     commitAll(this.workspace);
     const model = await startScriptedModel({ scenario });
-    const server = startToolServer(tools);
+    const server = startToolServer(this.#noting(tools));
     const { url, secret } = server;
     const usual: OpenCodeOptions = {
       workspace: this.workspace,
@@ -68,6 +71,25 @@ export class RealAgent {
     const bootstrap = this.tracer.startSpan("valet.runner.bootstrap");
     this.#client = await opencode.ready(bootstrap);
     bootstrap.end();
+  }
+
+  #noting(tools: ToolServerOptions): ToolServerOptions {
+    const { answer, permitModelCall, onProviderCall, onModelRequest, onProviderBytes, shellOf } = tools;
+    const note = <A extends unknown[], R>(about: PluginCall["about"], act: (...args: A) => R) => {
+      return (...args: A) => {
+        this.heard.push(about);
+        return act(...args);
+      };
+    };
+    return {
+      ...tools,
+      answer: note("tool", answer),
+      permitModelCall: note("modelCall", async (call) => (await permitModelCall?.(call)) ?? {}),
+      onProviderCall: note("providerCall", (call) => onProviderCall?.(call)),
+      onModelRequest: note("modelRequest", (request) => onModelRequest?.(request)),
+      onProviderBytes: note("providerBytes", (bytes) => onProviderBytes?.(bytes)),
+      shellOf: note("shell", (shell) => shellOf?.(shell) ?? {}),
+    };
   }
 
   get model(): ScriptedModel {

@@ -300,15 +300,31 @@ valet.turn ok
   expect(calls[0]?.turn?.context).toMatchObject(contextOf("execute_tool list_sessions"));
 }, 60_000);
 
-test("each request to the provider has the context of its call, also those of a sub-agent", async () => {
-  const before = [real.model.requests().length, spans.length] as const;
+/** How often the plugin reports bytes of a call, at most. */
+const BYTES_MS = 1_000;
+
+test("each request to the provider has the context of its call, also those of a sub-agent; hooks cost four requests a call and one a shell", async () => {
+  const before = [real.model.requests().length, spans.length, real.heard.length] as const;
+  const startMs = performance.now();
   await runner.run(dispatchOf("Let a sub-agent count.")).done;
+  const lengthMs = performance.now() - startMs;
   const chats = spans.slice(before[1]).filter(({ name }) => name.startsWith("chat "));
   expect(chats).toHaveLength(5);
   const sent = real.model.requests().slice(before[0]);
   expect(sent.map(({ headers }) => headers.traceparent)).toEqual(
     chats.map(({ context }) => contextHeaders(context).traceparent),
   );
+  const heard = () => {
+    const counts = Map.groupBy(real.heard.slice(before[2]), (about) => about);
+    return Object.fromEntries(Array.from(counts, ([about, all]) => [about, all.length]));
+  };
+  // Nobody waits for the last report.
+  await vi.waitFor(() => expect(heard().providerCall).toBe(2 * chats.length), 20_000);
+  const { providerBytes = 0, ...others } = heard();
+  // Of its three tool calls one is a shell, and another asks the session itself.
+  const each = { modelCall: chats.length, modelRequest: chats.length, providerCall: 2 * chats.length };
+  expect(others).toEqual({ ...each, shell: 1, tool: 1 });
+  expect(providerBytes).toBeLessThanOrEqual((chats.length * lengthMs) / BYTES_MS);
 }, 60_000);
 
 test("a deployment says whether calls carry a traceparent, and to which hosts a tracestate", async () => {
