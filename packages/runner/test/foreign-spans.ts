@@ -93,7 +93,7 @@ export function setUpIntake(options: Partial<IntakeOptions> = {}) {
     redact: (text) => text.replaceAll("hunter2secret", "REDACTED"),
     captureContent: false,
     lateTraceId: (name) => Buffer.from(name).toString("hex").slice(-32).padStart(32, "e"),
-    onSpan: (span) => adopted.push(span),
+    onSpans: (spans) => adopted.push(...spans),
     nowNs: () => NOW,
     ...options,
   });

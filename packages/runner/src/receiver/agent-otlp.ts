@@ -25,7 +25,7 @@ export interface AgentOtlpOptions {
   /** The deployment's limits of spans, which apply to these, too; text has a limit in any case. */
   readonly spanLimits?: SpanLimits | undefined;
   /** Where the spans go. */
-  readonly outbox: { readonly isUnderPressure: boolean; adopt(spanId: string, span: AdoptedSpan): void };
+  readonly outbox: { readonly isUnderPressure: boolean; adopt(spans: readonly AdoptedSpan[]): void };
   /** Removes the secrets that the runner knows. */
   readonly redact: (text: string) => string;
   /** Called with what was refused since the last call, by kind. */
@@ -73,7 +73,7 @@ export class AgentOtlp implements SpanProcessor {
       redact,
       captureContent,
       lateTraceId: (name) => ownTraceId(sessionId, lateHalf(sha256(`late ${name}`)), sha256),
-      onSpan: (span) => outbox.adopt(span.spanId, span),
+      onSpans: (spans) => outbox.adopt(spans),
       nowNs: () => toNs(now()),
     });
     this.#receiver = startReceiver({

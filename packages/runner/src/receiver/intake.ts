@@ -27,7 +27,8 @@ export interface IntakeOptions extends CleanOptions {
   readonly session: SessionAttributes;
   /** Returns the trace id of spans that outlived their call. */
   readonly lateTraceId: (name: string) => string;
-  readonly onSpan: (span: AdoptedSpan) => void;
+  /** Called with the spans that were taken of a request, all at once. */
+  readonly onSpans: (spans: readonly AdoptedSpan[]) => void;
   /** Nanoseconds since 1970. */
   readonly nowNs: () => bigint;
   /** Of one call, in spans and in characters of their text. */
@@ -76,6 +77,7 @@ export class Intake {
   /** @returns `undefined` if all spans were taken, or had been before */
   take({ resourceSpans }: ExportTraceServiceRequest, call: Call): Rejected | undefined {
     const reasons = new Map<Reason, number>();
+    const taken: AdoptedSpan[] = [];
     const surroundings = this.#surroundingsOf(call);
     this.#work.note(this.#newSpans(resourceSpans), surroundings);
     for (const { resource, scopeSpans } of resourceSpans) {
@@ -83,11 +85,13 @@ export class Intake {
       for (const { scope, spans } of scopeSpans) {
         const scopeText = convertScope(scope, this.#options);
         for (const span of spans) {
-          const reason = this.#takeSpan(span, surroundings, resourceText, scopeText);
-          if (reason !== undefined) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+          const read = this.#read(span, surroundings, resourceText, scopeText);
+          if (typeof read === "string") reasons.set(read, (reasons.get(read) ?? 0) + 1);
+          else if (read !== undefined) taken.push(read);
         }
       }
     }
+    if (taken.length > 0) this.#options.onSpans(taken);
     return reasons.size === 0 ? undefined : rejected(reasons);
   }
 
@@ -108,9 +112,10 @@ export class Intake {
     return spans.flatMap((span) => idsOf(span) ?? []).filter(({ spanId }) => !this.#taken.has(spanId));
   }
 
-  #takeSpan(span: Span, surroundings: Surroundings, resource: string, scope: string): Reason | undefined {
+  /** @returns the span; why it is rejected; or `undefined` for a repeat */
+  #read(span: Span, surroundings: Surroundings, resource: string, scope: string): AdoptedSpan | Reason | undefined {
     const { call } = surroundings;
-    const { calls, ownIds, onSpan, nowNs, maxSpans, maxLength } = this.#options;
+    const { calls, ownIds, nowNs, maxSpans, maxLength } = this.#options;
     const ids = idsOf(span);
     if (ids === undefined) return "invalid_id";
     const { spanId, traceId } = ids;
@@ -131,8 +136,7 @@ export class Intake {
     used.spans++;
     used.length += length;
     this.#remember(spanId, traceId);
-    onSpan({ spanId, resource, scope, span: converted.text });
-    return undefined;
+    return { spanId, resource, scope, span: converted.text };
   }
 
   #usedBy({ context }: Call): Used {

@@ -50,6 +50,11 @@ export class SpanLog {
     this.#database.query("INSERT INTO spans VALUES (?, ?, ?, ?, ?)").run(seq, spanId, scope, span, resource);
   }
 
+  /** Makes several writes one transaction, which costs a tenth of theirs. @throws errors of SQLite: none of them counts then */
+  together(writes: () => void): void {
+    this.#database.transaction(writes)();
+  }
+
   /** Stores an open span that is reported to the session. @throws errors of SQLite */
   appendOpen({ spanId, text }: OpenSpanText): void {
     this.#database.query("INSERT OR REPLACE INTO open_spans VALUES (?, ?)").run(spanId, text);

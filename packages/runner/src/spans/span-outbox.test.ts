@@ -41,6 +41,14 @@ function setUp(options: Partial<SpanOutboxOptions> = {}) {
   return { folder, outbox, tracer, end, sent, connect, dropped };
 }
 
+/** Spans of another program, in a batch. */
+const foreign = (...names: string[]) =>
+  names.map((name, index) => {
+    const spanId = `${index + 1}`.padStart(16, "f");
+    const span = JSON.stringify({ traceId: "1".repeat(32), spanId, name, flags: 0x101 });
+    return { spanId, resource: '{"attributes":[]}', scope: "{}", span };
+  });
+
 const shown = ({ instanceId, seq, otlp }: SpanFrame) => [instanceId, seq, ...readSpans(otlp).map(({ name }) => name)];
 const many = (count: number, prefix = "s") => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
@@ -360,7 +368,7 @@ describe("the log of an earlier instance", () => {
     const resource = '{"attributes":[{"key":"service.name","value":{"stringValue":"suite"}}]}';
     const adopt = ({ outbox }: ReturnType<typeof setUp>, name: string) => {
       const span = JSON.stringify({ traceId: "1".repeat(32), spanId: "2".repeat(16), name, flags: 0x101 });
-      outbox.adopt("2".repeat(16), { resource, scope: '{"name":"http"}', span });
+      outbox.adopt([{ spanId: "2".repeat(16), resource, scope: '{"name":"http"}', span }]);
     };
     const killed = setUp({ folder });
     killed.end("own");
@@ -512,6 +520,32 @@ describe("the disk", () => {
     expect(sent.map(shown)).toEqual([["a", 1, "one"]]);
     expect(onDiskError).toHaveBeenCalledOnce();
   });
+
+  test("may fail within a batch of another program's spans, and each is sent once all the same", () => {
+    const { folder, outbox, sent, connect } = setUp({ maxFrameSpans: 2 });
+    const onDiskError = vi.fn();
+    const failing = setUp({ folder, instanceId: "b", maxFrameSpans: 2, onDiskError });
+    // SQLite ends the transaction by itself, as on a full disk.
+    const other = new Database(join(folder, "b.sqlite"));
+    other.run(
+      "CREATE TRIGGER full BEFORE INSERT ON spans WHEN NEW.span LIKE '%three%' BEGIN SELECT RAISE(ROLLBACK, 'full'); END",
+    );
+    other.close();
+    failing.outbox.adopt(foreign("one", "two", "three", "four"));
+    failing.outbox.adopt(foreign("five"));
+    failing.outbox.flush();
+    failing.connect();
+    expect(failing.sent.map(shown)).toEqual([
+      ["b", 1, "one", "two"],
+      ["b", 2, "three", "four"],
+      ["b", 3, "five"],
+    ]);
+    expect(onDiskError).toHaveBeenCalledOnce();
+    outbox.adopt(foreign("one"));
+    outbox.flush();
+    connect();
+    expect(sent.map(shown)).toEqual([["a", 1, "one"]]);
+  });
 });
 
 test("a session without tracing receives no spans, not even earlier ones", () => {
@@ -529,6 +563,7 @@ test("a session without tracing receives no spans, not even earlier ones", () =>
 test("in any sequence of events, each ended span is in exactly one frame, and frames never change", () => {
   const step = fc.oneof(
     { weight: 6, arbitrary: fc.constant("end" as const) },
+    { weight: 2, arbitrary: fc.constant("adopt" as const) },
     ...(["flush", "carry", "carry and lose", "connect", "disconnect", "acknowledge", "kill"] as const).map((each) => ({
       weight: 1,
       arbitrary: fc.constant(each),
@@ -550,6 +585,7 @@ test("in any sequence of events, each ended span is in exactly one frame, and fr
       let { outbox, end } = start();
       for (const each of steps) {
         if (each === "end") end(`s${ended++}`);
+        else if (each === "adopt") outbox.adopt(foreign(...Array.from({ length: 5 }, () => `s${ended++}`)));
         else if (each === "flush") outbox.flush();
         else if (each === "carry" || each === "carry and lose") {
           const carried = outbox.flushInto(MAX_LINK_FRAME_BYTES);

@@ -60,6 +60,7 @@ export class SpanOutbox implements SpanProcessor {
   /** Lost spans that no frame has named yet. */
   readonly #unsaid = new Map<DropReason, readonly SpanIds[]>();
   #log: SpanLog | undefined;
+  #hasDiskFailed = false;
   /** Frames that are no longer needed but still on disk. */
   readonly #forgotten = new Set<number>();
   /** Closed, unacknowledged frames in order, those of earlier instances first. */
@@ -144,11 +145,18 @@ export class SpanOutbox implements SpanProcessor {
   }
 
   /**
-   * Stores an ended span of another program, which the runner has checked. It survives the process once this returns.
-   * @param span with its resource; of at most some 100 KiB
+   * Stores ended spans of another program, which the runner has checked. They survive the process once this returns.
+   * @param spans with their resources; each of at most some 100 KiB
    */
-  adopt(spanId: string, span: LoggedSpan): void {
-    if (this.#isEnabled) this.#closeIfFull(this.#append(spanId, span));
+  adopt(spans: readonly (LoggedSpan & { readonly spanId: string })[]): void {
+    if (!this.#isEnabled) return;
+    let isDone = false;
+    const append = () => {
+      isDone = true;
+      for (const { spanId, ...span } of spans) this.#closeIfFull(this.#append(spanId, span));
+    };
+    this.#onDisk(() => this.#log?.together(append));
+    if (!isDone) append();
   }
 
   /** Whether spans of other programs have to wait: the room that is left is for the runner's own. */
@@ -380,7 +388,8 @@ export class SpanOutbox implements SpanProcessor {
       work();
     } catch (error) {
       this.#log = undefined;
-      this.#options.onDiskError?.(error);
+      if (!this.#hasDiskFailed) this.#options.onDiskError?.(error);
+      this.#hasDiskFailed = true;
     }
   }
 }
