@@ -79,7 +79,16 @@ const RUNNER_ROOMS = {
   agent: [],
   ...Object.fromEntries(Object.entries(AGENTS).map(([room, { knows }]) => [room, knows])),
   // Attempts and what they run, whatever the agent is.
-  jobs: ["agent", "processes", "secrets", "spans", "state", "tools/command-environment.ts", "wall/wall.ts"],
+  jobs: [
+    "agent",
+    "processes",
+    "secrets",
+    "spans",
+    "state",
+    "tools/command-environment.ts",
+    "usage/sandbox-usage.ts",
+    "wall/wall.ts",
+  ],
   changes: ["git", "jobs/job-runner.ts", "secrets", "spans/tracing.ts", "state"],
   git: ["processes", "spans/tracing.ts", "state"],
   link: [],
@@ -92,6 +101,8 @@ const RUNNER_ROOMS = {
   receiver: [],
   // What stands between the agent and the machine.
   wall: [],
+  // What the agent's processes use, and which limit they hit.
+  usage: [],
 };
 
 const TEST = "\\.test\\.tsx?$";

@@ -7,6 +7,7 @@ import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { createAnchoredClock, exceptionType, limitVariables, type SpanProcessor } from "@valet/shared/tracing";
 import { HOOKS_FOLDER } from "./git/commit-hooks.ts";
 import { agentFiles } from "./installed-files.ts";
+import { measureSandbox } from "./measure-sandbox.ts";
 import { CONFIG_FOLDER, startOpenCodeAgent } from "./opencode-agent.ts";
 import { endWithHost } from "./processes/lifeline.ts";
 import { AgentOtlp } from "./receiver/agent-otlp.ts";
@@ -107,6 +108,7 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     agentOtlp,
     journal,
     wall,
+    usage: measureSandbox(wall, settings, readOwnLimits()),
     startAgent: startOpenCodeAgent,
     onProblem: say,
     secrets,
@@ -137,8 +139,8 @@ function plainWallOf({ isolation, workspace, home, stateFolder, limits }: Settin
     home,
     configuration,
     path: PATH,
-    // All of them together leave memory for programs.
-    temporaryBytes: limits && Math.floor(limits.memoryBytes / 4),
+    // The rest is for programs.
+    temporaryBytes: limits && Math.floor(limits.memoryBytes / 2),
   });
 }
 

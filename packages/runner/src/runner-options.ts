@@ -15,6 +15,7 @@ import type { SpanOutbox } from "./spans/span-outbox.ts";
 import type { RunnerTracer, Tracing } from "./spans/tracing.ts";
 import type { Journal } from "./state/journal.ts";
 import type { OtlpVariables } from "./tools/command-environment.ts";
+import type { SandboxUsage } from "./usage/sandbox-usage.ts";
 import type { Wall } from "./wall/wall.ts";
 
 /** The agent's process, and the jobs that use it. */
@@ -34,6 +35,8 @@ export interface AgentStart {
   readonly stateFolder: string;
   /** What the agent and its commands run behind. */
   readonly wall: Wall;
+  /** Measures what the agent and its commands use. */
+  readonly usage?: SandboxUsage | undefined;
   /** Settles once the repository is set up; the agent does not read the workspace before. Never rejects. */
   readonly workspaceReady: Promise<unknown>;
   /** The timeout until the agent is healthy, and again until its event stream is connected. */
@@ -74,6 +77,8 @@ export interface RunnerOptions {
   readonly journal: Journal;
   /** What the agent and its commands run behind; nothing by default. */
   readonly wall?: Wall;
+  /** Measures what the agent and its commands use; nothing does by default. */
+  readonly usage?: SandboxUsage | undefined;
   /** Begins to start the agent. `healthy` rejects if it does not become healthy. */
   startAgent(start: AgentStart): { readonly agent: Agent; readonly healthy: Promise<unknown> };
   /** Receives problems after which work continues; never quotes content. */

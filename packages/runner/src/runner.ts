@@ -274,6 +274,7 @@ export class Runner {
       workspace: settings.workspace,
       stateFolder: settings.stateFolder,
       wall: this.#options.wall ?? NO_WALL,
+      usage: this.#options.usage,
       workspaceReady,
       onProblem,
       onWarning: (warning) => this.#warnings.add(warning),
@@ -301,7 +302,8 @@ export class Runner {
     const agentError = gitError === undefined ? await started : undefined;
     if (this.#stopping.signal.aborted) return;
     if (agentError !== undefined) onProblem(`the agent did not start: ${agentError.name}`);
-    const errorType = gitError ?? (agentError && startErrorType(agentError));
+    const limit = agentError && this.#options.usage?.recentLimit();
+    const errorType = gitError ?? limit ?? (agentError && startErrorType(agentError));
     if (errorType === undefined) {
       this.#attempts.open(agent.jobs);
       this.#isReady = true;

@@ -1,5 +1,5 @@
 import { knownSum } from "@valet/shared/protocol/cost";
-import type { TurnSummary } from "@valet/shared/protocol/turn";
+import type { TurnSummary, Usage } from "@valet/shared/protocol/turn";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 
 /** The summary of no work. */
@@ -45,8 +45,23 @@ export function addSummaries(first: TurnSummary, second: TurnSummary): TurnSumma
     ...lacking("callsWithoutUsage", first, second),
     ...lacking("callsWithoutCost", first, second),
     ...lacking("callsWithOddUsage", first, second),
-    ...withoutUndefined({ prepareMs, timeToFirstTokenMs, model }),
+    ...withoutUndefined({ prepareMs, timeToFirstTokenMs, model, usage: addUsage(first.usage, second.usage) }),
   };
+}
+
+/** Adds up what two pieces of work used, the one after the other. A figure that one of them lacks is unknown. */
+function addUsage(first: Usage | undefined, second: Usage | undefined): Usage | undefined {
+  if (first === undefined || second === undefined) return first ?? second;
+  const both = (read: (usage: Usage) => number | undefined, join: (one: number, other: number) => number) => {
+    const [one, other] = [read(first), read(second)];
+    return one === undefined || other === undefined ? undefined : join(one, other);
+  };
+  const sum = (one: number, other: number) => one + other;
+  return withoutUndefined({
+    cpuMs: both(({ cpuMs }) => cpuMs, sum),
+    memoryPeakBytes: both(({ memoryPeakBytes }) => memoryPeakBytes, Math.max),
+    diskWrittenBytes: both(({ diskWrittenBytes }) => diskWrittenBytes, sum),
+  });
 }
 
 type Lack = "callsWithoutUsage" | "callsWithoutCost" | "callsWithOddUsage";

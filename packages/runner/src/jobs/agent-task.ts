@@ -2,6 +2,7 @@
 
 import type { StepDurations } from "@valet/shared/answers/verdict/durations";
 import type { Heard } from "@valet/shared/heard";
+import { isLimitError } from "@valet/shared/limit-errors";
 import { endWith } from "@valet/shared/outcome";
 import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
@@ -34,9 +35,11 @@ import type { Ending } from "../agent/facts.ts";
 import { SpanEmitter } from "../agent/span-emitter.ts";
 import { StepTimes } from "../agent/step-times.ts";
 import { TurnTally } from "../agent/turn-tally.ts";
+import type { Measured, SandboxUsage } from "../usage/sandbox-usage.ts";
 import { AnswerNews } from "./answer-news.ts";
 import { attachmentParts } from "./attachments.ts";
 import { modelChain } from "./model-chain.ts";
+import { ToolUsage } from "./tool-usage.ts";
 
 /** The reasons for which the SessionAgent or the runner may abort work. */
 export type AbortReason = Marked<"aborts">;
@@ -51,6 +54,8 @@ export interface AgentTaskOptions {
   readonly defaultModel: string;
   readonly limits: PromptLimits;
   readonly turnBounds: TurnBounds;
+  /** Measures the sandbox. */
+  readonly usage?: SandboxUsage | undefined;
   /** Where the agent works. */
   readonly workspace: string;
   /** The minimum time between two updates of a part. The first update is sent immediately. */
@@ -122,6 +127,8 @@ export class AgentTask {
   readonly #tally = new TurnTally();
   readonly #times = new StepTimes();
   readonly #news: AnswerNews;
+  readonly #tools: ToolUsage;
+  #measured: Measured | undefined;
   /** The last prompt. */
   #prompt: AgentPrompt | undefined;
   /** How the task ends if it was aborted or reached a limit. */
@@ -136,6 +143,7 @@ export class AgentTask {
     this.#options = options;
     this.#task = task;
     this.#frame = frame;
+    this.#tools = new ToolUsage(options.usage);
     this.#news = new AnswerNews(options.partIntervalMs, (part) => options.onPart(task.attemptId, part));
   }
 
@@ -145,17 +153,20 @@ export class AgentTask {
     const { span } = this.#frame;
     let ending: Ending;
     let session: AgentSession | undefined;
+    this.#measured = this.#options.usage?.begin();
     const overtime = this.#watchTime();
     try {
       session = await agent.open({ parent: span, sessionId: this.#task.opencodeSessionId });
       ending = await this.#tryModels(session);
     } catch (error) {
       // Only opening the session can throw.
-      ending = this.#cut ?? { outcome: "error", errorType: startErrorType(error) };
+      const errorType = this.#options.usage?.recentLimit() ?? startErrorType(error);
+      ending = this.#cut ?? { outcome: "error", errorType };
     }
     overtime.stop();
     this.#news.flush();
-    const hasDied = ending.errorType === AGENT_DIED || ending.errorType === AGENT_HUNG;
+    const { errorType } = ending;
+    const hasDied = errorType === AGENT_DIED || errorType === AGENT_HUNG || isLimitError(errorType);
     // The next prompt needs the agent; this result does not wait for the restart.
     if (hasDied) agent.restart(span.context);
     const parts = await this.#finalize(!hasDied, ending.outcome === "ok" ? undefined : FAILED_READ_MS);
@@ -274,7 +285,8 @@ export class AgentTask {
       parts: promptParts(this.#task, this.#attached(), session.isNew && place === 1),
       pollingTools: new Set(turnBounds.pollingTools),
       nowMs: () => this.#frame.nowMs(),
-      onFacts: (facts) => {
+      onFacts: (told) => {
+        const facts = this.#tools.complete(told);
         this.#tally.add(facts);
         this.#times.add(facts);
         emitter.emit(facts, follows);
@@ -333,7 +345,7 @@ export class AgentTask {
       outcome,
       ...withoutUndefined({ errorType: taskErrorType(ending), cause, causeOf, opencodeSessionId }),
       parts,
-      summary: this.progress(),
+      summary: { ...this.progress(), ...withoutUndefined({ usage: this.#measured?.end().usage }) },
       ...(durations.length > 0 && { stepDurations: [...durations] }),
       failovers: this.#failovers,
     };

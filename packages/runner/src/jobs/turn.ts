@@ -12,6 +12,7 @@ import type { AgentReply, ModelCallRef, ToolCallRef } from "../agent/agent.ts";
 import { createMillisClock, openSpanText } from "../spans/tracing.ts";
 import { type AbortReason, AgentTask, type AgentTaskOptions, type CallPermit, type TaskResult } from "./agent-task.ts";
 import { dispatchAttributes } from "./dispatch-attributes.ts";
+import { usageAttributes } from "./tool-usage.ts";
 
 /** The result of a turn: the `turn-ended` frame without its envelope. */
 export interface TurnResult {
@@ -96,6 +97,7 @@ export class Turn {
       "valet.turn.tool_error_count": summary.toolErrors,
       "valet.turn.time_to_first_token_ms": summary.timeToFirstTokenMs,
       "valet.turn.prepare_ms": summary.prepareMs,
+      ...usageAttributes(summary.usage ?? {}),
     });
     endWith(this.#span, outcome, errorType, this.#nowMs());
   }

@@ -1,5 +1,6 @@
 /** Executes a dispatched workflow, its steps in order, with its span `valet.workflow.execute`. */
 import type { StepDurations } from "@valet/shared/answers/verdict/durations";
+import { LIMIT_ERRORS, type LimitError } from "@valet/shared/limit-errors";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import { firstModel } from "@valet/shared/protocol/model-access";
@@ -26,6 +27,7 @@ import {
 } from "./agent-task.ts";
 import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { commitOriginOf, dispatchAttributes } from "./dispatch-attributes.ts";
+import { usageAttributes } from "./tool-usage.ts";
 
 export interface WorkflowOptions extends AgentTaskOptions {
   /** The runner's environment, from which commands receive everything except Valet's own variables. */
@@ -234,6 +236,7 @@ export class Workflow {
     const aborting = new AbortController();
     const stepId = stepIdOf(this.#dispatch.attemptId, index);
     const { context } = span;
+    const measured = this.#options.usage?.begin();
     const running = runCommand({
       run,
       workspace,
@@ -255,14 +258,18 @@ export class Workflow {
       async reply() {},
       toolContext: () => undefined,
     };
-    return this.#commandEnd(await running);
+    const result = await running;
+    const { usage = {}, limit } = measured?.end() ?? {};
+    this.#summary = addSummaries(this.#summary, { ...NO_SUMMARY, usage });
+    span.setAttributes(usageAttributes(usage));
+    return this.#commandEnd(result, result.signal === "SIGXFSZ" ? LIMIT_ERRORS.disk : limit);
   }
 
-  #commandEnd({ isTimeout, isWallMissing, ...told }: CommandResult): StepEnd {
+  #commandEnd({ isTimeout, isWallMissing, ...told }: CommandResult, limit: LimitError | undefined): StepEnd {
     if (told.exitCode === 0) return { outcome: "ok", ...told };
     if (this.#cut !== undefined) return { ...cutEnding(this.#cut), ...told };
     if (isWallMissing) return { outcome: "error", errorType: "wall_failed", ...told };
-    return { outcome: "error", errorType: isTimeout ? "command_timeout" : "command_failed", ...told };
+    return { outcome: "error", errorType: limit ?? (isTimeout ? "command_timeout" : "command_failed"), ...told };
   }
 
   #tell(state: WorkflowStepState): void {

@@ -1,4 +1,5 @@
 /** What a turn uses of OpenCode: see `opencode.ts`. */
+import type { LimitError } from "@valet/shared/limit-errors";
 import type { ErrorType } from "@valet/shared/spans";
 import type { Parent, SpanContext } from "@valet/shared/tracing";
 import type { OpenCodeClient } from "./client.ts";
@@ -40,5 +41,5 @@ export interface AgentListener {
   onDeath(errorType: DeathType): void;
 }
 
-/** Why a running OpenCode ended: its process exited, or it was killed because it did not respond. */
-export type DeathType = Extract<ErrorType, "opencode_died" | "opencode_hung">;
+/** Why a running OpenCode ended: it exited, it was killed because it did not respond, or the sandbox was at a limit. */
+export type DeathType = Extract<ErrorType, "opencode_died" | "opencode_hung"> | LimitError;

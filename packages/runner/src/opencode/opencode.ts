@@ -2,6 +2,7 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { LimitError } from "@valet/shared/limit-errors";
 import { innerLimit, LIMITS } from "@valet/shared/limits";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
@@ -41,6 +42,8 @@ export interface OpenCodeOptions
    * Settles once the repository is set up. The process starts before, but the workspace's configuration is read afterwards.
    */
   readonly workspaceReady?: Promise<unknown>;
+  /** Returns the limit of the sandbox that was hit just now, if one was. */
+  readonly limitHit?: (() => LimitError | undefined) | undefined;
   /** The timeouts of a health check. */
   readonly health?: Pick<HealthCheckOptions, "tryMs" | "hungMs">;
 }
@@ -271,7 +274,7 @@ export class OpenCode implements AgentAccess {
       // The rest of the time limit is for a start without the repository's configuration.
       await this.#connect(server, stream, onWritten === undefined ? startTimeoutMs : innerLimit(startTimeoutMs));
       const running = { server, stream };
-      void server.exited.then(() => this.#died(running.stream, "opencode_died"));
+      void server.exited.then(() => this.#died(running.stream, this.#limitHit() ?? "opencode_died"));
       span.setAttribute("valet.opencode.version", server.version);
       if (!this.#isNeeded) this.#startWarmUp(server.client, span.context, "workspace");
       endWith(span, "ok");
@@ -283,7 +286,12 @@ export class OpenCode implements AgentAccess {
       const failure = error instanceof OpenCodeStartError ? error : new OpenCodeStartError("unhealthy");
       if (failure.reason === "walled") this.#options.onProblem?.(failure.message);
       if (signal.aborted) endWith(span, "aborted", "runner_shutdown");
-      else endWith(span, "error", failure.reason === "died" ? "opencode_died" : startErrorType(failure));
+      else
+        endWith(
+          span,
+          "error",
+          this.#limitHit() ?? (failure.reason === "died" ? "opencode_died" : startErrorType(failure)),
+        );
       throw failure;
     }
   }
@@ -344,6 +352,11 @@ export class OpenCode implements AgentAccess {
     await Promise.race([stream.connect(Number.POSITIVE_INFINITY, timeoutMs), died]);
     isConnected = true;
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
+  }
+
+  /** Why the system ended the process, if a limit of the sandbox was hit just now. */
+  #limitHit(): LimitError | undefined {
+    return this.#options.limitHit?.();
   }
 
   /** Reports the end of a process once. The first reason counts, since the process of a killed OpenCode also exits. */

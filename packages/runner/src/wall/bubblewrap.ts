@@ -26,7 +26,7 @@ export interface BubblewrapOptions extends Omit<VisibleFiles, "programs" | "temp
   readonly configuration?: string;
   /** The `PATH` of the agent and its commands. */
   readonly path: string;
-  /** How large each file system in memory may become, in bytes; half of the machine's memory if omitted. */
+  /** How much folders in memory may take together, in bytes; if omitted, each half of the machine's memory. */
   readonly temporaryBytes?: number | undefined;
   /** How long the wall may take to stand, in ms. */
   readonly startTimeoutMs?: number;
@@ -63,6 +63,7 @@ export class Bubblewrap implements Wall {
   readonly #options: BubblewrapOptions;
   #standing: Promise<Standing> | undefined;
   #firstPid: number | undefined;
+  #child: ChildProcess | undefined;
   #isClosed = false;
 
   /** Begins to build the wall. */
@@ -81,7 +82,9 @@ export class Bubblewrap implements Wall {
     const sealed = configuration === undefined || mayConfigure ? [] : ["--ro-bind", configuration, configuration];
     if (this.#isClosed) throw new WallError("the wall is closed");
     this.#standing ??= this.#start();
-    const { pid } = await this.#standing;
+    const { pid } = await this.#standing.then((standing) =>
+      isThere(standing.pid) ? standing : this.#restart(standing),
+    );
     return {
       command: [
         ...(IGNORING as [string, ...string[]]),
@@ -111,6 +114,12 @@ export class Bubblewrap implements Wall {
     child.stdin?.end();
     await Promise.race([ended, sleep(END_TIMEOUT_MS, undefined, { ref: false })]);
     child.kill("SIGKILL");
+  }
+
+  /** Builds the wall anew, whose end the system has not told yet. */
+  #restart(ended: Standing): Promise<Standing> {
+    if (this.#child === ended.child) this.#standing = this.#start();
+    return this.#standing ?? Promise.reject(new WallError("the wall has ended"));
   }
 
   async #start(): Promise<Standing> {
@@ -145,7 +154,9 @@ export class Bubblewrap implements Wall {
       stream?.on("error", () => {});
       stream?.end(users);
     }
+    this.#child = child;
     const forget = () => {
+      if (this.#child !== child) return;
       this.#standing = undefined;
       this.#firstPid = undefined;
     };
@@ -176,6 +187,14 @@ export class Bubblewrap implements Wall {
       forget();
       throw error;
     }
+  }
+}
+
+function isThere(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
   }
 }
 

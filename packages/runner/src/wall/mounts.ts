@@ -8,7 +8,7 @@ export interface VisibleFiles {
   readonly readable: readonly string[];
   /** The folders in which programs are looked up (`PATH`). */
   readonly programs: readonly string[];
-  /** How large each file system in memory may become, in bytes; half of the machine's memory if omitted. */
+  /** How much folders in memory may take together, in bytes; if omitted, each half of the machine's memory. */
   readonly temporaryBytes?: number | undefined;
 }
 
@@ -55,8 +55,12 @@ const RESOLVER = "/etc/resolv.conf";
  */
 const KERNEL_SETTINGS = ["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "driver", "scsi", "mtrr"];
 const KERNEL_SECRETS = ["kcore", "kmsg", "keys", "key-users", "timer_list", "latency_stats", "sched_debug"];
-/** Folders in memory, which counts as the sandbox's. */
-const IN_MEMORY = ["/tmp", "/run", "/dev/shm"];
+/** Folders in memory, which counts as the sandbox's, and how much of the memory for such folders each may take. */
+const IN_MEMORY = [
+  { path: "/tmp", share: 0.5 },
+  { path: "/run", share: 0.25 },
+  { path: "/dev/shm", share: 0.25 },
+];
 /** What programs beside a `bin` folder need of its neighbours. */
 const BESIDE_PROGRAMS = ["lib", "lib64", "libexec"];
 
@@ -79,7 +83,8 @@ export function mountArguments({ own, readable, programs, temporaryBytes }: Visi
       if (basename(folder) === "shims") return [dirname(folder)];
       return [folder, ...BESIDE_PROGRAMS.map((name) => join(dirname(folder), name))];
     });
-  const size = temporaryBytes === undefined ? [] : ["--size", `${temporaryBytes}`];
+  const sizeOf = (share: number) =>
+    temporaryBytes === undefined ? [] : ["--size", `${Math.floor(share * temporaryBytes)}`];
   return [
     ...SYSTEM.flatMap((path) => shown(path)),
     ...top,
@@ -87,7 +92,7 @@ export function mountArguments({ own, readable, programs, temporaryBytes }: Visi
     ...(resolver === undefined ? [] : shown(resolver, RESOLVER)),
     ...["--proc", "/proc", "--dev", "/dev"],
     // Of `/dev` itself nothing can be written but devices.
-    ...IN_MEMORY.flatMap((path) => [...size, "--tmpfs", path]),
+    ...IN_MEMORY.flatMap(({ path, share }) => [...sizeOf(share), "--tmpfs", path]),
     ...["--remount-ro", "/dev"],
     ...inProc(KERNEL_SETTINGS).flatMap((path) => ["--ro-bind", path, path]),
     ...inProc(KERNEL_SECRETS).flatMap((path) => ["--ro-bind", "/dev/null", path]),

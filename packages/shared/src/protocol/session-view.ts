@@ -299,6 +299,15 @@ export const TurnRecord = z.object({
   tool_errors: count.nullable(),
   /** Tries of model calls after each call's first. */
   retries: count.nullable(),
+  /**
+   * Processor time that the sandbox's agent and commands used while the turn ran, those of other work at the same time included. Older
+   * versions did not record it, like the next two.
+   */
+  cpu_ms: millis.nullable().default(null),
+  /** The most memory that they had at once, without cached files. */
+  memory_peak_bytes: count.nullable().default(null),
+  /** What they wrote to files on disks. */
+  disk_written_bytes: count.nullable().default(null),
   /** Sum over the model calls whose usage is known, like all token counts; `null` when none is known. */
   tokens_input: amount.nullable(),
   tokens_output: amount.nullable(),

@@ -24,6 +24,20 @@ export const DEFAULT_TURN_BOUNDS: TurnBounds = {
 const countOf = z.number().int().nonnegative();
 
 /**
+ * What the processes of a sandbox used while work went on, whichever of them was asked to: work at the same time shares it. Unknown is
+ * absent.
+ */
+export const Usage = z.object({
+  /** Processor time. Whole milliseconds. */
+  cpuMs: millis.optional(),
+  /** The most memory that they had at once, as often as it was looked at, without cached files. */
+  memoryPeakBytes: countOf.optional(),
+  /** What programs wrote to files on disks. */
+  diskWrittenBytes: countOf.optional(),
+});
+export type Usage = z.infer<typeof Usage>;
+
+/**
  * The measurements of one turn. Times are durations on the runner's monotonic clock. Tokens and cost are sums over the calls for
  * which they are known, and `null` if such a sum is 0 and calls are missing from it. The three counts at the end say what the
  * sums lack; they are absent if 0.
@@ -59,6 +73,8 @@ export const TurnSummary = z.object({
   callsWithoutCost: countOf.optional(),
   /** Calls for which the provider reported impossible figures, for example a part that is larger than its whole. */
   callsWithOddUsage: countOf.optional(),
+  /** Absent if the peer is older. */
+  usage: Usage.optional(),
   /** The model that gave the answer. */
   model: ModelRef.optional(),
 });

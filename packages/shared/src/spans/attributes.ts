@@ -133,6 +133,21 @@ export const ATTRIBUTES = {
     meaning: "time from the start of the first model call that answered to its first token",
   },
   "valet.turn.prepare_ms": { type: "int", meaning: "time that the agent prepared before its first model call" },
+  "valet.usage.cpu_ms": {
+    type: "int",
+    meaning:
+      "processor time that the sandbox's agent and commands used meanwhile, whichever work it was for; on a tool call of more than a second",
+  },
+  "valet.usage.memory_peak_bytes": {
+    type: "int",
+    unit: "bytes",
+    meaning: "the most memory that they had at once meanwhile, looked at four times a second, without cached files",
+  },
+  "valet.usage.disk_written_bytes": {
+    type: "int",
+    unit: "bytes",
+    meaning: "what they wrote to files on disks meanwhile",
+  },
   "valet.turn.response_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the answer" },
   "valet.failover.model": { type: "string", meaning: "the model of this prompt to the agent, as `provider/model`" },
   "valet.failover.attempt": { type: "int", meaning: "position of this model in the preference list, from 1" },

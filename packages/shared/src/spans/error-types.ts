@@ -504,6 +504,39 @@ export const ERRORS = {
     meaning: "a tool ran long past its own time limit: a process that it started holds its output open",
     remedy: "Ask the agent to redirect the output of long-running processes, as in `server > server.log 2>&1 &`.",
   },
+  // The limits of the sandbox
+  sandbox_out_of_memory: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, ...WORK, "bootstrap", "opencode_start", "warm_up"],
+    cuts: true,
+    meaning: "the sandbox reached its limit on memory, and the kernel killed a process in it",
+    remedy: "Let the agent do less at once, or raise VALET_SANDBOX_MEMORY_BYTES.",
+  },
+  sandbox_out_of_processes: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, ...WORK, "bootstrap", "opencode_start", "warm_up"],
+    cuts: true,
+    meaning: "the sandbox reached its limit on processes and threads, and could not start another one",
+    remedy: "Let the agent end what it has left running, or raise VALET_SANDBOX_PROCESSES.",
+  },
+  sandbox_disk_full: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, ...WORK, "bootstrap", "opencode_start", "warm_up"],
+    cuts: true,
+    meaning: "the sandbox's files reached their limit, and the runner killed the agent's processes",
+    remedy: "Ask the agent to delete what it does not need, or raise VALET_SANDBOX_DISK_BYTES.",
+  },
+  sandbox_out_of_files: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: [...JOB_AND_START, ...WORK, "bootstrap", "opencode_start", "warm_up"],
+    cuts: true,
+    meaning: "a process of the sandbox had as many files open as it may",
+    remedy: "Let the program close what it does not use, or raise VALET_SANDBOX_OPEN_FILES.",
+  },
   // Work that leads nowhere
   no_model_call: {
     outcomes: ["error"],

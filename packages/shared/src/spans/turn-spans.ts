@@ -1,6 +1,8 @@
 import { CHANNEL, COLLECT, DISPATCH, QUEUE, type SpanDefinition } from "./definition.ts";
 import { endedBy } from "./error-types.ts";
 
+/** What the sandbox used while the span was open. */
+const USAGE = ["valet.usage.cpu_ms", "valet.usage.memory_peak_bytes", "valet.usage.disk_written_bytes"] as const;
 const AGENT = ["gen_ai.agent.name", "valet.opencode.session.id", "valet.opencode.message.id"] as const;
 /** The spans of the runner's work on a dispatch: turns, workflow executions, and the agent's model and tool calls in them. */
 export const TURN_SPANS = {
@@ -20,6 +22,7 @@ export const TURN_SPANS = {
       "valet.turn.tool_error_count",
       "valet.turn.time_to_first_token_ms",
       "valet.turn.prepare_ms",
+      ...USAGE,
       "valet.opencode.session.id",
       "valet.error.cause",
       "gen_ai.request.model",
@@ -75,7 +78,13 @@ export const TURN_SPANS = {
     emitters: ["runner"],
     parents: ["valet.workflow.execute"],
     required: ["valet.workflow.step.name", "valet.workflow.step.index", "valet.workflow.step.type"],
-    optional: ["valet.workflow.execution.id", "process.exit.code", "valet.process.signal", "valet.error.cause"],
+    optional: [
+      "valet.workflow.execution.id",
+      "process.exit.code",
+      "valet.process.signal",
+      "valet.error.cause",
+      ...USAGE,
+    ],
     errors: endedBy("step"),
     links: [],
   },
@@ -194,6 +203,7 @@ export const TURN_SPANS = {
       "valet.tool.timeout_ms",
       "valet.tool.output_length",
       "process.exit.code",
+      ...USAGE,
     ],
     errors: endedBy("tool"),
     links: [],

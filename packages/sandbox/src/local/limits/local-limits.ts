@@ -86,7 +86,7 @@ export function appliedLimits(
     memory: groups.memory === "none" ? "rlimit" : groups.memory,
     cpu: groups.cpu,
     processes: groups.processes === "none" && countsOwn ? "rlimit" : groups.processes,
-    disk: "rlimit",
+    disk: "watch",
     open_files: "rlimit",
   };
 }

@@ -1,0 +1,67 @@
+/** Measures tool calls: adds to the end of each what was used meanwhile, and, if it failed at a limit of the sandbox, that cause. */
+import { constants } from "node:os";
+import { LIMIT_ERRORS, type LimitError } from "@valet/shared/limit-errors";
+import type { Usage } from "@valet/shared/protocol/turn";
+import type { EndFact, Fact } from "../agent/facts.ts";
+import type { Measured, SandboxUsage } from "../usage/sandbox-usage.ts";
+
+/** Shorter calls have no figures of their own, in ms. */
+const LEAST_MS = 1_000;
+
+/** The exit code of a shell whose program was killed because it wrote a file that was too large. */
+const FILE_TOO_LARGE = 128 + constants.signals.SIGXFSZ;
+
+export class ToolUsage {
+  readonly #usage: Pick<SandboxUsage, "begin"> | undefined;
+  readonly #open = new Map<string, { readonly measured: Measured; readonly startMs: number }>();
+
+  constructor(usage: Pick<SandboxUsage, "begin"> | undefined) {
+    this.#usage = usage;
+  }
+
+  /** Returns the facts with what was measured. */
+  complete(facts: readonly Fact[]): readonly Fact[] {
+    if (this.#usage === undefined) return facts;
+    return facts.map((fact) => {
+      if (fact.type === "begin" && fact.name.startsWith("execute_tool ")) this.#begin(fact.spanId, fact.startMs);
+      return fact.type === "end" ? this.#end(fact) : fact;
+    });
+  }
+
+  #begin(spanId: string, startMs: number): void {
+    if (this.#usage !== undefined) this.#open.set(spanId, { measured: this.#usage.begin(), startMs });
+  }
+
+  #end(fact: EndFact): EndFact {
+    const call = this.#open.get(fact.spanId);
+    if (call === undefined) return fact;
+    this.#open.delete(fact.spanId);
+    const { usage, limit } = call.measured.end();
+    const isLong = fact.endMs - call.startMs > LEAST_MS;
+    const measured = isLong ? { ...fact, attributes: { ...fact.attributes, ...usageAttributes(usage) } } : fact;
+    if (!hasFailed(fact)) return measured;
+    const cause = fact.attributes["process.exit.code"] === FILE_TOO_LARGE ? LIMIT_ERRORS.disk : limit;
+    return cause === undefined ? measured : endedBy(measured, cause);
+  }
+}
+
+export function usageAttributes({ cpuMs, memoryPeakBytes, diskWrittenBytes }: Usage) {
+  return {
+    "valet.usage.cpu_ms": cpuMs,
+    "valet.usage.memory_peak_bytes": memoryPeakBytes,
+    "valet.usage.disk_written_bytes": diskWrittenBytes,
+  };
+}
+
+/** Whether a call has failed by itself. What ended it from outside was the first cause. */
+function hasFailed({ outcome, errorType, attributes }: EndFact): boolean {
+  if (outcome === "error") return errorType === "tool_failed" || errorType === "tool_timeout";
+  const exitCode = attributes["process.exit.code"];
+  return outcome === "ok" && exitCode !== undefined && exitCode !== 0;
+}
+
+function endedBy(fact: EndFact, limit: LimitError): EndFact {
+  // A failed call has no result.
+  const { "gen_ai.tool.call.result": _, ...content } = fact.content;
+  return { ...fact, outcome: "error", errorType: limit, content };
+}

@@ -1,0 +1,164 @@
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { hitsBetween, usageBetween } from "./figures.ts";
+import type { Reading } from "./meter.ts";
+import { SandboxUsage, type SandboxUsageOptions } from "./sandbox-usage.ts";
+
+const NOTHING: Reading = {
+  cpuMs: 0,
+  memoryBytes: 0,
+  oomKills: 0,
+  refusedForks: 0,
+  tasks: 1,
+  writtenBytes: 0,
+  isOutOfFiles: false,
+};
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+function setUp(more: Partial<SandboxUsageOptions> = {}) {
+  let now = NOTHING;
+  const exhausted: string[] = [];
+  const usage = new SandboxUsage({
+    meter: { read: () => now },
+    maxTasks: 100,
+    onExhausted: (limit) => exhausted.push(limit),
+    ...more,
+  });
+  return {
+    usage,
+    exhausted,
+    set: (changes: Partial<Reading>) => {
+      now = { ...now, ...changes };
+    },
+  };
+}
+
+describe("figures of work", () => {
+  test("are what was used meanwhile, and work at the same time shares them", () => {
+    const { usage, set } = setUp();
+    set({ cpuMs: 1000, memoryBytes: 50, writtenBytes: 10 });
+    const turn = usage.begin();
+    set({ cpuMs: 1500, memoryBytes: 90 });
+    const tool = usage.begin();
+    vi.advanceTimersByTime(250);
+    set({ cpuMs: 3000.4, memoryBytes: 70, writtenBytes: 4106 });
+    expect(tool.end().usage).toEqual({ cpuMs: 1500, memoryPeakBytes: 90, diskWrittenBytes: 4096 });
+    set({ cpuMs: 9000, memoryBytes: 10 });
+    const { usage: used } = turn.end();
+    expect(used).toEqual({ cpuMs: 8000, memoryPeakBytes: 90, diskWrittenBytes: 4096 });
+    // Idempotent.
+    set({ cpuMs: 20_000 });
+    expect(turn.end().usage).toBe(used);
+  });
+
+  test("what is unknown at either end is absent, and a total that fell is unknown", () => {
+    const before = { ...NOTHING, cpuMs: undefined, writtenBytes: 100 };
+    expect(usageBetween(before, { ...NOTHING, cpuMs: 5, writtenBytes: 50 }, undefined)).toEqual({});
+  });
+
+  test("are never negative", () => {
+    const amount = fc.option(fc.nat(), { nil: undefined });
+    fc.assert(
+      fc.property(amount, amount, amount, amount, (cpu, later, bytes, laterBytes) => {
+        const used = usageBetween(
+          { ...NOTHING, cpuMs: cpu, writtenBytes: bytes },
+          { ...NOTHING, cpuMs: later, writtenBytes: laterBytes },
+          undefined,
+        );
+        for (const value of Object.values(used)) expect(value).toBeGreaterThanOrEqual(0);
+      }),
+    );
+  });
+
+  test("nothing is read while no work goes on", () => {
+    let reads = 0;
+    const { usage } = setUp({ meter: { read: () => ({ ...NOTHING, cpuMs: ++reads }) } });
+    usage.begin().end();
+    const before = reads;
+    vi.advanceTimersByTime(60_000);
+    expect(reads).toBe(before);
+  });
+});
+
+describe("limits", () => {
+  test("the first one that is hit during work is its cause, and work from before or after has none", () => {
+    const { usage, set } = setUp();
+    const earlier = usage.begin();
+    earlier.end();
+    const turn = usage.begin();
+    set({ oomKills: 1 });
+    vi.advanceTimersByTime(250);
+    set({ refusedForks: 4 });
+    const tool = usage.begin();
+    set({ refusedForks: 5 });
+    expect(tool.end().limit).toBe("sandbox_out_of_processes");
+    expect(turn.end().limit).toBe("sandbox_out_of_memory");
+    expect(usage.begin().end().limit).toBeUndefined();
+    expect(earlier.end().limit).toBeUndefined();
+  });
+
+  test("a hit while nothing was measured does not belong to the next work", () => {
+    const { usage, set } = setUp();
+    usage.begin().end();
+    set({ oomKills: 3 });
+    expect(usage.begin().end().limit).toBeUndefined();
+  });
+
+  test("explain the end of a process only right after they were hit", () => {
+    const { usage, set } = setUp();
+    usage.begin();
+    expect(usage.recentLimit()).toBeUndefined();
+    set({ oomKills: 1 });
+    expect(usage.recentLimit()).toBe("sandbox_out_of_memory");
+    vi.advanceTimersByTime(2_500);
+    expect(usage.recentLimit()).toBeUndefined();
+  });
+
+  test("a counter that becomes known was not hit", () => {
+    expect(hitsBetween({ ...NOTHING, oomKills: undefined }, { ...NOTHING, oomKills: 7 })).toEqual([]);
+  });
+
+  test("a sandbox that stays full of processes is emptied; one that is full for a moment is not", () => {
+    const { usage, set, exhausted } = setUp();
+    const turn = usage.begin();
+    set({ tasks: 100 });
+    vi.advanceTimersByTime(1_000);
+    set({ tasks: 94 });
+    vi.advanceTimersByTime(1_000);
+    expect(exhausted).toEqual([]);
+    set({ tasks: 100 });
+    vi.advanceTimersByTime(4_000);
+    expect(exhausted).toEqual(["sandbox_out_of_processes"]);
+    set({ tasks: 1 });
+    expect(turn.end().limit).toBe("sandbox_out_of_processes");
+  });
+
+  test("a sandbox that work leaves full of processes is emptied for the next", () => {
+    const { usage, set, exhausted } = setUp();
+    const turn = usage.begin();
+    set({ tasks: 96 });
+    turn.end();
+    expect(exhausted).toEqual(["sandbox_out_of_processes"]);
+  });
+
+  test("a full disk ends work, and one look at a time is enough", async () => {
+    let looks = 0;
+    const full = Promise.withResolvers<boolean>();
+    const { usage, exhausted } = setUp({
+      isDiskFull: () => {
+        looks++;
+        return full.promise;
+      },
+    });
+    const turn = usage.begin();
+    vi.advanceTimersByTime(2_000);
+    expect(looks).toBe(1);
+    full.resolve(true);
+    await full.promise;
+    await Promise.resolve();
+    expect(exhausted).toEqual(["sandbox_disk_full"]);
+    expect(turn.end().limit).toBe("sandbox_disk_full");
+  });
+});

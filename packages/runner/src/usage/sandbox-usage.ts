@@ -1,0 +1,130 @@
+/** Measures the sandbox while work goes on, and says what each piece of work used and which limit it hit. */
+import type { LimitError } from "@valet/shared/limit-errors";
+import type { Usage } from "@valet/shared/protocol/turn";
+import { hitsBetween, largest, usageBetween } from "./figures.ts";
+import type { Reading } from "./meter.ts";
+
+/** A piece of work that is measured. Pieces that run at the same time share all figures, which are the sandbox's. */
+export interface Measured {
+  /** Ends the measurement. Idempotent. */
+  end(): MeasuredWork;
+}
+
+export interface MeasuredWork {
+  readonly usage: Usage;
+  /** The first limit that was hit meanwhile. */
+  readonly limit: LimitError | undefined;
+}
+
+export interface SandboxUsageOptions {
+  readonly meter: { read(): Reading };
+  /** The limit on processes and threads; `undefined` where nothing counts them. */
+  readonly maxTasks: number | undefined;
+  /** Looks at the disk, now and then while work goes on. Resolves to whether it is full. Never rejects. */
+  isDiskFull?(reading: Reading): Promise<boolean>;
+  /** Called when work must be ended, since it is at a limit that ends nothing by itself. */
+  onExhausted(limit: LimitError): void;
+  /** The interval of readings, in ms. */
+  readonly intervalMs?: number;
+}
+
+/** Shorter peaks are missed. */
+const INTERVAL_MS = 250;
+/** Of the processes that it may have: with more, a sandbox has none to spare for a command. */
+const CROWDED_SHARE = 0.95;
+/** How long a sandbox may be so crowded, in readings. */
+const MAX_CROWDED = 12;
+/** How soon after a limit was hit its process's end follows, in ms. */
+const FOLLOWS_MS = 2_000;
+
+interface Window {
+  readonly first: Reading;
+  peakBytes: number | undefined;
+  limit: LimitError | undefined;
+  result: MeasuredWork | undefined;
+}
+
+export class SandboxUsage {
+  readonly #options: SandboxUsageOptions;
+  readonly #windows = new Set<Window>();
+  #last: Reading | undefined;
+  #lastHit: { readonly limit: LimitError; readonly atMs: number } | undefined;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #crowded = 0;
+  #isLooking = false;
+
+  constructor(options: SandboxUsageOptions) {
+    this.#options = options;
+  }
+
+  begin(): Measured {
+    const reading = this.#read();
+    const window: Window = { first: reading, peakBytes: reading.memoryBytes, limit: undefined, result: undefined };
+    this.#windows.add(window);
+    this.#timer ??= setInterval(() => this.#look(), this.#options.intervalMs ?? INTERVAL_MS);
+    return { end: () => this.#end(window) };
+  }
+
+  /** Returns the limit that was hit just now, for a process that ended unexpectedly. */
+  recentLimit(): LimitError | undefined {
+    this.#read();
+    const { limit, atMs } = this.#lastHit ?? {};
+    return atMs !== undefined && performance.now() - atMs <= FOLLOWS_MS ? limit : undefined;
+  }
+
+  #end(window: Window): MeasuredWork {
+    if (window.result !== undefined) return window.result;
+    const last = this.#read();
+    this.#windows.delete(window);
+    if (this.#windows.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+      // Otherwise nobody could start anything the next time.
+      if (this.#isCrowded(last)) this.#exhausted("sandbox_out_of_processes");
+      this.#crowded = 0;
+    }
+    window.result = { usage: usageBetween(window.first, last, window.peakBytes), limit: window.limit };
+    return window.result;
+  }
+
+  /** Takes a reading, and tells all work that goes on. */
+  #read(): Reading {
+    const reading = this.#options.meter.read();
+    const [limit] = this.#last === undefined ? [] : hitsBetween(this.#last, reading);
+    this.#last = reading;
+    if (limit !== undefined) this.#hit(limit);
+    for (const window of this.#windows) window.peakBytes = largest(window.peakBytes, reading.memoryBytes);
+    return reading;
+  }
+
+  #look(): void {
+    const reading = this.#read();
+    this.#crowded = this.#isCrowded(reading) ? this.#crowded + 1 : 0;
+    if (this.#crowded > MAX_CROWDED) {
+      this.#crowded = 0;
+      this.#exhausted("sandbox_out_of_processes");
+    }
+    if (this.#isLooking || this.#options.isDiskFull === undefined) return;
+    this.#isLooking = true;
+    void this.#options.isDiskFull(reading).then((isFull) => {
+      this.#isLooking = false;
+      if (isFull && this.#windows.size > 0) this.#exhausted("sandbox_disk_full");
+    });
+  }
+
+  #exhausted(limit: LimitError): void {
+    this.#hit(limit);
+    this.#options.onExhausted(limit);
+  }
+
+  /** The first limit counts. */
+  #hit(limit: LimitError): void {
+    this.#lastHit = { limit, atMs: performance.now() };
+    for (const window of this.#windows) window.limit ??= limit;
+  }
+
+  #isCrowded({ tasks }: Reading): boolean {
+    const { maxTasks } = this.#options;
+    return tasks !== undefined && maxTasks !== undefined && tasks >= CROWDED_SHARE * maxTasks;
+  }
+}

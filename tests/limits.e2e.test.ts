@@ -1,0 +1,154 @@
+/**
+ * The agent that takes all that it can get: by its real shell it exhausts memory, processes, disk and open files. Each attack is
+ * bounded by itself, too. With each isolation that this machine has; where no control group can be written, most are skipped.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readSpans } from "../packages/cli/src/trace-tree.ts";
+import { waitFor } from "../packages/cli/src/wait.ts";
+import { findNoWall } from "../packages/sandbox/src/index.ts";
+import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import { canLimitAll } from "./control-groups.ts";
+import { ScriptedSystem } from "./scripted-system.ts";
+
+const TIMEOUT_MS = 60_000;
+const missing = await findNoWall();
+const isLimited = await canLimitAll();
+
+const bash = (command: string) => [
+  [{ tool: "bash", arguments: { command, description: "Takes" } }],
+  [{ text: "Done." }],
+];
+/** A program that keeps all that it reads, since there is no end of a line. */
+const HOG = "head -c 4000M /dev/zero | tail";
+
+const scenario = parseScenario(
+  JSON.stringify({
+    name: "limits",
+    rules: [
+      { name: "memory", when: { userContains: "[memory]" }, turn: bash(HOG) },
+      {
+        name: "itself",
+        when: { userContains: "[itself]" },
+        // Each of them is smaller than the agent.
+        turn: bash("for i in $(seq 30); do (head -c 60M /dev/zero; sleep 9) | tail & done; wait"),
+      },
+      {
+        name: "processes",
+        when: { userContains: "[processes]" },
+        turn: bash(`sh -c 'i=0; while [ $i -lt 400 ]; do sleep 60 >/dev/null 2>&1 & i=$((i+1)); done; wait'`),
+      },
+      { name: "file", when: { userContains: "[file]" }, turn: bash("head -c 200M /dev/zero >large; exit $?") },
+      {
+        name: "disk",
+        when: { userContains: "[disk]" },
+        turn: bash("rm -f large; for i in 1 2 3 4 5 6 7; do head -c 20M /dev/zero >many.$i; done; sleep 30"),
+      },
+      { name: "tidies", when: { userContains: "[tidies]" }, turn: bash("rm -f many.* large; sleep 1.1; du -sm .") },
+      {
+        name: "files",
+        when: { userContains: "[files]" },
+        turn: bash(`perl -e 'for (1..600) { open($h[$_], "<", "/dev/null") or do { sleep 1; exit 1 } }'`),
+      },
+      { name: "other", when: {}, turn: [[{ text: "Still here." }]] },
+    ],
+  }),
+  "limits",
+);
+
+const LIMITS = {
+  VALET_SANDBOX_MEMORY_BYTES: `${1536 * 1024 * 1024}`,
+  VALET_SANDBOX_PROCESSES: "300",
+  VALET_SANDBOX_DISK_BYTES: `${100 * 1024 * 1024}`,
+  VALET_SANDBOX_OPEN_FILES: "500",
+};
+
+describe.each(["bwrap", "none"] as const)("an agent with isolation %s", (isolation) => {
+  describe.skipIf(!isLimited || (isolation === "bwrap" && missing !== undefined))(
+    `that takes what it can${isLimited ? "" : " (skipped: no control group can be written here)"}${missing === undefined ? "" : ` (skipped: ${missing.reason})`}`,
+    () => {
+      let system: ScriptedSystem;
+      let id: string;
+      let other: string;
+
+      beforeAll(async () => {
+        system = await ScriptedSystem.start(scenario, LIMITS, ["--isolation", isolation]);
+        [{ id }, { id: other }] = await Promise.all([system.api.createSession({}), system.api.createSession({})]);
+        await say(other, "Are you there?");
+      }, TIMEOUT_MS);
+
+      afterAll(() => system?.close(), TIMEOUT_MS);
+
+      async function say(sessionId: string, content: string) {
+        const messageId = crypto.randomUUID();
+        await system.api.sendMessage(sessionId, { content, id: messageId });
+        const message = await waitFor(
+          content,
+          async () => (await system.api.messages(sessionId)).find((each) => each.id === messageId),
+          (each) => each?.status === "done",
+          TIMEOUT_MS,
+        );
+        if (message === undefined) throw new Error("no message");
+        return message;
+      }
+
+      /** Returns the spans of a message with this name, as their error types and attributes. */
+      async function spansOf(traceId: string | undefined, name: string) {
+        if (traceId === undefined) throw new Error("no trace");
+        const spans = readSpans(await system.api.trace(id, traceId));
+        return spans.filter((span) => span.name === name).map(({ attributes }) => attributes);
+      }
+
+      /** Attacks, and expects the cause on the tool call. The turn goes on, unless the agent itself was ended. */
+      async function attack(content: string, errorType: string) {
+        const message = await say(id, content);
+        const [tool] = await spansOf(message.traceId, "execute_tool bash");
+        expect(tool).toMatchObject({ "error.type": errorType });
+        return message;
+      }
+
+      // One after the other, in one session: each attack also shows that the session went on after the one before.
+      test("memory: the kernel ends the program, and the turn goes on", { timeout: TIMEOUT_MS }, async () => {
+        const { outcome, traceId } = await attack("[memory]", "sandbox_out_of_memory");
+        expect(outcome).toBe("ok");
+        const [turn] = await spansOf(traceId, "valet.turn");
+        expect(Number(turn?.["valet.usage.memory_peak_bytes"])).toBeGreaterThan(100_000_000);
+        expect(Number(turn?.["valet.usage.cpu_ms"])).toBeGreaterThan(100);
+      });
+
+      test("memory: the agent itself is ended, and the turn says why", { timeout: TIMEOUT_MS }, async () => {
+        const message = await attack("[itself]", "sandbox_out_of_memory");
+        expect(message).toMatchObject({ outcome: "error", errorType: "sandbox_out_of_memory" });
+        expect(await spansOf(message.traceId, "valet.turn")).toMatchObject([{ "error.type": "sandbox_out_of_memory" }]);
+      });
+
+      test("processes: no further one starts, and those that stay are ended", { timeout: TIMEOUT_MS }, async () => {
+        await attack("[processes]", "sandbox_out_of_processes");
+      });
+
+      test("a file that is too large: its program is ended", { timeout: TIMEOUT_MS }, async () => {
+        await attack("[file]", "sandbox_disk_full");
+      });
+
+      test("disk: the turn is ended, and the next one can tidy up", { timeout: TIMEOUT_MS }, async () => {
+        const message = await attack("[disk]", "sandbox_disk_full");
+        expect(message).toMatchObject({ outcome: "error", errorType: "sandbox_disk_full" });
+        expect(await say(id, "[tidies]")).toMatchObject({ outcome: "ok" });
+      });
+
+      test("open files: the program gets no more, and its call says so", { timeout: TIMEOUT_MS }, async () => {
+        const { traceId } = await attack("[files]", "sandbox_out_of_files");
+        const turn = (await system.api.turns(id)).find((each) => each.trace_id === traceId);
+        expect(turn?.cpu_ms).toBeGreaterThan(0);
+      });
+
+      test("in the end the session works, in the same sandbox, and so does another one", {
+        timeout: TIMEOUT_MS,
+      }, async () => {
+        const answers = await Promise.all([say(id, "Are you there?"), say(other, "And you?")]);
+        expect(answers.map(({ outcome }) => outcome)).toEqual(["ok", "ok"]);
+        const sessions = await Promise.all([id, other].map((each) => system.api.session(each)));
+        expect(sessions.map(({ generation }) => generation)).toEqual([1, 1]);
+      });
+    },
+  );
+});
