@@ -12,6 +12,9 @@ const HEIGHT = 900;
 /** From a large screen to 400 % of a small one, CSS px. */
 export const WIDTHS = [3840, 1440, 992, 390, 320] as const;
 
+/** Of a usual screen, and of a small one. */
+const TEXT_ZOOM_WIDTHS = [1440, 1024] as const;
+
 /** Resolves when the page has what it shows: it has a heading, and nothing loads. */
 export async function settle(page: Page): Promise<void> {
   await page.locator("h1").first().waitFor({ state: "attached" });
@@ -59,6 +62,7 @@ export async function checkWishes(page: Page): Promise<void> {
   await page.setViewportSize({ width: 640, height: HEIGHT / 2 });
   await checkWidth(page, 640);
   expect(await page.evaluate(cutText), "text of twice the size that is cut").toEqual([]);
+  await checkTextZoom(page);
   await page.setViewportSize({ width: 1280, height: HEIGHT });
   await page.emulateMedia({ forcedColors: "active" });
   expect(await page.evaluate(vanished), "what nobody sees in their own colours").toEqual([]);
@@ -67,9 +71,37 @@ export async function checkWishes(page: Page): Promise<void> {
   await checkStill(page);
 }
 
+/** Checks that text alone of twice the size fits, while everything else stays: WCAG 1.4.4. */
+async function checkTextZoom(page: Page): Promise<void> {
+  const style = await page.addStyleTag({ content: ":root { font-size: 200%; }" });
+  for (const width of TEXT_ZOOM_WIDTHS) {
+    await page.setViewportSize({ width, height: HEIGHT });
+    // Canvases have their new widths a frame later.
+    const what = `text of twice the size that leaves a window of ${width} px`;
+    await expect.poll(() => page.evaluate(beyondWindow), { message: what }).toEqual([]);
+    await checkWidth(page, width);
+    expect(await page.evaluate(cutText), `text of twice the size that is cut at ${width} px`).toEqual([]);
+  }
+  await style.evaluate((element) => (element as HTMLElement).remove());
+}
+
 /** Checks that nothing moves on a page whose reader wishes less motion. */
 export async function checkStill(page: Page): Promise<void> {
   expect(await page.evaluate(moving), "what moves").toEqual([]);
+}
+
+/** Elements that make the page wider than its window: the innermost ones. */
+function beyondWindow(): string[] {
+  const { clientWidth, scrollWidth } = document.documentElement;
+  if (scrollWidth <= clientWidth) return [];
+  const wide = [...document.querySelectorAll("body *")].filter((element) => {
+    const { right, width } = element.getBoundingClientRect();
+    return width > 0 && right > clientWidth + 1;
+  });
+  return wide
+    .filter((element) => !wide.some((other) => other !== element && element.contains(other)))
+    .map(({ outerHTML }) => outerHTML.slice(0, 120))
+    .slice(0, 5);
 }
 
 /** Lines of text of which the lower part is hidden. */
