@@ -155,6 +155,26 @@ test("a browser that signed out has no cookie, and a copy of it opens nothing an
   expect(await status()).toBe(401);
 });
 
+test("after too many attempts that failed, the page says when to try again", async () => {
+  // The limit is of an address: the other tests have signed in by now.
+  const guess = () =>
+    other.evaluate(async (headers) => {
+      const body = JSON.stringify({ ticket: "vlt_guessed" });
+      return (await fetch("/api/page-sessions", { method: "POST", headers, body })).status;
+    }, CHANGE);
+  await other.goto(`${explorer.up.url}/sign-in`);
+  await expect.poll(guess, { interval: 1 }).toBe(429);
+  await other.goto("about:blank");
+  await other.goto(`${explorer.up.url}/sign-in#ticket=vlt_guessed`);
+  await other
+    .getByText(
+      /^This link did not sign you in\. Too many requests\. Too many attempts to sign in have failed\. Try again in \d+ s\./,
+    )
+    .waitFor();
+  await other.getByRole("button", { name: "Try again" }).click();
+  await other.getByText(/Try again in \d+ s\./).waitFor();
+});
+
 test("no page has violated its policy, logged an error or asked another origin", () => {
   expect(explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });
 });

@@ -48,6 +48,25 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
       await expect.poll(rowCount).toBe(main.length + 1);
     });
 
+    test("what the session can account for stands below the trace: as it is, and as what is missing would be said", async () => {
+      const { state, sentence } = await page.evaluate(async (path) => {
+        const answer = await fetch(path);
+        return (await answer.json()) as { state: string; sentence: string };
+      }, `/api/sessions/${SESSION}/traces/${TRACE}/certificate`);
+      const foot = page.locator(".wf-foot");
+      await foot.getByText(sentence.replace(/\.$/, "")).waitFor();
+      expect(state).not.toBe("complete");
+      await page.route("**/certificate", async (route) => {
+        const answer = await (await route.fetch()).json();
+        await route.fulfill({ json: { ...answer, state: "incomplete", sentence: `3 spans are lost ${MARKUP}.` } });
+      });
+      await page.reload();
+      await foot.getByText(`incomplete: 3 spans are lost ${MARKUP}`).waitFor();
+      await page.unroute("**/certificate");
+      await page.reload();
+      await tree.waitFor();
+    });
+
     test("a sealed span says why, one that begins too early by how much", async () => {
       await row("begins 40.0 ms before its parent").or(row("begins 40 ms before its parent")).waitFor();
       await row(/execute_tool bash.*sealed: /).waitFor();

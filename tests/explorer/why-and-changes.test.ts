@@ -145,6 +145,31 @@ test("known and unknown money, work of other sessions, and changes that are unkn
   await page.unrouteAll({ behavior: "wait" });
 });
 
+test("what a turn cost is the same on its session, at Why and among the turns; what nobody knows stays unknown", async () => {
+  // Three calls: 2,400 tokens of input, 9,000 from the cache and 377 of output each, $0.0467 in all.
+  const cost = /\$0\.05/;
+  await open(`/messages/${work.messages.edit}/why`);
+  await page.getByRole("region", { name: "Money" }).getByRole("heading").getByText(cost).waitFor();
+  await page.goto(`${work.explorer.up.url}/turns?sort=cost`);
+  const rows = page.getByRole("table", { name: "Turns" }).getByRole("row");
+  await rows.nth(1).getByText(cost).waitFor();
+  await page.getByText(/turns · ≥\s?\$0\.\d+/).waitFor();
+  await page.goto(`${work.explorer.up.url}/turns?of=cost&by=model`);
+  const groups = page.getByRole("table", { name: /by model: percentiles$/ });
+  await expect.poll(() => groups.getByRole("row").nth(1).textContent()).toMatch(/\$0\.0/);
+});
+
+test("a session that sleeps shows what it changed, as before", async () => {
+  const { api } = work.explorer.up;
+  await api.change(work.sessionId, "hibernate");
+  await expect.poll(async () => (await api.session(work.sessionId)).status, { timeout: 30_000 }).toBe("hibernated");
+  await open(`/changes?to=${work.messages.edit}&from=${work.messages.edit}&file=src%2Fhello.ts`);
+  await page.getByText("export const hello = 1;").first().waitFor();
+  await page.getByText("Written by").waitFor();
+  await page.getByRole("button", { name: "Wake" }).waitFor();
+  expect((await api.session(work.sessionId)).status).toBe("hibernated");
+});
+
 describe("everything, one way through", () => wholeJourneys(() => work));
 describe("a page that lives", () => liveLooks(() => work));
 

@@ -23,6 +23,8 @@ const QUESTION = {
     { label: "No", description: "they stay" },
   ],
 };
+/** USD per million tokens: input, output, input from the cache. */
+const PRICES = "3/15/0.3";
 const usage = { input: 11_400, cached: 9_000, output: 377 };
 const SCENARIO = {
   name: "work",
@@ -98,7 +100,7 @@ export async function startWork(): Promise<Work> {
   const folder = mkdtempSync(join(tmpdir(), "valet-explorer-work-"));
   const repository = makeRepository(folder);
   const model = await startScriptedModel({ scenario: parseScenario(JSON.stringify(SCENARIO), "work") });
-  const explorer = await startExplorer(modelVariables(model));
+  const explorer = await startExplorer({ ...modelVariables(model), VALET_MODEL_PRICES: PRICES });
   const { api } = explorer.up;
   const { id } = await api.createSession({ repoUrl: `file://${repository}`, title: `Work on ${HOSTILE}` });
   const say = async (what: string) => {
