@@ -13,6 +13,7 @@ import { OpenCode, type OpenCodeOptions } from "../src/opencode/opencode.ts";
 import type { PluginCall } from "../src/tools/plugin-call.ts";
 import { startToolServer, type ToolServer, type ToolServerOptions } from "../src/tools/tool-server.ts";
 import { dispatch } from "./link-server.ts";
+import type { LossyLink } from "./lossy-link.ts";
 
 export const MODEL = "valet/scripted-1";
 const PRICES: ModelPrices = { input: 1, output: 2, cacheRead: 0.5 };
@@ -21,6 +22,8 @@ export interface RealAgentOptions {
   readonly scenario: Scenario;
   /** What the agent's tools and its plugin ask of the runner. */
   readonly tools: ToolServerOptions;
+  /** The way of both to the runner; a direct one by default. */
+  readonly link?: LossyLink;
   /** Further environment variables of OpenCode. */
   readonly env?: Readonly<Record<string, string>>;
   /** Called before OpenCode starts, when the workspace has its files. */
@@ -45,14 +48,15 @@ export class RealAgent {
   #started: { readonly model: ScriptedModel; readonly server: ToolServer; readonly opencode: OpenCode } | undefined;
   #client: OpenCodeClient | undefined;
 
-  async start({ scenario, tools, env, prepare, change }: RealAgentOptions): Promise<void> {
+  async start({ scenario, tools, link, env, prepare, change }: RealAgentOptions): Promise<void> {
     cpSync(demoRepository, this.workspace, { recursive: true });
     mkdirSync(this.home);
     prepare?.(this.workspace);
     commitAll(this.workspace);
     const model = await startScriptedModel({ scenario });
     const server = startToolServer(this.#noting(tools));
-    const { url, secret } = server;
+    const { secret } = server;
+    const url = (await link?.to(server.url)) ?? server.url;
     const usual: OpenCodeOptions = {
       workspace: this.workspace,
       tracer: this.tracer,
