@@ -113,6 +113,7 @@ describe.each(["bwrap", "none"] as const)("an agent with isolation %s", (isolati
         const [turn] = await spansOf(traceId, "valet.turn");
         expect(Number(turn?.["valet.usage.memory_peak_bytes"])).toBeGreaterThan(100_000_000);
         expect(Number(turn?.["valet.usage.cpu_ms"])).toBeGreaterThan(100);
+        expect(turn).toMatchObject({ "valet.sandbox.isolation": isolation });
       });
 
       test("memory: the agent itself is ended, and the turn says why", { timeout: TIMEOUT_MS }, async () => {

@@ -3,6 +3,7 @@
 import { ageText, breakdownText } from "@valet/shared/duration-text";
 import { costText } from "@valet/shared/protocol/cost";
 import { z } from "zod";
+import { sizeText } from "./limits-text.ts";
 
 const Attribute = z.object({ key: z.string(), value: z.record(z.string(), z.unknown()) });
 
@@ -145,6 +146,9 @@ const DETAILS: readonly [key: string, show: (value: unknown, span: TraceSpan) =>
   ["gen_ai.usage.output_tokens", (value) => `${value} out`],
   ["valet.llm.cost_usd", (value, span) => (Number(value) > 0 ? costText(Number(value), isHalfKnown(span)) : "")],
   ["process.exit.code", (value) => `exit ${value}`],
+  ["valet.usage.cpu_ms", (value) => `${breakdownText(Number(value))} CPU`],
+  ["valet.usage.memory_peak_bytes", (value) => `${sizeText(Number(value))} memory`],
+  ["valet.usage.disk_written_bytes", (value) => (Number(value) > 0 ? `${sizeText(Number(value))} written` : "")],
 ];
 
 function isOpenWait({ name, endMs }: TraceSpan): boolean {

@@ -33,6 +33,13 @@ test("a turn is a line; what has no room is left out", () => {
   expect(turnLines([TURN], 200, false)[1]).toContain("app@main");
 });
 
+test("what the sandbox used meanwhile is shown where it is known", () => {
+  const used = { ...TURN, cpu_ms: 2500, memory_peak_bytes: 3 * 1024 ** 3, disk_written_bytes: null } as TurnRecord;
+  const [heads = "", line = ""] = turnLines([used], 200, true);
+  expect(heads).toMatch(/model +CPU +memory +channel/);
+  expect(line).toMatch(/ 2\.5 s +3 GiB /);
+});
+
 test("the turns of one session do not repeat it", () => {
   expect(turnLines([TURN], 80, true)[0]).toMatch(/cost +user +model +channel +message$/);
 });

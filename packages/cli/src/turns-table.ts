@@ -4,6 +4,7 @@ import { costText } from "@valet/shared/protocol/cost";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { MAX_EXACT_TURNS } from "@valet/shared/protocol/turn-stats";
 import type { FoundTurns } from "./api-client.ts";
+import { sizeText } from "./limits-text.ts";
 
 interface Column<T> {
   readonly head: string;
@@ -29,10 +30,15 @@ const IF_ROOM: readonly Column<TurnRecord>[] = [
   { head: "user", cell: ({ user_id }) => user_id ?? "" },
   { head: "repository", cell: whereText },
   { head: "model", cell: ({ model }) => model ?? "" },
+  { head: "CPU", cell: ({ cpu_ms }) => (typeof cpu_ms === "number" ? breakdownText(cpu_ms) : ""), isNumber: true },
+  { head: "memory", cell: ({ memory_peak_bytes }) => optionalSize(memory_peak_bytes), isNumber: true },
+  { head: "written", cell: ({ disk_written_bytes }) => optionalSize(disk_written_bytes), isNumber: true },
   { head: "channel", cell: ({ channel }) => channel },
   { head: "message", cell: ({ message_ids }) => message_ids.join(", ") },
   { head: "parent", cell: ({ parent_session_id }) => parent_session_id ?? "" },
 ];
+
+const optionalSize = (bytes: number | null) => (typeof bytes === "number" ? sizeText(bytes) : "");
 
 /**
  * Returns the table of a list of turns.

@@ -22,7 +22,7 @@ export class Bootstrap {
 
   constructor(
     tracer: RunnerTracer,
-    { parent, sandboxId, url }: Settings,
+    { parent, sandboxId, isolation, url }: Settings,
     restartCount: number,
     send: (frame: Stage) => unknown,
   ) {
@@ -35,7 +35,11 @@ export class Bootstrap {
       parent: isRestart ? undefined : parent,
       links:
         isRestart && parent !== undefined ? [{ context: parent, attributes: { "valet.link.type": "follows" } }] : [],
-      attributes: { "valet.sandbox.id": sandboxId, "valet.runner.restart_count": restartCount },
+      attributes: {
+        "valet.sandbox.id": sandboxId,
+        "valet.sandbox.isolation": isolation,
+        "valet.runner.restart_count": restartCount,
+      },
     });
     this.#connect = tracer.startSpan("valet.runner.connect", {
       parent: this.#span,

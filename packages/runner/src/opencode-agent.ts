@@ -65,6 +65,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     stuckTurnMs,
     turnBounds,
     defaultModel: modelAccess.model,
+    isolation: rest.isolation,
     usage: rest.usage,
     workspace,
     env: process.env,

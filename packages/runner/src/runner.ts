@@ -274,6 +274,7 @@ export class Runner {
       workspace: settings.workspace,
       stateFolder: settings.stateFolder,
       wall: this.#options.wall ?? NO_WALL,
+      isolation: settings.isolation,
       usage: this.#options.usage,
       workspaceReady,
       onProblem,

@@ -40,7 +40,11 @@ export class Turn {
       // Only the dispatch's context. Without one the turn begins a trace, even if other work is running.
       parent: extractFromHeaders({ traceparent: dispatch.traceparent, tracestate: dispatch.tracestate }),
       startTime: startMs,
-      attributes: { ...turnAttributes(dispatch), "gen_ai.request.model": firstModel(dispatch, options.defaultModel) },
+      attributes: {
+        ...turnAttributes(dispatch),
+        "valet.sandbox.isolation": options.isolation,
+        "gen_ai.request.model": firstModel(dispatch, options.defaultModel),
+      },
     });
     const task = { ...dispatch, attributes: { "valet.message.id": dispatch.messageId } };
     this.#task = new AgentTask(options, task, { span: this.#span, startMs, nowMs: this.#nowMs });

@@ -313,6 +313,11 @@ export const ATTRIBUTES = {
     values: SANDBOX_DRIVERS,
     meaning: "the broker's driver that runs the sandbox",
   },
+  "valet.sandbox.isolation": {
+    type: "string",
+    meaning:
+      "what the runner has put between the agent and the rest of the sandbox's machine: `bwrap`, a wall of bubblewrap; `none`, nothing, so that the sandbox itself is the wall, if there is one",
+  },
   "valet.sandbox.stage": { type: "string", values: SANDBOX_STAGES, meaning: "the last stage that the start reached" },
   "valet.snapshot.id": { type: "string", meaning: "the snapshot taken or restored" },
   "valet.snapshot.size_bytes": { type: "int", unit: "bytes", meaning: "size of the snapshot" },

@@ -114,7 +114,7 @@ export const SANDBOX_SPANS = {
     emitters: ["runner"],
     parents: ["valet.sandbox.spawn", "valet.sandbox.restore", "root"],
     required: [],
-    optional: ["valet.sandbox.id", "valet.runner.restart_count", "valet.clock.offset_ms"],
+    optional: ["valet.sandbox.id", "valet.sandbox.isolation", "valet.runner.restart_count", "valet.clock.offset_ms"],
     errors: endedBy("bootstrap"),
     links: ["follows"],
   },

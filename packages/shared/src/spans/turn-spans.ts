@@ -23,6 +23,7 @@ export const TURN_SPANS = {
       "valet.turn.time_to_first_token_ms",
       "valet.turn.prepare_ms",
       ...USAGE,
+      "valet.sandbox.isolation",
       "valet.opencode.session.id",
       "valet.error.cause",
       "gen_ai.request.model",

@@ -18,7 +18,7 @@ const turn = (more: Partial<TurnRecord> = {}): TurnRecord => {
 
 /** The columns of turns that the version of migration 0006 knew. */
 const KNOWN =
-  /^(?!user_id|repository|branch|parent_session_id|message_trace_id|aborted_by|answered_by|tools|commits|files_changed|lines_|head_|changes_)/;
+  /^(?!user_id|repository|branch|parent_session_id|message_trace_id|aborted_by|answered_by|tools|commits|files_changed|lines_|head_|changes_|cpu_ms|memory_peak|disk_written)/;
 
 /** Returns the statement by which that version inserts a turn. */
 function olderInsert(record: TurnRecord): D1PreparedStatement {
