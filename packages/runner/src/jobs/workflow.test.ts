@@ -238,6 +238,15 @@ describe("a command", () => {
     expect(step?.output).not.toContain("canary");
   });
 
+  test("has where its programs send their traces, for its own span, if the session takes them", async () => {
+    const { start, spans } = setUp({
+      otlp: ({ spanId }) => ({ OTEL_EXPORTER_OTLP_ENDPOINT: `http://receiver/${spanId}` }),
+    });
+    const { done } = start([command("env")]);
+    const [step] = (await done).steps;
+    expect(step?.output).toContain(`OTEL_EXPORTER_OTLP_ENDPOINT=http://receiver/${spans[1]?.context.spanId}\n`);
+  });
+
   test("has the caller's context if tracing is off", async () => {
     const { start, spans } = setUp({ enabled: false });
     const { openSpan, done } = start([command("env")]);
