@@ -21,6 +21,7 @@ export function measureSandbox(wall: Wall, { limits, sandboxId }: Settings, own:
       firstPid: () => wall.firstPid,
     }),
     maxTasks: limits?.processes,
+    maxMemoryBytes: limits?.applied.memory === "watch" ? limits.memoryBytes : undefined,
     ...(disk && { isDiskFull: ({ writtenBytes }) => disk.isFull(writtenBytes) }),
     onExhausted: () => void endAll(wall, limits, sandboxId),
   });

@@ -143,6 +143,18 @@ describe("limits", () => {
     expect(exhausted).toEqual(["sandbox_out_of_processes"]);
   });
 
+  test("memory that nothing else limits ends work above the limit", () => {
+    const { usage, set, exhausted } = setUp({ maxMemoryBytes: 1000 });
+    const turn = usage.begin();
+    set({ memoryBytes: 1000 });
+    vi.advanceTimersByTime(500);
+    expect(exhausted).toEqual([]);
+    set({ memoryBytes: 1001 });
+    vi.advanceTimersByTime(250);
+    expect(exhausted).toEqual(["sandbox_out_of_memory"]);
+    expect(turn.end().limit).toBe("sandbox_out_of_memory");
+  });
+
   test("a full disk ends work, and one look at a time is enough", async () => {
     let looks = 0;
     const full = Promise.withResolvers<boolean>();

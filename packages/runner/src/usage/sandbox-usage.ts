@@ -20,6 +20,8 @@ export interface SandboxUsageOptions {
   readonly meter: { read(): Reading };
   /** The limit on processes and threads; `undefined` where nothing counts them. */
   readonly maxTasks: number | undefined;
+  /** The limit on memory where the system does not hold it; `undefined` where it does. */
+  readonly maxMemoryBytes?: number | undefined;
   /** Looks at the disk, now and then while work goes on. Resolves to whether it is full. Never rejects. */
   isDiskFull?(reading: Reading): Promise<boolean>;
   /** Called when work must be ended, since it is at a limit that ends nothing by itself. */
@@ -104,6 +106,8 @@ export class SandboxUsage {
       this.#crowded = 0;
       this.#exhausted("sandbox_out_of_processes");
     }
+    const { maxMemoryBytes = Number.POSITIVE_INFINITY } = this.#options;
+    if ((reading.memoryBytes ?? 0) > maxMemoryBytes) this.#exhausted("sandbox_out_of_memory");
     if (this.#isLooking || this.#options.isDiskFull === undefined) return;
     this.#isLooking = true;
     void this.#options.isDiskFull(reading).then((isFull) => {

@@ -59,13 +59,12 @@ export class LimitedWall implements Wall {
 
 /** Returns the shell script that joins the group, lowers its limits and becomes the program in its arguments. */
 export function entranceScript(limits: RunnerLimits, own: OwnLimits): string {
-  const { openFiles, fileBlocks, dataKib } = shellLimits(limits, own);
+  const { openFiles, fileBlocks } = shellLimits(limits, own);
   const steps = [
     // 0 stands for the process that writes.
     ...foldersOf(limits.group).map((path) => `echo 0 >${quoted(join(path, "cgroup.procs"))}`),
     ...[`ulimit -S -n ${openFiles.soft}`, `ulimit -H -n ${openFiles.hard}`],
     ...(Number.isFinite(fileBlocks) ? [`ulimit -f ${fileBlocks}`] : []),
-    ...(dataKib === undefined ? [] : [`ulimit -d ${dataKib}`]),
   ];
   return `echo ${OOM_SCORE_ADJUSTMENT} 2>/dev/null >/proc/self/oom_score_adj; ${steps.join(" && ")} && exec "$@"`;
 }

@@ -510,7 +510,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: [...JOB_AND_START, ...WORK, "bootstrap", "opencode_start", "warm_up"],
     cuts: true,
-    meaning: "the sandbox reached its limit on memory, and the kernel killed a process in it",
+    meaning: "the sandbox reached its limit on memory, and processes in it were killed",
     remedy: "Let the agent do less at once, or raise VALET_SANDBOX_MEMORY_BYTES.",
   },
   sandbox_out_of_processes: {

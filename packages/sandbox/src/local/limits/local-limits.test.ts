@@ -7,8 +7,8 @@ const GIB = 1024 ** 3;
 const NOTHING = { memory: "none", cpu: "none", processes: "none" } as const;
 const LIMITS = { memoryBytes: GIB, cpus: 1.5, processes: 100, diskBytes: GIB, openFiles: 1000 };
 
-test("without control groups memory is limited for each process, and processes only where the kernel counts them", () => {
-  expect(appliedLimits(NOTHING, "bwrap", false)).toMatchObject({ memory: "rlimit", cpu: "none", processes: "rlimit" });
+test("without control groups memory is watched, and processes only where the kernel counts them", () => {
+  expect(appliedLimits(NOTHING, "bwrap", false)).toMatchObject({ memory: "watch", cpu: "none", processes: "rlimit" });
   expect(appliedLimits(NOTHING, "bwrap", true).processes).toBe("none");
   expect(appliedLimits(NOTHING, "none", false).processes).toBe("none");
 });

@@ -83,7 +83,7 @@ export function appliedLimits(
   // The kernel counts a user's processes in each user namespace apart. Without one it would count all that the user has.
   const countsOwn = isolation === "bwrap" && !isRoot;
   return {
-    memory: groups.memory === "none" ? "rlimit" : groups.memory,
+    memory: groups.memory === "none" ? "watch" : groups.memory,
     cpu: groups.cpu,
     processes: groups.processes === "none" && countsOwn ? "rlimit" : groups.processes,
     disk: "watch",
@@ -94,7 +94,7 @@ export function appliedLimits(
 /** Returns what to tell whoever starts the broker; `undefined` if each limit holds for the whole sandbox. */
 export function limitWarning({ memory, cpu, processes }: AppliedLimits): string | undefined {
   const weak = [
-    memory === "rlimit" ? "memory is limited for each process alone" : [],
+    memory === "watch" ? "memory is only measured four times a second while turns run" : [],
     cpu === "none" ? "nothing limits the use of processors" : [],
     processes === "none" ? "nothing limits the number of processes" : [],
   ].flat();
