@@ -280,6 +280,7 @@ describe("the broker", () => {
       driver: "local",
       awake: 0,
       isolation: expect.stringMatching(/^(?:bwrap|none)$/),
+      limits: expect.objectContaining({ open_files: expect.anything() }),
       isDraining: false,
     });
     const [kill] = /(?<=^ExecReload=\/bin\/kill )-\S+/m.exec(read("docs/systemd/valet-broker.service")) ?? [];
