@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { DURATION_TICKS, logRange, MONEY_TICKS, ticksIn } from "./log-axes.ts";
+import { DURATION_TICKS, logRange, MONEY_TICKS, ticksIn, timeTexts } from "./log-axes.ts";
 
 test("a range of values reaches from a tick to a tick", () => {
   expect(logRange(DURATION_TICKS, [null, 12, 850])).toEqual([10, 1_000]);
@@ -20,4 +20,16 @@ test("every value above 0 is within its range", () => {
       expect(high).toBeGreaterThanOrEqual(Math.max(...values));
     }),
   );
+});
+
+test("no two ticks of a time axis have the same text", () => {
+  const begin = new Date(2026, 10, 27, 23, 58, 30).getTime() / 1000;
+  for (const apart of [1, 15, 30, 60, 300, 3_600]) {
+    const texts = timeTexts(
+      undefined,
+      Array.from({ length: 8 }, (_, index) => begin + index * apart),
+    );
+    expect(new Set(texts).size, `${apart} s apart`).toBe(8);
+  }
+  expect(timeTexts(undefined, [begin, begin + 15])).toEqual(["23:58:30", "23:58:45"]);
 });

@@ -33,13 +33,17 @@ export function timeAxes(
 }
 
 const CLOCK = uPlot.fmtDate("{HH}:{mm}");
+const SECONDS = uPlot.fmtDate("{HH}:{mm}:{ss}");
 const DAY = uPlot.fmtDate("{D} {MMM}");
 
-/** Returns a day where one begins, and else the time of day. */
-function timeTexts(_plot: uPlot, splits: number[]): string[] {
+/** Returns a day where one begins, and else the time of day, with seconds where two ticks may lie in one minute. Pure. */
+export function timeTexts(_plot: uPlot | undefined, splits: readonly number[]): string[] {
+  const [first = 0, second = Number.POSITIVE_INFINITY] = splits;
+  const clock = second - first < 60 ? SECONDS : CLOCK;
   return splits.map((seconds) => {
     const date = new Date(seconds * 1000);
-    return date.getHours() === 0 && date.getMinutes() === 0 ? DAY(date) : CLOCK(date);
+    const isMidnight = date.getHours() === 0 && date.getMinutes() === 0 && date.getSeconds() === 0;
+    return isMidnight ? DAY(date) : clock(date);
   });
 }
 

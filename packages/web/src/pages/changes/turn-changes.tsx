@@ -73,7 +73,9 @@ export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChange
           <Time at={turn.ended_at} />
         </span>
         <span className="grow" />
-        {turn.unknown === null ? (
+        {turn.unknown === null && turn.files_changed === 0 ? (
+          <span className="small m">no file</span>
+        ) : turn.unknown === null ? (
           <span className="small">
             <Count count={turn.files_changed} /> {turn.files_changed === 1 ? "file" : "files"}{" "}
             <Change added={turn.lines_added} removed={turn.lines_removed} />

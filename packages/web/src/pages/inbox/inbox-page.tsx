@@ -49,6 +49,7 @@ export default function InboxPage() {
   const next = inboxRows(needy, sessions, search);
   // Pages of older sessions are no news: they come at once.
   const held = useHeldRows(next.rows, rows, JSON.stringify([search, loadedPages, found.sessions.length]), inItsGroup);
+  const firstGroup = GROUPS.find((group) => held.rows.some((row) => row.group === group));
   const isLoaded = attention.data !== undefined && list.data !== undefined;
   const failed = [attention, list].find(({ isError, data }) => isError && data === undefined);
   return (
@@ -68,7 +69,10 @@ export default function InboxPage() {
           <NewRows count={held.waiting} onShow={held.release} />
         </div>
         <CreateSessionProvider value={setDraft}>
-          {isLoaded && GROUPS.map((group) => <GroupRows key={group} group={group} rows={held.rows} />)}
+          {isLoaded &&
+            GROUPS.map((group) => (
+              <GroupRows key={group} group={group} rows={held.rows} isFirst={group === firstGroup} />
+            ))}
         </CreateSessionProvider>
       </div>
       {isLoaded && <SearchNote {...found} />}
@@ -118,7 +122,14 @@ const TITLES: Readonly<Record<Group, readonly [title: string, order: string]>> =
   rest: ["Rest", "newest first"],
 };
 
-function GroupRows({ group, rows }: { readonly group: Group; readonly rows: readonly InboxRow[] }) {
+interface GroupRowsProps {
+  readonly group: Group;
+  readonly rows: readonly InboxRow[];
+  /** The first of those that are shown names the columns of all. */
+  readonly isFirst: boolean;
+}
+
+function GroupRows({ group, rows, isFirst }: GroupRowsProps) {
   const [kept, setKept] = useState<string>();
   const mine = rows.filter((row) => row.group === group);
   const [title, order] = TITLES[group];
@@ -137,7 +148,7 @@ function GroupRows({ group, rows }: { readonly group: Group; readonly rows: read
     >
       <div className="inbox-columns">
         {heading}
-        {group === "needs" && (
+        {isFirst && (
           <>
             <span aria-hidden="true">What it needs, or does</span>
             <span aria-hidden="true">Last hour</span>

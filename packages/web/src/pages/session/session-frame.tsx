@@ -53,7 +53,7 @@ export default function SessionFrame() {
           <span className="grow" />
           {now.data !== undefined && (
             <span className="small">
-              <Money usd={now.data.cost_usd} isPartial={now.data.isCostPartial} />
+              <span className="m">Cost</span> <Money usd={now.data.cost_usd} isPartial={now.data.isCostPartial} />
             </span>
           )}
           {session.data !== undefined && <SessionActions session={session.data} now={now.data} />}

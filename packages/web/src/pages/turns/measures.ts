@@ -78,7 +78,10 @@ export function measureOf(name: MeasureName): MeasureLook {
   return MEASURE_LOOKS.find((look) => look.name === name) ?? (MEASURE_LOOKS[2] as MeasureLook);
 }
 
-/** Returns whether a value is above the 90th percentile of the turns that are shown. What is not known is not. */
-export function isHigh(value: number | null, p90: number | null | undefined): boolean {
-  return value !== null && p90 !== null && p90 !== undefined && value > p90;
+/**
+ * Returns whether a value is above the 90th percentile of the turns that are shown. What is not known is not.
+ * @param bound how far the percentile may be from the exact one, as a part of it: within that, nobody can tell
+ */
+export function isHigh(value: number | null, p90: number | null | undefined, bound: number): boolean {
+  return value !== null && p90 !== null && p90 !== undefined && value > p90 * (1 + bound);
 }

@@ -23,13 +23,15 @@ export interface TurnRow {
   readonly high: readonly MeasureName[];
 }
 
-/** @param total percentiles of all turns that the filters leave */
+/** @param stats of all turns that the filters leave */
 export function rowOf(
   turn: Schemas["TurnRecord"],
   title: string | undefined,
-  total: Schemas["TurnGroup"] | undefined,
+  stats: Schemas["TurnStats"] | undefined,
 ): TurnRow {
-  const high = MEASURE_LOOKS.filter(({ key, value }) => isHigh(value(turn), total?.measures[key].p90));
+  const high = MEASURE_LOOKS.filter(({ key, value }) =>
+    isHigh(value(turn), stats?.total.measures[key].p90, stats?.error_bound ?? 0),
+  );
   return { id: turn.attempt_id, turn, title, high: high.map(({ name }) => name) };
 }
 

@@ -42,7 +42,7 @@ export default function TurnsPage() {
   const turns = useMemo(() => (data?.pages ?? []).flatMap(({ turns }) => turns), [data]);
   const titles = useTitles(turns);
   const next = useMemo(
-    () => turns.map((turn) => rowOf(turn, titles.get(turn.session_id), stats.data?.total)),
+    () => turns.map((turn) => rowOf(turn, titles.get(turn.session_id), stats.data)),
     [turns, titles, stats.data],
   );
   const pages = data?.pages.length ?? 0;
