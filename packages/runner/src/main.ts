@@ -27,6 +27,7 @@ const INPUT_TIMEOUT_MS = 10_000;
 
 import { Bubblewrap } from "./wall/bubblewrap.ts";
 import { LimitedWall } from "./wall/limited-wall.ts";
+import { AGENT_USER, OtherUser } from "./wall/other-user.ts";
 import { parseOwnLimits } from "./wall/process-limits.ts";
 import { NO_WALL, type Wall } from "./wall/wall.ts";
 
@@ -128,6 +129,7 @@ function wallOf(settings: Settings): Wall {
 
 /** Begins to build the wall: of the runner's folder, the agent only sees what is made for it. */
 function plainWallOf({ isolation, workspace, home, stateFolder, limits }: Settings): Wall {
+  if (isolation === "user") return new OtherUser(AGENT_USER);
   if (isolation !== "bwrap") return NO_WALL;
   const { PATH = "", TMPDIR } = process.env;
   const configuration = join(stateFolder, CONFIG_FOLDER);

@@ -29,6 +29,7 @@ import { keysOf } from "./secrets/model-keys.ts";
 import { SecretValues } from "./secrets/secret-values.ts";
 import { RUNNER_VERSION } from "./spans/tracing.ts";
 import type { OtlpVariables } from "./tools/command-environment.ts";
+import { AGENT_USER, asUser } from "./wall/other-user.ts";
 import { NO_WALL } from "./wall/wall.ts";
 
 /** Why a runner ended: it was asked to stop, or the SessionAgent refused it, so a restart would not help. */
@@ -272,7 +273,7 @@ export class Runner {
       tracer: tracing.configure({ enabled: config.tracing, captureContent: config.captureContent }),
       parent: this.#bootstrap.startAgent(),
       workspace: settings.workspace,
-      stateFolder: settings.stateFolder,
+      stateFolder: settings.agentFolder ?? settings.stateFolder,
       wall: this.#options.wall ?? NO_WALL,
       isolation: settings.isolation,
       usage: this.#options.usage,
@@ -329,7 +330,8 @@ export class Runner {
   /** A disk on which they cannot be written must not prevent the agent's work. */
   #makeCommitHooks(): string | undefined {
     try {
-      return makeCommitHooks(this.#options.settings.stateFolder);
+      const { agentFolder, stateFolder } = this.#options.settings;
+      return makeCommitHooks(agentFolder ?? stateFolder);
     } catch (error) {
       this.#options.onProblem(`commits get no trailers: ${exceptionType(error)}`);
       return undefined;
@@ -352,6 +354,8 @@ export class Runner {
       isRestored: settings.isRestored,
       allowFile: settings.allowFile,
       env: process.env,
+      // What it writes is the agent's.
+      prefix: settings.isolation === "user" ? asUser(AGENT_USER) : undefined,
       timeoutMs,
       signal: this.#stopping.signal,
       onProblem: this.#options.onProblem,

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import {
   EntrypointInput,
   Generation,
-  ISOLATIONS,
-  type Isolation,
+  RUNNER_ISOLATIONS,
+  type RunnerIsolation,
   SessionId,
 } from "@valet/shared/protocol/sandbox-broker";
 import { RunnerLimits } from "@valet/shared/protocol/sandbox-limits";
@@ -38,7 +38,9 @@ export interface Settings {
   /** Whether commits of the agent and of workflows' commands get trailers that name the session. */
   readonly commitTrailers?: boolean;
   /** What separates the agent and its commands from the machine. */
-  readonly isolation?: Isolation;
+  readonly isolation?: RunnerIsolation;
+  /** The folder of what the runner makes for the agent; the state folder by default. */
+  readonly agentFolder?: string | undefined;
   /** The limits of the agent and its commands; none if absent. */
   readonly limits?: RunnerLimits;
   /** The parent of the bootstrap span. */
@@ -59,6 +61,7 @@ const Environment = z.object({
   VALET_WORKSPACE: z.string().startsWith("/", "not an absolute path").optional(),
   HOME: z.string().startsWith("/", "not an absolute path"),
   VALET_RUNNER_STATE: z.string().startsWith("/", "not an absolute path").optional(),
+  VALET_AGENT_FOLDER: z.string().startsWith("/", "not an absolute path").optional(),
   VALET_RESTORED: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_RESTORED.default),
   VALET_SANDBOX_ID: z.string().max(128).optional(),
   VALET_LIFELINE_FD: z
@@ -68,7 +71,7 @@ const Environment = z.object({
     .optional(),
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_ALLOW_FILE_REPOS.default),
   VALET_COMMIT_TRAILERS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_COMMIT_TRAILERS.default),
-  VALET_ISOLATION: z.enum(ISOLATIONS).default(RUNNER_VARIABLES.VALET_ISOLATION.default),
+  VALET_ISOLATION: z.enum(RUNNER_ISOLATIONS).default(RUNNER_VARIABLES.VALET_ISOLATION.default),
   VALET_SANDBOX_LIMITS: z.string().transform(jsonOf).pipe(RunnerLimits).optional(),
 } satisfies Record<keyof typeof RUNNER_VARIABLES, z.ZodType>);
 
@@ -92,6 +95,7 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     home: data.HOME,
     // Drivers of earlier versions do not set it, and the agent can reach the default.
     stateFolder: data.VALET_RUNNER_STATE ?? earlierStateFolder(data.HOME),
+    agentFolder: data.VALET_AGENT_FOLDER,
     isRestored: data.VALET_RESTORED === "1",
     sandboxId: data.VALET_SANDBOX_ID,
     lifeline: data.VALET_LIFELINE_FD,

@@ -224,6 +224,10 @@ export const RUNNER_VARIABLES = {
   VALET_RUNNER_STATE: {
     meaning: "the folder where the runner keeps what its successor needs; if not set, `.valet-runner` in `HOME`",
   },
+  VALET_AGENT_FOLDER: {
+    meaning:
+      "the folder of the agent's configuration, which the agent may change; if not set, that of `VALET_RUNNER_STATE`",
+  },
   VALET_RESTORED: { default: "0", meaning: "`1`: the sandbox was made from a snapshot" },
   VALET_SANDBOX_ID: { meaning: "the broker's id of the sandbox" },
   VALET_LIFELINE_FD: { meaning: "a descriptor that is closed when the host dies; driver `local`" },
@@ -232,7 +236,7 @@ export const RUNNER_VARIABLES = {
   VALET_ISOLATION: {
     default: "none",
     meaning:
-      "`bwrap`: the agent and its commands run behind a wall of bubblewrap; `none`: the sandbox itself is the wall, or there is none",
+      "`bwrap`: the agent and its commands run behind a wall of bubblewrap; `user`: as the user `valet`, in a container; `none`: the sandbox itself is the wall, or there is none",
   },
   VALET_SANDBOX_LIMITS: {
     meaning:

@@ -79,7 +79,8 @@ exit 0
 export function makeCommitHooks(stateFolder: string): string {
   const folder = join(stateFolder, HOOKS_FOLDER);
   if (lstatSync(folder, { throwIfNoEntry: false })?.isDirectory() === false) rmSync(folder, { force: true });
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  // The agent reads them, also where it is another user.
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
   for (const name of HOOKS) {
     const path = join(folder, name);
     const stats = lstatSync(path, { throwIfNoEntry: false });

@@ -28,6 +28,8 @@ export interface GitOptions {
   readonly cwd: string;
   /** The environment. Git receives only PATH, HOME, and the variables for proxies, certificates and ssh. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What starts git as another user. */
+  readonly prefix?: readonly string[] | undefined;
   /** The repository's `.git` folder, so git does not search for one. Absent for a clone. */
   readonly gitDir?: string | undefined;
   /** The transports that git may use. */
@@ -122,13 +124,14 @@ export async function speaksGit(url: string, options: GitOptions): Promise<boole
 async function run(
   args: readonly string[],
   failure: GitErrorType,
-  { cwd, credentials, signal }: GitOptions,
+  { cwd, prefix = [], credentials, signal }: GitOptions,
   env: Record<string, string>,
 ): Promise<{ readonly stdout: string; readonly stderr: string }> {
   if (signal.aborted) throw new GitError(reasonOf(signal));
   const settings = [...OVERRIDES];
   if (credentials !== undefined) settings.push(`credential.${credentials.origin}.helper=${CREDENTIAL_HELPER}`);
-  const child = spawn("git", [...settings.flatMap((each) => ["-c", each]), ...args], {
+  const [program, ...rest] = [...prefix, "git", ...settings.flatMap((each) => ["-c", each]), ...args];
+  const child = spawn(program as string, rest, {
     cwd,
     env,
     // In its own process group, so killing the group also ends git's child processes.

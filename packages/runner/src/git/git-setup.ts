@@ -38,6 +38,8 @@ export interface GitSetupOptions {
   readonly allowFile: boolean;
   /** The environment, from which git receives only the variables that it needs. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What starts git as the user whose the workspace is; the runner's own if absent. */
+  readonly prefix?: readonly string[] | undefined;
   /** The timeout of the whole setup. */
   readonly timeoutMs: number;
   /** Aborts the setup. */
@@ -116,7 +118,7 @@ class GitSetup {
   readonly #git: GitOptions;
 
   constructor(options: GitSetupOptions, repository: Repository, span: SpanOf<"valet.runner.git_setup">) {
-    const { workspace, env, timeoutMs, signal } = options;
+    const { workspace, env, timeoutMs, signal, prefix } = options;
     this.#options = options;
     this.#repository = repository;
     this.#span = span;
@@ -125,6 +127,7 @@ class GitSetup {
       cwd: workspace,
       gitDir: join(workspace, ".git"),
       env,
+      prefix,
       transports: [],
       signal: AbortSignal.any([signal, AbortSignal.timeout(limitMs)]),
     };

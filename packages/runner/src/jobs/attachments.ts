@@ -7,6 +7,7 @@ import { join, relative } from "node:path";
 import { attachmentKind, plainMediaType } from "@valet/shared/protocol/attachment-kinds";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { PromptPart } from "../agent/agent.ts";
+import { giveToOwnerOf } from "../processes/file-owner.ts";
 
 /** In the workspace. Git ignores it. */
 const FOLDER = ".valet";
@@ -69,6 +70,7 @@ function store(workspace: string, attemptId: string, name: string, bytes: Buffer
     ignore(join(root, FOLDER));
     const path = join(folder, name);
     writeFileSync(path, bytes, { flag: "wx" });
+    giveToOwnerOf(root, join(root, FOLDER));
     return relative(root, path);
   } catch {
     return undefined;

@@ -5,6 +5,7 @@
  */
 import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { giveToOwnerOf } from "../processes/file-owner.ts";
 import { readRepositoryConfig, withoutPinned } from "./repository-config.ts";
 
 export interface ConfigFolderOptions {
@@ -123,6 +124,7 @@ export class ConfigFolder {
       if (!PACKAGES.includes(name)) rmSync(join(this.#repository, name), { recursive: true, force: true });
     }
     pretendInstalled(this.#repository);
+    this.#give();
   }
 
   /** Writes the permitted part of the repository's configuration, after the repository's setup. Never throws. */
@@ -140,11 +142,17 @@ export class ConfigFolder {
       }
       const config = { $schema: "https://opencode.ai/config.json", ...settings };
       writeFileSync(join(this.#repository, "opencode.json"), JSON.stringify(config));
+      this.#give();
       isOfRepository ||= files.size > 0 || Object.keys(settings).length > 2;
     } catch (error) {
       problems.push(`the repository's configuration cannot be used: ${(error as NodeJS.ErrnoException).code ?? "bug"}`);
     }
     return { isOfRepository, problems };
+  }
+
+  /** OpenCode writes into these folders, also where it is another user. */
+  #give(): void {
+    giveToOwnerOf(dirname(this.#path), this.#path);
   }
 
   /** @returns whether it copied anything */

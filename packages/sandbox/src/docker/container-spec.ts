@@ -10,6 +10,7 @@ const FOLDERS = {
   HOME: `${SANDBOX_FOLDER}/home`,
   VALET_WORKSPACE: `${SANDBOX_FOLDER}/workspace`,
   VALET_RUNNER_STATE: `${SANDBOX_FOLDER}/runner`,
+  VALET_AGENT_FOLDER: `${SANDBOX_FOLDER}/agent`,
 };
 
 /**
@@ -62,6 +63,7 @@ export function sandboxContainer(options: ContainerOptions): ContainerCreateOpti
     ...options.env,
     ...FOLDERS,
     VALET_RESTORED: options.isRestored ? "1" : "0",
+    VALET_ISOLATION: "user",
   };
   return {
     name: options.name,

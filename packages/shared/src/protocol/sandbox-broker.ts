@@ -167,6 +167,13 @@ export type DeleteAnswer = z.infer<typeof DeleteAnswer>;
 export const ISOLATIONS = ["bwrap", "none"] as const;
 export type Isolation = (typeof ISOLATIONS)[number];
 
+/**
+ * What separates the agent from its runner: a wall of bubblewrap, which also separates both from the machine; another user in the
+ * same container; or nothing.
+ */
+export const RUNNER_ISOLATIONS = [...ISOLATIONS, "user"] as const;
+export type RunnerIsolation = (typeof RUNNER_ISOLATIONS)[number];
+
 /** The broker's own state; the fields after `driver` are absent from brokers that do not know them. */
 export const BrokerHealth = z.object({
   status: z.literal("ok"),

@@ -1,0 +1,47 @@
+/**
+ * A wall between two users of one container, whose engine is the wall to the machine: the agent with all that it starts runs as
+ * another user than the runner, without capabilities. So it reads neither the runner's memory, environment and files, nor signals
+ * it. The runner has the capabilities that this takes (`RUNNER_CAPABILITIES` of the broker's driver `docker`): it starts programs as
+ * the other user, signals them, and reads and writes their files.
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { type Wall, WallError, type WalledCommand } from "./wall.ts";
+
+/** The user of the agent in the image of sandboxes. */
+export const AGENT_USER = "valet";
+
+const SETPRIV = "/usr/bin/setpriv";
+
+/** Returns what starts a program as the user, without any capability and with no way to one. */
+export function asUser(user: string): readonly [string, ...string[]] {
+  const capabilities = ["--inh-caps=-all", "--ambient-caps=-all"];
+  return [SETPRIV, `--reuid=${user}`, `--regid=${user}`, "--clear-groups", ...capabilities, "--no-new-privs", "--"];
+}
+
+export class OtherUser implements Wall {
+  readonly #prefix: readonly [string, ...string[]];
+  #isClosed = false;
+
+  constructor(user: string) {
+    this.#prefix = asUser(user);
+  }
+
+  async enter(command: readonly [string, ...string[]], folder: string): Promise<WalledCommand> {
+    if (this.#isClosed) throw new WallError("the wall is closed");
+    return { command: [...this.#prefix, ...command], cwd: folder };
+  }
+
+  /** setpriv replaces itself with the program, so the program's own end is known. */
+  signalOf(): undefined {
+    return undefined;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    // As that user, who may signal nobody else: -1 spares the shell itself.
+    const [program, ...args] = [...this.#prefix, "/bin/sh", "-c", "kill -KILL -1; exit 0"] as [string, ...string[]];
+    const child = spawn(program, args, { cwd: "/", env: {}, stdio: "ignore" });
+    await once(child, "exit").catch(() => {});
+  }
+}
