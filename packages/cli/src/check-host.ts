@@ -1,7 +1,7 @@
 /** Finds the host that runs on a state directory, and the settings that it was started with. */
 import { existsSync } from "node:fs";
 import { isDirectoryLocked } from "@valet/sandbox";
-import { BrokerHealth, type Isolation } from "@valet/shared/protocol/sandbox-broker";
+import { BrokerHealth, type Walls } from "@valet/shared/protocol/sandbox-broker";
 import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
 import { Health } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
@@ -16,7 +16,7 @@ export interface HostFinding {
   /** Its settings; `undefined` when no host answers, `null` when the host does not report them. */
   readonly uses: Uses | null | undefined;
   /** What separates agents from its machine; absent if its broker does not say. */
-  readonly isolation?: Isolation | undefined;
+  readonly isolation?: Walls | undefined;
   /** The limits of each of its sandboxes; absent if its broker does not say. */
   readonly limits?: ShownLimits | undefined;
 }

@@ -2,7 +2,7 @@
 import type { Heard } from "@valet/shared/heard";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
-import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
+import type { RunnerIsolation } from "@valet/shared/protocol/sandbox-broker";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { Parent } from "@valet/shared/tracing";
 import type { JobNews, Jobs } from "./jobs/attempts.ts";
@@ -37,7 +37,7 @@ export interface AgentStart {
   /** What the agent and its commands run behind. */
   readonly wall: Wall;
   /** What separates the agent from the rest of the machine; unknown if absent. */
-  readonly isolation?: Isolation | undefined;
+  readonly isolation?: RunnerIsolation | undefined;
   /** Measures what the agent and its commands use. */
   readonly usage?: SandboxUsage | undefined;
   /** Settles once the repository is set up; the agent does not read the workspace before. Never rejects. */

@@ -355,7 +355,7 @@ export class Runner {
       allowFile: settings.allowFile,
       env: process.env,
       // What it writes is the agent's.
-      prefix: settings.isolation === "user" ? asUser(AGENT_USER) : undefined,
+      runAs: settings.isolation === "user" ? asUser(AGENT_USER) : undefined,
       timeoutMs,
       signal: this.#stopping.signal,
       onProblem: this.#options.onProblem,

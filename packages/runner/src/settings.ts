@@ -39,7 +39,7 @@ export interface Settings {
   readonly commitTrailers?: boolean;
   /** What separates the agent and its commands from the machine. */
   readonly isolation?: RunnerIsolation;
-  /** The folder of what the runner makes for the agent; the state folder by default. */
+  /** The folder of what the runner makes for the agent to read; the state folder by default. */
   readonly agentFolder?: string | undefined;
   /** The limits of the agent and its commands; none if absent. */
   readonly limits?: RunnerLimits;

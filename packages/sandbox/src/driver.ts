@@ -1,9 +1,9 @@
 import type {
   CheckRepository,
   CreateSandbox,
-  Isolation,
   RepositoryState,
   Sandbox,
+  Walls,
 } from "@valet/shared/protocol/sandbox-broker";
 import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
 import type { Steps } from "./request-trace.ts";
@@ -37,7 +37,7 @@ export interface SnapshotResult {
 export interface Driver {
   readonly name: Sandbox["driver"];
   /** What separates agents from this machine; absent where sandboxes run elsewhere. */
-  readonly isolation?: Isolation;
+  readonly isolation?: Walls;
   /** The limits of each sandbox, and by what they hold; absent where sandboxes run elsewhere. */
   readonly limits?: ShownLimits;
   /** Creates a sandbox and starts its entrypoint. Leaves nothing behind on an error. */

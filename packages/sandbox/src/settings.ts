@@ -76,6 +76,7 @@ const Settings = z.discriminatedUnion(
       scope: z.string().regex(/^[a-z0-9][a-z0-9-]{0,40}$/, SCOPE),
       network: z.string().min(1).optional(),
       maxSandboxes: z.coerce.number(LIMIT).int(LIMIT).positive(LIMIT).optional(),
+      limits: SandboxLimits.partial().optional(),
     }),
     z.object({
       driver: z.literal("modal"),

@@ -4,14 +4,16 @@
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectEngine, type Engine } from "../src/docker/engine.ts";
 
+/** Whatever it is here, any user of the image may read it. */
+const READABLE = "--mode=u+rwX,go+rX";
 const START_MS = 20_000;
-const PROGRAMS = ["podman", "runc", "netavark", "conmon"];
+const PROGRAMS = ["podman", "runc", "netavark", "conmon", "unshare", "nsenter"];
 /** Where Debian has programs that are not in `PATH`. */
 const PLACES = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib/podman", "/usr/libexec/podman"];
 
@@ -29,15 +31,23 @@ export function findNoEngine(): string | undefined {
   return missing.length === 0 ? undefined : `${missing.join(", ")} missing`;
 }
 
+export interface ImageContents {
+  /** Files and folders of this machine, by their paths in the image. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Further programs and folders at their own paths, programs with their libraries. */
+  readonly programs?: readonly string[];
+  /** Programs whose libraries are needed, too. */
+  readonly linked?: readonly string[];
+  /** Texts, by their paths in the image. */
+  readonly texts?: Readonly<Record<string, string>>;
+}
+
 export interface TestEngine {
   readonly engine: Engine;
   /** As in `DOCKER_HOST`. */
   readonly host: string;
-  /**
-   * Makes an image of these programs and of those that the drivers need, with their libraries.
-   * @param files further files and folders of this machine, by their paths in the image
-   */
-  makeImage(name: string, files?: Readonly<Record<string, string>>): Promise<void>;
+  /** Makes an image of the programs that the drivers need, with their libraries, and of more of this machine. */
+  makeImage(name: string, contents?: ImageContents): Promise<void>;
   /** Runs podman itself on the same store. */
   podman(...args: string[]): string;
   /** Removes everything that the engine has, and ends it. */
@@ -57,7 +67,10 @@ export async function startEngine(): Promise<TestEngine> {
     return [`--${name}`, join(folder, name)];
   });
   const env = { PATH: `${process.env.PATH}:/usr/sbin`, CONTAINERS_CONF: configuration };
-  const service = spawn("podman", [...places, "system", "service", "--time", "0", `unix://${socket}`], {
+  // With mounts of its own: nothing of it is left, and no other program of this machine can unmount the networks of its containers, as
+  // some do.
+  const serve = [...places, "system", "service", "--time", "0", `unix://${socket}`];
+  const service = spawn("unshare", ["--mount", "podman", ...serve], {
     env,
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -67,7 +80,11 @@ export async function startEngine(): Promise<TestEngine> {
   const engine = connectEngine(host);
   const kill = () => service.kill("SIGKILL");
   process.once("exit", kill);
-  const podman = (...args: string[]) => execFileSync("podman", [...places, ...args], { env, encoding: "utf8" });
+  const podman = (...args: string[]) =>
+    execFileSync("nsenter", [`--mount=/proc/${service.pid}/ns/mnt`, "podman", ...places, ...args], {
+      env,
+      encoding: "utf8",
+    });
   const close = async () => {
     process.off("exit", kill);
     for (const { Id } of await engine.listContainers({ all: true }).catch(() => [])) {
@@ -79,9 +96,6 @@ export async function startEngine(): Promise<TestEngine> {
     const ended = once(service, "exit");
     service.kill("SIGTERM");
     await ended;
-    const mounts = readFileSync("/proc/mounts", "utf8").split("\n");
-    const own = mounts.flatMap((line) => line.split(" ")[1] ?? []).filter((path) => path.startsWith(folder));
-    if (own.length > 0) spawnSync("umount", ["--lazy", ...own.reverse()]);
     rmSync(folder, { recursive: true, force: true });
   };
   for (const end = Date.now() + START_MS; ; await sleep(30)) {
@@ -90,33 +104,52 @@ export async function startEngine(): Promise<TestEngine> {
     await close();
     throw new Error(`Podman does not answer: ${complaints}`);
   }
-  return { engine, host, podman, close, makeImage: (name, files) => makeImage(engine, folder, name, files) };
+  return { engine, host, podman, close, makeImage: (name, contents) => makeImage(engine, folder, name, contents) };
 }
 
 async function makeImage(
   engine: Engine,
   folder: string,
   name: string,
-  files: Readonly<Record<string, string>> = {},
+  { files = {}, programs: more = [], linked = [], texts = {} }: ImageContents = {},
 ): Promise<void> {
-  const programs = IMAGE_PROGRAMS.flatMap((each) => {
-    const path = PLACES.map((place) => join(place, each)).find((candidate) => existsSync(candidate));
-    return path === undefined ? [] : [path, ...librariesOf(path)];
+  const found = IMAGE_PROGRAMS.flatMap((each) => {
+    return PLACES.map((place) => join(place, each)).find((candidate) => existsSync(candidate)) ?? [];
+  });
+  const programs = [...found, ...more].flatMap((path) => [path, ...librariesOf(path)]);
+  programs.push(...linked.flatMap(librariesOf));
+  const written = Object.entries(texts).map(([at, text], index) => {
+    const path = join(folder, `${name}-${index}`);
+    writeFileSync(path, text, { mode: 0o755 });
+    return [at, path] as const;
   });
   const archive = join(folder, `${name}.tar`);
   writeFileSync(archive, "");
   const append = (from: string, paths: readonly string[], ...options: string[]) =>
-    execFileSync("tar", ["--append", "--file", archive, "--dereference", ...options, "-C", from, "--", ...paths]);
+    execFileSync("tar", [
+      "--append",
+      "--file",
+      archive,
+      "--dereference",
+      READABLE,
+      ...options,
+      "-C",
+      from,
+      "--",
+      ...paths,
+    ]);
   append(
     "/",
     [...new Set(programs)].map((path) => path.slice(1)),
   );
   // bash scripts name it there; /usr/bin and /bin need not be one folder in the image.
-  for (const [at, source] of Object.entries({ "/bin/sh": "/bin/sh", "/bin/bash": "/bin/bash", ...files })) {
+  for (const [at, source] of [
+    ...Object.entries({ "/bin/sh": "/bin/sh", "/bin/bash": "/bin/bash", ...files }),
+    ...written,
+  ]) {
     const path = source.slice(1);
     append("/", [path], `--transform=s,^${path},${at.slice(1)},`);
   }
-  const { createReadStream } = await import("node:fs");
   const answer = await engine.importImage(createReadStream(archive), { fromSrc: "-", repo: name, tag: "latest" });
   await new Promise<void>((resolve, reject) => answer.on("end", resolve).on("error", reject).resume());
   rmSync(archive);

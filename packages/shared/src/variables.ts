@@ -226,7 +226,7 @@ export const RUNNER_VARIABLES = {
   },
   VALET_AGENT_FOLDER: {
     meaning:
-      "the folder of the agent's configuration, which the agent may change; if not set, that of `VALET_RUNNER_STATE`",
+      "the folder of the agent's configuration, which the agent may read; if not set, that of `VALET_RUNNER_STATE`",
   },
   VALET_RESTORED: { default: "0", meaning: "`1`: the sandbox was made from a snapshot" },
   VALET_SANDBOX_ID: { meaning: "the broker's id of the sandbox" },

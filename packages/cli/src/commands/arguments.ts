@@ -40,6 +40,13 @@ export function parseAskBefore(text: string): AskedKind[] {
   return [...new Set(kinds)];
 }
 
+/** Returns the option `--driver <name>` of what hosts sandboxes. */
+export function driverOption(): Option {
+  const text =
+    "what runs the sandboxes: local, this machine's processes; docker, containers, whose image `image build` makes";
+  return new Option("--driver <name>", text).choices(["local", "docker"]).default("local");
+}
+
 /** Returns an option `--timeout <time>` whose value is in milliseconds. */
 export function timeoutOption(description: string, defaultMs: number): Option {
   return durationOption("--timeout", description, defaultMs);

@@ -11,13 +11,15 @@ import { exitSoon } from "../output.ts";
 import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { shrinkHeap } from "../system/small-heap.ts";
-import { isolationOption, parseLimit, parsePort } from "./arguments.ts";
+import type { HostDriver } from "../system/system.ts";
+import { driverOption, isolationOption, parseLimit, parsePort } from "./arguments.ts";
 
 interface UpOptions extends GlobalOptions {
   readonly port?: number;
   readonly maxAwake?: number;
   readonly maxStarting?: number;
   readonly isolation?: Isolation;
+  readonly driver?: HostDriver;
 }
 
 export function addUp(program: Command): void {
@@ -31,10 +33,16 @@ export function addUp(program: Command): void {
       "sandboxes starting at once (VALET_MAX_STARTING); one per core if omitted",
       parseLimit,
     )
+    .addOption(driverOption())
     .addOption(isolationOption())
     .addHelpText(
       "after",
-      helpEnd("the Worker crashed and cannot be started again", "up", "up --port 8787 --max-awake 4"),
+      helpEnd(
+        "the Worker crashed and cannot be started again",
+        "up",
+        "up --port 8787 --max-awake 4",
+        "up --driver docker",
+      ),
     )
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<UpOptions>();
@@ -50,6 +58,7 @@ export function addUp(program: Command): void {
         port: options.port,
         capacity: { awake: options.maxAwake, starting: options.maxStarting },
         isolation: options.isolation,
+        driver: options.driver,
         env,
         report,
         scenario: "demo",

@@ -7,14 +7,16 @@ import {
   type MachineCapacity,
   machineCapacity,
   readLimits,
+  type SandboxBroker,
   startSandboxBroker,
 } from "@valet/sandbox";
 import type { ShippedScenario } from "@valet/scripted-model";
-import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
+import type { Isolation, Walls } from "@valet/shared/protocol/sandbox-broker";
 import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
 import { hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
+import { type Containers, startContainers } from "./containers.ts";
 import { ensureToken, newSignInUrl, prepareDatabase } from "./database.ts";
 import { diskError, requireKinds, requireSpace, requireWritable } from "./disk-error.ts";
 import { chooseModel, type ModelSetup, setUpModel } from "./model.ts";
@@ -40,8 +42,10 @@ export interface SystemOptions {
   readonly capacity?: WantedCapacity | undefined;
   /** The environment with the settings of the model, the telemetry and the Worker. */
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** What separates agents from this machine; a wall of bubblewrap, if omitted, where that works. */
+  /** What separates agents from this machine; a wall of bubblewrap, if omitted, where that works. With the driver `local` only. */
   readonly isolation?: Isolation | undefined;
+  /** What runs the sandboxes: this machine's processes, the default, or containers. */
+  readonly driver?: HostDriver | undefined;
   /** The scenario that the scripted model plays if no model is configured. */
   readonly scenario: ShippedScenario;
   /** Receives log lines while the system runs; standard error if omitted. */
@@ -50,6 +54,10 @@ export interface SystemOptions {
   readonly workerEntry?: string | undefined;
 }
 
+/** The drivers that run sandboxes on the host's own machine. */
+export const HOST_DRIVERS = ["local", "docker"] as const;
+export type HostDriver = (typeof HOST_DRIVERS)[number];
+
 /** How long the database may take for a sign-in link, in ms. */
 const SIGN_IN_MS = 5000;
 
@@ -57,7 +65,7 @@ export interface System extends Connection {
   /** The limits for sandboxes. */
   readonly capacity: MachineCapacity;
   /** What separates agents from this machine. */
-  readonly isolation: Isolation;
+  readonly isolation: Walls;
   /** The limits of each sandbox, and by what they hold. */
   readonly limits: ShownLimits | undefined;
   /** Whether a scripted model stands in for a real one. */
@@ -78,9 +86,12 @@ export interface System extends Connection {
 export async function startSystem(options: SystemOptions): Promise<System> {
   const { stateDir, port: wantedPort, env, scenario, report = console.error, workerEntry: entry } = options;
   const capacity = chooseCapacity(options.capacity ?? {}, env, machineCapacity());
-  const isolation = await chooseIsolation(options.isolation, report).catch((error: Error) => {
-    throw new UserError(`${error.message}. Or start with --isolation none.`);
-  });
+  const isolation =
+    options.driver === "docker"
+      ? "container"
+      : await chooseIsolation(options.isolation, report).catch((error: Error) => {
+          throw new UserError(`${error.message}. Or start with --isolation none.`);
+        });
   const invalid = invalidVariable({ ...env, ...chooseModel(env) });
   if (invalid !== undefined) throw new UserError(`${invalid}. Correct it, or unset it, and start again.`);
   const limits = limitsOf(env);
@@ -101,21 +112,32 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     stops.push(() => page.stop());
     const secrets = readSecrets(state);
     const { brokerSecret, credentialKeys } = secrets;
-    const broker = await startSandboxBroker({
-      stateDir: state.broker,
+    const ofBroker = {
       secret: brokerSecret,
-      entrypoint: [BUN, ...BUN_FLAGS, await runnerProgram()],
-      // One that falls asleep may still be there while the next starts.
       spanLimits: readTracingConfig(env).limits,
+      // One that falls asleep may still be there while the next starts.
       maxSandboxes: capacity.awake + capacity.starting,
-      isolation,
       limits,
-      onWarning: report,
-      onError: ({ message }) => report(`sandbox broker: ${message}`),
-    }).catch((error: Error) => {
-      throw /in use/.test(error.message) ? alreadyRunning(stateDir) : error;
-    });
-    stops.push(() => broker.close());
+      onError: ({ message }: Error) => report(`sandbox broker: ${message}`),
+    };
+    let containers: Containers | undefined;
+    let broker: SandboxBroker;
+    if (isolation === "container") {
+      containers = await startContainers({ ...ofBroker, stateDir: state.path, env });
+      ({ broker } = containers);
+    } else {
+      const entrypoint = [BUN, ...BUN_FLAGS, await runnerProgram()] as const;
+      broker = await startSandboxBroker({
+        ...ofBroker,
+        stateDir: state.broker,
+        entrypoint: [...entrypoint],
+        isolation,
+        onWarning: report,
+      }).catch((error: Error) => {
+        throw /in use/.test(error.message) ? alreadyRunning(stateDir) : error;
+      });
+    }
+    stops.push(() => (containers ?? broker).close());
     // Versions without a state lock held only the broker's lock, so only now is it certain that no other system runs on
     // this state.
     await endLeftWorkerd(state);
@@ -124,11 +146,12 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const bindings = {
       ...workerVariables(env),
       ...capacityVariables(capacity),
-      ...model.variables,
+      ...offered(model.variables, containers),
       SANDBOX_BROKER_URL: broker.url,
       SANDBOX_BROKER_SECRET: brokerSecret,
       VALET_CREDENTIAL_KEYS: credentialKeys.join(","),
-      VALET_ALLOW_FILE_REPOS: "true",
+      // Containers do not have this machine's files.
+      VALET_ALLOW_FILE_REPOS: String(containers === undefined),
     };
     const failure = Promise.withResolvers<Error>();
     const log = createWorkerLog(state.workerLog, report);
@@ -136,11 +159,10 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     // Only now, since an orphaned Worker may have occupied the wanted port.
     const { worker, url } = await startOnPort(wantedPort, async (port) => {
       const url = `http://127.0.0.1:${port}`;
-      const ownBindings = { ...bindings, PUBLIC_URL: url };
-      return {
-        url,
-        worker: await startWorker({ port, state, bindings: ownBindings, page, report, log, onFailure, entry }),
-      };
+      const ownBindings = { ...bindings, PUBLIC_URL: containers?.bridge.url ?? url };
+      const worker = await startWorker({ port, state, bindings: ownBindings, page, report, log, onFailure, entry });
+      containers?.bridge.setWorker(port);
+      return { url, worker };
     });
     // A request for the page may wait for its build.
     stops.push(() => {
@@ -175,6 +197,13 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     await stop();
     throw diskError(state.path, error) ?? error;
   }
+}
+
+/** Returns the model's variables with an address that sandboxes reach. */
+function offered(variables: ModelSetup["variables"], containers: Containers | undefined): ModelSetup["variables"] {
+  const { VALET_MODEL_BASE_URL: baseUrl } = variables;
+  if (containers === undefined || baseUrl === undefined) return variables;
+  return { ...variables, VALET_MODEL_BASE_URL: containers.bridge.offerModel(baseUrl) };
 }
 
 function limitsOf(env: SystemOptions["env"]) {

@@ -29,7 +29,7 @@ export interface GitOptions {
   /** The environment. Git receives only PATH, HOME, and the variables for proxies, certificates and ssh. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What starts git as another user. */
-  readonly prefix?: readonly string[] | undefined;
+  readonly runAs?: readonly string[] | undefined;
   /** The repository's `.git` folder, so git does not search for one. Absent for a clone. */
   readonly gitDir?: string | undefined;
   /** The transports that git may use. */
@@ -124,13 +124,13 @@ export async function speaksGit(url: string, options: GitOptions): Promise<boole
 async function run(
   args: readonly string[],
   failure: GitErrorType,
-  { cwd, prefix = [], credentials, signal }: GitOptions,
+  { cwd, runAs = [], credentials, signal }: GitOptions,
   env: Record<string, string>,
 ): Promise<{ readonly stdout: string; readonly stderr: string }> {
   if (signal.aborted) throw new GitError(reasonOf(signal));
   const settings = [...OVERRIDES];
   if (credentials !== undefined) settings.push(`credential.${credentials.origin}.helper=${CREDENTIAL_HELPER}`);
-  const [program, ...rest] = [...prefix, "git", ...settings.flatMap((each) => ["-c", each]), ...args];
+  const [program, ...rest] = [...runAs, "git", ...settings.flatMap((each) => ["-c", each]), ...args];
   const child = spawn(program as string, rest, {
     cwd,
     env,

@@ -39,7 +39,7 @@ export interface GitSetupOptions {
   /** The environment, from which git receives only the variables that it needs. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What starts git as the user whose the workspace is; the runner's own if absent. */
-  readonly prefix?: readonly string[] | undefined;
+  readonly runAs?: readonly string[] | undefined;
   /** The timeout of the whole setup. */
   readonly timeoutMs: number;
   /** Aborts the setup. */
@@ -118,7 +118,7 @@ class GitSetup {
   readonly #git: GitOptions;
 
   constructor(options: GitSetupOptions, repository: Repository, span: SpanOf<"valet.runner.git_setup">) {
-    const { workspace, env, timeoutMs, signal, prefix } = options;
+    const { workspace, env, timeoutMs, signal, runAs } = options;
     this.#options = options;
     this.#repository = repository;
     this.#span = span;
@@ -127,7 +127,7 @@ class GitSetup {
       cwd: workspace,
       gitDir: join(workspace, ".git"),
       env,
-      prefix,
+      runAs,
       transports: [],
       signal: AbortSignal.any([signal, AbortSignal.timeout(limitMs)]),
     };

@@ -7,7 +7,7 @@ import { endWith } from "@valet/shared/outcome";
 import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
-import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
+import type { RunnerIsolation } from "@valet/shared/protocol/sandbox-broker";
 import type { TurnBounds, TurnSummary } from "@valet/shared/protocol/turn";
 import {
   type EndedBy,
@@ -56,7 +56,7 @@ export interface AgentTaskOptions {
   readonly limits: PromptLimits;
   readonly turnBounds: TurnBounds;
   /** What separates the agent from the rest of the machine; unknown if absent. */
-  readonly isolation?: Isolation | undefined;
+  readonly isolation?: RunnerIsolation | undefined;
   /** Measures the sandbox. */
   readonly usage?: SandboxUsage | undefined;
   /** Where the agent works. */

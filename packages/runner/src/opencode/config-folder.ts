@@ -124,7 +124,6 @@ export class ConfigFolder {
       if (!PACKAGES.includes(name)) rmSync(join(this.#repository, name), { recursive: true, force: true });
     }
     pretendInstalled(this.#repository);
-    this.#give();
   }
 
   /** Writes the permitted part of the repository's configuration, after the repository's setup. Never throws. */
@@ -142,17 +141,13 @@ export class ConfigFolder {
       }
       const config = { $schema: "https://opencode.ai/config.json", ...settings };
       writeFileSync(join(this.#repository, "opencode.json"), JSON.stringify(config));
-      this.#give();
+      // OpenCode installs what a trusted repository's plugins need.
+      if (options.isTrusted) giveToOwnerOf(options.workspace, this.#repository);
       isOfRepository ||= files.size > 0 || Object.keys(settings).length > 2;
     } catch (error) {
       problems.push(`the repository's configuration cannot be used: ${(error as NodeJS.ErrnoException).code ?? "bug"}`);
     }
     return { isOfRepository, problems };
-  }
-
-  /** OpenCode writes into these folders, also where it is another user. */
-  #give(): void {
-    giveToOwnerOf(dirname(this.#path), this.#path);
   }
 
   /** @returns whether it copied anything */

@@ -20,6 +20,7 @@ export function asUser(user: string): readonly [string, ...string[]] {
 }
 
 export class OtherUser implements Wall {
+  readonly endsAll = true;
   readonly #prefix: readonly [string, ...string[]];
   #isClosed = false;
 

@@ -1,5 +1,6 @@
 /** Decides what a sandbox's container is allowed. Pure. */
 import { LIMITS } from "@valet/shared/limits";
+import type { SandboxLimits } from "@valet/shared/protocol/sandbox-limits";
 import type { ContainerCreateOptions } from "dockerode";
 
 /** The folder of a sandbox's volume. */
@@ -19,9 +20,6 @@ const FOLDERS = {
  */
 export const RUNNER_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID", "SYS_PTRACE"] as const;
 
-/** Enough for builds with many processes, and too few to exhaust the host's process ids. */
-const MAX_PROCESSES = 4096;
-
 /**
  * The entrypoint's working directory. It is not the workspace, since runtimes read configuration from their working
  * directory, and the workspace's is the repository's.
@@ -40,7 +38,6 @@ const HARDENED = {
   CapDrop: ["ALL"],
   SecurityOpt: ["no-new-privileges"],
   ReadonlyRootfs: true,
-  PidsLimit: MAX_PROCESSES,
   LogConfig: { Type: "json-file", Config: { "max-size": "1m" } },
 } as const;
 
@@ -54,6 +51,7 @@ export interface ContainerOptions {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly isRestored: boolean;
+  readonly limits: Pick<SandboxLimits, "memoryBytes" | "cpus" | "processes">;
 }
 
 /** Returns the options of a sandbox's container, whose command begins as root with no more than {@link RUNNER_CAPABILITIES}. */
@@ -84,10 +82,33 @@ export function sandboxContainer(options: ContainerOptions): ContainerCreateOpti
       CapAdd: [...RUNNER_CAPABILITIES],
       SecurityOpt: [...HARDENED.SecurityOpt],
       Tmpfs: TMPFS,
+      // With what it keeps in memory file systems, and without swap.
+      Memory: options.limits.memoryBytes,
+      MemorySwap: options.limits.memoryBytes,
+      NanoCpus: Math.round(options.limits.cpus * 1e9),
+      PidsLimit: options.limits.processes,
       NetworkMode: options.network,
       Mounts: [{ Type: "volume", Source: options.volume, Target: SANDBOX_FOLDER }],
     },
   };
+}
+
+/** Returns the options of a container that does nothing but be in a network, with no capability and no volume. */
+export function idleContainer({ image, labels, network }: Pick<ContainerOptions, "image" | "labels" | "network">) {
+  return {
+    Image: image,
+    Labels: { ...labels },
+    Entrypoint: [],
+    Cmd: ["sleep", "infinity"],
+    User: "65534:65534",
+    WorkingDir: WORKING_FOLDER,
+    HostConfig: {
+      ...HARDENED,
+      CapDrop: [...HARDENED.CapDrop],
+      SecurityOpt: [...HARDENED.SecurityOpt],
+      NetworkMode: network,
+    },
+  } satisfies ContainerCreateOptions;
 }
 
 /** Copies all files of one volume into another, and prints their size in bytes. */

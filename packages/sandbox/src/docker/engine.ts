@@ -16,7 +16,7 @@ export function connectEngine(host?: string): Engine {
   if (url?.protocol === "tcp:" || url?.protocol === "http:") {
     return new Docker({ protocol: "http", host: url.hostname, port: url.port || 2375 });
   }
-  throw new Error("the engine's address must be unix:///path or tcp://host:port; set DOCKER_HOST for others");
+  throw new Error("the engine's address must be unix:///path or tcp://host:port");
 }
 
 /** @throws Error that says what to do, if the engine does not answer */

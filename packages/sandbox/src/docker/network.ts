@@ -7,6 +7,11 @@ export interface SandboxNetwork {
   readonly gateway: string | undefined;
 }
 
+/** Returns the name of a scope's own network. */
+export function networkOf(scope: string): string {
+  return `valet-${scope}`;
+}
+
 /**
  * Returns the network of this name, which is created if it is missing. Docker then forbids traffic between its containers; Podman
  * ignores that setting.

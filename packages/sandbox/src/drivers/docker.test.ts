@@ -11,6 +11,7 @@ import { startDockerBroker } from "../index.ts";
 
 const IMAGE = "valet-test";
 const RESTART = { limit: 2, delayMs: 5, maxDelayMs: 20, stableMs: 60_000 };
+const MEMORY_BYTES = 512 * 1024 * 1024;
 const missing = findNoEngine();
 const TRACED = { traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" };
 
@@ -20,9 +21,8 @@ describe.skipIf(missing !== undefined)(
     let engine: TestEngine;
     beforeAll(async () => {
       engine = await startEngine();
-      await engine.makeImage(IMAGE, {
-        "/usr/local/bin/entrypoint": fileURLToPath(new URL("../../test/container-entrypoint.sh", import.meta.url)),
-      });
+      const entrypoint = fileURLToPath(new URL("../../test/container-entrypoint.sh", import.meta.url));
+      await engine.makeImage(IMAGE, { files: { "/usr/local/bin/entrypoint": entrypoint } });
     }, 60_000);
     afterAll(() => engine?.close(), 60_000);
 
@@ -35,6 +35,7 @@ describe.skipIf(missing !== undefined)(
         image: IMAGE,
         scope,
         maxSandboxes: 100,
+        limits: { memoryBytes: MEMORY_BYTES, cpus: 1.5 },
         restart: RESTART,
         onError: (error: Error) => errors.push(error),
         ...more,
@@ -105,6 +106,8 @@ describe.skipIf(missing !== undefined)(
         Init: true,
         SecurityOpt: ["no-new-privileges"],
         PidsLimit: 4096,
+        Memory: MEMORY_BYTES,
+        NanoCpus: 1.5e9,
       });
       expect(info.HostConfig.Binds ?? []).toEqual([expect.stringMatching(/^valet-sb-.*:\/sandbox/)]);
       expect(info.Mounts).toMatchObject([{ Type: "volume", Destination: "/sandbox" }]);
@@ -165,13 +168,13 @@ describe.skipIf(missing !== undefined)(
       const broker = await startBroker("restart");
       const { id } = await broker.create(
         "d7",
-        "echo more >> work; [ -e once ] && exit 77; touch once; setsid sleep 600 & exit 3",
+        "echo more >> work; [ -e once ] && { echo the end; exit 77; }; touch once; setsid sleep 600 & exit 3",
       );
       const stopped = await waitFor(async () => {
         const { sandbox } = (await broker.call("GET", `/v1/sandboxes/${id}`)).body;
         return sandbox.state === "stopped" && sandbox;
       });
-      expect(stopped).toMatchObject({ stopReason: "entrypoint_ended" });
+      expect(stopped).toMatchObject({ stopReason: "entrypoint_ended", lastLogLine: "the end" });
       const taken = await broker.call("POST", `/v1/sandboxes/${id}/snapshot`);
       const next = await broker.create("d7", STAY, { generation: 2, snapshotId: taken.body.snapshotId });
       expect(inside(next.id, "cat /sandbox/workspace/work")).toBe("more\nmore\n");

@@ -6,6 +6,7 @@
 import { randomUUID } from "node:crypto";
 import { LIMITS } from "@valet/shared/limits";
 import type { StopReason } from "@valet/shared/protocol/sandbox-broker";
+import type { SandboxLimits, WantedLimits } from "@valet/shared/protocol/sandbox-limits";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Container, ContainerInspectInfo } from "dockerode";
 import { machineCapacity } from "../capacity.ts";
@@ -20,9 +21,11 @@ import {
   statusOf,
   unlessMissing,
 } from "../docker/engine.ts";
-import { ensureNetwork } from "../docker/network.ts";
+import { ensureNetwork, networkOf } from "../docker/network.ts";
 import { Volumes, volumeOf } from "../docker/volumes.ts";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
+import { lastLineOf } from "../local/last-line.ts";
+import { defaultLimits, machineSize } from "../local/limits/wanted-limits.ts";
 import { BrokerError } from "../problem.ts";
 import { supervisorCommand, supervisorInput } from "../remote/supervisor.ts";
 import { ANY_SESSION, isSameAttempt, nameOf, readTags, sessionTag, tagsOf } from "../remote/tags.ts";
@@ -40,6 +43,8 @@ export interface DockerDriverOptions {
   readonly network?: string | undefined;
   /** The program to start in each sandbox, with its arguments. */
   readonly entrypoint: readonly [string, ...string[]];
+  /** The limits of each sandbox; those that are omitted fit the machine. Those of disk and open files are the engine's own. */
+  readonly limits?: WantedLimits | undefined;
   /** How many sandboxes may be awake at once; as many as fit on this machine if omitted. */
   readonly maxSandboxes?: number | undefined;
   readonly restart?: Partial<RestartPolicy> | undefined;
@@ -56,13 +61,11 @@ const ENDED_FROM_OUTSIDE: Readonly<Record<number, StopReason>> = {
   78: "entrypoint_ended",
   143: "broker_stopped",
 };
+/** How many lines of a log are read to find the last one that says something. */
+const LOG_LINES = 5;
+const FRAME_HEADER = 8;
 /** How an engine writes that a container never ran. */
 const NEVER = /^0001-/;
-
-/** Returns the name of the scope's own network. */
-export function networkOf(scope: string): string {
-  return `valet-${scope}`;
-}
 
 /**
  * Starts the driver. Removes what an earlier broker of the same scope left unfinished, and ends the sandboxes that it did not finish
@@ -86,13 +89,17 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
 
 class DockerDriver implements Driver {
   readonly name = "docker";
+  readonly isolation = "container";
   readonly #options: DockerDriverOptions;
   readonly #engine: Engine;
   readonly #network: string;
   readonly #volumes: Volumes;
   readonly #maxSandboxes: number;
+  readonly #limits: SandboxLimits;
   /** Containers that this broker is starting or terminating. Of all others the engine knows the state. */
   readonly #underWay = new Map<string, "starting" | "terminating">();
+  /** The tokens of the sandboxes that this broker has started. */
+  readonly #tokens = new Map<string, string>();
   /** Sandboxes whose container does not exist yet. */
   #planned = 0;
   readonly #calls = new Set<Promise<unknown>>();
@@ -103,6 +110,7 @@ class DockerDriver implements Driver {
     this.#engine = engine;
     this.#network = network;
     this.#volumes = new Volumes(engine, options.image, { [SCOPE]: options.scope });
+    this.#limits = { ...defaultLimits(machineSize("/")), ...withoutUndefined(options.limits ?? {}) };
     this.#maxSandboxes = options.maxSandboxes ?? machineCapacity().awake;
   }
 
@@ -215,6 +223,7 @@ class DockerDriver implements Driver {
     if (container === undefined) return this.#existing(options);
     const { id } = container;
     this.#underWay.set(id, "starting");
+    this.#tokens.set(id, options.runnerToken);
     steps.describe({ "valet.sandbox.id": id });
     try {
       await steps.run("valet.sandbox.process_start", {}, () =>
@@ -258,6 +267,7 @@ class DockerDriver implements Driver {
           labels,
           volume,
           network: this.#network,
+          limits: this.#limits,
           command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }),
           env: options.env,
           isRestored: snapshotId !== undefined,
@@ -311,9 +321,20 @@ class DockerDriver implements Driver {
       id,
       driver: this.name,
       state,
-      ...withoutUndefined({ stopReason: state === "stopped" ? stopReasonOf(info.State) : undefined }),
+      ...(state === "stopped" && {
+        stopReason: stopReasonOf(info.State),
+        ...withoutUndefined({ lastLogLine: await this.#lastLine(container) }),
+      }),
     });
     return described === undefined ? undefined : { container, info, described };
+  }
+
+  /** Returns the last line of the entrypoint's log, if this broker knows the token that it must not show. */
+  async #lastLine(container: Container): Promise<string | undefined> {
+    const token = this.#tokens.get(container.id);
+    if (token === undefined) return undefined;
+    const frames = await container.logs({ stdout: true, stderr: true, tail: LOG_LINES });
+    return lastLineOf(textOf(frames), [token]);
   }
 
   /** Resolves when the container, its name and its volume are free. */
@@ -329,6 +350,7 @@ class DockerDriver implements Driver {
     } finally {
       clearTimeout(timer);
       this.#underWay.delete(id);
+      this.#tokens.delete(id);
     }
   }
 
@@ -399,6 +421,17 @@ async function start(container: Container, input: string): Promise<void> {
     stdin.on("error", () => {});
     stdin.resume?.();
   }
+}
+
+/** Returns the text of a log, which the engine sends in frames of a header of 8 bytes and a payload, whose length the header has. */
+function textOf(frames: Buffer): string {
+  const payloads: Buffer[] = [];
+  for (let at = 0; at + FRAME_HEADER <= frames.length; ) {
+    const end = at + FRAME_HEADER + frames.readUInt32BE(at + 4);
+    payloads.push(frames.subarray(at + FRAME_HEADER, end));
+    at = end;
+  }
+  return Buffer.concat(payloads).toString("utf8");
 }
 
 function stateOf({ Running, StartedAt }: ContainerInspectInfo["State"]): "running" | "stopped" | "starting" {

@@ -18,7 +18,12 @@ const CONTROL = /\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x1f\x7f-\x9f]/g;
  * @returns at most 300 UTF-16 code units; `undefined` when there is no line
  */
 export function lastLogLine(path: string, secrets: readonly string[]): string | undefined {
-  const line = readEnd(path)
+  return lastLineOf(readEnd(path), secrets);
+}
+
+/** Returns the same of the end of a log. */
+export function lastLineOf(text: string, secrets: readonly string[]): string | undefined {
+  const line = text
     .split("\n")
     .map((each) => each.replace(CONTROL, "").trim())
     .findLast((each) => each !== "");

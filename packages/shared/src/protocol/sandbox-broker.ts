@@ -167,6 +167,10 @@ export type DeleteAnswer = z.infer<typeof DeleteAnswer>;
 export const ISOLATIONS = ["bwrap", "none"] as const;
 export type Isolation = (typeof ISOLATIONS)[number];
 
+/** What separates sandboxes from the machine; containers with the driver `docker`. */
+export const WALLS = [...ISOLATIONS, "container"] as const;
+export type Walls = (typeof WALLS)[number];
+
 /**
  * What separates the agent from its runner: a wall of bubblewrap, which also separates both from the machine; another user in the
  * same container; or nothing.
@@ -181,7 +185,7 @@ export const BrokerHealth = z.object({
   /** Sandboxes that run on the broker's machine, those that start or end included; absent with the driver `modal`. */
   awake: z.int().nonnegative().optional(),
   /** What separates sandboxes from the broker's machine; absent with the driver `modal`, whose sandboxes are elsewhere. */
-  isolation: z.enum(ISOLATIONS).optional(),
+  isolation: z.enum(WALLS).optional(),
   /** The limits of each sandbox, and by what they hold; absent with the driver `modal`. */
   limits: ShownLimits.optional(),
   /** The broker starts no further sandboxes (SIGUSR2), and those that run go on. */

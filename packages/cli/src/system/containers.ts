@@ -1,0 +1,59 @@
+/** The parts of a local system whose sandboxes are containers: the broker with the driver `docker`, and the server on their bridge. */
+import { createHash } from "node:crypto";
+import { type DockerBrokerOptions, type SandboxBroker, startDockerBroker } from "@valet/sandbox";
+import { openBridge } from "@valet/sandbox/bridge";
+import { BROKER_VARIABLES } from "@valet/shared/variables";
+import { UserError } from "../errors.ts";
+import { type BridgeServer, startBridgeServer } from "./bridge-server.ts";
+
+export interface Containers {
+  readonly broker: SandboxBroker;
+  readonly bridge: BridgeServer;
+  /** Stops the sandboxes, whose files stay, and what listens for them. */
+  close(): Promise<void>;
+}
+
+export interface ContainerOptions
+  extends Pick<DockerBrokerOptions, "secret" | "spanLimits" | "maxSandboxes" | "limits" | "onError"> {
+  /** The state directory, which has its own sandboxes in the engine. */
+  readonly stateDir: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * The bridge's port derives from the state directory, so that runners which have outlived a crash of their host find its successor. The
+ * range is that of ports for private use (RFC 6335, section 6).
+ */
+const FIRST_PORT = 49_152;
+const PORTS = 65_536 - FIRST_PORT;
+/** What the image starts in each sandbox. */
+const ENTRYPOINT = ["valet-entrypoint"] as const;
+
+/** @throws UserError that says what to do, if the engine cannot be used or lacks the image */
+export async function startContainers({ stateDir, env, ...rest }: ContainerOptions): Promise<Containers> {
+  const engine = env.DOCKER_HOST || undefined;
+  const image = env.VALET_DOCKER_IMAGE || BROKER_VARIABLES.VALET_DOCKER_IMAGE.default;
+  const network = env.VALET_DOCKER_NETWORK || undefined;
+  const hash = createHash("sha256").update(stateDir).digest();
+  const scope = `up-${hash.toString("hex").slice(0, 12)}`;
+  const stops: (() => Promise<void>)[] = [];
+  const close = async () => {
+    for (const each of stops.splice(0).reverse()) await each();
+  };
+  try {
+    const { gateway, hold } = await openBridge({ engine, scope, image, network });
+    stops.push(await hold());
+    const bridge = await startBridgeServer(gateway, FIRST_PORT + (hash.readUInt16BE() % PORTS));
+    stops.push(() => bridge.close());
+    const broker = await startDockerBroker({ ...rest, entrypoint: ENTRYPOINT, engine, image, scope, network });
+    stops.push(() => broker.close());
+    return { broker, bridge, close };
+  } catch (error) {
+    await close();
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== "EADDRNOTAVAIL") throw new UserError(message);
+    throw new UserError(
+      "The engine's bridge is not on this machine, so sandboxes could not reach Valet. Use an engine that runs here: not Docker Desktop, nor one on another machine.",
+    );
+  }
+}

@@ -1,0 +1,60 @@
+/** The bridge between this machine and its sandboxes in containers, for a host that listens there. */
+import { idleContainer } from "./container-spec.ts";
+import {
+  connectEngine,
+  describeEngineError,
+  type Engine,
+  hasImage,
+  imageMissing,
+  requireEngine,
+  unlessMissing,
+} from "./engine.ts";
+import { ensureNetwork, networkOf } from "./network.ts";
+
+export interface HostBridge {
+  /** The address of this machine on the bridge. */
+  readonly gateway: string;
+  /**
+   * Makes the address exist until the function that it resolves to is called: Podman removes a bridge with its last container.
+   */
+  hold(): Promise<() => Promise<void>>;
+}
+
+export interface BridgeOptions {
+  readonly engine: string | undefined;
+  readonly scope: string;
+  readonly image: string;
+  readonly network?: string | undefined;
+}
+
+/** The label of the container that keeps a bridge. */
+const KEEPS_BRIDGE = "valet-keeps-bridge";
+
+/** @throws Error that says what to do, if the engine cannot be reached, lacks the image, or its network has no address here */
+export async function openBridge({ engine: host, scope, image, network }: BridgeOptions): Promise<HostBridge> {
+  const engine = connectEngine(host);
+  await requireEngine(engine);
+  if (!(await hasImage(engine, image))) throw new Error(`Sandboxes cannot start: ${imageMissing(image)}`);
+  try {
+    const { name, gateway } = await ensureNetwork(engine, network ?? networkOf(scope));
+    if (gateway === undefined) throw new Error(`The engine's network ${name} has no IPv4 address of this machine`);
+    return { gateway, hold: () => hold(engine, { scope, image, network: name }) };
+  } catch (error) {
+    if (error instanceof Error && !("statusCode" in error)) throw error;
+    throw new Error(`The container engine cannot be used: ${describeEngineError(error)}`, { cause: error });
+  }
+}
+
+async function hold(
+  engine: Engine,
+  { scope, image, network }: { readonly scope: string; readonly image: string; readonly network: string },
+) {
+  const labels = { "valet-scope": scope, [KEEPS_BRIDGE]: "1" };
+  const left = await engine.listContainers({ all: true, filters: { label: [KEEPS_BRIDGE, `valet-scope=${scope}`] } });
+  for (const { Id } of left) await unlessMissing(engine.getContainer(Id).remove({ force: true }));
+  const container = await engine.createContainer(idleContainer({ image, labels, network }));
+  await container.start();
+  return async () => {
+    await unlessMissing(container.remove({ force: true }));
+  };
+}

@@ -1,0 +1,172 @@
+/**
+ * Everything, with each sandbox in a container of a real engine (Podman with runc): a message, a sleep, an agent that tries, a crash
+ * of the host. Skipped where this machine cannot run one.
+ */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { waitFor } from "../packages/cli/src/wait.ts";
+import { findNoEngine, startEngine, type TestEngine } from "../packages/sandbox/test/engine.ts";
+import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import { certified } from "./certified.ts";
+import { makeSandboxImage } from "./containers/image.ts";
+import { SEARCH_FILES, SEARCH_MEMORY } from "./escape/secrets.ts";
+import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
+import { ScriptedSystem } from "./scripted-system.ts";
+
+const TIMEOUT_MS = 120_000;
+const IMAGE = "valet-sandbox-test";
+const CANARY = `canary-${crypto.randomUUID()}`;
+const missing = findNoEngine();
+
+const plant = (name: string) => `${CANARY}-${name}`;
+const bash = (command: string) => [
+  [{ tool: "bash", arguments: { command, description: "Tries" } }],
+  [{ text: "Done." }],
+];
+/** What it learns of itself, of the runner beside it, and of the host. */
+const LOOKS = [
+  "id -u; id -G; grep -E '^(CapPrm|CapEff|CapAmb|NoNewPrivs)' /proc/self/status",
+  "touch /usr/x /opt/valet/x 2>&1; ls -A /sandbox/runner /root 2>&1",
+  'for p in $(ls /proc | grep "^[0-9]"); do [ "$(stat -c %u /proc/$p)" = 1000 ] || { kill -0 $p && echo reached $p; }; done 2>&1',
+];
+
+const scenario = parseScenario(
+  JSON.stringify({
+    name: "containers",
+    rules: [
+      {
+        name: "works",
+        when: { userContains: "[works]" },
+        turn: bash(`echo ${plant("workspace")} > kept.txt; echo ${plant("home")} > ~/kept.txt; ls -l kept.txt`),
+      },
+      { name: "reads", when: { userContains: "[reads]" }, turn: bash("cat kept.txt ~/kept.txt > both.txt") },
+      {
+        name: "tries",
+        when: { userContains: "[tries]" },
+        turn: bash(`(${SEARCH_FILES}; ${SEARCH_MEMORY}\n) > seen.txt; (${LOOKS.join("; ")}) > looks.txt; kill -9 -1`),
+      },
+      { name: "other", when: {}, turn: [[{ text: "Still here." }]] },
+    ],
+  }),
+  "containers",
+);
+
+describe.skipIf(missing !== undefined)(
+  `sessions in containers${missing === undefined ? "" : ` (skipped: ${missing})`}`,
+  () => {
+    let engine: TestEngine;
+    let system: ScriptedSystem;
+    let receiver: TraceReceiver;
+    let inHome: string;
+
+    beforeAll(async () => {
+      engine = await startEngine();
+      await makeSandboxImage(engine, IMAGE);
+      receiver = await startOtlpReceiver();
+      inHome = mkdtempSync(join(homedir(), ".valet-containers-"));
+      writeFileSync(join(inHome, "credentials"), plant("host-home"));
+      system = await ScriptedSystem.start(
+        scenario,
+        {
+          DOCKER_HOST: engine.host,
+          VALET_DOCKER_IMAGE: IMAGE,
+          OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+          OTEL_EXPORTER_OTLP_HEADERS: `authorization=${plant("otlp")}`,
+          VALET_MODEL_API_KEY: plant("model-key"),
+        },
+        ["--driver", "docker"],
+      );
+    }, TIMEOUT_MS);
+
+    afterAll(async () => {
+      await system?.close();
+      await receiver?.close();
+      await engine?.close();
+      if (inHome !== undefined) rmSync(inHome, { recursive: true, force: true });
+    }, TIMEOUT_MS);
+
+    const say = async (sessionId: string, content: string) => {
+      const id = crypto.randomUUID();
+      await system.api.sendMessage(sessionId, { content, id });
+      return waitFor(
+        content,
+        async () => (await system.api.messages(sessionId)).find((each) => each.id === id),
+        (message) => message?.status === "done",
+        TIMEOUT_MS,
+      );
+    };
+    const containersOf = async (sessionId: string) =>
+      (await engine.engine.listContainers({ all: true, filters: { label: [`valet-session=${sessionId}`] } })).map(
+        ({ Id }) => Id,
+      );
+    /** Reads a file of the session's sandbox. */
+    const read = async (sessionId: string, path: string) => {
+      const [id] = await containersOf(sessionId);
+      return engine.podman("exec", id as string, "cat", path);
+    };
+
+    test(
+      "a message is answered, and its session sleeps and wakes with its files, in whole traces",
+      async () => {
+        const { id } = await system.api.createSession({});
+        expect(await say(id, "[works]")).toMatchObject({ outcome: "ok" });
+        const [first] = await containersOf(id);
+        await system.api.change(id, "hibernate");
+        const asleep = await waitFor(
+          "hibernated",
+          () => system.api.session(id),
+          ({ status }) => status === "hibernated",
+          TIMEOUT_MS,
+        );
+        expect(asleep.status).toBe("hibernated");
+        expect(await containersOf(id)).toEqual([]);
+        expect(await say(id, "[reads]")).toMatchObject({ outcome: "ok" });
+        expect(await containersOf(id)).not.toContain(first);
+        expect(await read(id, "/sandbox/workspace/both.txt")).toBe(`${plant("workspace")}\n${plant("home")}\n`);
+        await certified(system.api, id, receiver);
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "an agent that tries finds nothing of its runner, another session or the host, and ends its own processes only",
+      async () => {
+        const victim = await system.api.createSession({});
+        await say(victim.id, "[works]");
+        const { id } = await system.api.createSession({});
+        await say(id, "[tries]");
+        const looks = await read(id, "/sandbox/workspace/looks.txt");
+        expect(looks).toMatch(/^1000\n1000\nCapPrm:\t0+\nCapEff:\t0+\nCapAmb:\t0+\nNoNewPrivs:\t1\n/);
+        expect(looks.match(/Read-only file system/g)).toHaveLength(2);
+        expect(looks).not.toContain("reached");
+        const seen = await read(id, "/sandbox/workspace/seen.txt");
+        expect(seen).toContain("looked at memory");
+        expect(seen).toMatch(/process \d+ bun/);
+        expect(seen).not.toMatch(/attached (?:bun|catatonit|opencode)/);
+        expect(seen.match(new RegExp(`${CANARY}-[\\w-]+`, "g")) ?? []).toEqual([]);
+        // It has killed all that it can, and the session goes on, as does the other.
+        expect(await say(id, "Are you there?")).toMatchObject({ outcome: "ok" });
+        expect(await say(victim.id, "Are you there?")).toMatchObject({ outcome: "ok" });
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "sandboxes outlive a crash of the host, whose successor goes on with them, and end with it",
+      async () => {
+        const { id } = await system.api.createSession({});
+        await say(id, "[works]");
+        const before = await containersOf(id);
+        await system.valet.crash();
+        await system.startAgain();
+        expect(await say(id, "[reads]")).toMatchObject({ outcome: "ok" });
+        expect(await containersOf(id)).toEqual(before);
+        await system.valet.stop();
+        expect(await engine.engine.listContainers()).toEqual([]);
+      },
+      TIMEOUT_MS,
+    );
+  },
+);
