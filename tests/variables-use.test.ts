@@ -20,6 +20,7 @@ const INTERNAL = [
   "VALET_REFUSALS_FILE",
   "VALET_TRUSTS_REPOSITORY",
   "VALET_CAPTURES_CONTENT",
+  "VALET_HIDE_PROCESS",
   "VALET_OPENCODE_RUN",
   "VALET_WORKFLOW_STEP",
   // From the runner to the shells of the agent and of commands, for the trailers of commits.
