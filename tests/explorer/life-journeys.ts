@@ -1,7 +1,7 @@
 /** A session of six days: it is read as a few lines, which open, and nobody loses their place. */
 import type { Page } from "playwright-core";
 import { beforeAll, expect, test } from "vitest";
-import { DAYS, LIFE_SESSION, lifeMessageId, lifeSeed, TURNS_A_DAY } from "./life-seeds.ts";
+import { CHILDREN, DAYS, LIFE_SESSION, lifeMessageId, lifeSeed, TURNS_A_DAY, WORKFLOW_NAME } from "./life-seeds.ts";
 import type { SeededExplorer } from "./seeded.ts";
 
 export function lifeJourneys(explorerOf: () => SeededExplorer): void {
@@ -17,6 +17,15 @@ export function lifeJourneys(explorerOf: () => SeededExplorer): void {
 
   const talk = () => page.getByRole("region", { name: "Messages and turns" });
   const lives = () => talk().getByRole("button", { name: new RegExp(`${TURNS_A_DAY} turns: `) });
+
+  test("workflows and child sessions are among it, and have lanes of the timeline", async () => {
+    const lane = (name: RegExp) => page.getByRole("listbox", { name });
+    for (const title of CHILDREN) await lane(new RegExp(`child, ${title}: 3 items`)).waitFor();
+    // The store of seeds has no records of turns, which name the channels: the work itself has a lane, the workflow's steps within.
+    await lane(/^No channel/).waitFor();
+    const checks = talk().getByRole("button", { name: new RegExp(`Workflow ${WORKFLOW_NAME}.*failed`) });
+    await checks.waitFor();
+  });
 
   test("each past day is one line with its figures, and the nights stand between them", async () => {
     await talk()

@@ -3,7 +3,7 @@ import { TURN } from "../../packages/worker/test/turn-record.ts";
 import { framesOf } from "./hostile-trace.ts";
 import { insert } from "./large-seeds.ts";
 import { OWNER } from "./seeded.ts";
-import type { FrameSeed, MessageSeed, Seed, StatementSeed } from "./seeds.ts";
+import type { FrameSeed, MessageSeed, Seed, SessionSeed, StatementSeed, WorkflowSeed } from "./seeds.ts";
 
 export const LIFE_SESSION = "ses_life0000000000000000000000";
 export const DAYS = 6;
@@ -57,28 +57,35 @@ function turnSpans(index: number, atMs: number): Spans {
   return [prompt, turn, chat(atMs + 100, 29_000), tool, chat(atMs + 91_000, 28_000)];
 }
 
-function turnRecord(index: number, atMs: number): StatementSeed {
+/** What the records of all turns have in common. */
+function turnColumns(atMs: number, lastedMs: number) {
   const { message_ids: _, queue_reasons: __, ...columns } = TURN;
-  const isLost = index === LOST_TURN;
-  return insert("turns", {
+  return {
     ...columns,
     owner_id: OWNER,
+    queue_reasons: "[]",
+    accepted_at: new Date(atMs).toISOString(),
+    dispatched_at: new Date(atMs + 20).toISOString(),
+    ended_at: new Date(atMs + lastedMs).toISOString(),
+    queue_wait_ms: 20,
+    turn_ms: lastedMs,
+    cost_usd: 0.03,
+    tools: null,
+    answered_by: null,
+  };
+}
+
+function turnRecord(index: number, atMs: number): StatementSeed {
+  const isLost = index === LOST_TURN;
+  return insert("turns", {
+    ...turnColumns(atMs, TURN_MS),
     attempt_id: `att_life_${index}`,
     session_id: LIFE_SESSION,
     message_ids: JSON.stringify([lifeMessageId(index)]),
-    queue_reasons: "[]",
     trace_id: traceOf(index),
     channel: channelOf(index),
-    accepted_at: new Date(atMs).toISOString(),
-    dispatched_at: new Date(atMs + 20).toISOString(),
-    ended_at: new Date(atMs + TURN_MS).toISOString(),
-    queue_wait_ms: 20,
-    turn_ms: TURN_MS,
-    cost_usd: 0.03,
     outcome: isLost ? "lost" : "ok",
     error_type: isLost ? "runner_lost" : null,
-    tools: null,
-    answered_by: null,
   });
 }
 
@@ -92,6 +99,60 @@ function message(index: number, atMs: number): MessageSeed {
     lastedMs: TURN_MS,
     channel: channelOf(index),
     parts: [{ type: "text", id: `prt_life_${index}`, text: `Step ${index} is done: the test waited for a clock.` }],
+  };
+}
+
+/** The workflow of the last day, whose second step failed, and the sessions that the agent spawned on it. */
+const WORKFLOW = "wfx_life_checks";
+export const WORKFLOW_NAME = "Checks of the day";
+export const CHILDREN = ["Find the flaky test", "Read the logs"] as const;
+const WORKFLOW_MS = 4 * MINUTE_MS;
+
+function workflow(atMs: number, seq: number): { seed: WorkflowSeed; spans: Spans; record: StatementSeed } {
+  const steps = [
+    { name: "lint", run: "npm run lint", exitCode: 0 },
+    { name: "test", run: "npm test", exitCode: 1 },
+  ];
+  const root = { ...span("valet.workflow", atMs, WORKFLOW_MS), spanId: hex(seq, 16) };
+  const execute = span("valet.workflow.execute", atMs + 50, WORKFLOW_MS - 100, root.spanId);
+  const stepMs = (WORKFLOW_MS - 200) / steps.length;
+  const runs = steps.map(({ name }, index) =>
+    span(`valet.workflow.step ${name}`, atMs + 100 + index * stepMs, stepMs, execute.spanId),
+  );
+  const record = { ...turnColumns(atMs, WORKFLOW_MS), attempt_id: `att_${WORKFLOW}`, trace_id: hex(seq, 32) };
+  return {
+    seed: { id: WORKFLOW, name: WORKFLOW_NAME, atMs, lastedMs: WORKFLOW_MS, channel: "checks", steps },
+    spans: [root, execute, ...runs],
+    record: insert("turns", {
+      ...record,
+      session_id: LIFE_SESSION,
+      message_ids: JSON.stringify([WORKFLOW]),
+      channel: "checks",
+      outcome: "error",
+      error_type: "workflow_step_failed",
+    }),
+  };
+}
+
+/** A session that the agent spawned, with one turn. */
+function child(index: number, atMs: number): { session: SessionSeed; record: StatementSeed } {
+  const id = `ses_child${String(index).padStart(21, "0")}`;
+  const messageId = `msg_child_${index}`;
+  const one = { ...message(0, atMs), id: messageId, channel: "main" };
+  const frames = framesOf(turnSpans(0, atMs), traceOf(0), id);
+  const title = CHILDREN[index] ?? "";
+  return {
+    session: { id, ownerId: OWNER, title, parentSessionId: LIFE_SESSION, messages: [one], frames },
+    record: insert("turns", {
+      ...turnColumns(atMs, TURN_MS),
+      attempt_id: `att_${messageId}`,
+      session_id: id,
+      message_ids: JSON.stringify([messageId]),
+      trace_id: traceOf(0),
+      channel: "main",
+      outcome: "ok",
+      error_type: null,
+    }),
   };
 }
 
@@ -121,6 +182,13 @@ export function lifeSeed(nowMs: number): Seed {
     }
     operate("valet.sandbox.hibernate", beganMs + workMs, 4_000);
   }
-  const session = { id: LIFE_SESSION, ownerId: OWNER, title: "Six days of mending", messages, frames };
-  return { sessions: [session], statements };
+  const checks = workflow(endMs - 20 * MINUTE_MS, messages.length + 1);
+  frames.push(...framesOf(checks.spans, hex(messages.length + 1, 32), LIFE_SESSION));
+  const children = CHILDREN.map((_, index) => child(index, endMs - (60 + 20 * index) * MINUTE_MS));
+  const workflows = [checks.seed];
+  const session = { id: LIFE_SESSION, ownerId: OWNER, title: "Six days of mending", messages, workflows, frames };
+  return {
+    sessions: [session, ...children.map(({ session }) => session)],
+    statements: [...statements, checks.record, ...children.map(({ record }) => record)],
+  };
 }

@@ -7,7 +7,7 @@ import { composeSession, type SessionParts } from "../../packages/worker/src/dur
 import { NO_LINK } from "../../packages/worker/src/durable-objects/core/session-state.ts";
 import worker, { SessionAgent as PlainSessionAgent } from "../../packages/worker/src/index.ts";
 import { addLargeTrace } from "../../packages/worker/test/large-trace.ts";
-import { type MessageSeed, SEED_PATH, type Seed, type SessionSeed } from "./seeds.ts";
+import { type MessageSeed, SEED_PATH, type Seed, type SessionSeed, type WorkflowSeed } from "./seeds.ts";
 
 export { Capacity } from "../../packages/worker/src/index.ts";
 
@@ -15,6 +15,10 @@ export { Capacity } from "../../packages/worker/src/index.ts";
 const STATEMENTS = 100;
 const IDLE_MS = 3_600_000;
 const RUNNER = "run_seeded";
+
+type JobStore = SessionParts["queue"]["jobs"];
+type JobSeed = Pick<MessageSeed, "id" | "atMs" | "lastedMs" | "channel" | "outcome"> &
+  Pick<Parameters<JobStore["addJob"]>[0], "kind" | "sizeBytes"> & { readonly errorType?: "workflow_step_failed" };
 
 export class SessionAgent extends PlainSessionAgent {
   readonly #seeded: SessionParts;
@@ -29,7 +33,7 @@ export class SessionAgent extends PlainSessionAgent {
 
   async seed(seed: SessionSeed): Promise<void> {
     const { transactions, state, traces, boundary } = this.#seeded;
-    const { id, ownerId, messages, frames, trace, ...settings } = seed;
+    const { id, ownerId, messages, workflows = [], frames, trace, ...settings } = seed;
     transactions.run(() => {
       state.create({
         ...settings,
@@ -45,6 +49,7 @@ export class SessionAgent extends PlainSessionAgent {
         recovery: { attempts: 0, readyMs: 0 },
       });
       for (const [index, message] of messages.entries()) this.#addMessage(message, index + 1);
+      for (const [index, workflow] of workflows.entries()) this.#addWorkflow(workflow, messages.length + index + 1);
       // One after the other: a frame's open spans may be in a trace that an earlier one began.
       for (const [index, { otlp, open }] of frames.entries()) {
         traces.acceptFrames([{ instanceId: RUNNER, seq: index + 1, otlp, open: [...open] }]);
@@ -54,32 +59,55 @@ export class SessionAgent extends PlainSessionAgent {
     boundary();
   }
 
-  #addMessage(
-    { id, content, atMs, lastedMs = 2_000, parts, channel = "main", author, outcome = "ok" }: MessageSeed,
-    seq: number,
-  ): void {
-    const { queue, conversation } = this.#seeded;
+  #addMessage({ content, author, parts, ...job }: MessageSeed, seq: number): void {
+    const body = { content, attachments: [], ...(author !== undefined && { author: { id: author } }) };
+    const attemptId = this.#addJob({ ...job, kind: "message", sizeBytes: content.length }, body, seq);
+    this.#seeded.conversation.finish(attemptId, parts);
+  }
+
+  #addWorkflow({ name, steps, ...job }: WorkflowSeed, seq: number): void {
+    const { workflows } = this.#seeded;
+    const body = { name, steps: steps.map(({ name, run }) => ({ name, run })), onFailure: "continue" as const };
+    const hasFailed = steps.some(({ exitCode }) => exitCode !== 0);
+    const outcome = hasFailed ? { outcome: "error" as const, errorType: "workflow_step_failed" as const } : {};
+    this.#addJob({ ...job, ...outcome, kind: "workflow", sizeBytes: 100 }, body, seq);
+    for (const [index, { exitCode }] of steps.entries()) {
+      workflows.record(job.id, {
+        index,
+        status: "done",
+        outcome: exitCode === 0 ? "ok" : "error",
+        exitCode,
+        durationMs: job.lastedMs / steps.length,
+        output: "",
+      });
+    }
+  }
+
+  /** Adds a job that is done, with its only attempt. @returns the attempt's id */
+  #addJob(job: JobSeed, body: Parameters<JobStore["addJob"]>[1], seq: number): string {
+    const { id, kind, sizeBytes, atMs, lastedMs = 2_000, channel = "main", outcome = "ok", errorType = null } = job;
+    const { queue } = this.#seeded;
     const attemptId = `att_${id}`;
     const context = { traceId: hex(seq, 32), spanId: hex(seq, 16), traceFlags: 1, traceState: "", isRemote: false };
     const times = { dispatchedMs: atMs + 20, acceptedMs: atMs + 40, endedMs: atMs + lastedMs };
     queue.jobs.addJob(
       {
         id,
-        kind: "message",
+        kind,
         seq,
         channel,
         mode: "followup",
         source: "user",
         initial: false,
         status: "done",
-        sizeBytes: content.length,
+        sizeBytes,
         attachments: 0,
         notBeforeMs: 0,
         waitingSinceMs: atMs,
         reason: null,
         reasons: [],
         outcome,
-        errorType: null,
+        errorType,
         failure: null,
         asksFor: "",
         context,
@@ -95,7 +123,7 @@ export class SessionAgent extends PlainSessionAgent {
         ...times,
         acceptedMs: atMs,
       },
-      { content, attachments: [], ...(author !== undefined && { author: { id: author } }) },
+      body,
     );
     queue.jobs.addAttempt({
       id: attemptId,
@@ -110,7 +138,7 @@ export class SessionAgent extends PlainSessionAgent {
       progress: null,
       ...times,
     });
-    conversation.finish(attemptId, parts);
+    return attemptId;
   }
 }
 

@@ -18,6 +18,17 @@ export interface MessageSeed {
   readonly outcome?: Outcome;
 }
 
+/** A workflow of commands that is done. */
+export interface WorkflowSeed {
+  readonly id: string;
+  readonly name: string;
+  /** Epoch ms. */
+  readonly atMs: number;
+  readonly lastedMs: number;
+  readonly channel: string;
+  readonly steps: readonly { readonly name: string; readonly run: string; readonly exitCode: number }[];
+}
+
 /** A span frame as a runner sends it: OTLP/JSON of ended spans, and open spans as `serialiseSpan` writes them. */
 export interface FrameSeed {
   readonly otlp: string;
@@ -32,7 +43,11 @@ export interface SessionSeed {
   readonly repoUrl?: string;
   readonly branch?: string;
   readonly model?: string;
+  /** The session that has spawned it. */
+  readonly parentSessionId?: string;
   readonly messages: readonly MessageSeed[];
+  /** After its messages. */
+  readonly workflows?: readonly WorkflowSeed[];
   readonly frames: readonly FrameSeed[];
   /** A trace of so many spans, which began at a time, epoch ms. */
   readonly trace?: { readonly spans: number; readonly startMs: number };
