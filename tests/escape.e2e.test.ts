@@ -6,15 +6,19 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readConnection } from "../packages/cli/src/system/state.ts";
 import { waitFor } from "../packages/cli/src/wait.ts";
-import { findNoWall } from "../packages/sandbox/src/index.ts";
+import { findNoNetwork, findNoWall } from "../packages/sandbox/src/index.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
+import { plantBait, tryNetwork } from "./escape/network.ts";
 import { SEARCH_FILES, SEARCH_MEMORY } from "./escape/secrets.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 120_000;
 const CANARY = `canary-${crypto.randomUUID()}`;
 const missing = await findNoWall();
+const noNetwork = missing ?? (await findNoNetwork());
+const bait = await plantBait(`${CANARY}-loopback`);
 
 const plant = (name: string) => `${CANARY}-${name}`;
 const bash = (command: string) => [
@@ -35,6 +39,11 @@ const scenario = parseScenario(
         name: "tries",
         when: { userContains: "[tries]" },
         turn: bash(`(${SEARCH_FILES}; ${SEARCH_MEMORY}\n) > seen.txt; echo looked`),
+      },
+      {
+        name: "connects",
+        when: { userContains: "[connects]" },
+        turn: bash(`(${tryNetwork(bait)}) > answered.txt 2>&1; echo tried`),
       },
       { name: "kills", when: { userContains: "[kills]" }, turn: bash("kill -9 -1; echo killed") },
       { name: "other", when: {}, turn: [[{ text: "Still here." }]] },
@@ -64,6 +73,7 @@ describe.skipIf(missing !== undefined)(
     }, TIMEOUT_MS);
 
     afterAll(async () => {
+      bait.close();
       await system?.close();
       for (const folder of [planted, inHome]) rmSync(folder, { recursive: true, force: true });
     }, TIMEOUT_MS);
@@ -101,6 +111,26 @@ describe.skipIf(missing !== undefined)(
         expect(seen).toContain("looked at memory");
         expect(seen).toMatch(/^process \d+ opencode/m);
         expect(seen).not.toMatch(/^attached opencode/m);
+      },
+      TIMEOUT_MS,
+    );
+
+    test.skipIf(noNetwork !== undefined)(
+      `nothing of this machine answers it but what it needs${noNetwork === undefined ? "" : ` (skipped: ${noNetwork.reason})`}`,
+      async () => {
+        const { id } = await system.api.createSession({});
+        expect(await say(id, "[connects]")).toMatchObject({ outcome: "ok" });
+        const answered = workspaceFile("answered.txt");
+        expect(answered).not.toContain(CANARY);
+        // Refused at once, as opposed to a timeout.
+        expect(answered.match(/metadata \d+/g)).toEqual(Array(4).fill("metadata 7"));
+        const open = [...answered.matchAll(/^open (\d+)$/gm)].map(([, port]) => Number(port));
+        const { url, brokerUrl } = readConnection(system.stateDir) ?? {};
+        const others = [url, brokerUrl].map((each) => Number(new URL(each as string).port));
+        for (const port of [bait.port, ...others]) expect(open).not.toContain(port);
+        // OpenCode itself, the runner's two servers, and the model.
+        expect(open).toContain(Number(new URL(system.model.url).port));
+        expect(new Set(open).size).toBeLessThanOrEqual(4);
       },
       TIMEOUT_MS,
     );

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { isDirectoryLocked } from "@valet/sandbox";
 import { BrokerHealth, type Walls } from "@valet/shared/protocol/sandbox-broker";
 import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
+import type { Network } from "@valet/shared/protocol/sandbox-network";
 import { Health } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import type { Finding } from "./check-telemetry.ts";
@@ -17,6 +18,8 @@ export interface HostFinding {
   readonly uses: Uses | null | undefined;
   /** What separates agents from its machine; absent if its broker does not say. */
   readonly isolation?: Walls | undefined;
+  /** Which network its sandboxes have; absent if its broker does not say. */
+  readonly network?: Network | undefined;
   /** The limits of each of its sandboxes; absent if its broker does not say. */
   readonly limits?: ShownLimits | undefined;
 }
@@ -45,8 +48,8 @@ export async function findHost(stateDir: string, timeoutMs = TIMEOUT_MS): Promis
   ]);
   if (worker.value !== undefined) {
     const finding = stateOf(url, worker.value, broker?.why === undefined ? undefined : `at ${brokerUrl} ${broker.why}`);
-    const { isolation, limits } = broker?.value ?? {};
-    return { finding: { name, source: "the running host", ...finding }, uses, isolation, limits };
+    const { isolation, network, limits } = broker?.value ?? {};
+    return { finding: { name, source: "the running host", ...finding }, uses, isolation, network, limits };
   }
   if (!(await isDirectoryLocked(stateDir, UP_ROLE))) return idle;
   const silent = `its Worker does not answer at ${url} ${worker.why}`;

@@ -15,6 +15,10 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 export const PLUGIN = pathToFileURL(join(dirname(Bun.main), "plugin.js")).href;
 export const agentFiles = () => [dirname(openCodeBinary()), dirname(Bun.main)];
+export const relayProgram = () => [
+  ...[process.execPath, "--no-env-file", "--config=/dev/null", "--no-install"],
+  join(dirname(Bun.main), "relay-process.js"),
+];
 export function openCodeBinary() {
   const manifest = require.resolve("opencode-ai/package.json");
   return join(dirname(manifest), require(manifest).bin.opencode);
@@ -40,6 +44,12 @@ await Promise.all([
         },
       },
     ],
+  }),
+  // Small, and the same for each sandbox.
+  Bun.build({
+    entrypoints: [join(import.meta.dirname, "../src/wall/relay-process.ts")],
+    outdir: folder,
+    target: "bun",
   }),
   // Without bytecode, which only Bun of the same version can read: OpenCode has its own.
   Bun.build({

@@ -7,6 +7,9 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** Bun reads no settings from a folder. */
+const BUN_FLAGS = ["--no-env-file", "--config=/dev/null", "--no-install"];
+
 /** `file:` URL of the plugin that OpenCode loads. */
 export const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
 
@@ -23,4 +26,9 @@ export function agentFiles(): string[] {
   const plugin = join(dirname(realpathSync(fileURLToPath(PLUGIN))), "..");
   const packages = join(plugin, "..");
   return [dirname(openCodeBinary()), plugin, join(packages, "shared"), join(packages, "../node_modules")];
+}
+
+/** Returns the program of a network's relays (wall/relay-process.ts), as it is to be started. */
+export function relayProgram(): [string, ...string[]] {
+  return [process.execPath, ...BUN_FLAGS, fileURLToPath(import.meta.resolve("./wall/relay-process.ts"))];
 }

@@ -6,7 +6,7 @@ import { certificateVariables } from "@valet/shared/certificate-variables";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { createAnchoredClock, exceptionType, limitVariables, type SpanProcessor } from "@valet/shared/tracing";
 import { HOOKS_FOLDER } from "./git/commit-hooks.ts";
-import { agentFiles } from "./installed-files.ts";
+import { agentFiles, relayProgram } from "./installed-files.ts";
 import { measureSandbox } from "./measure-sandbox.ts";
 import { CONFIG_FOLDER, startOpenCodeAgent } from "./opencode-agent.ts";
 import { endWithHost } from "./processes/lifeline.ts";
@@ -28,6 +28,7 @@ const INPUT_TIMEOUT_MS = 10_000;
 import { Bubblewrap } from "./wall/bubblewrap.ts";
 import { LimitedWall } from "./wall/limited-wall.ts";
 import { AGENT_USER, OtherUser } from "./wall/other-user.ts";
+import { OwnNetwork } from "./wall/own-network.ts";
 import { parseOwnLimits } from "./wall/process-limits.ts";
 import { NO_WALL, type Wall } from "./wall/wall.ts";
 
@@ -128,7 +129,7 @@ function wallOf(settings: Settings): Wall {
 }
 
 /** Begins to build the wall: of the runner's folder, the agent only sees what is made for it. */
-function plainWallOf({ isolation, workspace, home, stateFolder, limits }: Settings): Wall {
+function plainWallOf({ isolation, networkFolder, workspace, home, stateFolder, limits }: Settings): Wall {
   if (isolation === "user") return new OtherUser(AGENT_USER);
   if (isolation !== "bwrap") return NO_WALL;
   const { PATH = "", TMPDIR } = process.env;
@@ -140,6 +141,8 @@ function plainWallOf({ isolation, workspace, home, stateFolder, limits }: Settin
     readable: [...agentFiles(), ...Object.values(certificateVariables(process.env))],
     home,
     configuration,
+    network:
+      networkFolder === undefined ? undefined : new OwnNetwork({ folder: networkFolder, relays: relayProgram() }),
     path: PATH,
     // The rest is for programs.
     temporaryBytes: limits && Math.floor(limits.memoryBytes / 2),

@@ -35,6 +35,8 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     shellOf: (shell) => shellAnswer(jobs, shell, rest.otlp),
     permitModelCall: async (call) => permitOf(await jobs.permitModelCall(callRef(call)), config.providerContext),
   });
+  rest.wall.expose(server.url);
+  if (modelAccess.openAiCompatible !== undefined) rest.wall.expose(modelAccess.openAiCompatible.baseUrl);
   const opencode = new OpenCode({
     workspace,
     modelAccess,

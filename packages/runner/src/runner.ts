@@ -301,6 +301,8 @@ export class Runner {
     const gitError = await workspaceReady;
     // Without the repository the start has failed. It does not wait for the agent, and stopping the agent ends its spans.
     if (gitError !== undefined) await within(AGENT_SHARE * stopMs, agent.stop());
+    // It has proved to be a git server, so that nobody names another server of the machine as a repository.
+    else if (repo.repoUrl !== undefined) this.#options.wall?.expose(repo.repoUrl);
     const agentError = gitError === undefined ? await started : undefined;
     if (this.#stopping.signal.aborted) return;
     if (agentError !== undefined) onProblem(`the agent did not start: ${agentError.name}`);
@@ -319,7 +321,7 @@ export class Runner {
     const { agentOtlp, onProblem } = this.#options;
     if (agentOtlp === undefined || isWanted !== true || !tracing) return undefined;
     try {
-      agentOtlp.start(captureContent);
+      this.#options.wall?.expose(agentOtlp.start(captureContent));
       return (context) => agentOtlp.environment(context);
     } catch (error) {
       onProblem(`commands cannot send traces: ${exceptionType(error)}`);

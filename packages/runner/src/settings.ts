@@ -41,6 +41,8 @@ export interface Settings {
   readonly isolation?: RunnerIsolation;
   /** The folder of what the runner makes for the agent to read; the state folder by default. */
   readonly agentFolder?: string | undefined;
+  /** The folder for the sockets of the sandbox's own network; absent if it shares the machine's. */
+  readonly networkFolder?: string | undefined;
   /** The limits of the agent and its commands; none if absent. */
   readonly limits?: RunnerLimits;
   /** The parent of the bootstrap span. */
@@ -71,6 +73,7 @@ const Environment = z.object({
     .optional(),
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_ALLOW_FILE_REPOS.default),
   VALET_COMMIT_TRAILERS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_COMMIT_TRAILERS.default),
+  VALET_NETWORK_FOLDER: z.string().startsWith("/", "not an absolute path").optional(),
   VALET_ISOLATION: z.enum(RUNNER_ISOLATIONS).default(RUNNER_VARIABLES.VALET_ISOLATION.default),
   VALET_SANDBOX_LIMITS: z.string().transform(jsonOf).pipe(RunnerLimits).optional(),
 } satisfies Record<keyof typeof RUNNER_VARIABLES, z.ZodType>);
@@ -102,6 +105,7 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     allowFile: data.VALET_ALLOW_FILE_REPOS === "1",
     commitTrailers: data.VALET_COMMIT_TRAILERS === "1",
     isolation: data.VALET_ISOLATION,
+    networkFolder: data.VALET_NETWORK_FOLDER,
     ...withoutUndefined({ limits: data.VALET_SANDBOX_LIMITS }),
     parent: extractFromEnvironment(env),
     spanLimits: readTracingConfig(limitVariables(env)).limits,

@@ -95,7 +95,7 @@ export function createApp({ driver, secrets, isDraining = () => false, onError, 
     const health = {
       status: "ok",
       driver: driver.name,
-      ...withoutUndefined({ awake, isolation: driver.isolation, limits: driver.limits }),
+      ...withoutUndefined({ awake, isolation: driver.isolation, network: driver.network, limits: driver.limits }),
       isDraining: isDraining(),
     } as const;
     return c.json(health satisfies BrokerHealth);

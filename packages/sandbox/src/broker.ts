@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
+import type { Network } from "@valet/shared/protocol/sandbox-network";
 import type { SpanLimits } from "@valet/shared/tracing";
 import { createApp } from "./app.ts";
 import type { Driver } from "./driver.ts";
@@ -34,6 +35,8 @@ export interface ModalBrokerOptions extends ServerOptions, Omit<ModalDriverOptio
 export interface SandboxBroker {
   /** Without a trailing slash. */
   readonly url: string;
+  /** Which network sandboxes have; absent where they run elsewhere. */
+  readonly network?: Network | undefined;
   /** The limits of each sandbox, and by what they hold; absent where sandboxes run elsewhere. */
   readonly limits?: ShownLimits | undefined;
   /** Stops serving and ends all processes of sandboxes on this machine; their files stay. Idempotent. */
@@ -110,6 +113,7 @@ async function serve(
   let closing: Promise<void> | undefined;
   return {
     url: urlOf(server.address() as AddressInfo),
+    network: driver.network,
     limits: driver.limits,
     close: () => {
       closing ??= closeAll(server, driver);

@@ -6,6 +6,7 @@ import type {
   Walls,
 } from "@valet/shared/protocol/sandbox-broker";
 import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
+import type { Network } from "@valet/shared/protocol/sandbox-network";
 import type { Steps } from "./request-trace.ts";
 
 export interface CreateOptions extends CreateSandbox {
@@ -38,6 +39,8 @@ export interface Driver {
   readonly name: Sandbox["driver"];
   /** What separates agents from this machine; absent where sandboxes run elsewhere. */
   readonly isolation?: Walls;
+  /** Which network sandboxes have; absent where they run elsewhere. */
+  readonly network?: Network;
   /** The limits of each sandbox, and by what they hold; absent where sandboxes run elsewhere. */
   readonly limits?: ShownLimits;
   /** Creates a sandbox and starts its entrypoint. Leaves nothing behind on an error. */

@@ -238,6 +238,10 @@ export const RUNNER_VARIABLES = {
     meaning:
       "`bwrap`: the agent and its commands run behind a wall of bubblewrap; `user`: as the user `valet`, in a container; `none`: the sandbox itself is the wall, or there is none",
   },
+  VALET_NETWORK_FOLDER: {
+    meaning:
+      "the folder for the sockets between the runner and a network of the sandbox's own, behind a wall of bubblewrap; if not set, the sandbox shares the machine's network",
+  },
   VALET_SANDBOX_LIMITS: {
     meaning:
       "JSON: the limits of the agent's processes, by what they hold, and the folders of their control group; without it there are none",

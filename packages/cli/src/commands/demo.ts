@@ -52,7 +52,7 @@ export function addDemo(program: Command): void {
         });
         try {
           report(
-            `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, since no key is set" : "yours"}; walls: ${isolationText(system.isolation)}.`,
+            `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, since no key is set" : "yours"}; walls: ${isolationText(system.isolation, system.network)}.`,
           );
           // Interrupting the demo is not an error, and stops what it started.
           const course = runDemo(new ApiClient(system), repository.url, report);

@@ -51,7 +51,7 @@ export function addDoctor(program: Command): void {
         ...checkTelemetry(process.env),
         ...compareBackend(process.env, host.uses),
         ...checkDisk(options.state),
-        ...(host.isOther ? [] : [await checkIsolation(host.isolation), ...checkLimits(host.limits)]),
+        ...(host.isOther ? [] : [...(await checkIsolation(host.isolation, host.network)), ...checkLimits(host.limits)]),
         ...(host.isOther ? [] : [checkState(options, isGiven(command))]),
         host.finding,
       ]);

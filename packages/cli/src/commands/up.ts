@@ -66,8 +66,8 @@ export function addUp(program: Command): void {
       shrinkHeap();
       const signInUrl = await system.signInUrl();
       if (options.json) {
-        const { url, token, isolation, limits } = system;
-        printJson({ url, token, signInUrl: signInUrl ?? null, isolation, limits });
+        const { url, token, isolation, network = null, limits } = system;
+        printJson({ url, token, signInUrl: signInUrl ?? null, isolation, network, limits });
       } else {
         print(`Valet is up.
 
@@ -75,7 +75,7 @@ export function addUp(program: Command): void {
   token    ${system.token}
   state    ${options.state} (Worker log: ${join("log", "worker.log")})
   room     ${system.capacity.awake} sandboxes awake at once, ${system.capacity.starting} starting; further sessions wait in line
-  walls    ${isolationText(system.isolation)}
+  walls    ${isolationText(system.isolation, system.network)}
   limits   ${limitsText(system.limits)}
   model    ${system.isScripted ? "scripted: it only plays the demo; to use a real model, see README.md" : "as configured"}
 

@@ -13,6 +13,7 @@ import {
 import type { ShippedScenario } from "@valet/scripted-model";
 import type { Isolation, Walls } from "@valet/shared/protocol/sandbox-broker";
 import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
+import type { Network } from "@valet/shared/protocol/sandbox-network";
 import { hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
@@ -66,6 +67,8 @@ export interface System extends Connection {
   readonly capacity: MachineCapacity;
   /** What separates agents from this machine. */
   readonly isolation: Walls;
+  /** Which network sandboxes have; absent where they run elsewhere. */
+  readonly network: Network | undefined;
   /** The limits of each sandbox, and by what they hold. */
   readonly limits: ShownLimits | undefined;
   /** Whether a scripted model stands in for a real one. */
@@ -187,6 +190,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       token,
       capacity,
       isolation,
+      network: broker.network,
       limits: broker.limits,
       isScripted,
       signInUrl,

@@ -22,6 +22,8 @@ export interface OpenCodeClientOptions {
   /** `http://127.0.0.1:PORT`. */
   readonly url: string;
   readonly password: string;
+  /** The Unix socket by which the server is reached, if not by its address. */
+  readonly socket?: string;
   /** The agent's workspace. OpenCode's process runs in another folder, and sessions of other folders do not count. */
   readonly directory?: string;
   /** Secrets that are redacted from OpenCode's answers. */
@@ -79,6 +81,17 @@ export class OpenCodeClient {
       ...(directory !== undefined && { "x-opencode-directory": encodeURIComponent(directory) }),
     };
     this.#timeoutMs = timeoutMs;
+  }
+
+  /** Sends a request to a path of the API. @throws errors of fetch */
+  fetch(path: string, init: RequestInit): Promise<Response> {
+    const { socket } = this.#options;
+    const { headers } = this;
+    return fetch(`${this.url}${path}`, {
+      ...init,
+      headers: { ...headers, ...init.headers },
+      ...(socket !== undefined && { unix: socket }),
+    });
   }
 
   async health(timeoutMs: number): Promise<{ version: string | undefined }> {
@@ -231,11 +244,10 @@ export class OpenCodeClient {
     const name = `${method} ${path.replace(/\/(?:ses|per|que)_[^/?]*/g, "/:id").replace(/\?.*/, "")}`;
     let status: number | undefined;
     try {
-      const response = await fetch(`${this.url}${path}`, {
+      const response = await this.fetch(path, {
         method,
         signal: AbortSignal.timeout(timeoutMs),
         headers: {
-          ...this.headers,
           ...(body === undefined ? {} : { "content-type": "application/json" }),
           ...(context === undefined ? {} : contextHeaders(context)),
         },

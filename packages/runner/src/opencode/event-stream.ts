@@ -114,7 +114,7 @@ export class EventStream {
       timer = setTimeout(() => connection.abort(), silenceMs);
     };
     try {
-      const response = await fetch(`${client.url}/event`, { signal, headers: client.headers });
+      const response = await client.fetch("/event", { signal });
       if (!response.ok || response.body === null) throw new EventStreamRefused(response.status);
       const reader = response.body
         .pipeThrough(new TextDecoderStream())

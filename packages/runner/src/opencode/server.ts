@@ -163,11 +163,12 @@ export class OpenCodeServer {
     if (folder !== undefined) void child.exited.then(boundToolOutput({ folder }));
     try {
       const url = await before(deadline, child.exited, signal, addressOf(child.stdout));
+      const socket = await before(deadline, child.exited, signal, wall.reach(Number(new URL(url).port)));
       const client = new OpenCodeClient({
         url,
         password,
         directory: workspace,
-        ...withoutUndefined({ secrets: options.secrets }),
+        ...withoutUndefined({ socket, secrets: options.secrets }),
       });
       const { version } = await before(deadline, child.exited, signal, waitForHealth(client, child, deadline));
       return new OpenCodeServer(child, run, client, version, options.stopGraceMs);

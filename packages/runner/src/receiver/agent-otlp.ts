@@ -60,8 +60,12 @@ export class AgentOtlp implements SpanProcessor {
     if (endTime !== undefined) this.#calls.end(context.spanId, toNs(endTime));
   }
 
-  /** Starts the receiver. @param captureContent whether people allow that content is recorded */
-  start(captureContent: boolean): void {
+  /**
+   * Starts the receiver.
+   * @param captureContent whether people allow that content is recorded
+   * @returns its URL
+   */
+  start(captureContent: boolean): string {
     const { sessionId, generation, spanLimits = DEFAULT_LIMITS, outbox, redact, now } = this.#options;
     const { attributeValueLength } = spanLimits;
     const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
@@ -82,6 +86,7 @@ export class AgentOtlp implements SpanProcessor {
       isFull: () => outbox.isUnderPressure,
       onRefused: (what, count) => this.#countRefused(what, count),
     });
+    return this.#receiver.url;
   }
 
   /** Returns the variables by which a command's programs find the receiver; none while it is not started, or without a trace. */

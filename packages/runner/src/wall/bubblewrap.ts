@@ -11,15 +11,19 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readlinkSync, realpathSync } from "node:fs";
+import { readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { delimiter } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { mountArguments, type VisibleFiles } from "./mounts.ts";
+import { type OwnNetwork, RESOLVER } from "./own-network.ts";
+import { resolverWith } from "./resolver.ts";
 import { type Wall, WallError, type WalledCommand } from "./wall.ts";
 
 export interface BubblewrapOptions extends Omit<VisibleFiles, "programs" | "temporaryBytes"> {
+  /** What connects programs with other machines; without it they share the machine's network. */
+  readonly network?: OwnNetwork | undefined;
   /** The agent's home. */
   readonly home: string;
   /** The folder of the agent's configuration. */
@@ -85,10 +89,13 @@ export class Bubblewrap implements Wall {
     const { pid } = await this.#standing.then((standing) =>
       isThere(standing.pid) ? standing : this.#restart(standing),
     );
+    const { network } = this.#options;
+    await network?.settled();
     return {
       command: [
         ...(IGNORING as [string, ...string[]]),
         ...[PROGRAMS.nsenter, `--target=${pid}`, "--user", "--mount", "--pid", "--ipc", "--uts", "--cgroup"],
+        ...(network === undefined ? [] : ["--net"]),
         ...["--preserve-credentials", "--"],
         ...[PROGRAMS.bwrap, "--unshare-user", "--uid", USER, "--gid", USER, "--cap-drop", "ALL"],
         ...["--bind", "/", "/", "--dev-bind", "/dev", "/dev", ...sealed, "--chdir", folder, "--"],
@@ -99,6 +106,14 @@ export class Bubblewrap implements Wall {
     };
   }
 
+  expose(url: string): void {
+    this.#options.network?.expose(url);
+  }
+
+  async reach(port: number): Promise<string | undefined> {
+    return this.#options.network?.reach(port);
+  }
+
   signalOf(exitCode: number): NodeJS.Signals | undefined {
     const names = Object.entries(constants.signals) as [NodeJS.Signals, number][];
     return names.find(([, number]) => exitCode === 128 + number)?.[0];
@@ -107,6 +122,7 @@ export class Bubblewrap implements Wall {
   async close(): Promise<void> {
     this.#isClosed = true;
     const standing = await this.#standing?.catch(() => undefined);
+    this.#options.network?.close();
     if (standing === undefined) return;
     const { child } = standing;
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -130,6 +146,7 @@ export class Bubblewrap implements Wall {
       configuration,
       readable,
       temporaryBytes,
+      network,
       startTimeoutMs = START_TIMEOUT_MS,
     } = this.#options;
     const writable = configuration === undefined ? own : [...own, configuration];
@@ -140,19 +157,22 @@ export class Bubblewrap implements Wall {
         ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
         ...["--uid", "0", "--gid", "0", "--hostname", "sandbox", "--die-with-parent"],
         ...mountArguments(visible, MACHINE),
-        ...["--ro-bind-data", "4", "/etc/passwd", "--ro-bind-data", "5", "/etc/group", "--remount-ro", "/"],
+        ...["--ro-bind-data", "4", "/etc/passwd", "--ro-bind-data", "5", "/etc/group"],
+        ...(network === undefined ? [] : ["--unshare-net", "--ro-bind-data", "6", "/etc/resolv.conf"]),
+        ...["--remount-ro", "/"],
         ...["--info-fd", "3", "--", "/bin/sh", "-c", "echo; exec cat"],
       ],
       // Nothing of the runner's environment, since processes behind the wall may read it.
-      { cwd: "/", env: {}, stdio: ["pipe", "pipe", "pipe", "pipe", "pipe", "pipe"] },
+      { cwd: "/", env: {}, stdio: Array.from({ length: network === undefined ? 6 : 7 }, () => "pipe" as const) },
     );
-    for (const [fd, users] of [
+    for (const [fd, content] of [
       [4, usersOf(home)],
       [5, GROUPS],
+      [6, resolverWith(RESOLVER, attempt(() => readFileSync("/etc/resolv.conf", "utf8")) ?? "")],
     ] as const) {
       const stream = (child.stdio as readonly unknown[])[fd] as Writable | null;
       stream?.on("error", () => {});
-      stream?.end(users);
+      stream?.end(content);
     }
     this.#child = child;
     const forget = () => {
@@ -180,6 +200,11 @@ export class Bubblewrap implements Wall {
       // The process is known before its files are in place, of which only the first program tells.
       const stands = Promise.all([childPid(child.stdio[3] as Readable), once(child.stdout as Readable, "data")]);
       const [pid] = await Promise.race([stands, failed, late]);
+      const attached = network?.attach(pid);
+      child.once("exit", () => void attached?.then(({ detach }) => detach()).catch(() => {}));
+      const attachment = await Promise.race([attached, failed, late]);
+      // Without a part of its network the wall is of no use. It is built again for the next program.
+      void attachment?.ended.then(() => child.kill("SIGKILL"));
       this.#firstPid = pid;
       return { child, pid };
     } catch (error) {

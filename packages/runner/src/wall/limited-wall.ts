@@ -48,6 +48,14 @@ export class LimitedWall implements Wall {
     return { command: ["/bin/sh", "-c", this.#script, "sh", ...entered.command], cwd: entered.cwd };
   }
 
+  expose(url: string): void {
+    this.#wall.expose(url);
+  }
+
+  reach(port: number): Promise<string | undefined> {
+    return this.#wall.reach(port);
+  }
+
   signalOf(exitCode: number): NodeJS.Signals | undefined {
     return this.#wall.signalOf(exitCode);
   }

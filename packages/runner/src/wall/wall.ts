@@ -21,6 +21,17 @@ export interface Wall {
    * @throws WallError
    */
   enter(command: readonly [string, ...string[]], folder: string, mayConfigure?: boolean): Promise<WalledCommand>;
+  /**
+   * Lets programs behind the wall reach a server on the machine's loopback interface, at the same address. Idempotent. Does nothing
+   * for servers elsewhere, and where programs share the machine's network.
+   */
+  expose(url: string): void;
+  /**
+   * Returns the Unix socket by which the runner reaches a server that a program behind the wall has on its loopback interface, one at
+   * a time; `undefined` where programs share the machine's network.
+   * @throws WallError
+   */
+  reach(port: number): Promise<string | undefined>;
   /** Returns the signal that ended a program behind the wall, of which only its exit code tells. */
   signalOf(exitCode: number): NodeJS.Signals | undefined;
   /** Ends every process behind the wall, and the wall. */
@@ -36,6 +47,8 @@ export class WallError extends Error {
 export const NO_WALL: Wall = {
   endsAll: false,
   enter: async (command, cwd) => ({ command, cwd }),
+  expose: () => {},
+  reach: async () => undefined,
   signalOf: () => undefined,
   close: async () => {},
 };

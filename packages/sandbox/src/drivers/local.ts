@@ -7,11 +7,13 @@ import { existsSync, renameSync } from "node:fs";
 import { LIMITS } from "@valet/shared/limits";
 import type { CheckRepository, Isolation, RepositoryState } from "@valet/shared/protocol/sandbox-broker";
 import type { ShownLimits, WantedLimits } from "@valet/shared/protocol/sandbox-limits";
+import type { Network } from "@valet/shared/protocol/sandbox-network";
 import { machineCapacity } from "../capacity.ts";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
 import { endProcesses } from "../local/end-processes.ts";
 import { chooseIsolation } from "../local/isolation.ts";
 import { LocalLimits } from "../local/limits/local-limits.ts";
+import { chooseNetwork } from "../local/network.ts";
 import { makePrivateDirectory } from "../local/private-directory.ts";
 import { RepositoryChecks } from "../local/repository-checks.ts";
 import { LocalSandbox, type SandboxSettings } from "../local/sandbox.ts";
@@ -30,6 +32,8 @@ export interface LocalDriverOptions {
   readonly entrypoint: readonly [string, ...string[]];
   /** What separates agents from this machine; a wall of bubblewrap, if omitted, where that works. */
   readonly isolation?: Isolation | undefined;
+  /** Which network agents behind a wall have; one of their own, if omitted, where that works. */
+  readonly network?: Network | undefined;
   /** The limits of each sandbox; those that are omitted fit the machine. */
   readonly limits?: WantedLimits | undefined;
   /** Receives a line that says loudly what cannot be had here; written to standard error if omitted. */
@@ -66,12 +70,16 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
     state.make();
     const warn = options.onWarning ?? ((line: string) => console.error(`valet-sandbox-broker: ${line}`));
     const isolation = await chooseIsolation(options.isolation, warn);
-    const limits = await LocalLimits.open(stateDir, options.limits ?? {}, isolation, warn);
+    const [network, limits] = await Promise.all([
+      options.network ?? chooseNetwork(isolation, warn),
+      LocalLimits.open(stateDir, options.limits ?? {}, isolation, warn),
+    ]);
     const settings: SandboxSettings = {
       state,
       brokerId: randomUUID(),
       entrypoint: options.entrypoint,
       isolation,
+      network,
       limits,
       path: options.path ?? process.env.PATH ?? "/usr/local/bin:/usr/bin:/bin",
       graceMs: options.graceMs ?? LIMITS.processGraceMs,
@@ -98,6 +106,7 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
 class LocalDriver implements Driver {
   readonly name = "local";
   readonly isolation: Isolation;
+  readonly network: Network;
   readonly limits: ShownLimits;
   readonly #settings: SandboxSettings;
   readonly #maxSandboxes: number;
@@ -114,6 +123,7 @@ class LocalDriver implements Driver {
   ) {
     this.#settings = settings;
     this.isolation = settings.isolation;
+    this.network = settings.network;
     this.limits = settings.limits.shown;
     this.#maxSandboxes = maxSandboxes;
     this.#sandboxes = new Map(sandboxes.map((each) => [each.id, each]));

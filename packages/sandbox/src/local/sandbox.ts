@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { certificateVariables } from "@valet/shared/certificate-variables";
 import { FINAL_EXIT_CODES, type Isolation, type Sandbox, type StopReason } from "@valet/shared/protocol/sandbox-broker";
+import type { Network } from "@valet/shared/protocol/sandbox-network";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { CreateOptions, DriverSandbox } from "../driver.ts";
 import { Mutex } from "../mutex.ts";
@@ -19,6 +20,7 @@ import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
 import { restoreSnapshot, type TakenSnapshot, takeSnapshot } from "./snapshots.ts";
 import {
   deleteFolder,
+  NETWORK_FOLDER,
   newId,
   RUNNER_FOLDER,
   type SandboxRecord,
@@ -35,6 +37,7 @@ export interface SandboxSettings {
   readonly path: string;
   /** What separates the agents from the machine. The entrypoint builds it. */
   readonly isolation: Isolation;
+  readonly network: Network;
   readonly limits: LocalLimits;
   /** How long processes may take to exit by themselves. */
   readonly graceMs: number;
@@ -231,6 +234,7 @@ export class LocalSandbox {
           VALET_RUNNER_STATE: join(folder, RUNNER_FOLDER),
           VALET_RESTORED: this.#record.snapshotId === undefined ? "0" : "1",
           VALET_ISOLATION: this.#settings.isolation,
+          ...(this.#settings.network === "own" && { VALET_NETWORK_FOLDER: join(folder, NETWORK_FOLDER) }),
           VALET_SANDBOX_LIMITS: JSON.stringify(this.#settings.limits.forSandbox(this.#record.id, folder)),
           [SANDBOX_ID_VARIABLE]: this.#record.id,
         },

@@ -45,7 +45,9 @@ export const KEPT_FOLDERS = ["workspace", "home"] as const;
  * snapshots of earlier versions lack it.
  */
 export const RUNNER_FOLDER = "runner";
-const OTHER_FOLDERS = ["tmp", "log"] as const;
+/** The folder for the sockets between the runner and the sandbox's own network. */
+export const NETWORK_FOLDER = "network";
+const OTHER_FOLDERS = ["tmp", "log", NETWORK_FOLDER] as const;
 const RECORD_FILE = "sandbox.json";
 const SANDBOX_FOLDER = /^[0-9a-f]{20}$/;
 const UNFINISHED = /\.(?:gone|partial)$/;

@@ -21,6 +21,7 @@ import { SANDBOX_DRIVERS } from "../spans.ts";
 import { isGitRef } from "./git-ref.ts";
 import { repoUrlProblem } from "./repo-url.ts";
 import { ShownLimits } from "./sandbox-limits.ts";
+import { NETWORKS } from "./sandbox-network.ts";
 
 /**
  * The header with the session of a request, for the broker's spans: the ids of sandboxes and snapshots do not name it.
@@ -186,6 +187,8 @@ export const BrokerHealth = z.object({
   awake: z.int().nonnegative().optional(),
   /** What separates sandboxes from the broker's machine; absent with the driver `modal`, whose sandboxes are elsewhere. */
   isolation: z.enum(WALLS).optional(),
+  /** Which network sandboxes have: one of their own, or that of the broker's machine; absent where they run elsewhere. */
+  network: z.enum(NETWORKS).optional(),
   /** The limits of each sandbox, and by what they hold; absent with the driver `modal`. */
   limits: ShownLimits.optional(),
   /** The broker starts no further sandboxes (SIGUSR2), and those that run go on. */

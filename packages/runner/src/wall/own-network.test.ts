@@ -1,0 +1,162 @@
+/** Tests a wall with a network of its own, with the real slirp4netns. Where the machine allows none, they are skipped, and say so. */
+import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
+import { type AddressInfo, createServer, type Server } from "node:net";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { relayProgram } from "../installed-files.ts";
+import { Bubblewrap } from "./bubblewrap.ts";
+import { OwnNetwork } from "./own-network.ts";
+
+const PATH = "/usr/local/bin:/usr/bin:/bin";
+const isPossible =
+  existsSync("/usr/bin/slirp4netns") &&
+  mayOpen("/dev/net/tun") &&
+  spawnSync("bwrap", ["--unshare-user", "--unshare-net", "--ro-bind", "/", "/", "true"]).status === 0;
+/** An address of this machine at which other machines reach it. */
+const outer = Object.values(networkInterfaces())
+  .flatMap((each) => each ?? [])
+  .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
+
+function mayOpen(path: string): boolean {
+  try {
+    closeSync(openSync(path, "r+"));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function listen(server: Server, host: string): Promise<number> {
+  server.listen(0, host);
+  await once(server, "listening");
+  return (server.address() as AddressInfo).port;
+}
+
+describe.skipIf(!isPossible)("a wall with a network of its own (skipped where there is no slirp4netns)", () => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "valet-network-")));
+  const workspace = join(folder, "workspace");
+  // Longer than an address of a Unix socket may be.
+  const sockets = join(folder, "n".repeat(100), "network");
+  mkdirSync(workspace);
+  const network = new OwnNetwork({ folder: sockets, relays: relayProgram() });
+  const wall = new Bubblewrap({ own: [workspace], readable: [], home: workspace, path: PATH, network });
+  /** Servers of this machine: one that the agent needs, one that it does not, and one that other machines reach. */
+  const servers = ["needed", "other", "outer"].map((name) =>
+    createHttpServer((request, response) => {
+      request.resume().on("end", () => response.end(`${name} ${request.url}`));
+    }),
+  );
+  let ports: { needed: number; other: number; outer: number };
+
+  beforeAll(async () => {
+    const [needed = 0, other = 0] = await Promise.all(servers.slice(0, 2).map((each) => listen(each, "127.0.0.1")));
+    ports = { needed, other, outer: await listen(servers[2] as Server, outer ?? "127.0.0.1") };
+    wall.expose(`http://localhost:${needed}/v1`);
+  });
+
+  afterAll(async () => {
+    await wall.close();
+    for (const each of servers) each.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  const sh = async (script: string): Promise<SpawnSyncReturns<string>> => {
+    const { command, cwd } = await wall.enter(["/bin/sh", "-c", script], workspace);
+    // Asynchronously, since the servers are in this process.
+    const child = spawn(command[0], command.slice(1), { cwd, env: { PATH }, detached: true });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    const [status] = await once(child, "close");
+    return { stdout, stderr, status } as SpawnSyncReturns<string>;
+  };
+  const get = (url: string) => `curl -s --max-time 4 --noproxy '*' ${url} || echo none`;
+
+  test("of the machine's loopback only what is exposed answers, by each of its names", async () => {
+    const { stdout } = await sh(
+      [
+        ...["127.0.0.1", "localhost"].map((host) => get(`http://${host}:${ports.needed}/a`)),
+        ...["127.0.0.1", "localhost", "198.18.255.2", "0.0.0.0"].map((host) => get(`http://${host}:${ports.other}/a`)),
+      ].join("; "),
+    );
+    expect(stdout).toBe(`needed /aneeded /a${"none\n".repeat(4)}`);
+  });
+
+  test.skipIf(outer === undefined)(
+    "other machines' addresses can be reached, but not those of a cloud's metadata",
+    async () => {
+      const { stdout } = await sh(
+        [
+          get(`http://${outer}:${ports.outer}/b`),
+          "ip route get 169.254.169.254 2>&1",
+          "ip route get 100.100.100.200 2>&1",
+        ].join("; echo; "),
+      );
+      expect(stdout).toMatch(/^outer \/b\n.*No route to host\n+.*No route to host/i);
+    },
+  );
+
+  test("names are resolved by the network's own server, with the machine's search list", async () => {
+    const { stdout } = await sh("cat /etc/resolv.conf");
+    expect(stdout).toMatch(/^nameserver 198\.18\.255\.3\n/);
+    expect(stdout.match(/nameserver/g)).toHaveLength(1);
+  });
+
+  test("abstract sockets of the machine are not there, and nobody behind the wall may change the network", async () => {
+    const abstract = createServer((socket) => socket.end("reached")).listen({ path: "\0valet-abstract" });
+    await once(abstract, "listening");
+    const { stdout } = await sh(
+      "cat /proc/net/unix; ip route del unreachable 169.254.0.0/16 && echo changed; ip link set lo down && echo changed; true",
+    );
+    expect(readFileSync("/proc/net/unix", "utf8")).toContain("@valet-abstract");
+    abstract.close();
+    expect(stdout).not.toMatch(/valet-abstract|changed/);
+  });
+
+  test("the runner reaches a server behind the wall, which the machine does not", async () => {
+    await sh(
+      '(perl -MIO::Socket::INET -e \'$s=IO::Socket::INET->new(Listen=>9,LocalAddr=>"127.0.0.1",LocalPort=>3000,ReuseAddr=>1); while($c=$s->accept){<$c>;print $c "HTTP/1.0 200 OK\\r\\n\\r\\ninside";close $c}\' >/dev/null 2>&1 &) ; sleep 0.3',
+    );
+    const socket = await wall.reach(3000);
+    const reached = async () => (await fetch("http://127.0.0.1:3000/", { unix: socket } as RequestInit)).text();
+    await expect.poll(reached, { timeout: 10_000 }).toBe("inside");
+    await expect(fetch("http://127.0.0.1:3000/")).rejects.toThrow();
+  });
+
+  test("large bodies pass in both directions, and so do many connections at once", async () => {
+    const { stdout } = await sh(
+      `head -c 3000000 /dev/zero | curl -s --noproxy '*' --data-binary @- http://127.0.0.1:${ports.needed}/c; seq 60 | xargs -P 30 -I{} curl -s --noproxy '*' http://127.0.0.1:${ports.needed}/{} | tr -d 0-9`,
+    );
+    expect(stdout).toBe(`needed /c${"needed /".repeat(60)}`);
+  });
+
+  test("a server that is exposed later can be reached, and again when a part of the network has ended", async () => {
+    wall.expose(`http://127.0.0.1:${ports.other}/`);
+    expect((await sh(get(`http://127.0.0.1:${ports.other}/d`))).stdout).toBe("other /d");
+    const ofWall = () =>
+      spawnSync("pgrep", ["-f", `slirp4netns .* ${wall.firstPid} tap0`], { encoding: "utf8" }).stdout;
+    const slirp = Number(ofWall());
+    process.kill(slirp, "SIGKILL");
+    await expect
+      .poll(async () => (await sh(get(`http://127.0.0.1:${ports.other}/e`)).catch(() => undefined))?.stdout, {
+        timeout: 20_000,
+      })
+      .toBe("other /e");
+  });
+
+  test("all of it ends with the wall", async () => {
+    const { firstPid } = wall;
+    const left = () => spawnSync("pgrep", ["-f", `${firstPid} tap0|${sockets}`], { encoding: "utf8" }).stdout;
+    expect(left()).not.toBe("");
+    await wall.close();
+    await expect.poll(left, { timeout: 10_000 }).toBe("");
+  });
+});

@@ -1,0 +1,188 @@
+/**
+ * A network for what is behind a wall: a network namespace, of which slirp4netns(1) leads to other machines, and nothing to this
+ * machine's loopback interface and abstract sockets. Relays lead to exactly the servers there that the agent needs, and from the
+ * runner to OpenCode. They are two halves that meet at a Unix socket: one in this process, one in a process of the namespace.
+ *
+ * slirp4netns and that process end with a descriptor that the runner holds open, so they end with it in any case.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface, type Interface } from "node:readline";
+import type { Readable } from "node:stream";
+import { NETWORK_PROGRAMS, SLIRP, slirpArguments, UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
+import { type LoopbackServer, loopbackServer } from "./loopback.ts";
+import { type Endpoint, type Relay, startRelay } from "./relay.ts";
+import { WallError } from "./wall.ts";
+
+export interface OwnNetworkOptions {
+  /** For the sockets; nothing behind the wall may see it. */
+  readonly folder: string;
+  /** The program of the relays in the namespace. */
+  readonly relays: readonly [string, ...string[]];
+}
+
+/** A namespace that the network reaches. */
+export interface Attachment {
+  /** Resolves when a part of the network has ended. */
+  readonly ended: Promise<unknown>;
+  detach(): void;
+}
+
+interface Exposed {
+  readonly server: LoopbackServer;
+  readonly socket: Endpoint;
+  readonly outer: Promise<Relay>;
+}
+
+interface Helper {
+  /** Makes one relay in the namespace. @throws WallError */
+  relay(from: Endpoint, to: Endpoint): Promise<void>;
+}
+
+/** The network's own name server. */
+export const RESOLVER = SLIRP.resolver;
+const HELPER_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
+const BLOCK = `for each in ${UNREACHABLE.join(" ")}; do ip route add unreachable "$each" || exit 1; done; exec "$@"`;
+
+export class OwnNetwork {
+  readonly #options: OwnNetworkOptions;
+  readonly #exposed = new Map<string, Exposed>();
+  #helper: Helper | undefined;
+  /** The work on relays that programs must wait for. */
+  #settled: Promise<unknown> = Promise.resolve();
+
+  constructor(options: OwnNetworkOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Connects the network namespace of a process with other machines and with what is exposed.
+   * @throws WallError
+   */
+  async attach(pid: number): Promise<Attachment> {
+    mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
+    const slirp = spawn(NETWORK_PROGRAMS.slirp, slirpArguments(pid, { readyFd: 3, exitFd: 4 }), {
+      cwd: "/",
+      env: {},
+      stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
+    });
+    const relays = spawn(
+      NETWORK_PROGRAMS.nsenter,
+      [
+        ...[`--target=${pid}`, "--user", "--net", "--preserve-credentials", "--"],
+        ...["/bin/sh", "-c", BLOCK, "sh", ...this.#options.relays],
+      ],
+      { cwd: "/", env: { PATH: HELPER_PATH }, stdio: ["pipe", "pipe", "ignore"] },
+    );
+    const ended = Promise.race([ending(slirp, "slirp4netns"), ending(relays, "the relays")]);
+    const failed = ended.then((what) => {
+      throw new WallError(`the network cannot be connected: ${what} ended`);
+    });
+    failed.catch(() => {});
+    const detach = () => {
+      for (const child of [slirp, relays]) child.kill("SIGKILL");
+    };
+    try {
+      const helper = helperOf(relays, failed);
+      await Promise.all([Promise.race([once(slirp.stdio[3] as Readable, "data"), failed]), helper.ready]);
+      this.#helper = helper;
+      void ended.then(() => {
+        if (this.#helper === helper) this.#helper = undefined;
+      });
+      await Promise.all([...this.#exposed.values()].map((each) => expose(helper, each)));
+      return { ended, detach };
+    } catch (error) {
+      detach();
+      throw error;
+    }
+  }
+
+  /** Lets programs in the namespace reach the server at its own address. Idempotent; does nothing for other machines' servers. */
+  expose(url: string): void {
+    const server = loopbackServer(url);
+    if (server === undefined) return;
+    const name = `${server.target}-${server.port}`;
+    if (this.#exposed.has(name)) return;
+    mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
+    const socket = { path: join(this.#options.folder, name) };
+    const exposed = { server, socket, outer: startRelay(socket, { host: server.target, port: server.port }) };
+    exposed.outer.catch(() => {});
+    this.#exposed.set(name, exposed);
+    const helper = this.#helper;
+    if (helper === undefined) return;
+    // A program of the agent may listen there already, and then has its own port.
+    this.#settled = Promise.all([this.#settled, expose(helper, exposed).catch(() => {})]);
+  }
+
+  /** Resolves when everything that was exposed can be reached. */
+  async settled(): Promise<void> {
+    await this.#settled;
+  }
+
+  /** Returns the Unix socket that leads to a server on the namespace's loopback interface. It replaces the last one. @throws WallError */
+  async reach(port: number): Promise<string> {
+    const path = join(this.#options.folder, "agent");
+    if (this.#helper === undefined) throw new WallError("the network has ended");
+    await this.#helper.relay({ path }, { host: "127.0.0.1", port });
+    return path;
+  }
+
+  /** Ends the relays in this process. */
+  close(): void {
+    for (const { outer } of this.#exposed.values())
+      outer.then(
+        (relay) => relay.stop(),
+        () => {},
+      );
+    this.#exposed.clear();
+  }
+}
+
+async function expose(helper: Helper, { server, socket, outer }: Exposed): Promise<void> {
+  await outer.catch((error: NodeJS.ErrnoException) => {
+    throw new WallError(`a server cannot be forwarded: ${error.code}`);
+  });
+  const [first, ...others] = server.hosts.map((host) => ({ host, port: server.port }));
+  if (first !== undefined) await helper.relay(first, socket);
+  // Not every machine has IPv6.
+  for (const other of others) await helper.relay(other, socket).catch(() => {});
+}
+
+/** Speaks with the process of relay-process.ts. */
+function helperOf(
+  { stdin, stdout }: ChildProcess,
+  failed: Promise<never>,
+): Helper & { readonly ready: Promise<unknown> } {
+  const lines = createInterface({ input: stdout as Readable });
+  stdin?.on("error", () => {});
+  let last: Promise<unknown> = answer(lines, failed);
+  return {
+    ready: last,
+    relay(from, to) {
+      const asked = last
+        .catch(() => {})
+        .then(async () => {
+          const answered = answer(lines, failed);
+          stdin?.write(`${JSON.stringify({ from, to })}\n`);
+          const said = await answered;
+          if (said !== "ok") throw new WallError(`a server cannot be forwarded: ${said}`);
+        });
+      last = asked;
+      return asked;
+    },
+  };
+}
+
+async function answer(lines: Interface, failed: Promise<never>): Promise<string> {
+  const [line] = (await Promise.race([once(lines, "line"), failed])) as [string];
+  return line;
+}
+
+function ending(child: ChildProcess, name: string): Promise<string> {
+  return new Promise((resolve) => {
+    child.once("error", () => resolve(name));
+    child.once("exit", () => resolve(name));
+  });
+}

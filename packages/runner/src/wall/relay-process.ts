@@ -1,0 +1,28 @@
+/**
+ * The relays at a wall's side, in a process of the wall's network. It still sees the machine's files, so Unix sockets connect it with
+ * the runner. Reads one JSON object a line, `{"from": …, "to": …}`, and answers each with a line: `ok`, or the code of the error. A
+ * second relay from the same place replaces the first. Ends with its standard input, which the runner holds open.
+ */
+import { createInterface } from "node:readline";
+import { z } from "zod";
+import { Endpoint, type Relay, startRelay } from "./relay.ts";
+
+const Order = z.object({ from: Endpoint, to: Endpoint });
+const relays = new Map<string, Relay>();
+
+async function obey(line: string): Promise<string> {
+  try {
+    const { from, to } = Order.parse(JSON.parse(line));
+    const place = JSON.stringify(from);
+    relays.get(place)?.stop();
+    relays.set(place, await startRelay(from, to));
+    return "ok";
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "failed";
+  }
+}
+
+const say = (line: string) => process.stdout.write(`${line}\n`);
+say("ready");
+for await (const line of createInterface({ input: process.stdin })) say(await obey(line));
+process.exit(0);

@@ -1,0 +1,29 @@
+/** What the broker tries, and the runner does, to give a sandbox of the driver `local` a network of its own. */
+
+/** Whether sandboxes have a network of their own, or share that of the broker's machine. */
+export const NETWORKS = ["own", "shared"] as const;
+export type Network = (typeof NETWORKS)[number];
+
+/** With absolute paths, for the reason that walls have them. */
+export const NETWORK_PROGRAMS = { slirp: "/usr/bin/slirp4netns", nsenter: "/usr/bin/nsenter" } as const;
+
+/**
+ * The sandbox's addresses. They are of the range for measurements (RFC 2544), which is nobody's: the default of slirp4netns is in a
+ * range that users' git hosts may have.
+ */
+export const SLIRP = { network: "198.18.255.0/24", resolver: "198.18.255.3" } as const;
+
+/**
+ * What a sandbox cannot reach: link-local addresses, at which clouds answer with credentials of the machine, and those at which
+ * Alibaba, Azure and Oracle do. A sandbox has no IPv6 beyond its own loopback interface.
+ */
+export const UNREACHABLE = ["169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"] as const;
+
+/** Returns the arguments with which slirp4netns(1) connects the network namespace of a process, without the machine's loopback. */
+export function slirpArguments(pid: number, { readyFd, exitFd }: { readyFd: number; exitFd: number }): string[] {
+  return [
+    ...["--configure", "--mtu=65520", `--cidr=${SLIRP.network}`, "--disable-host-loopback"],
+    ...["--enable-sandbox", "--enable-seccomp", `--ready-fd=${readyFd}`, `--exit-fd=${exitFd}`],
+    ...[String(pid), "tap0"],
+  ];
+}
