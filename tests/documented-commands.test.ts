@@ -280,6 +280,7 @@ describe("the broker", () => {
       driver: "local",
       awake: 0,
       isolation: expect.stringMatching(/^(?:bwrap|none)$/),
+      network: expect.stringMatching(/^(?:own|shared)$/),
       limits: expect.objectContaining({ open_files: expect.anything() }),
       isDraining: false,
     });

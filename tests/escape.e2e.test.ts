@@ -115,25 +115,28 @@ describe.skipIf(missing !== undefined)(
       TIMEOUT_MS,
     );
 
-    test.skipIf(noNetwork !== undefined)(
-      `nothing of this machine answers it but what it needs${noNetwork === undefined ? "" : ` (skipped: ${noNetwork.reason})`}`,
-      async () => {
-        const { id } = await system.api.createSession({});
-        expect(await say(id, "[connects]")).toMatchObject({ outcome: "ok" });
-        const answered = workspaceFile("answered.txt");
-        expect(answered).not.toContain(CANARY);
-        // Refused at once, as opposed to a timeout.
-        expect(answered.match(/metadata \d+/g)).toEqual(Array(4).fill("metadata 7"));
-        const open = [...answered.matchAll(/^open (\d+)$/gm)].map(([, port]) => Number(port));
-        const { url, brokerUrl } = readConnection(system.stateDir) ?? {};
-        const others = [url, brokerUrl].map((each) => Number(new URL(each as string).port));
-        for (const port of [bait.port, ...others]) expect(open).not.toContain(port);
-        // OpenCode itself, the runner's two servers, and the model.
-        expect(open).toContain(Number(new URL(system.model.url).port));
-        expect(new Set(open).size).toBeLessThanOrEqual(4);
-      },
-      TIMEOUT_MS,
-    );
+    const reason = noNetwork === undefined ? "" : ` (skipped: ${noNetwork.reason})`;
+    describe.skipIf(noNetwork !== undefined)(`with a network of its own${reason}`, () => {
+      test(
+        "nothing of this machine answers it but what it needs",
+        async () => {
+          const { id } = await system.api.createSession({});
+          expect(await say(id, "[connects]")).toMatchObject({ outcome: "ok" });
+          const answered = workspaceFile("answered.txt");
+          expect(answered).not.toContain(CANARY);
+          // Refused at once, as opposed to a timeout.
+          expect(answered.match(/metadata \d+/g)).toEqual(Array(4).fill("metadata 7"));
+          const open = [...answered.matchAll(/^open (\d+)$/gm)].map(([, port]) => Number(port));
+          const { url, brokerUrl } = readConnection(system.stateDir) ?? {};
+          const others = [url, brokerUrl].map((each) => Number(new URL(each as string).port));
+          for (const port of [bait.port, ...others]) expect(open).not.toContain(port);
+          // OpenCode itself, the runner's two servers, and the model.
+          expect(open).toContain(Number(new URL(system.model.url).port));
+          expect(new Set(open).size).toBeLessThanOrEqual(4);
+        },
+        TIMEOUT_MS,
+      );
+    });
 
     test(
       "it ends its own processes and nobody else's",

@@ -112,6 +112,7 @@ describe("sandboxes", () => {
       driver: "local",
       awake: 1,
       isolation: "none",
+      network: "shared",
       limits: expect.objectContaining({ open_files: { value: 65_536, by: "rlimit" } }),
       isDraining: false,
     });

@@ -33,6 +33,13 @@ export class OtherUser implements Wall {
     return { command: [...this.#prefix, ...command], cwd: folder };
   }
 
+  /** The container's network is that of both users. */
+  expose(): void {}
+
+  async reach(): Promise<undefined> {
+    return undefined;
+  }
+
   /** setpriv replaces itself with the program, so the program's own end is known. */
   signalOf(): undefined {
     return undefined;
