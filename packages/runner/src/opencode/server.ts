@@ -139,9 +139,7 @@ export class OpenCodeServer {
         // OpenCode installs what a trusted repository's plugins need.
         options.runsRepositoryCode,
       )
-      .catch((error: WallError) => {
-        throw new OpenCodeStartError("walled", error);
-      });
+      .catch(walled);
     const child = Bun.spawn([...command], {
       cwd,
       env: {
@@ -163,7 +161,7 @@ export class OpenCodeServer {
     if (folder !== undefined) void child.exited.then(boundToolOutput({ folder }));
     try {
       const url = await before(deadline, child.exited, signal, addressOf(child.stdout));
-      const socket = await before(deadline, child.exited, signal, wall.reach(Number(new URL(url).port)));
+      const socket = await before(deadline, child.exited, signal, wall.reach(Number(new URL(url).port)).catch(walled));
       const client = new OpenCodeClient({
         url,
         password,
@@ -206,6 +204,10 @@ export class OpenCodeServer {
     killGroup(pid, "SIGKILL");
     await this.exited;
   }
+}
+
+function walled(error: WallError): never {
+  throw new OpenCodeStartError("walled", error);
 }
 
 /**
