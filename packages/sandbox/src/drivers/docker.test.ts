@@ -59,7 +59,12 @@ describe.skipIf(missing !== undefined)(
       expect((await broker.call("GET", `/v1/sandboxes/${sandbox.id}`)).body).toEqual({ sandbox });
       const list = await broker.call("GET", "/v1/sandboxes?sessionId=d1");
       expect(SandboxList.strict().parse(list.body)).toEqual({ sandboxes: [sandbox] });
-      expect((await broker.call("GET", "/v1/health")).body).toMatchObject({ driver: "docker", awake: 1 });
+      expect((await broker.call("GET", "/v1/health")).body).toMatchObject({
+        driver: "docker",
+        awake: 1,
+        isolation: "container",
+        limits: { memory: { value: MEMORY_BYTES, by: expect.stringMatching(/^cgroup[12]$/) }, disk: { by: "none" } },
+      });
       await waitFor(() => inside(sandbox.id, "cat /sandbox/workspace/work.txt"));
 
       const path = `/v1/sandboxes/${sandbox.id}`;

@@ -6,7 +6,13 @@
 import { randomUUID } from "node:crypto";
 import { LIMITS } from "@valet/shared/limits";
 import type { StopReason } from "@valet/shared/protocol/sandbox-broker";
-import type { SandboxLimits, WantedLimits } from "@valet/shared/protocol/sandbox-limits";
+import {
+  type LimitMeans,
+  type SandboxLimits,
+  type ShownLimits,
+  shownLimits,
+  type WantedLimits,
+} from "@valet/shared/protocol/sandbox-limits";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Container, ContainerInspectInfo } from "dockerode";
 import { machineCapacity } from "../capacity.ts";
@@ -79,7 +85,8 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
     throw new Error(`Sandboxes cannot start: ${imageMissing(options.image)}`);
   try {
     const network = options.network ?? (await ensureNetwork(engine, networkOf(options.scope))).name;
-    const driver = new DockerDriver(options, engine, network);
+    const { CgroupVersion: version }: { readonly CgroupVersion?: string } = await engine.info();
+    const driver = new DockerDriver(options, engine, network, version === "1" ? "cgroup1" : "cgroup2");
     await driver.removeOrphans();
     return driver;
   } catch (error) {
@@ -90,6 +97,7 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
 class DockerDriver implements Driver {
   readonly name = "docker";
   readonly isolation = "container";
+  readonly limits: ShownLimits;
   readonly #options: DockerDriverOptions;
   readonly #engine: Engine;
   readonly #network: string;
@@ -105,12 +113,15 @@ class DockerDriver implements Driver {
   readonly #calls = new Set<Promise<unknown>>();
   #isClosed = false;
 
-  constructor(options: DockerDriverOptions, engine: Engine, network: string) {
+  /** @param means by what the engine limits containers */
+  constructor(options: DockerDriverOptions, engine: Engine, network: string, means: LimitMeans) {
     this.#options = options;
     this.#engine = engine;
     this.#network = network;
     this.#volumes = new Volumes(engine, options.image, { [SCOPE]: options.scope });
     this.#limits = { ...defaultLimits(machineSize("/")), ...withoutUndefined(options.limits ?? {}) };
+    const applied = { memory: means, cpu: means, processes: means, disk: "none", open_files: "none" } as const;
+    this.limits = shownLimits(this.#limits, applied);
     this.#maxSandboxes = options.maxSandboxes ?? machineCapacity().awake;
   }
 
