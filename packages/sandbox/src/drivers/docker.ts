@@ -451,7 +451,7 @@ function stateOf({ Running, StartedAt }: ContainerInspectInfo["State"]): "runnin
 }
 
 function stopReasonOf({ ExitCode, OOMKilled }: ContainerInspectInfo["State"]): StopReason {
-  if (OOMKilled) return "entrypoint_failed";
+  if (OOMKilled) return "out_of_memory";
   // 137: the engine, or the machine, was stopped.
   return ENDED_FROM_OUTSIDE[ExitCode] ?? (ExitCode === 137 ? "broker_lost" : "entrypoint_failed");
 }

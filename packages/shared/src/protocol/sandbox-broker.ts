@@ -89,8 +89,17 @@ export type SandboxState = z.infer<typeof SandboxState>;
  */
 export const FINAL_EXIT_CODES: readonly number[] = [0, 77, 78];
 
-/** Why a sandbox stopped: its entrypoint ended for good; it died too often; the broker was shut down; the broker died. */
-export const StopReason = z.enum(["entrypoint_ended", "entrypoint_failed", "broker_stopped", "broker_lost"]);
+/**
+ * Why a sandbox stopped: its entrypoint ended for good; it died too often; the sandbox, entrypoint included, was out of memory; the
+ * broker was shut down; the broker died.
+ */
+export const StopReason = z.enum([
+  "entrypoint_ended",
+  "entrypoint_failed",
+  "out_of_memory",
+  "broker_stopped",
+  "broker_lost",
+]);
 export type StopReason = z.infer<typeof StopReason>;
 
 export const Sandbox = z.object({

@@ -80,7 +80,8 @@ export const ATTRIBUTES = {
   "valet.error.cause": {
     type: "string",
     values: ERROR_TYPES,
-    meaning: "the cause of the `error.type`: why the last model failed, or the first step of a workflow",
+    meaning:
+      "the cause of the `error.type`: why the last model failed, or the first step of a workflow; for the outcome `lost`, what ended the runner, where that is known",
   },
   "valet.start.attempt_count": {
     type: "int",

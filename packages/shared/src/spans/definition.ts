@@ -43,6 +43,7 @@ export const COMMON_ATTRIBUTES = [
   "valet.generation",
   "valet.last_seen_ms",
   "valet.last_heard_ms",
+  "valet.error.cause",
 ] as const satisfies readonly AttributeKey[];
 
 // Groups of attributes that occur together.
@@ -54,7 +55,5 @@ export const COLLECT = ["valet.collect.message_count", "valet.collect.buffer_ms"
 export const SANDBOX = ["valet.sandbox.id", "valet.sandbox.driver"] as const;
 /** Attributes of work that waited for a sandbox that did not start. */
 export const NO_START = ["valet.sandbox.stage", "valet.start.attempt_count"] as const;
-/** Attributes of failed work: its cause. */
-export const FAILED = [...NO_START, "valet.error.cause"] as const;
 /** Attributes of work that a person ended early. */
 export const ABORTED = ["valet.aborted_by"] as const;

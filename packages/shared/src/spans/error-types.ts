@@ -507,7 +507,7 @@ export const ERRORS = {
   // The limits of the sandbox
   sandbox_out_of_memory: {
     outcomes: ["error"],
-    reporters: ["runner"],
+    reporters: ["runner", "session-agent"],
     ends: [...JOB_AND_START, ...WORK, "bootstrap", "opencode_start", "warm_up"],
     cuts: true,
     meaning: "the sandbox reached its limit on memory, and processes in it were killed",

@@ -34,7 +34,7 @@ export const SANDBOX_SPANS = {
     emitters: ["session-agent"],
     parents: ["root"],
     required: ["valet.hibernate.reason"],
-    optional: [...SANDBOX, "valet.snapshot.id", "valet.error.cause"],
+    optional: [...SANDBOX, "valet.snapshot.id"],
     errors: endedBy("hibernate"),
     links: ["caused_by", "follows"],
   },

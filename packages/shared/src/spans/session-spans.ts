@@ -1,14 +1,4 @@
-import {
-  ABORTED,
-  CHANNEL,
-  COLLECT,
-  DISPATCH,
-  FAILED,
-  NO_START,
-  QUEUE,
-  SANDBOX,
-  type SpanDefinition,
-} from "./definition.ts";
+import { ABORTED, CHANNEL, COLLECT, DISPATCH, NO_START, QUEUE, SANDBOX, type SpanDefinition } from "./definition.ts";
 import { endedBy } from "./error-types.ts";
 
 /** The spans of requests, messages, workflows and child sessions. */
@@ -52,7 +42,7 @@ export const SESSION_SPANS = {
       "valet.message.content_length",
       "valet.message.attachment_count",
       "valet.dispatch.attempt",
-      ...FAILED,
+      ...NO_START,
       ...ABORTED,
       "gen_ai.request.model",
       "valet.child_session.id",
@@ -103,7 +93,7 @@ export const SESSION_SPANS = {
     ],
     optional: [
       "valet.channel.id",
-      ...FAILED,
+      ...NO_START,
       "valet.dispatch.attempt",
       "valet.workflow.on_failure",
       "valet.workflow.failed_step_count",

@@ -8,7 +8,9 @@
  * 4. The outbox to D1 schedules a write if the session has changed. After the commit, the clients receive the changes.
  * 5. A deletion takes the steps that are due: it waits for all calls of before.
  */
+
 import type { SessionView, TurnRecord } from "@valet/shared/protocol/session-view";
+import type { ErrorType } from "@valet/shared/spans";
 import type { ChangesEvent, TurnChanges } from "./changes/turn-changes.ts";
 import type { AgentRequests } from "./conversation/agent-requests.ts";
 import type { AttemptOutput } from "./conversation/attempt-output.ts";
@@ -185,7 +187,7 @@ export class Consequences {
         if (event.isFresh) conversation.forgetAgentSessions();
         return;
       case "runners-ended":
-        return this.#onRunnersEnded(event.runners, true);
+        return this.#onRunnersEnded(event.runners, true, event.cause);
       case "generation-ended":
         return this.#onRunnersEnded(event.runners, event.keptFiles);
       case "hibernating":
@@ -254,11 +256,11 @@ export class Consequences {
     lifecycle.onLinkDown();
   }
 
-  #onRunnersEnded(runners: EventOf<"generation-ended">["runners"], keptFiles: boolean): void {
+  #onRunnersEnded(runners: EventOf<"generation-ended">["runners"], keptFiles: boolean, cause?: ErrorType): void {
     const { runnerSpans, signs, queue, traces } = this.#options;
     runnerSpans.flush();
-    queue.loseAll(!keptFiles, signs.lastOf(runners));
-    for (const instanceId of runners.instances) traces.seal(instanceId, "runner_lost");
+    queue.loseAll(!keptFiles, signs.lastOf(runners), cause);
+    for (const instanceId of runners.instances) traces.seal(instanceId, "runner_lost", cause);
   }
 
   #publish(): void {

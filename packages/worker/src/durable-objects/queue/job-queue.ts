@@ -9,7 +9,7 @@
 import type { StepDurations } from "@valet/shared/answers/verdict/durations";
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
-import type { Outcome, QueueReason } from "@valet/shared/spans";
+import type { ErrorType, Outcome, QueueReason } from "@valet/shared/spans";
 import type { Asker } from "../core/asker.ts";
 import type { Changes } from "../core/changes.ts";
 import { newId } from "../core/ids.ts";
@@ -207,12 +207,19 @@ export class JobQueue {
    * @param isSandboxGone whether the sandbox's files are lost, too
    * @param lostMs when the runner was last heard, epoch ms: the attempt ends then, and the next wait begins
    */
-  lose(attemptId: string, isSandboxGone: boolean, lostMs: number, summary?: TurnSummary | null): void {
+  lose(
+    attemptId: string,
+    isSandboxGone: boolean,
+    lostMs: number,
+    summary?: TurnSummary | null,
+    cause?: ErrorType,
+  ): void {
     // An attempt that has ended was accepted, even if that frame never arrived.
     if (summary !== undefined) this.accepted(attemptId);
     // A restarted runner knows less about the work of the one before it than that one had reported.
     const known = this.jobs.attempt(attemptId)?.progress ?? summary;
-    const attempt = this.#endAttempt(attemptId, { outcome: "lost", errorType: "runner_lost", summary: known }, lostMs);
+    const end = { outcome: "lost", errorType: "runner_lost", summary: known, failure: cause && { cause } } as const;
+    const attempt = this.#endAttempt(attemptId, end, lostMs);
     if (attempt === undefined) return;
     for (const row of this.#jobsOf(attempt)) {
       this.jobs.updateJob(row.id, { lost: row.lost + 1 });
@@ -231,9 +238,10 @@ export class JobQueue {
   /**
    * Ends every attempt in flight: the runner is lost.
    * @param isSandboxGone whether its files are lost, too; then workflows that waited to continue there end as well
+   * @param cause what ended it, if that is known
    */
-  loseAll(isSandboxGone: boolean, lostMs: number): void {
-    for (const { id } of this.inFlight()) this.lose(id, isSandboxGone, lostMs);
+  loseAll(isSandboxGone: boolean, lostMs: number, cause?: ErrorType): void {
+    for (const { id } of this.inFlight()) this.lose(id, isSandboxGone, lostMs, undefined, cause);
     if (!isSandboxGone) return;
     for (const { id, kind } of this.waiting()) {
       const row = kind === "workflow" ? this.jobs.job(id) : undefined;

@@ -1,5 +1,7 @@
 /** What the room `sandbox` needs of other rooms, the events that it records for them, and what its own files share. */
+
 import type { Failure } from "@valet/shared/protocol/failure";
+import type { ErrorType } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { SandboxBroker } from "../../broker/client.ts";
 import type { Intervals } from "../../config.ts";
@@ -46,8 +48,8 @@ export interface RunnerConnection {
 export type SandboxEvent =
   /** `isFresh`: the sandbox starts empty, not from a snapshot. */
   | { readonly type: "generation-began"; readonly isFresh: boolean }
-  /** The generation's runners will not connect again, though its sandbox exists. */
-  | { readonly type: "runners-ended"; readonly runners: EndedRunners }
+  /** The generation's runners will not connect again, though its sandbox exists. `cause`: what ended them, if that is known. */
+  | { readonly type: "runners-ended"; readonly runners: EndedRunners; readonly cause?: ErrorType | undefined }
   /** Its runners will not connect again, and its sandbox, if there is one, is left. `keptFiles`: the next generation has the files of this one. */
   | { readonly type: "generation-ended"; readonly keptFiles: boolean; readonly runners: EndedRunners }
   | { readonly type: "hibernating" }

@@ -67,6 +67,17 @@ describe("after a restart of the host", () => {
     },
   );
 
+  test("a sandbox that was out of memory with its runner is the cause of what it ended", async () => {
+    const { session, runner } = await TestSession.running();
+    await session.send("work");
+    await runner.accept();
+    await session.broker.script({ get: [{ sandbox: { state: "stopped", stopReason: "out_of_memory" } }] });
+    await session.evict("close");
+    await session.reaches("restoring");
+    const [sleep] = await session.spans("valet.sandbox.hibernate");
+    expect(sleep?.attributes["valet.error.cause"]).toBe("sandbox_out_of_memory");
+  });
+
   test("restarts use up no attempt to recover", async () => {
     const { session } = await TestSession.running();
     await session.broker.script({ get: Array(6).fill(LOST) });

@@ -12,7 +12,8 @@
  * A restart of the host is no failure of the session: it uses up no attempt to recover.
  */
 
-import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
+import type { SandboxAnswer, StopReason } from "@valet/shared/protocol/sandbox-broker";
+import type { ErrorType } from "@valet/shared/spans";
 import { cutEnd } from "@valet/shared/text";
 import type { BrokerResult } from "../../broker/client.ts";
 import type { TimerHandlers } from "../core/timers.ts";
@@ -98,7 +99,8 @@ export class SandboxCheck {
       if (found !== "stopped") {
         if (isStarting) timers.set("check", now() + START_CHECK_MS);
         else if (timers.dueMs("grace") === undefined) this.#end.hibernateWithoutRunner("runner_lost");
-      } else if (!isStarting) this.#end.hibernateWithoutRunner("sandbox_stopped");
+      } else if (!isStarting) this.#end.hibernateWithoutRunner("sandbox_stopped", causeOf(stopReason));
+      else if (stopReason === "out_of_memory") this.#start.fail("sandbox_out_of_memory");
       else if (stopReason === "entrypoint_ended" || stopReason === "entrypoint_failed") {
         this.#start.fail(stopReason, { logLine: lastLogLine && cutEnd(lastLogLine, MAX_LOG_LINE) });
       } else this.#start.startAnew();
@@ -109,4 +111,9 @@ export class SandboxCheck {
       timers.set("check", now() + intervals.retryMs);
     }
   }
+}
+
+/** Returns what ended a sandbox with its runner, where the broker knows it. */
+function causeOf(stopReason: StopReason | undefined): ErrorType | undefined {
+  return stopReason === "out_of_memory" ? "sandbox_out_of_memory" : undefined;
 }

@@ -53,7 +53,7 @@ export class SandboxEnd {
     const { state, record, link } = this.#parts;
     if (!state.allows("hibernate")) return;
     // After a hibernate that failed they have ended already.
-    if (state.record.link.state !== "gone") record({ type: "runners-ended", runners: link.end() });
+    if (state.record.link.state !== "gone") record({ type: "runners-ended", runners: link.end(), cause });
     this.#beginHibernate({ "valet.hibernate.reason": reason, "valet.error.cause": cause });
   }
 

@@ -190,6 +190,19 @@ describe("open spans of a runner", () => {
       expect(store.reader.traces()).toMatchObject([{ name: "valet.turn", openSpans: 0, spans: 1 }]);
     }));
 
+  test("that are sealed name what ended the runner, where that is known", () =>
+    inStorage(async (storage) => {
+      const { store } = open(storage);
+      store.announce("run_1", openSpan("valet.turn").serialised);
+      store.announce("run_2", openSpan("valet.turn").serialised);
+      store.seal("run_1", "runner_lost", "sandbox_out_of_memory");
+      store.seal("run_2", "runner_lost");
+      const causes = (await all(store)).flatMap(({ attributes = [] }) =>
+        attributes.filter(({ key }) => key === "valet.error.cause"),
+      );
+      expect(causes.map(({ value }) => value)).toEqual([{ stringValue: "sandbox_out_of_memory" }]);
+    }));
+
   test("are sealed when the runner is lost, at its last sign of life; a later end is counted once, as late", () =>
     inStorage(async (storage) => {
       let now = NOW;

@@ -5,7 +5,7 @@
  */
 import type { BacklinkList } from "@valet/shared/protocol/session-api";
 import { MAX_OPEN_SPANS, type SpanFrame, spansNamed } from "@valet/shared/protocol/span-frame";
-import { DOUBLE_KEYS, originAttributes, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
+import { DOUBLE_KEYS, type ErrorType, originAttributes, sessionAttributes, type ValetSpans } from "@valet/shared/spans";
 import {
   attributesToObject,
   encodeResource,
@@ -240,9 +240,10 @@ export class TraceStore implements SpanProcessor {
   /**
    * Ends the spans that a lost runner left open, with the outcome `lost` and the time of its last sign of life. If the
    * runner ends one of them later, the end recorded here stands, and the later one is counted once, as `late`.
+   * @param cause what ended the runner, if that is known
    * @returns how many
    */
-  seal(instanceId: string, errorType: string): number {
+  seal(instanceId: string, errorType: string, cause?: ErrorType): number {
     const lastSeenMs = this.#instances.lastSeenMs(instanceId) ?? this.#options.now();
     const tracer = this.#tracerTo(runnerResource(this.#options, instanceId), "@valet/runner");
     const open = this.#open.of(instanceId);
@@ -256,7 +257,12 @@ export class TraceStore implements SpanProcessor {
         this.#open.drop([each.context.spanId]);
         this.#open.markSealed(each.context.spanId);
         const span = tracer.resumeSpan(each);
-        span.setAttributes({ "valet.outcome": "lost", "error.type": errorType, "valet.last_seen_ms": lastSeenMs });
+        span.setAttributes({
+          "valet.outcome": "lost",
+          "error.type": errorType,
+          "valet.error.cause": cause,
+          "valet.last_seen_ms": lastSeenMs,
+        });
         span.setStatus(StatusCode.ERROR);
         span.end(lastSeenMs);
       }
