@@ -11,7 +11,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import type { Readable } from "node:stream";
-import { NETWORK_PROGRAMS, SLIRP, slirpArguments, UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
+import { NETWORK_PROGRAMS, SLIRP, slirpCommand, UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
 import { type LoopbackServer, loopbackServer } from "./loopback.ts";
 import { type Endpoint, type Relay, startRelay } from "./relay.ts";
 import { WallError } from "./wall.ts";
@@ -63,7 +63,8 @@ export class OwnNetwork {
    */
   async attach(pid: number): Promise<Attachment> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
-    const slirp = spawn(NETWORK_PROGRAMS.slirp, slirpArguments(pid, { readyFd: 3, exitFd: 4 }), {
+    const [program, ...args] = slirpCommand(pid, { readyFd: 3, exitFd: 4 }, process.geteuid?.() === 0);
+    const slirp = spawn(program, args, {
       cwd: "/",
       env: {},
       stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],

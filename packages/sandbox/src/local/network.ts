@@ -5,7 +5,7 @@ import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
-import { NETWORK_PROGRAMS, type Network, slirpArguments, UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
+import { NETWORK_PROGRAMS, type Network, slirpCommand, UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
 import type { NoWall } from "./isolation.ts";
 
 const PROBE_TIMEOUT_MS = 5_000;
@@ -64,7 +64,8 @@ async function probe(): Promise<string | undefined> {
     const made = await Promise.race([stands, wall.ended]);
     if (typeof made === "string") return made;
     const pid = Number(/"child-pid": *(\d+)/.exec(String(made[0][0]))?.[1]);
-    const slirp = start(NETWORK_PROGRAMS.slirp, slirpArguments(pid, { readyFd: 3, exitFd: 4 }));
+    const [program, ...args] = slirpCommand(pid, { readyFd: 3, exitFd: 4 }, process.geteuid?.() === 0);
+    const slirp = start(program, args);
     const script = UNREACHABLE.map((each) => `ip route add unreachable ${each}`).join(" && ");
     const routes = start(
       NETWORK_PROGRAMS.nsenter,

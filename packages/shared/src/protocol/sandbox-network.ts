@@ -5,7 +5,11 @@ export const NETWORKS = ["own", "shared"] as const;
 export type Network = (typeof NETWORKS)[number];
 
 /** With absolute paths, for the reason that walls have them. */
-export const NETWORK_PROGRAMS = { slirp: "/usr/bin/slirp4netns", nsenter: "/usr/bin/nsenter" } as const;
+export const NETWORK_PROGRAMS = {
+  slirp: "/usr/bin/slirp4netns",
+  nsenter: "/usr/bin/nsenter",
+  unshare: "/usr/bin/unshare",
+} as const;
 
 /**
  * The sandbox's addresses. They are of the range for measurements (RFC 2544), which is nobody's: the default of slirp4netns is in a
@@ -19,9 +23,21 @@ export const SLIRP = { network: "198.18.255.0/24", resolver: "198.18.255.3" } as
  */
 export const UNREACHABLE = ["169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"] as const;
 
-/** Returns the arguments with which slirp4netns(1) connects the network namespace of a process, without the machine's loopback. */
-export function slirpArguments(pid: number, { readyFd, exitFd }: { readyFd: number; exitFd: number }): string[] {
+/**
+ * Returns the command with which slirp4netns(1) connects the network namespace of a process, without the machine's loopback.
+ *
+ * Its own sandbox unmounts the root that it has left. If root starts it, that unmounts what is shared of the machine's mounts, too:
+ * `/run/netns`, and with it the networks of all containers of Podman. So root gives it mounts of its own first, which are private.
+ * Those of a user are never shared with the machine's.
+ */
+export function slirpCommand(
+  pid: number,
+  { readyFd, exitFd }: { readyFd: number; exitFd: number },
+  isRoot: boolean,
+): [string, ...string[]] {
+  const { slirp, unshare } = NETWORK_PROGRAMS;
   return [
+    ...((isRoot ? [unshare, "--mount", "--propagation=private", slirp] : [slirp]) as [string, ...string[]]),
     ...["--configure", "--mtu=65520", `--cidr=${SLIRP.network}`, "--disable-host-loopback"],
     ...["--enable-sandbox", "--enable-seccomp", `--ready-fd=${readyFd}`, `--exit-fd=${exitFd}`],
     ...[String(pid), "tap0"],
