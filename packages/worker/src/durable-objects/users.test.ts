@@ -131,10 +131,9 @@ test("who ended work early is on its span, in its view and in the record of its 
 });
 
 test("a hibernate and a wake are for the user who asks for them", async () => {
-  const { session, runner } = await running();
+  const { session } = await running();
   valueIn(await session.stub.hibernate(as("bob")));
   valueIn(await session.stub.wake(as("cleo")));
-  await runner.next("shutdown").catch(() => undefined);
   await eventually(async () => {
     const spans = await session.spans();
     const userOf = (name: string) => spans.find((span) => span.name === name)?.attributes["user.id"];
