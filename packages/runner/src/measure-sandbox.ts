@@ -22,7 +22,7 @@ export function measureSandbox(wall: Wall, { limits, sandboxId }: Settings, own:
     }),
     maxTasks: limits?.processes,
     maxMemoryBytes: limits?.applied.memory === "watch" ? limits.memoryBytes : undefined,
-    ...(disk && { isDiskFull: ({ writtenBytes }) => disk.isFull(writtenBytes) }),
+    ...(disk && { isDiskFull: ({ writtenBytes }, isDue) => disk.isFull(writtenBytes, isDue) }),
     onExhausted: () => void endAll(wall, limits, sandboxId),
   });
 }

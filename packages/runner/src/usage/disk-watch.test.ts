@@ -22,8 +22,18 @@ function setUp() {
     state.nowMs += 1_000;
     return watch.isFull(writtenBytes);
   };
-  return { state, look };
+  return { watch, state, look };
 }
+
+test("looks that follow at once are left out, unless one is due", async () => {
+  const { watch, state } = setUp();
+  state.fileSystem = undefined;
+  state.bytes = 100 * MIB;
+  expect(await watch.isFull(undefined, true)).toBe(true);
+  state.bytes = 200 * MIB;
+  expect(await watch.isFull(undefined)).toBe(false);
+  expect(await watch.isFull(undefined, true)).toBe(true);
+});
 
 test("folders are not measured while all of their file system takes less than the limit", async () => {
   const { state, look } = setUp();

@@ -46,11 +46,12 @@ export class DiskWatch {
   /**
    * Returns whether the folders take more than they may. After that they may grow by a little more before it says so again.
    * @param writtenBytes what was written since the sandbox began; `undefined` if it is unknown
+   * @param isDue whether to look even if the last look was just now
    */
-  async isFull(writtenBytes: number | undefined): Promise<boolean> {
+  async isFull(writtenBytes: number | undefined, isDue = false): Promise<boolean> {
     const { folders, limitBytes, measure, fileSystem, nowMs } = this.#options;
     const [folder] = folders;
-    if (folder === undefined || nowMs() < this.#nextMs) return false;
+    if (folder === undefined || (!isDue && nowMs() < this.#nextMs)) return false;
     const fileSystemBytes = fileSystem(folder);
     if (this.#isRuledOut(writtenBytes, fileSystemBytes)) return false;
     const beganMs = nowMs();

@@ -155,22 +155,37 @@ describe("limits", () => {
     expect(turn.end().limit).toBe("sandbox_out_of_memory");
   });
 
-  test("a full disk ends work, and one look at a time is enough", async () => {
+  test("a disk that becomes full ends work, and one look at a time is enough", async () => {
     let looks = 0;
-    const full = Promise.withResolvers<boolean>();
+    const later = Promise.withResolvers<boolean>();
     const { usage, exhausted } = setUp({
-      isDiskFull: () => {
+      isDiskFull: (_reading, isDue) => {
         looks++;
-        return full.promise;
+        return isDue ? Promise.resolve(false) : later.promise;
       },
     });
     const turn = usage.begin();
-    vi.advanceTimersByTime(2_000);
-    expect(looks).toBe(1);
-    full.resolve(true);
-    await full.promise;
-    await Promise.resolve();
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(looks).toBe(2);
+    later.resolve(true);
+    await vi.advanceTimersByTimeAsync(0);
     expect(exhausted).toEqual(["sandbox_disk_full"]);
     expect(turn.end().limit).toBe("sandbox_disk_full");
+  });
+
+  test("a disk that was full before the work ends nothing, and work that joins it looks no more", async () => {
+    const looks: boolean[] = [];
+    const { usage, exhausted } = setUp({
+      isDiskFull: async (_reading, isDue) => {
+        looks.push(isDue);
+        return isDue;
+      },
+    });
+    const turn = usage.begin();
+    const call = usage.begin();
+    await vi.advanceTimersByTimeAsync(600);
+    expect(looks).toEqual([true, false, false]);
+    expect(exhausted).toEqual([]);
+    for (const { limit } of [call.end(), turn.end()]) expect(limit).toBeUndefined();
   });
 });

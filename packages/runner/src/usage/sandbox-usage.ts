@@ -22,8 +22,11 @@ export interface SandboxUsageOptions {
   readonly maxTasks: number | undefined;
   /** The limit on memory where the system does not hold it; `undefined` where it does. */
   readonly maxMemoryBytes?: number | undefined;
-  /** Looks at the disk, now and then while work goes on. Resolves to whether it is full. Never rejects. */
-  isDiskFull?(reading: Reading): Promise<boolean>;
+  /**
+   * Looks at the disk, now and then while work goes on. Resolves to whether it is full: once, until it has grown further. Never rejects.
+   * @param isDue whether to look even if the last look was just now
+   */
+  isDiskFull?(reading: Reading, isDue: boolean): Promise<boolean>;
   /** Called when work must be ended, since it is at a limit that ends nothing by itself. */
   onExhausted(limit: LimitError): void;
   /** The interval of readings, in ms. */
@@ -62,6 +65,8 @@ export class SandboxUsage {
   begin(): Measured {
     const reading = this.#read();
     const window: Window = { first: reading, peakBytes: reading.memoryBytes, limit: undefined, result: undefined };
+    // What was full before is not this work's doing, and it may be what tidies up.
+    if (this.#windows.size === 0) this.#lookAtDisk(reading, true);
     this.#windows.add(window);
     this.#timer ??= setInterval(() => this.#look(), this.#options.intervalMs ?? INTERVAL_MS);
     return { end: () => this.#end(window) };
@@ -108,11 +113,15 @@ export class SandboxUsage {
     }
     const { maxMemoryBytes = Number.POSITIVE_INFINITY } = this.#options;
     if ((reading.memoryBytes ?? 0) > maxMemoryBytes) this.#exhausted("sandbox_out_of_memory");
+    this.#lookAtDisk(reading, false);
+  }
+
+  #lookAtDisk(reading: Reading, isBeforeWork: boolean): void {
     if (this.#isLooking || this.#options.isDiskFull === undefined) return;
     this.#isLooking = true;
-    void this.#options.isDiskFull(reading).then((isFull) => {
+    void this.#options.isDiskFull(reading, isBeforeWork).then((isFull) => {
       this.#isLooking = false;
-      if (isFull && this.#windows.size > 0) this.#exhausted("sandbox_disk_full");
+      if (isFull && !isBeforeWork && this.#windows.size > 0) this.#exhausted("sandbox_disk_full");
     });
   }
 
