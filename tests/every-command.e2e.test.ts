@@ -39,7 +39,7 @@ const all = listed(createProgram());
 const each = all.map((one) => [one.path, one] as const);
 const runnable = all.filter(({ command }) => command.commands.length === 0);
 /** These run without a system: they start one, check for one, or wait for one. */
-const WITHOUT_SYSTEM = new Set(["up", "demo", "doctor", "mcp"]);
+const WITHOUT_SYSTEM = new Set(["up", "demo", "doctor", "image build", "mcp"]);
 
 /** Runs a command in this process, as `bin.ts` does. */
 async function run(...args: string[]): Promise<CommandResult> {
@@ -176,6 +176,7 @@ describe("with a system", () => {
     demo: "session.e2e.test.ts",
     smoke: "smoke.test.ts",
     mcp: "mcp.e2e.test.ts",
+    "image build": "packages/sandbox/src/docker/build-image.test.ts",
   };
 
   /** The arguments of each command in this order, and its exit code where it is not 0. S, M, T, W, K stand for ids. */

@@ -105,9 +105,11 @@ describe.skipIf(!isPossible)("a wall of bubblewrap (skipped where the machine al
 
   test("what one program leaves running is there for the next, and ends with the wall", async () => {
     const { wall, workspace, sh } = setUp();
-    await sh("(sleep 300 & echo $! >pid) >/dev/null 2>&1");
+    // No other test's program has these arguments.
+    const sleeper = `sleep 300 ${process.pid}`;
+    await sh(`(${sleeper} & echo $! >pid) >/dev/null 2>&1`);
     expect((await sh("kill -0 $(cat pid) && echo alive")).stdout).toBe("alive\n");
-    const listed = () => spawnSync("pgrep", ["-f", `${workspace}/never|sleep 300`], { encoding: "utf8" }).stdout;
+    const listed = () => spawnSync("pgrep", ["-f", `^${sleeper}$`], { encoding: "utf8" }).stdout;
     expect(listed()).not.toBe("");
     await wall.close();
     expect(listed()).toBe("");

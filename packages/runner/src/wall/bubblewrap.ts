@@ -11,7 +11,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, readlinkSync, realpathSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { delimiter } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -40,6 +40,8 @@ export interface BubblewrapOptions extends Omit<VisibleFiles, "programs" | "temp
 const USER = "1000";
 const START_TIMEOUT_MS = 10_000;
 const END_TIMEOUT_MS = 5_000;
+const END_ROUND_MS = 5;
+const MAX_END_ROUNDS = 400;
 const MAX_INFO_BYTES = 16 * 1024;
 
 /**
@@ -124,12 +126,14 @@ export class Bubblewrap implements Wall {
     const standing = await this.#standing?.catch(() => undefined);
     this.#options.network?.close();
     if (standing === undefined) return;
-    const { child } = standing;
+    const { child, pid } = standing;
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, "exit");
     child.stdin?.end();
     await Promise.race([ended, sleep(END_TIMEOUT_MS, undefined, { ref: false })]);
     child.kill("SIGKILL");
+    // bubblewrap does not wait for the first process, and that one ends after all others.
+    for (let round = 0; round < MAX_END_ROUNDS && existsSync(`/proc/${pid}`); round++) await sleep(END_ROUND_MS);
   }
 
   /** Builds the wall anew, whose end the system has not told yet. */

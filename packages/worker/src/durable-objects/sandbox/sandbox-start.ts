@@ -335,7 +335,7 @@ export class SandboxStart {
 /** Returns the stage of a start at which an error occurs; `undefined` if its name does not say. */
 function stageOf(type: StartError): SandboxStage | undefined {
   if (type.startsWith("git_")) return "git_setup";
-  return type.startsWith("opencode_") ? "opencode_starting" : undefined;
+  return type.startsWith("opencode_") || type === "wall_failed" ? "opencode_starting" : undefined;
 }
 
 type CreateError = CallEnd<"valet.sandbox.create">["errorType"];
