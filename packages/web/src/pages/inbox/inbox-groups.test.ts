@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Schemas } from "../../api/client.ts";
-import { choicesOf, inboxRows, restText } from "./inbox-groups.ts";
+import { choicesOf, inboxRows, inItsGroup, restText } from "./inbox-groups.ts";
 
 type Session = Schemas["SessionView"];
 
@@ -62,6 +62,19 @@ test("what needs somebody comes first, once, also if it is on no page of the lis
 
 test("a session that two pages of the list have is one row", () => {
   expect(shown(inboxRows([], [session("ses_a"), session("ses_a")], {}))).toEqual(["rest ses_a"]);
+});
+
+test("what the API says again without a change has the same row, also where it is held, so it is not drawn again", () => {
+  const [needy, calm, busy] = [needs("ses_far"), session("ses_a"), session("ses_b", { agent: "busy" })];
+  const before = inboxRows([needy], [calm, busy], {}).rows;
+  const after = inboxRows([needy], [calm, session("ses_b", { agent: "busy", queueLength: 1 })], {}).rows;
+  expect(after.map((row, index) => row === before[index])).toEqual([true, false, true]);
+  expect(after.map((row, index) => inItsGroup(row, before[index] ?? row) === row)).toEqual([true, true, true]);
+  // What the lists say of a session that needs somebody is part of its row.
+  const [found] = inboxRows([needy], [session("ses_far", { model: "x/a" })], {}).rows;
+  expect([found?.session?.model, before[0]?.session]).toEqual(["x/a", undefined]);
+  const [calmRow] = inboxRows([], [calm], {}).rows;
+  expect(calmRow && found && inItsGroup(calmRow, found)).toMatchObject({ id: "ses_a", group: "needs" });
 });
 
 test("a search hides rows of all groups, and says how many; it finds the reason of what needs somebody", () => {

@@ -38,9 +38,7 @@ export function inboxRows(
 ): InboxRows {
   const byId = new Map(sessions.map((session) => [session.id, session]));
   const needy = new Set(attention.map(({ sessionId }) => sessionId));
-  const needs = attention.map(({ sessionId, title, repoUrl, branch, verdict }): InboxRow => {
-    return { id: sessionId, group: "needs", title, repoUrl, branch, verdict, session: byId.get(sessionId) };
-  });
+  const needs = attention.map((item) => needyRow(item, byId.get(item.sessionId)));
   const others = [...byId.values()].filter(({ id }) => !needy.has(id)).map(rowOf);
   const ofGroup = (group: Group) => others.filter((row) => row.group === group);
   const all = [...needs, ...ofGroup("running"), ...ofGroup("rest")];
@@ -50,9 +48,35 @@ export function inboxRows(
   return { rows, hidden: all.length - rows.length };
 }
 
+/**
+ * The rows, by what the API said. What it says again without a change has the same row: then nothing of it is drawn again, however often
+ * the lists are read while somebody scrolls.
+ */
+const rowsOfItems = new WeakMap<AttentionItem, InboxRow>();
+const rowsOfSessions = new WeakMap<Session, InboxRow>();
+
+function needyRow(item: AttentionItem, session: Session | undefined): InboxRow {
+  const known = rowsOfItems.get(item);
+  if (known !== undefined && known.session === session) return known;
+  const { sessionId, title, repoUrl, branch, verdict } = item;
+  const row: InboxRow = { id: sessionId, group: "needs", title, repoUrl, branch, verdict, session };
+  rowsOfItems.set(item, row);
+  return row;
+}
+
 function rowOf(session: Session): InboxRow {
+  const known = rowsOfSessions.get(session);
+  if (known !== undefined) return known;
   const { id, title = null, repoUrl = null, branch = null } = session;
-  return { id, group: isRunning(session) ? "running" : "rest", title, repoUrl, branch, verdict: undefined, session };
+  const group = isRunning(session) ? "running" : "rest";
+  const row: InboxRow = { id, group, title, repoUrl, branch, verdict: undefined, session };
+  rowsOfSessions.set(session, row);
+  return row;
+}
+
+/** Returns the row of a session that has come to need nobody, for example by an answer, in the group in which it is shown. */
+export function inItsGroup(next: InboxRow, shown: InboxRow): InboxRow {
+  return next.group === shown.group ? next : { ...next, group: shown.group };
 }
 
 /** The states of a session that change by themselves. */

@@ -11,7 +11,7 @@ import { Empty, ErrorNote, Loading, NewRows } from "../../ui/notes.tsx";
 import { useHeldRows } from "../../ui/use-held-rows.ts";
 import { WindowRows } from "../../ui/window-rows.tsx";
 import { InboxBar } from "./inbox-bar.tsx";
-import { GROUPS, type Group, type InboxRow, inboxRows } from "./inbox-groups.ts";
+import { GROUPS, type Group, type InboxRow, inboxRows, inItsGroup } from "./inbox-groups.ts";
 import { inboxActions } from "./inbox-keys.ts";
 import { filterCount, type InboxSearch } from "./inbox-search.ts";
 import { CreateSessionProvider, type SessionDraft } from "./session-draft.ts";
@@ -109,11 +109,6 @@ function SearchNote({ state, searchOn }: ReturnType<typeof useFoundSessions>) {
       {state !== "searching" && <Button onClick={searchOn}>{state === "failed" ? "Try again" : "Search on"}</Button>}
     </p>
   );
-}
-
-/** A row that has come to need nobody, for example by an answer, stays where it is shown. */
-function inItsGroup(next: InboxRow, shown: InboxRow): InboxRow {
-  return { ...next, group: shown.group };
 }
 
 const TITLES: Readonly<Record<Group, readonly [title: string, order: string]>> = {
