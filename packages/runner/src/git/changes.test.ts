@@ -103,6 +103,27 @@ test.for(["sha1", "sha256"])("commits, branch, files, lines and a patch that git
   expect(readFileSync(join(workspace.workspace, "new.txt"), "utf8")).toBe("new\n");
 });
 
+test("a file that is named like a commit is one of its commit's files; a branch that was set back has no commits", async () => {
+  const workspace = workspaceOf();
+  const { write, commit, git } = workspace;
+  write("a", "1\n");
+  commit("before");
+  const { facts } = await changesOf(workspace, () => {
+    write("b", "1\n");
+    commit("first");
+    write(git("rev-parse", "HEAD").trim(), "1\n");
+    write("z", "1\n");
+    commit("second");
+  });
+  const first = git("rev-parse", "HEAD^").trim();
+  expect(facts.commit_list).toMatchObject([
+    { subject: "second", files: [first, "z"], files_changed: 2 },
+    { id: first, files: ["b"], files_changed: 1 },
+  ]);
+  const back = await changesOf(workspace, () => git("reset", "--quiet", "--hard", "HEAD^^"));
+  expect(back.facts).toMatchObject({ commits: 0, commit_list: [], files_changed: 3 });
+});
+
 test("the repository's own folder does not change at all", async () => {
   const workspace = workspaceOf();
   const { write, commit } = workspace;

@@ -118,10 +118,9 @@ async function commitsBetween(
   ]);
   if (count === undefined || list === undefined) return { count: null, list: [] };
   const commits = parseCommits(list, redact);
-  const files = await snapshots.filesOf(
-    commits.map(({ id }) => id),
-    signal,
-  );
+  const ids = commits.map(({ id }) => id);
+  // None if the branch was only set back.
+  const files = ids.length === 0 ? undefined : await snapshots.filesOf(ids, signal);
   return {
     count: Number(count.toString("latin1")),
     list: files === undefined ? commits : parseCommitFiles(files, commits, redact),

@@ -106,7 +106,8 @@ export function parseCommits(output: Buffer, redact: (text: string) => string = 
 }
 
 /**
- * Reads `git diff-tree --stdin --name-only -z`: for each commit that changed something its id, then the names of its files.
+ * Reads `git diff-tree --stdin --name-status -z --no-renames`: for each commit that changed something its id, then a letter and a name for
+ * each of its files. Without the letters, a file that is named like a commit would pass for one.
  * @param redact removes secrets from names
  */
 export function parseCommitFiles(
@@ -114,20 +115,24 @@ export function parseCommitFiles(
   commits: readonly CommitView[],
   redact: (text: string) => string = (text) => text,
 ): CommitView[] {
-  const named = new Map<string, string[]>();
-  const ids = new Set(commits.map(({ id }) => id));
-  let current: string[] = [];
-  for (const item of splitNul(output)) {
-    const text = item.toString("utf8");
-    if (ids.delete(text)) {
-      current = [];
-      named.set(text, current);
-    } else current.push(cutEnd(redact(text), 4096));
+  const found = new Map<string, { readonly names: string[]; count: number }>();
+  let current = { names: [] as string[], count: 0 };
+  const items = splitNul(output);
+  for (let at = 0; at < items.length; at++) {
+    const text = (items[at] as Buffer).toString("latin1");
+    if (!/^[A-Z]$/.test(text)) {
+      current = { names: [], count: 0 };
+      found.set(text, current);
+      continue;
+    }
+    const name = items[++at];
+    current.count++;
+    if (name === undefined || current.names.length >= CHANGES_LIMITS.commitFiles) continue;
+    current.names.push(cutEnd(redact(name.toString("utf8")), 4096));
   }
   return commits.map((commit) => {
-    const files = named.get(commit.id);
-    if (files === undefined) return commit;
-    return { ...commit, files: files.slice(0, CHANGES_LIMITS.commitFiles), files_changed: files.length };
+    const files = found.get(commit.id);
+    return files === undefined ? commit : { ...commit, files: files.names, files_changed: files.count };
   });
 }
 

@@ -130,11 +130,11 @@ export class Snapshots {
     return exitCode === 0 ? stdout : undefined;
   }
 
-  /** Lists the names of the files that each of these commits of the repository changed; of a merge none. */
+  /** Lists the files that each of these commits of the repository changed, of a merge none; `undefined` if the list is too long. */
   async filesOf(commits: readonly string[], signal: AbortSignal): Promise<Buffer | undefined> {
-    const args = ["diff-tree", "--stdin", "-r", "--root", "--no-renames", "--name-only", "-z", "--no-ext-diff"];
-    const { exitCode, stdout } = await this.#inRepository(args, signal, Buffer.from(`${commits.join("\n")}\n`));
-    return exitCode === 0 ? stdout : undefined;
+    const args = ["diff-tree", "--stdin", "-r", "--root", "--no-renames", "--name-status", "-z", "--no-ext-diff"];
+    const { exitCode, isCut, stdout } = await this.#inRepository(args, signal, Buffer.from(`${commits.join("\n")}\n`));
+    return exitCode === 0 && !isCut ? stdout : undefined;
   }
 
   async #head(signal: AbortSignal): Promise<Head> {

@@ -15,3 +15,12 @@ export function filesOfCommit<File extends Changed>(
     ({ path, previous_path }) => names.has(path) || (previous_path !== null && names.has(previous_path)),
   );
 }
+
+/** Returns how many names of files that a commit changed are not among the files shown; a renamed file has two names. */
+export function namesMissing(
+  { files = [], files_changed = files.length }: { readonly files?: readonly string[]; readonly files_changed?: number },
+  shown: readonly Changed[],
+): number {
+  const here = new Set(shown.flatMap(({ path, previous_path }) => [path, previous_path]));
+  return files_changed - files.filter((name) => here.has(name)).length;
+}

@@ -15,7 +15,7 @@ import { Change, Count } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { CopyButton, ErrorNote, Loading } from "../../ui/notes.tsx";
 import { OutsideText } from "../../ui/outside-text.tsx";
-import { filesOfCommit } from "./commit-files.ts";
+import { filesOfCommit, namesMissing } from "./commit-files.ts";
 import { shownLine } from "./diff-chunks.ts";
 import { FileDiff } from "./file-diff.tsx";
 import { WritingCalls } from "./writing-calls.tsx";
@@ -87,7 +87,7 @@ export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChange
       {isOpen && (
         <>
           <About turn={turn} />
-          {commit !== undefined && <CommitNote commit={commit} shown={all.length} />}
+          {commit !== undefined && <CommitNote commit={commit} missing={namesMissing(commit, all)} />}
           <ul>
             {files.map((file) => (
               <FileRow
@@ -203,14 +203,14 @@ function CommitName({ id, subject, files }: CommitNameProps) {
   );
 }
 
-function CommitNote({ commit, shown }: { readonly commit: Turn["commit_list"][number]; readonly shown: number }) {
+function CommitNote({ commit, missing }: { readonly commit: Turn["commit_list"][number]; readonly missing: number }) {
   const { id, files_changed = 0 } = commit;
   return (
     <p className="about small" role="status">
       Only what the commit <span className="mono">{id.slice(0, 8)}</span> changed. Each diff is that of the whole turn,
       which may have changed the file further.
-      {shown < files_changed &&
-        ` ${files_changed - shown} of its ${files_changed} files are not here: the turn changed them back, or their names are not stored.`}
+      {missing > 0 &&
+        ` ${missing} of its ${files_changed} files are not here: the turn changed them back, or their names are not stored.`}
     </p>
   );
 }
