@@ -11,6 +11,11 @@ const LEAST_MS = 1_000;
 /** The exit code of a shell whose program was killed because it wrote a file that was too large. */
 const FILE_TOO_LARGE = 128 + constants.signals.SIGXFSZ;
 
+/** Whether a command ended because it, or its last program, wrote a file that was too large. */
+export function wroteTooMuch({ exitCode, signal }: { readonly exitCode: unknown; readonly signal?: unknown }): boolean {
+  return signal === "SIGXFSZ" || exitCode === FILE_TOO_LARGE;
+}
+
 export class ToolUsage {
   readonly #usage: Pick<SandboxUsage, "begin"> | undefined;
   readonly #open = new Map<string, { readonly measured: Measured; readonly startMs: number }>();
@@ -40,7 +45,8 @@ export class ToolUsage {
     const isLong = fact.endMs - call.startMs > LEAST_MS;
     const measured = isLong ? { ...fact, attributes: { ...fact.attributes, ...usageAttributes(usage) } } : fact;
     if (!hasFailed(fact)) return measured;
-    const cause = fact.attributes["process.exit.code"] === FILE_TOO_LARGE ? LIMIT_ERRORS.disk : limit;
+    const exitCode = fact.attributes["process.exit.code"];
+    const cause = wroteTooMuch({ exitCode }) ? LIMIT_ERRORS.disk : limit;
     return cause === undefined ? measured : endedBy(measured, cause);
   }
 }

@@ -175,6 +175,14 @@ describe("a workflow of commands", () => {
     expect(existsSync(join(workspace, "ran"))).toBe(false);
   });
 
+  test("a command whose last program wrote a file that was too large was ended by the limit on the disk, also within a shell", async () => {
+    const { start } = setUp();
+    const write = "head -c 1000000 /dev/zero > large";
+    const run = async (text: string) => outcomesOf((await start([command(`ulimit -f 1; ${text}`)]).done).steps);
+    expect(await run(`exec ${write}`)).toEqual(["error sandbox_disk_full"]);
+    expect(await run(`${write}; exit $?`)).toEqual(["error sandbox_disk_full"]);
+  });
+
   test("continues after a failure if it is configured to, and fails nevertheless", async () => {
     const { start, workspace } = setUp();
     const result = await start([command("exit 1"), command("touch ran")], { onFailure: "continue" }).done;

@@ -27,7 +27,7 @@ import {
 } from "./agent-task.ts";
 import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { commitOriginOf, dispatchAttributes } from "./dispatch-attributes.ts";
-import { usageAttributes } from "./tool-usage.ts";
+import { usageAttributes, wroteTooMuch } from "./tool-usage.ts";
 
 export interface WorkflowOptions extends AgentTaskOptions {
   /** The runner's environment, from which commands receive everything except Valet's own variables. */
@@ -262,7 +262,7 @@ export class Workflow {
     const { usage = {}, limit } = measured?.end() ?? {};
     this.#summary = addSummaries(this.#summary, { ...NO_SUMMARY, usage });
     span.setAttributes(usageAttributes(usage));
-    return this.#commandEnd(result, result.signal === "SIGXFSZ" ? LIMIT_ERRORS.disk : limit);
+    return this.#commandEnd(result, wroteTooMuch(result) ? LIMIT_ERRORS.disk : limit);
   }
 
   #commandEnd({ isTimeout, isWallMissing, ...told }: CommandResult, limit: LimitError | undefined): StepEnd {
