@@ -5,7 +5,7 @@ import { explainProtocols, LinkProtocols } from "./link-protocol.ts";
 
 /** The details of a failure besides its error type. */
 export const Failure = z.object({
-  /** The cause: why the last model failed, or the first failed step. */
+  /** The cause: why the last model failed, or the first failed step; for a lost runner, what ended it. */
   cause: z.enum(ERROR_TYPES).optional(),
   /** What failed with that cause: the model, as `provider/model`, or the step's name. */
   of: z.string().optional(),
@@ -52,6 +52,7 @@ function happened(type: ErrorType): string {
 }
 
 function because(type: ErrorType, cause: ErrorType, of: string | undefined): string {
+  if (type === "runner_lost") return `The cause is \`${cause}\`: ${explain(cause)}`;
   const who = type === "model_chain_exhausted" ? "The last one" : "The first that failed";
   return `${who}${of === undefined ? "" : `, ${of},`} ended with \`${cause}\`: ${explain(cause)}`;
 }

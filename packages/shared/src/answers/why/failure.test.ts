@@ -190,6 +190,19 @@ describe("a turn that failed", () => {
     expect(failure.evidence[0]).toMatchObject({ spanId: first.run.spanId });
   });
 
+  test("because its runner was lost with a sandbox that was out of memory: that is the cause, and what to do is about it", () => {
+    const story = new Story();
+    const attributes = { "valet.error.cause": "sandbox_out_of_memory" };
+    const lost = { outcome: "lost", error: "runner_lost", attributes } as const;
+    const message = story.message("m1", { at: 0, to: 90_000, error: "runner_lost" });
+    const { run } = story.attempt(message, { at: 10, to: 8000, ...lost });
+    story.tool(run, "bash", { at: 20, to: 8000, ...lost });
+    const failure = whyFailed(story, message, "runner_lost");
+    expect(failure).toMatchObject({ type: "runner_lost", cause: { type: "sandbox_out_of_memory" } });
+    expect(failure.sentence).toMatch(/because .*\(`sandbox_out_of_memory`\).*; it ended with `runner_lost`\.$/);
+    expect(failure.remedy).toContain("VALET_SANDBOX_MEMORY_BYTES");
+  });
+
   test("because a person rejected a permission", () => {
     const story = new Story();
     const message = story.message("m1", { at: 0, to: 9000, error: "permission_denied" });

@@ -5,6 +5,7 @@ import type { Evidence, WhyFailure } from "../../protocol/why.ts";
 import { type ErrorType, knownErrorType, type Outcome } from "../../spans.ts";
 import { causeChain, cuts, hasFailed, isSessionEnd, reasonOf } from "./cause-chain.ts";
 import { type Cause, clauseOf, ENDED, happened, noteOf, remedyMeanwhile, remedyOf } from "./failure-text.ts";
+import { textOf } from "./model-calls.ts";
 import { jobSpans, SpanIndex } from "./span-index.ts";
 import type { WhyInput, WhyJob, WhySpan } from "./spans.ts";
 import { capitalized } from "./text.ts";
@@ -93,7 +94,15 @@ function firstCause(chain: readonly WhySpan[]): Cause | undefined {
   const call = chain.findLast(({ name }) => name.startsWith("chat "));
   if (last.name === "valet.llm.try" && call !== undefined) return { span: last, type, within: call };
   const top = known.find((span) => reasonOf(span) === type) ?? last;
-  return cuts(type) && top !== last ? { span: top, type, inProgress: last } : { span: last, type };
+  return cuts(type) && top !== last
+    ? { span: top, type: endOfRunner(top, type), inProgress: last }
+    : { span: last, type: endOfRunner(last, type) };
+}
+
+/** Returns what ended the runner that a span was lost with, if the span says it; otherwise the span's own error type. */
+function endOfRunner(span: WhySpan, type: ErrorType): ErrorType {
+  const cause = type === "runner_lost" ? textOf(span, "valet.error.cause") : null;
+  return cause !== null && knownErrorType(cause) === cause ? knownErrorType(cause) : type;
 }
 
 function unfinished(index: SpanIndex, job: WhyJob, span: WhySpan): WhyFailure | null {

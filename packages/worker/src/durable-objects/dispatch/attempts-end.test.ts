@@ -1,3 +1,4 @@
+import { viewFailure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import { describe, expect, test } from "vitest";
 import { follow, SUMMARY, turnEnded, UNHEARD_MS, workflowEnded } from "../../../test/attempts.ts";
@@ -6,6 +7,28 @@ import { linksOf, outcomeOf } from "../../../test/sandbox.ts";
 import { INTERVALS } from "../../config.ts";
 
 const { abortMs, stuckTurnMs } = INTERVALS;
+
+test("a job that fails since its runner was lost again says what ended the runner, if that is known", () =>
+  inRooms((rooms) => {
+    follow(rooms);
+    const lose = (cause?: "sandbox_out_of_memory") => rooms.run(() => rooms.queue.loseAll(false, rooms.nowMs, cause));
+    for (const [id, cause] of [["m1", "sandbox_out_of_memory"], ["m2"]] as const) {
+      rooms.message(id);
+      rooms.accepted(id);
+      lose();
+      rooms.accepted(id);
+      lose(cause);
+      expect(rooms.job(id)).toMatchObject({ outcome: "error", errorType: "runner_lost" });
+    }
+    expect([rooms.job("m1").failure, rooms.job("m2").failure]).toEqual([{ cause: "sandbox_out_of_memory" }, null]);
+    expect(rooms.spans("valet.prompt").map(({ attributes }) => attributes["valet.error.cause"])).toEqual([
+      "sandbox_out_of_memory",
+      undefined,
+    ]);
+    expect(viewFailure("runner_lost", rooms.job("m1").failure).message).toContain(
+      "The cause is `sandbox_out_of_memory`: The sandbox reached its limit on memory",
+    );
+  }));
 
 describe("a hello", () => {
   test("with a known attempt keeps it and resets its watchdog", () =>

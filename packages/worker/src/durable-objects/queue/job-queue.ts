@@ -218,7 +218,8 @@ export class JobQueue {
     if (summary !== undefined) this.accepted(attemptId);
     // A restarted runner knows less about the work of the one before it than that one had reported.
     const known = this.jobs.attempt(attemptId)?.progress ?? summary;
-    const end = { outcome: "lost", errorType: "runner_lost", summary: known, failure: cause && { cause } } as const;
+    const details: Failure | undefined = cause && { cause };
+    const end = { outcome: "lost", errorType: "runner_lost", summary: known, failure: details } as const;
     const attempt = this.#endAttempt(attemptId, end, lostMs);
     if (attempt === undefined) return;
     for (const row of this.#jobsOf(attempt)) {
@@ -230,7 +231,7 @@ export class JobQueue {
         this.#transitions.done(row, outcome, errorType, undefined, failure);
       } else {
         const failure = after === "again" && row.lost + 1 < MAX_LOST ? undefined : "runner_lost";
-        this.#again(row, attempt, failure, "runner_disconnected");
+        this.#again(row, attempt, failure, "runner_disconnected", details);
       }
     }
   }
@@ -303,13 +304,20 @@ export class JobQueue {
   /**
    * Queues a job again, unless its attempt was being stopped or the job has failed.
    * @param reason what the job waits for from the end of the attempt on, if that is known
+   * @param details of the failure
    */
-  #again(row: JobRow, attempt: AttemptRow, failure: WorkError | undefined, reason?: QueueReason): void {
+  #again(
+    row: JobRow,
+    attempt: AttemptRow,
+    failure: WorkError | undefined,
+    reason?: QueueReason,
+    details?: Failure,
+  ): void {
     if (attempt.stop !== null) {
       const { outcome, errorType } = stopped(attempt.stop.reason);
       this.#transitions.done(row, outcome, errorType, askerOf(attempt.stop));
     } else if (failure !== undefined) {
-      this.#transitions.done(row, "error", failure);
+      this.#transitions.done(row, "error", failure, undefined, details);
     } else {
       this.#transitions.again(row, attempt, reason);
     }
