@@ -173,6 +173,7 @@ export class Runner {
       attempts: this.#attempts.ids.slice(-MAX_HELLO_ATTEMPTS),
       ready: this.#isReady,
       version: RUNNER_VERSION,
+      asksBefore: true,
     };
   }
 

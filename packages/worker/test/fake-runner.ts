@@ -96,6 +96,7 @@ export class FakeRunner {
       attempts: [],
       ready: false,
       version: "1",
+      asksBefore: true,
       ...hello,
     });
     await eventually(() => expect(this.heard.slice(known).map(({ type }) => type)).toContain("repo-config"));

@@ -12,8 +12,9 @@ export const LINK_PROTOCOL = 1;
 export const LinkProtocols = z.object({ runner: z.number(), sessionAgent: z.number() });
 export type LinkProtocols = z.infer<typeof LinkProtocols>;
 
-/** Returns a sentence that names both versions and the older side. */
+/** Returns a sentence that names both versions and the older side. A runner of the same version may lack what its session needs. */
 export function explainProtocols({ runner, sessionAgent }: LinkProtocols): string {
+  if (runner === sessionAgent) return "The runner is too old to ask a person before it acts, as this session requires.";
   return `The runner speaks version ${runner} of the link's protocol, the Worker version ${sessionAgent}: the ${runner > sessionAgent ? "Worker" : "runner"} is older.`;
 }
 

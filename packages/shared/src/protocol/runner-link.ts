@@ -134,6 +134,8 @@ export const FromRunner = z.discriminatedUnion("type", [
     /** Whether it has been ready before: then no bootstrap follows. */
     ready: z.boolean(),
     version: z.string().max(64),
+    /** Whether it obeys `askBefore`. Absent if the peer is older: then it is refused where a session has that. */
+    asksBefore: z.boolean().optional(),
   }),
   /** The stage that the bootstrap has reached. If the runner never becomes ready, the object knows the last one. */
   z.object({

@@ -57,7 +57,7 @@ describe("who may connect", () => {
   test("a runner, which uses the repository's configuration only if the session trusts it, and asks a person for what the session says", async () => {
     const [trusting, other] = [new TestSession(), new TestSession()];
     await trusting.create({ repoUrl: "https://git.example/a.git", trustRepositoryConfig: true, askBefore: ["edits"] });
-    await other.create({ repoUrl: "https://git.example/a.git" });
+    await other.create({ repoUrl: "https://git.example/a.git", askBefore: [] });
     expect(await (await (await trusting.connect()).hello()).next("config")).toMatchObject({
       trustRepositoryConfig: true,
       askBefore: ["edits"],
@@ -151,6 +151,31 @@ describe("a runner that speaks another version of the protocol", () => {
     const { messages } = valueIn(await session.stub.messages());
     expect(messages).toMatchObject([{ outcome: "error", errorType: "protocol_unsupported" }]);
     expect(messages[0]?.failure).toMatchObject({ protocols: { runner: protocol, sessionAgent: 1 } });
+  });
+
+  test("is refused like that if it does not know that it has to ask, and the session says so; others need not know it", async () => {
+    const older = {
+      type: "hello",
+      protocol: 1,
+      instanceId: "run_1",
+      generation: 1,
+      clockMs: 0,
+      attempts: [],
+      ready: false,
+    };
+    const [asking, other] = [new TestSession(), new TestSession()];
+    await asking.create({ askBefore: ["commands"] });
+    await other.create();
+    const runner = await asking.connect();
+    runner.sendRaw(JSON.stringify({ ...older, version: "0.4.0" }));
+    expect(await runner.next("refused")).toMatchObject({ reason: "protocol_unsupported" });
+    expect(runner.heard.map(({ type }) => type)).not.toContain("config");
+    const { failure } = await asking.reaches("error");
+    expect(failure).toMatchObject({ type: "protocol_unsupported" });
+    expect(failure?.message).toContain("The runner is too old to ask a person before it acts");
+    const knows = await other.connect();
+    knows.sendRaw(JSON.stringify({ ...older, version: "0.4.0" }));
+    await knows.next("config");
   });
 
   test.each([["1"], [1.5], [null], [undefined]])("is not recognised if it names no version: %s", async (protocol) => {

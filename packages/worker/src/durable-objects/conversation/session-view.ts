@@ -53,7 +53,7 @@ export function viewSession(
       repoUrl: repoUrl === undefined ? undefined : shownRepoUrl(repoUrl),
       trustRepositoryConfig: trustRepositoryConfig || undefined,
       agentOtlp: record.agentOtlp,
-      askBefore: record.askBefore && [...record.askBefore],
+      askBefore: record.askBefore?.length ? [...record.askBefore] : undefined,
       sleepProblem: sleepProblem && viewSleepProblem(sleepProblem),
       warnings: warnings.length > 0 ? warnings : undefined,
       capacityPlace,

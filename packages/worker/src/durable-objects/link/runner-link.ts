@@ -237,7 +237,7 @@ export class RunnerLink {
 
   #hello(socket: WebSocket, connection: Connection, hello: FromRunnerOf<"hello">): void {
     const { ctx, state, transactions, timers, now, intervals, record } = this.#options;
-    const { generation, link } = state.record;
+    const { generation, link, askBefore = [] } = state.record;
     // The token was valid when it connected; the generation may have ended since then.
     if (connection.generation !== generation || hello.generation !== generation || link.state === "gone") {
       refuse(socket, "stale_generation");
@@ -245,6 +245,11 @@ export class RunnerLink {
     }
     if (connection.greeted) {
       this.#cut(socket, connection, POLICY_VIOLATION, "one hello a connection");
+      return;
+    }
+    // It would do, unasked, what a person wants to be asked for.
+    if (askBefore.length > 0 && hello.asksBefore !== true) {
+      this.#refuseForeign(socket, connection, hello.protocol);
       return;
     }
     const instances = new Set([...link.instances, hello.instanceId]);
@@ -275,7 +280,7 @@ export class RunnerLink {
     });
   }
 
-  /** Refuses a runner that speaks another version of the protocol, for good. */
+  /** Refuses a runner that speaks another version of the protocol, or does not know what the session needs, for good. */
   #refuseForeign(socket: WebSocket, connection: Connection, protocol: number): void {
     const { state, transactions, record } = this.#options;
     const { generation, link } = state.record;
