@@ -76,6 +76,7 @@ test.each([
   "GET /runner/%2e%2e/api/sessions HTTP/1.1",
   "GET /runner/ses_1/../../api/sessions HTTP/1.1",
   "GET /runner/ses_1/x HTTP/1.1",
+  "HEAD /runner/ses_1 HTTP/1.1",
   "POST /runner/ses_1 HTTP/1.1",
   "GET //runner/ses_1 HTTP/1.1",
   "GET http://other/runner/ses_1 HTTP/1.1",
@@ -116,4 +117,46 @@ test("a model that is away is a bad gateway, and a client that leaves ends its r
   client.destroy();
   await closed;
   hanging.close();
+});
+
+const hidden = "GET /admin HTTP/1.1\r\nHost: x\r\n\r\n";
+/** A request's body in one chunk. */
+const CHUNKED = `Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0`;
+
+test("no path leads to another server than the model's, nor above its endpoint", async () => {
+  bridge.offerModel(`http://127.0.0.1:${portOf(model)}`);
+  const before = seen.length;
+  await raw(`GET /model//127.0.0.1:${portOf(worker)}/api/health HTTP/1.1`, "Connection: close");
+  await raw(`GET /model/\\127.0.0.1:${portOf(worker)}/api/health HTTP/1.1`, "Connection: close");
+  const path = `//127.0.0.1:${portOf(worker)}/api/health`;
+  expect(seen.slice(before)).toEqual([`model GET ${path} `, `model GET ${path} `]);
+  for (const climbing of ["..%2fadmin", "x%2F..%2f..%2Fadmin", "%2e%2E%2fadmin", "..%5cadmin", "..;/admin"]) {
+    expect(await raw(`GET /model/${climbing} HTTP/1.1`, "Connection: close"), climbing).toMatch(/^HTTP\/1\.1 404/);
+  }
+  expect(seen).toHaveLength(before + 2);
+});
+
+test("a request in the body of another stays its body, and a runner's path has only its WebSocket", async () => {
+  bridge.offerModel(`http://127.0.0.1:${portOf(model)}/v1`);
+  const before = seen.length;
+  for (const method of ["GET", "DELETE", "OPTIONS", "POST"]) {
+    expect(await raw(`${method} /model/x HTTP/1.1`, CHUNKED)).toMatch(/^HTTP\/1\.1 200/);
+  }
+  expect(seen.slice(before)).toEqual(
+    ["GET", "DELETE", "OPTIONS", "POST"].map((method) => `model ${method} /v1/x ${hidden}`),
+  );
+  expect(await raw("GET /runner/ses_1 HTTP/1.1", CHUNKED)).toMatch(/^HTTP\/1\.1 404/);
+  await raw("GET /runner/refused HTTP/1.1", `${UPGRADE}\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`);
+  expect(seen.slice(before + 4)).toEqual(["upgrade /runner/refused Bearer t"]);
+});
+
+test("one address has at most 256 connections at once", async () => {
+  const port = Number(new URL(bridge.url).port);
+  const open = Array.from({ length: 256 }, () => connect(port, "127.0.0.1").on("error", () => {}));
+  await Promise.all(open.map((socket) => once(socket, "connect")));
+  const refused = connect(port, "127.0.0.1");
+  refused.on("error", () => {});
+  await once(refused, "close");
+  for (const socket of open) socket.destroy();
+  await expect.poll(() => raw("GET / HTTP/1.1", "Connection: close").catch(() => "")).toMatch(/^HTTP\/1\.1 404/);
 });

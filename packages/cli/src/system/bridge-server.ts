@@ -24,6 +24,10 @@ const RUNNER = /^\/runner\/[\w.:-]{1,128}$/;
 const MODEL = "/model";
 /** What a hop keeps for itself (RFC 9110, section 7.6.1). */
 const HOP_HEADERS = ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+/** What announces a body. */
+const BODY_HEADERS = ["content-length", "transfer-encoding"];
+/** How many connections one address may have at once: far more than a sandbox's runner and model calls need. */
+const MAX_CONNECTIONS = 256;
 
 /**
  * @param wanted the port if it is free, so that runners find the server again after a restart; another one otherwise
@@ -37,20 +41,22 @@ export async function startBridgeServer(address: string, wanted = 0): Promise<Br
   const targetOf = ({ method, url }: IncomingMessage, isUpgrade: boolean): URL | undefined => {
     const asked = URL.parse(url ?? "", "http://bridge");
     if (asked === null || asked.host !== "bridge") return undefined;
-    if (isUpgrade || RUNNER.test(asked.pathname)) {
-      const isRunner = method === "GET" && RUNNER.test(asked.pathname) && workerPort !== undefined;
-      return isRunner ? new URL(asked.pathname + asked.search, `http://127.0.0.1:${workerPort}`) : undefined;
+    const { pathname, search } = asked;
+    if (isUpgrade) {
+      const isRunner = method === "GET" && RUNNER.test(pathname) && workerPort !== undefined;
+      return isRunner ? onServer(new URL(`http://127.0.0.1:${workerPort}`), pathname, search) : undefined;
     }
-    // URL has resolved `..`, also as `%2e%2e`, so the path stays below the endpoint.
-    if (model === undefined || !asked.pathname.startsWith(`${MODEL}/`)) return undefined;
-    return new URL(model.pathname.replace(/\/$/, "") + asked.pathname.slice(MODEL.length) + asked.search, model);
+    if (model === undefined || !pathname.startsWith(`${MODEL}/`) || climbs(pathname)) return undefined;
+    return onServer(model, model.pathname.replace(/\/$/, "") + pathname.slice(MODEL.length), search);
   };
 
   const server = createServer((incoming, outgoing) => {
     const target = targetOf(incoming, false);
     if (target === undefined) return refuse(outgoing, 404);
-    const forwarded = request(target, { method: incoming.method, headers: endToEnd(incoming, target) }, (answer) => {
-      outgoing.writeHead(answer.statusCode ?? 502, withoutHop(answer.headers));
+    const { method } = incoming;
+    // A connection of its own each time: none is shared between sandboxes.
+    const forwarded = request(target, { method, headers: endToEnd(incoming, target), agent: false }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, without(HOP_HEADERS, answer.headers));
       answer.pipe(outgoing);
       answer.once("error", () => outgoing.destroy());
     });
@@ -63,7 +69,9 @@ export async function startBridgeServer(address: string, wanted = 0): Promise<Br
     socket.on("error", () => socket.destroy());
     const target = targetOf(incoming, true);
     if (target === undefined) return void socket.end("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n");
-    const forwarded = request(target, { headers: { ...incoming.headers, host: target.host } });
+    const headers = { ...without(BODY_HEADERS, incoming.headers), host: target.host };
+    const forwarded = request(target, { headers, agent: false });
+    socket.once("close", () => forwarded.destroy());
     forwarded.once("upgrade", (answer: IncomingMessage, other: Socket, first: Buffer) => {
       socket.write(`${headOf(answer)}\r\n`);
       if (first.length > 0) socket.write(first);
@@ -76,11 +84,14 @@ export async function startBridgeServer(address: string, wanted = 0): Promise<Br
     forwarded.once("response", (answer: IncomingMessage) => {
       socket.write(`${headOf(answer, "close")}\r\n`);
       answer.pipe(socket);
+      answer.once("close", () => socket.end());
     });
     forwarded.once("error", () => socket.destroy());
     forwarded.end();
   });
   server.on("connection", (socket) => {
+    const ofAddress = [...sockets].filter(({ remoteAddress }) => remoteAddress === socket.remoteAddress);
+    if (ofAddress.length >= MAX_CONNECTIONS) return void socket.destroy();
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
@@ -119,12 +130,29 @@ function refuse(outgoing: ServerResponse, status: number): void {
   outgoing.writeHead(status, { "content-length": 0, connection: "close" }).end();
 }
 
-function withoutHop(headers: IncomingMessage["headers"]): IncomingMessage["headers"] {
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !HOP_HEADERS.includes(name)));
+/** Returns the URL of a path on a server: never another server's, whatever the path begins with. */
+function onServer(server: URL, pathname: string, search: string): URL {
+  const url = new URL(server);
+  url.pathname = pathname;
+  url.search = search;
+  return url;
+}
+
+/** Returns whether a server may resolve a path to one above it, since URL leaves `..` between encoded separators as it is. */
+function climbs(pathname: string): boolean {
+  const segments = pathname.replaceAll(/%2e/gi, ".").split(/\/|%2f|%5c/i);
+  return segments.some((each) => /^\.\.(?:;|$)/.test(each));
+}
+
+function without(names: readonly string[], headers: IncomingMessage["headers"]): IncomingMessage["headers"] {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !names.includes(name)));
 }
 
 function endToEnd(incoming: IncomingMessage, target: URL): IncomingMessage["headers"] {
-  return { ...withoutHop(incoming.headers), host: target.host };
+  const headers: IncomingMessage["headers"] = { ...without(HOP_HEADERS, incoming.headers), host: target.host };
+  // Otherwise Node sends the body of a GET without its length, and the server takes it for the next request.
+  if (incoming.headers["transfer-encoding"] !== undefined) headers["transfer-encoding"] = "chunked";
+  return headers;
 }
 
 /** Returns the head of an answer as it was, without its last line break; its body then ends with the connection if `connection` is given. */
