@@ -1,7 +1,7 @@
 #!/usr/bin/env -S bun --no-env-file --config=/dev/null --no-install
 /**
  * The sandbox's entrypoint. Exit codes: 0 after a request to stop, otherwise a code of sysexits.h: 77 if the SessionAgent
- * refused this runner, 78 if its settings are invalid, 74 if its state folder cannot be used, 70 for an internal error.
+ * refused this runner, 78 if its settings are invalid or OpenCode's plugin cannot be read, 74 if its state folder cannot be used, 70 for an internal error.
  * After 0, 77 and 78 a restart would not help.
  *
  * Signals are caught before the runner is loaded. Until it exists there is nothing to clean up, and the process exits with 0.

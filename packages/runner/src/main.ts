@@ -6,9 +6,10 @@ import { certificateVariables } from "@valet/shared/certificate-variables";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { createAnchoredClock, exceptionType, limitVariables, type SpanProcessor } from "@valet/shared/tracing";
 import { HOOKS_FOLDER } from "./git/commit-hooks.ts";
-import { agentFiles, relayProgram } from "./installed-files.ts";
+import { agentFiles, PLUGIN, relayProgram } from "./installed-files.ts";
 import { measureSandbox } from "./measure-sandbox.ts";
 import { CONFIG_FOLDER, startOpenCodeAgent } from "./opencode-agent.ts";
+import { pluginProblem } from "./plugin-file.ts";
 import { endWithHost } from "./processes/lifeline.ts";
 import { AgentOtlp } from "./receiver/agent-otlp.ts";
 import { Runner, type RunnerEnd } from "./runner.ts";
@@ -55,6 +56,8 @@ export async function main(stopRequested: Promise<void>): Promise<never> {
 
 async function run(stopRequested: Promise<void>): Promise<number> {
   const given = readSettings(process.env, process.cwd());
+  const problem = pluginProblem(PLUGIN, given.isolation === "user");
+  if (problem !== undefined) throw new SettingsError(problem);
   if (given.lifeline !== undefined) void endWithHost(given.lifeline, given.sandboxId);
   // Otherwise the agent would use this context for all its work.
   for (const name of ["TRACEPARENT", "TRACESTATE", "BAGGAGE"]) delete process.env[name];
