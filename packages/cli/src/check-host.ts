@@ -48,7 +48,8 @@ export async function findHost(stateDir: string, timeoutMs = TIMEOUT_MS): Promis
   ]);
   if (worker.value !== undefined) {
     const finding = stateOf(url, worker.value, broker?.why === undefined ? undefined : `at ${brokerUrl} ${broker.why}`);
-    const { isolation, network, limits } = broker?.value ?? {};
+    // While the engine is away a broker with containers does not say.
+    const { isolation = uses?.containers && "container", network, limits } = broker?.value ?? {};
     return { finding: { name, source: "the running host", ...finding }, uses, isolation, network, limits };
   }
   if (!(await isDirectoryLocked(stateDir, UP_ROLE))) return idle;

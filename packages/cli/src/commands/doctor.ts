@@ -7,6 +7,7 @@ import type { Command } from "commander";
 import { ApiClient } from "../api-client.ts";
 import { ApiError } from "../api-transport.ts";
 import { checkDisk } from "../check-disk.ts";
+import { checkEngine } from "../check-engine.ts";
 import { findHost, type HostFinding, stateOf } from "../check-host.ts";
 import { checkIsolation } from "../check-isolation.ts";
 import { checkLimits } from "../check-limits.ts";
@@ -52,7 +53,9 @@ export function addDoctor(program: Command): void {
         ...compareBackend(process.env, host.uses),
         ...checkDisk(options.state),
         ...(host.isOther ? [] : [...(await checkIsolation(host.isolation, host.network)), ...checkLimits(host.limits)]),
-        ...(host.isOther ? [] : [checkState(options, isGiven(command))]),
+        ...(host.isOther
+          ? []
+          : [...(await checkEngine(host.uses, process.env)), checkState(options, isGiven(command))]),
         host.finding,
       ]);
       findings.push(...(await host.asked));

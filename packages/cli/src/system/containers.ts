@@ -2,13 +2,14 @@
 import { createHash } from "node:crypto";
 import { type DockerBrokerOptions, type SandboxBroker, startDockerBroker } from "@valet/sandbox";
 import { openBridge } from "@valet/sandbox/bridge";
-import { BROKER_VARIABLES } from "@valet/shared/variables";
 import { UserError } from "../errors.ts";
 import { type BridgeServer, startBridgeServer } from "./bridge-server.ts";
+import { type ContainerSettings, containerSettings } from "./container-settings.ts";
 
 export interface Containers {
   readonly broker: SandboxBroker;
   readonly bridge: BridgeServer;
+  readonly settings: ContainerSettings;
   /** Stops the sandboxes, whose files stay, and what listens for them. */
   close(): Promise<void>;
 }
@@ -31,9 +32,8 @@ const ENTRYPOINT = ["valet-entrypoint"] as const;
 
 /** @throws UserError that says what to do, if the engine cannot be used or lacks the image */
 export async function startContainers({ stateDir, env, ...rest }: ContainerOptions): Promise<Containers> {
-  const engine = env.DOCKER_HOST || undefined;
-  const image = env.VALET_DOCKER_IMAGE || BROKER_VARIABLES.VALET_DOCKER_IMAGE.default;
-  const network = env.VALET_DOCKER_NETWORK || undefined;
+  const settings = containerSettings(env);
+  const { engine, image, network } = settings;
   const hash = createHash("sha256").update(stateDir).digest();
   const scope = `up-${hash.toString("hex").slice(0, 12)}`;
   const stops: (() => Promise<void>)[] = [];
@@ -47,7 +47,7 @@ export async function startContainers({ stateDir, env, ...rest }: ContainerOptio
     stops.push(() => bridge.close());
     const broker = await startDockerBroker({ ...rest, entrypoint: ENTRYPOINT, engine, image, scope, network });
     stops.push(() => broker.close());
-    return { broker, bridge, close };
+    return { broker, bridge, settings, close };
   } catch (error) {
     await close();
     const { code, message } = error as NodeJS.ErrnoException;

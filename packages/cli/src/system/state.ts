@@ -15,6 +15,8 @@ const Uses = z.object({
   model: z.object({ name: z.string(), isScripted: z.boolean() }),
   /** The backend's host and port; `null` where spans stay in the sessions. */
   backend: z.string().nullable(),
+  /** With the driver `docker`: the engine's address, `null` for the usual one, and the image of its sandboxes. */
+  containers: z.object({ engine: z.string().nullable(), image: z.string() }).optional(),
 });
 export type Uses = z.infer<typeof Uses>;
 

@@ -179,7 +179,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     stops.push(async () => upkeep.abort());
     const token = await ensureToken(db, secrets.token);
     writeSecrets(state, { ...secrets, token });
-    writeConnection(state, { url, token, brokerUrl: broker.url, uses: usesOf(model, env) });
+    writeConnection(state, { url, token, brokerUrl: broker.url, uses: usesOf(model, env, containers) });
     const isScripted = model.scripted !== undefined;
     // Asked anew each time: a restart of the Worker gives its database another client.
     // A request to a Worker that crashes meanwhile may never end.
@@ -218,11 +218,16 @@ function limitsOf(env: SystemOptions["env"]) {
   }
 }
 
-function usesOf({ variables, scripted }: ModelSetup, env: SystemOptions["env"]): Uses {
+function usesOf(
+  { variables, scripted }: ModelSetup,
+  env: SystemOptions["env"],
+  containers: Containers | undefined,
+): Uses {
   const { endpoint } = readTracingConfig(env);
   return {
     model: { name: variables.VALET_MODEL ?? "", isScripted: scripted !== undefined },
     backend: endpoint === undefined ? null : hostOf(endpoint),
+    ...(containers && { containers: { engine: containers.settings.engine ?? null, image: containers.settings.image } }),
   };
 }
 

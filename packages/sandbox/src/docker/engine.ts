@@ -7,14 +7,16 @@ export type Engine = Docker;
  * Returns a client of the engine. Does not connect yet.
  * @param host as in `DOCKER_HOST`: `unix:///run/podman/podman.sock`, `tcp://…`, `ssh://…`; if omitted, that variable's value, or
  * else Docker's usual socket
+ * @param silenceMs how long the engine may be silent during a call; for ever if omitted
  * @throws Error if it cannot be an engine's address
  */
-export function connectEngine(host?: string): Engine {
-  if (host === undefined) return new Docker();
+export function connectEngine(host?: string, silenceMs?: number): Engine {
+  const timeout = silenceMs === undefined ? {} : { timeout: silenceMs };
+  if (host === undefined) return new Docker(timeout);
   const url = URL.parse(host);
-  if (url?.protocol === "unix:") return new Docker({ socketPath: url.pathname });
+  if (url?.protocol === "unix:") return new Docker({ ...timeout, socketPath: url.pathname });
   if (url?.protocol === "tcp:" || url?.protocol === "http:") {
-    return new Docker({ protocol: "http", host: url.hostname, port: url.port || 2375 });
+    return new Docker({ ...timeout, protocol: "http", host: url.hostname, port: url.port || 2375 });
   }
   throw new Error("the engine's address must be unix:///path or tcp://host:port");
 }
