@@ -1,7 +1,10 @@
 /** The build of the image by a real engine, of a small checkout. Skipped where this machine cannot run one. */
+import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { temporaryFolder } from "../../test/broker.ts";
 import { findNoEngine, startEngine, type TestEngine } from "../../test/engine.ts";
 import { buildImage } from "./build-image.ts";
@@ -23,8 +26,9 @@ function makeCheckout(dockerfile: string): string {
     "packages/sandbox/image/Dockerfile": dockerfile,
   };
   for (const [path, content] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    writeFileSync(join(root, path), content);
+    // As with the umask 077.
+    mkdirSync(dirname(join(root, path)), { recursive: true, mode: 0o700 });
+    writeFileSync(join(root, path), content, { mode: 0o600 });
   }
   return root;
 }
@@ -58,7 +62,7 @@ describe.skipIf(missing !== undefined)(
           "built",
           "bash",
           "-c",
-          "find /checkout -type f | sort; echo $MADE; stat -c %u /checkout/package.json",
+          "find /checkout -type f | sort; echo $MADE; stat -c %u:%a /checkout/package.json /checkout/packages/runner /checkout/packages/shared/src/kept.ts",
         ],
       );
       expect(seen.trim().split("\n")).toEqual([
@@ -69,7 +73,9 @@ describe.skipIf(missing !== undefined)(
         "/checkout/pnpm-lock.yaml",
         "/checkout/pnpm-workspace.yaml",
         "here",
-        "0",
+        "0:644",
+        "0:755",
+        "0:644",
       ]);
     });
 
@@ -84,4 +90,18 @@ describe.skipIf(missing !== undefined)(
 test("an engine that is not there is named, with what to do", async () => {
   const options = { root: "/", engine: "unix:///nonexistent/engine.sock", tag: "t", onLine: () => {} };
   await expect(buildImage(options)).rejects.toThrow(/cannot be reached.*ENOENT.*podman system service/);
+});
+
+test("a checkout that cannot be read is named, whatever the engine does meanwhile", async () => {
+  const engine = createServer(({ url }, response) => {
+    if (url?.endsWith("/_ping") === true) response.end("OK");
+  });
+  await once(engine.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => {
+    engine.closeAllConnections();
+    engine.close();
+  });
+  const { port } = engine.address() as AddressInfo;
+  const options = { root: temporaryFolder(), engine: `tcp://127.0.0.1:${port}`, tag: "t", onLine: () => {} };
+  await expect(buildImage(options)).rejects.toThrow(/The image cannot be built: ENOENT/);
 });

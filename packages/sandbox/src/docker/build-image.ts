@@ -38,6 +38,12 @@ interface BuildNews {
   readonly error?: string;
 }
 
+const OWNER_EXECUTES = 0o100;
+/** Returns a mode by which everybody may read a file, and enter a folder or run a program. */
+function readable(mode: number): number {
+  return mode | (mode & OWNER_EXECUTES ? 0o555 : 0o444);
+}
+
 /** @throws Error that says what failed, if the engine cannot be reached or the build fails */
 export async function buildImage({ root, engine: host, tag, base, onLine }: BuildImageOptions): Promise<void> {
   const engine = connectEngine(host);
@@ -45,19 +51,25 @@ export async function buildImage({ root, engine: host, tag, base, onLine }: Buil
   const context = pack(root, {
     entries: CONTEXT,
     ignore: (path) => LEFT_OUT.test(path.slice(join(root, "/").length)),
-    // Of nobody in particular, as in a build by hand.
-    map: (header) => ({ ...header, uid: 0, gid: 0 }),
+    // Of nobody in particular, as in a build by hand; readable by the agent's user, whatever the umask was here.
+    map: (header) => ({ ...header, uid: 0, gid: 0, mode: readable(header.mode ?? 0) }),
   });
   let failure: string | undefined;
+  const unreadable = new AbortController();
+  context.once("error", (error) => {
+    failure ??= error.message;
+    unreadable.abort(error);
+  });
   let answer: NodeJS.ReadableStream;
   try {
     answer = await engine.buildImage(context, {
       dockerfile: DOCKERFILE,
       t: tag,
+      abortSignal: unreadable.signal,
       ...(base !== undefined && { buildargs: { BASE: base } }),
     });
   } catch (error) {
-    throw new Error(`The image cannot be built: ${describeEngineError(error)}`, { cause: error });
+    throw new Error(`The image cannot be built: ${failure ?? describeEngineError(error)}`, { cause: error });
   }
   await new Promise<void>((resolve, reject) => {
     engine.modem.followProgress(

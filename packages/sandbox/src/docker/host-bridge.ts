@@ -9,13 +9,14 @@ import {
   requireEngine,
   unlessMissing,
 } from "./engine.ts";
-import { ensureNetwork, networkOf } from "./network.ts";
+import { ensureNetwork, networkOf, removeNetwork } from "./network.ts";
 
 export interface HostBridge {
   /** The address of this machine on the bridge. */
   readonly gateway: string;
   /**
-   * Makes the address exist until the function that it resolves to is called: Podman removes a bridge with its last container.
+   * Makes the address exist until the function that it resolves to is called, which never rejects: Podman removes a bridge with its last
+   * container. That function removes the network, too, if it is the scope's own and nothing uses it: engines have room for few.
    */
   hold(): Promise<() => Promise<void>>;
 }
@@ -35,26 +36,47 @@ export async function openBridge({ engine: host, scope, image, network }: Bridge
   const engine = connectEngine(host);
   await requireEngine(engine);
   if (!(await hasImage(engine, image))) throw new Error(`Sandboxes cannot start: ${imageMissing(image)}`);
-  try {
+  const isOwn = network === undefined;
+  return described(async () => {
     const { name, gateway } = await ensureNetwork(engine, network ?? networkOf(scope));
     if (gateway === undefined) throw new Error(`The engine's network ${name} has no IPv4 address of this machine`);
-    return { gateway, hold: () => hold(engine, { scope, image, network: name }) };
-  } catch (error) {
-    if (error instanceof Error && !("statusCode" in error)) throw error;
-    throw new Error(`The container engine cannot be used: ${describeEngineError(error)}`, { cause: error });
-  }
+    return { gateway, hold: () => described(() => hold(engine, { scope, image, network: name, isOwn })) };
+  });
 }
 
-async function hold(
-  engine: Engine,
-  { scope, image, network }: { readonly scope: string; readonly image: string; readonly network: string },
-) {
+interface HoldOptions {
+  readonly scope: string;
+  readonly image: string;
+  readonly network: string;
+  /** Whether the network is the scope's own. */
+  readonly isOwn: boolean;
+}
+
+async function hold(engine: Engine, { scope, image, network, isOwn }: HoldOptions) {
   const labels = { "valet-scope": scope, [KEEPS_BRIDGE]: "1" };
   const left = await engine.listContainers({ all: true, filters: { label: [KEEPS_BRIDGE, `valet-scope=${scope}`] } });
   for (const { Id } of left) await unlessMissing(engine.getContainer(Id).remove({ force: true }));
   const container = await engine.createContainer(idleContainer({ image, labels, network }));
-  await container.start();
-  return async () => {
-    await unlessMissing(container.remove({ force: true }));
+  const release = async () => {
+    // What is left if the engine is away, the scope's next host removes.
+    await container.remove({ force: true }).catch(() => {});
+    if (isOwn) await removeNetwork(engine, network);
   };
+  try {
+    await container.start();
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  return release;
+}
+
+/** Replaces the text of an engine's refusal, which may quote variables. */
+async function described<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof Error && !("statusCode" in error)) throw error;
+    throw new Error(`The container engine cannot be used: ${describeEngineError(error)}`, { cause: error });
+  }
 }

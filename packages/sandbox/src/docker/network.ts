@@ -12,6 +12,14 @@ export function networkOf(scope: string): string {
   return `valet-${scope}`;
 }
 
+/** Removes a network if nothing uses it. Never rejects: it is no harm if it stays, and the next host of the scope uses it again. */
+export async function removeNetwork(engine: Engine, name: string): Promise<void> {
+  await engine
+    .getNetwork(name)
+    .remove()
+    .catch(() => {});
+}
+
 /**
  * Returns the network of this name, which is created if it is missing. Docker then forbids traffic between its containers; Podman
  * ignores that setting.
@@ -24,6 +32,8 @@ export async function ensureNetwork(engine: Engine, name: string): Promise<Sandb
       await engine.createNetwork({
         Name: name,
         Driver: "bridge",
+        // Docker before version 25 otherwise makes a second one of the same name.
+        CheckDuplicate: true,
         Options: { "com.docker.network.bridge.enable_icc": "false" },
         Labels: { "valet-network": "1" },
       });

@@ -14,11 +14,23 @@ const PURPOSE = "valet-volume";
 /** The label of a container that fills a volume, with the volume's name. */
 const FILLS = "valet-fills";
 
+/** Of what a copy is part. */
+type CopyFailure = "snapshot_failed" | "start_failed";
+
+/** A copy under way. */
+interface Copy {
+  readonly from: string;
+  end(): void;
+  /** Resolves when the engine has nothing left of it but the volume. */
+  readonly ended: Promise<unknown>;
+}
+
 export class Volumes {
   readonly #engine: Engine;
   readonly #image: string;
   /** The labels of everything that belongs to this broker. */
   readonly #labels: Readonly<Record<string, string>>;
+  readonly #copies = new Set<Copy>();
 
   constructor(engine: Engine, image: string, labels: Readonly<Record<string, string>>) {
     this.#engine = engine;
@@ -54,9 +66,28 @@ export class Volumes {
   /**
    * Copies the files of a volume into an empty one.
    * @returns their size in bytes
-   * @throws BrokerError `snapshot_failed` if the copy is incomplete, and the reason of `limit`
+   * @throws BrokerError `failure` if the copy is incomplete, `sandbox_gone` if it was ended, and the reason of `limit`
    */
-  async copy(from: string, to: string, limit: AbortSignal): Promise<number> {
+  async copy(from: string, to: string, failure: CopyFailure, limit: AbortSignal): Promise<number> {
+    const gone = new AbortController();
+    const work = this.#copy(from, to, failure, AbortSignal.any([limit, gone.signal]));
+    const copy = { from, end: () => gone.abort(new BrokerError("sandbox_gone")), ended: work.catch(() => {}) };
+    this.#copies.add(copy);
+    try {
+      return await work;
+    } finally {
+      this.#copies.delete(copy);
+    }
+  }
+
+  /** Ends the copies of a sandbox's volume that are under way, with `sandbox_gone`. */
+  async endCopies(from: string): Promise<void> {
+    const copies = [...this.#copies].filter((each) => each.from === from);
+    for (const each of copies) each.end();
+    await Promise.all(copies.map(({ ended }) => ended));
+  }
+
+  async #copy(from: string, to: string, failure: CopyFailure, limit: AbortSignal): Promise<number> {
     const labels = { ...this.#labels, [FILLS]: to };
     limit.throwIfAborted();
     const container = await this.#engine.createContainer(copyContainer({ image: this.#image, labels, from, to }));
@@ -68,7 +99,7 @@ export class Volumes {
       const { StatusCode: code } = await container.wait();
       limit.throwIfAborted();
       const size = code === 0 ? sizeIn(await container.logs({ stdout: true, stderr: false })) : undefined;
-      if (size === undefined) throw new BrokerError("snapshot_failed", `the copy of the files failed (${code})`);
+      if (size === undefined) throw new BrokerError(failure, `the copy of the files failed (${code})`);
       return size;
     } finally {
       limit.removeEventListener("abort", stop);
@@ -84,10 +115,10 @@ export class Volumes {
       const unfinished = Labels[FILLS];
       if (unfinished !== undefined) await this.#removeIfUnused(unfinished);
     }
-    const all = await this.#engine.listVolumes({
-      filters: { label: [`${PURPOSE}=sandbox`, ...this.#filter()] },
-    });
-    for (const { Name, Labels } of all.Volumes ?? []) if (this.#isOurs(Labels)) await this.#removeIfUnused(Name);
+    const all = await this.#engine.listVolumes({ filters: { label: this.#filter() } });
+    // Podman returns volumes that have any of several labels, snapshots among them.
+    const left = (all.Volumes ?? []).filter(({ Labels }) => this.#isOurs(Labels) && Labels[PURPOSE] === "sandbox");
+    for (const { Name } of left) await this.#removeIfUnused(Name);
   }
 
   /** The engine refuses to remove a volume that a container uses (409). */

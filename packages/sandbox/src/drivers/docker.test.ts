@@ -7,6 +7,7 @@ import { DeleteAnswer, SandboxAnswer, SandboxList, SnapshotAnswer } from "@valet
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { createRequest, runProgram, SECRET, STAY, testBroker, waitFor } from "../../test/broker.ts";
 import { findNoEngine, startEngine, type TestEngine } from "../../test/engine.ts";
+import { openBridge } from "../docker/host-bridge.ts";
 import { startDockerBroker } from "../index.ts";
 
 const IMAGE = "valet-test";
@@ -226,7 +227,9 @@ describe.skipIf(missing !== undefined)(
       await newer.start();
       const unstarted = await make({ ...Config.Labels, "valet-session": "d11" });
       await engine.engine.createVolume({ Name: "valet-sn-half", Labels: { ...ofScope, "valet-volume": "snapshot" } });
+      await engine.engine.createVolume({ Name: "valet-sn-whole", Labels: { ...ofScope, "valet-volume": "snapshot" } });
       await engine.engine.createVolume({ Name: "valet-sb-half", Labels: { ...ofScope, "valet-volume": "sandbox" } });
+      await engine.engine.getContainer(kept.id).pause();
       const copier = await make({ "valet-fills": "valet-sn-half" });
 
       const second = await startBroker(scope);
@@ -234,8 +237,72 @@ describe.skipIf(missing !== undefined)(
       expect(all.map(({ Id }) => Id).sort()).toEqual([kept.id, newer.id].sort());
       for (const { id } of [replaced, unstarted, copier]) expect(all.map(({ Id }) => Id)).not.toContain(id);
       const volumes = engine.podman("volume", "ls", "--quiet", "--filter", `label=valet-scope=${scope}`);
-      expect(volumes.trim().split("\n")).toHaveLength(1);
+      expect(volumes.trim().split("\n")).toEqual([expect.stringMatching(/^valet-sb-/), "valet-sn-whole"]);
+      expect(volumes).not.toContain("half");
       expect((await second.call("GET", `/v1/sandboxes/${kept.id}`)).body.sandbox).toEqual(kept);
+      expect((await engine.engine.getContainer(kept.id).inspect()).State.Paused).toBe(false);
+    });
+
+    test("a sandbox that is ended during its snapshot, by two calls at once, leaves nothing behind", async () => {
+      const broker = await startBroker("both");
+      const script = `mkdir many; seq 20000 | (cd many; xargs touch); touch made; ${STAY}`;
+      const { id } = await broker.create("d12", script);
+      await waitFor(() => inside(id, "ls /sandbox/workspace/made"));
+      const path = `/v1/sandboxes/${id}`;
+      const snapshot = broker.call("POST", `${path}/snapshot`);
+      const ofScope = "valet-scope=both";
+      await waitFor(async () => {
+        const copying = { all: true, filters: { label: ["valet-fills", ofScope] } };
+        return (await engine.engine.listContainers(copying)).length > 0;
+      });
+      const ends = await Promise.all([broker.call("DELETE", path), broker.call("DELETE", path)]);
+      expect(ends.map(({ status }) => status)).toEqual([200, 200]);
+      expect((await snapshot).body).toMatchObject({ code: "sandbox_gone" });
+      expect(await engine.engine.listContainers({ all: true, filters: { label: [ofScope] } })).toEqual([]);
+      expect(engine.podman("volume", "ls", "--quiet", "--filter", `label=${ofScope}`)).toBe("");
+      expect(broker.errors).toEqual([]);
+    });
+
+    test("a snapshot that cannot be copied back fails the start, which leaves nothing behind", async () => {
+      const scope = "unrestored";
+      const first = await startBroker(scope);
+      const { id } = await first.create("d14", STAY);
+      const { snapshotId } = (await first.call("POST", `/v1/sandboxes/${id}/snapshot`)).body;
+      await first.call("DELETE", `/v1/sandboxes/${id}`);
+      await first.close();
+      const cmd = ["sh", "-c", "rm -f /bin/cp /usr/bin/cp"];
+      const maker = await engine.engine.createContainer({ Image: IMAGE, Cmd: cmd });
+      await maker.start();
+      await maker.wait();
+      await maker.commit({ repo: "valet-no-cp" });
+      const second = await startBroker(scope, { image: "valet-no-cp" });
+      const request = createRequest("d14", STAY, { generation: 2, snapshotId });
+      expect((await second.call("POST", "/v1/sandboxes", request)).body).toMatchObject({ code: "start_failed" });
+      const labels = ["--filter", `label=valet-scope=${scope}`];
+      expect(engine.podman("volume", "ls", "--quiet", ...labels).trim()).toBe(snapshotId);
+      expect(engine.podman("ps", "--all", "--quiet", ...labels)).toBe("");
+    });
+
+    test("a host's bridge is there while it is held, and then gone with its network", async () => {
+      const of = { all: true, filters: { label: ["valet-scope=held"] } };
+      const networks = async () => (await engine.engine.listNetworks()).map(({ Name }) => Name);
+      const bridge = await openBridge({ engine: engine.host, scope: "held", image: IMAGE });
+      expect(bridge.gateway).toMatch(/^\d+\.\d+\.\d+\.\d+$/);
+      const lost = await bridge.hold();
+      // The next host, after a crash.
+      const release = await bridge.hold();
+      expect(await engine.engine.listContainers(of)).toHaveLength(1);
+      expect(await networks()).toContain("valet-held");
+      await release();
+      expect(await engine.engine.listContainers(of)).toEqual([]);
+      expect(await networks()).not.toContain("valet-held");
+      await lost();
+    });
+
+    test("the network of the broker's own is made anew if somebody has removed it", async () => {
+      const broker = await startBroker("pruned");
+      await engine.engine.getNetwork("valet-pruned").remove();
+      await broker.create("d13", STAY);
     });
 
     test("an image or an engine that is not there is named before anything starts, with what to do", async () => {

@@ -5,7 +5,6 @@
  */
 import { randomUUID } from "node:crypto";
 import { LIMITS } from "@valet/shared/limits";
-import type { StopReason } from "@valet/shared/protocol/sandbox-broker";
 import {
   type LimitMeans,
   type SandboxLimits,
@@ -14,9 +13,10 @@ import {
   type WantedLimits,
 } from "@valet/shared/protocol/sandbox-limits";
 import { withoutUndefined } from "@valet/shared/without-undefined";
-import type { Container, ContainerInspectInfo } from "dockerode";
+import type { Container } from "dockerode";
 import { machineCapacity } from "../capacity.ts";
 import { sandboxContainer } from "../docker/container-spec.ts";
+import { stateOf, stopReasonOf, textOf } from "../docker/container-state.ts";
 import {
   connectEngine,
   describeEngineError,
@@ -60,18 +60,8 @@ export interface DockerDriverOptions {
 
 /** The label with the broker's scope. */
 const SCOPE = "valet-scope";
-/** Exit codes after which the supervisor itself was asked to end, or was killed: the entrypoint did not fail. */
-const ENDED_FROM_OUTSIDE: Readonly<Record<number, StopReason>> = {
-  0: "entrypoint_ended",
-  77: "entrypoint_ended",
-  78: "entrypoint_ended",
-  143: "broker_stopped",
-};
 /** How many lines of a log are read to find the last one that says something. */
 const LOG_LINES = 5;
-const FRAME_HEADER = 8;
-/** How an engine writes that a container never ran. */
-const NEVER = /^0001-/;
 
 /**
  * Starts the driver. Removes what an earlier broker of the same scope left unfinished, and ends the sandboxes that it did not finish
@@ -85,13 +75,21 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
     throw new Error(`Sandboxes cannot start: ${imageMissing(options.image)}`);
   try {
     const network = options.network ?? (await ensureNetwork(engine, networkOf(options.scope))).name;
-    const { CgroupVersion: version }: { readonly CgroupVersion?: string } = await engine.info();
-    const driver = new DockerDriver(options, engine, network, version === "1" ? "cgroup1" : "cgroup2");
+    const info: { readonly CgroupVersion?: string; readonly NCPU?: number } = await engine.info();
+    const means = info.CgroupVersion === "1" ? "cgroup1" : "cgroup2";
+    const driver = new DockerDriver(options, engine, network, { means, cpus: info.NCPU ?? Number.POSITIVE_INFINITY });
     await driver.removeOrphans();
     return driver;
   } catch (error) {
     throw new Error(`The container engine cannot be used: ${describeEngineError(error)}`, { cause: error });
   }
+}
+
+interface EngineLimits {
+  /** By what the engine limits containers. */
+  readonly means: LimitMeans;
+  /** How many processors it has. */
+  readonly cpus: number;
 }
 
 class DockerDriver implements Driver {
@@ -110,16 +108,19 @@ class DockerDriver implements Driver {
   readonly #tokens = new Map<string, string>();
   /** Sandboxes whose container does not exist yet. */
   #planned = 0;
+  /** Ends under way, since an engine refuses to remove a container a second time meanwhile (409). */
+  readonly #endings = new Map<string, Promise<void>>();
   readonly #calls = new Set<Promise<unknown>>();
-  #isClosed = false;
+  readonly #closing = new AbortController();
 
-  /** @param means by what the engine limits containers */
-  constructor(options: DockerDriverOptions, engine: Engine, network: string, means: LimitMeans) {
+  constructor(options: DockerDriverOptions, engine: Engine, network: string, { means, cpus }: EngineLimits) {
     this.#options = options;
     this.#engine = engine;
     this.#network = network;
     this.#volumes = new Volumes(engine, options.image, { [SCOPE]: options.scope });
-    this.#limits = { ...defaultLimits(machineSize("/")), ...withoutUndefined(options.limits ?? {}) };
+    const wanted = { ...defaultLimits(machineSize("/")), ...withoutUndefined(options.limits ?? {}) };
+    // Docker refuses a container that may use more processors than there are.
+    this.#limits = { ...wanted, cpus: Math.min(wanted.cpus, cpus) };
     const applied = { memory: means, cpu: means, processes: means, disk: "none", open_files: "none" } as const;
     this.limits = shownLimits(this.#limits, applied);
     this.#maxSandboxes = options.maxSandboxes ?? machineCapacity().awake;
@@ -130,7 +131,7 @@ class DockerDriver implements Driver {
       if ((await this.countAwake()) + this.#planned >= this.#maxSandboxes) throw new BrokerError("capacity");
       this.#planned++;
       try {
-        return await this.#create(options, steps, limit);
+        return await this.#create(options, steps, this.#untilClosed(limit));
       } finally {
         this.#planned--;
       }
@@ -146,11 +147,11 @@ class DockerDriver implements Driver {
   }
 
   async countAwake(): Promise<number> {
-    const running = await this.#engine.listContainers({ filters: { label: this.#filter(ANY_SESSION) } });
-    return running.length;
+    return (await this.#listIn("running", "paused")).length;
   }
 
-  snapshot(id: string, steps: Steps, limit: AbortSignal): Promise<SnapshotResult> {
+  snapshot(id: string, steps: Steps, callLimit: AbortSignal): Promise<SnapshotResult> {
+    const limit = this.#untilClosed(callLimit);
     return this.#call("snapshot_failed", async () => {
       const { container, info, described } = await this.#mustBeThere(id);
       const volume = volumeOf(info.Mounts);
@@ -163,7 +164,7 @@ class DockerDriver implements Driver {
           if (isRunning) await container.pause();
           try {
             return await within.run("valet.sandbox.copy", { "valet.snapshot.id": snapshotId }, () =>
-              this.#volumes.copy(volume, snapshotId, limit),
+              this.#volumes.copy(volume, snapshotId, "snapshot_failed", limit),
             );
           } finally {
             // It may have been terminated meanwhile.
@@ -173,10 +174,12 @@ class DockerDriver implements Driver {
         return await steps.run("valet.sandbox.commit", { "valet.snapshot.id": snapshotId }, async (_, span) => {
           span.setAttributes({ "valet.snapshot.size_bytes": sizeBytes });
           if (!(await this.#volumes.hasSnapshot(snapshotId))) throw new BrokerError("snapshot_failed");
+          // Of a sandbox that ended meanwhile the engine may have copied nothing.
+          await this.#mustBeThere(id);
           return { snapshotId, sizeBytes };
         });
       } catch (error) {
-        await this.#volumes.remove(snapshotId).catch(this.#options.onError);
+        await this.#volumes.remove(snapshotId).catch((problem) => this.#report(problem));
         if (!limit.aborted) await this.#mustBeThere(id);
         throw error;
       }
@@ -198,12 +201,12 @@ class DockerDriver implements Driver {
     });
   }
 
-  /** Stops all sandboxes, whose files stay; the next broker finds them as `stopped`. */
+  /** Stops all sandboxes, whose files stay; the next broker finds them as `stopped`. Copies under way are given up. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#closing.abort(new BrokerError("shutting_down"));
     await Promise.allSettled(this.#calls);
     try {
-      const running = await this.#engine.listContainers({ filters: { label: this.#filter(ANY_SESSION) } });
+      const running = await this.#listIn("running", "paused");
       const results = await Promise.allSettled(running.map(({ Id }) => this.#stop(this.#engine.getContainer(Id))));
       for (const result of results) if (result.status === "rejected") this.#report(result.reason);
     } catch (error) {
@@ -224,6 +227,23 @@ class DockerDriver implements Driver {
     const results = await Promise.allSettled(orphans.map(({ sandbox }) => this.#end(sandbox.id)));
     for (const result of results) if (result.status === "rejected") this.#report(result.reason);
     await this.#volumes.removeOrphans();
+    // A broker that died during a snapshot has left its sandbox paused.
+    for (const { Id } of await this.#listIn("paused")) {
+      await this.#engine
+        .getContainer(Id)
+        .unpause()
+        .catch((error) => this.#report(error));
+    }
+  }
+
+  /** Returns this broker's containers in these states of the engine. */
+  #listIn(...status: ("running" | "paused")[]) {
+    return this.#engine.listContainers({ all: true, filters: { label: this.#filter(ANY_SESSION), status } });
+  }
+
+  /** Returns a signal that ends work with its limit, or when this broker closes. */
+  #untilClosed(limit: AbortSignal): AbortSignal {
+    return AbortSignal.any([limit, this.#closing.signal]);
   }
 
   async #create(options: CreateOptions, steps: Steps, limit: AbortSignal): Promise<DriverSandbox> {
@@ -241,10 +261,9 @@ class DockerDriver implements Driver {
         start(container, supervisorInput(id, options.runnerToken)),
       );
       if (this.#underWay.get(id) === "terminating") throw new BrokerError("sandbox_gone");
-      if (this.#isClosed) throw new BrokerError("shutting_down");
       limit.throwIfAborted();
     } catch (error) {
-      await this.#end(id);
+      await this.#end(id).catch((problem) => this.#report(problem));
       throw error;
     } finally {
       if (this.#underWay.get(id) === "starting") this.#underWay.delete(id);
@@ -267,10 +286,12 @@ class DockerDriver implements Driver {
     try {
       if (snapshotId !== undefined) {
         await steps.run("valet.sandbox.copy", { "valet.snapshot.id": snapshotId }, () =>
-          this.#volumes.copy(snapshotId, volume, limit),
+          this.#volumes.copy(snapshotId, volume, "start_failed", limit),
         );
       }
       limit.throwIfAborted();
+      // What prunes the engine removes a network that no sandbox uses.
+      if (this.#options.network === undefined) await ensureNetwork(this.#engine, this.#network);
       return await this.#engine.createContainer(
         sandboxContainer({
           name: this.#nameOf(options),
@@ -340,16 +361,22 @@ class DockerDriver implements Driver {
     return described === undefined ? undefined : { container, info, described };
   }
 
-  /** Returns the last line of the entrypoint's log, if this broker knows the token that it must not show. */
+  /** Returns the last line of the entrypoint's log if there is one, and this broker knows the token that it must not show. */
   async #lastLine(container: Container): Promise<string | undefined> {
     const token = this.#tokens.get(container.id);
     if (token === undefined) return undefined;
-    const frames = await container.logs({ stdout: true, stderr: true, tail: LOG_LINES });
-    return lastLineOf(textOf(frames), [token]);
+    const frames = await container.logs({ stdout: true, stderr: true, tail: LOG_LINES }).catch(() => undefined);
+    return frames && lastLineOf(textOf(frames), [token]);
   }
 
-  /** Resolves when the container, its name and its volume are free. */
-  async #end(id: string): Promise<void> {
+  /** Resolves when the container, its name and its volume are free. Calls at once share the work. */
+  #end(id: string): Promise<void> {
+    const ending = this.#endings.get(id) ?? this.#endOnce(id).finally(() => this.#endings.delete(id));
+    this.#endings.set(id, ending);
+    return ending;
+  }
+
+  async #endOnce(id: string): Promise<void> {
     this.#underWay.set(id, "terminating");
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
@@ -371,7 +398,10 @@ class DockerDriver implements Driver {
     if (info.State.Running) await this.#stop(container);
     await unlessMissing(container.remove({ force: true }));
     const volume = volumeOf(info.Mounts);
-    if (volume !== undefined) await this.#volumes.remove(volume);
+    if (volume === undefined) return;
+    // A snapshot under way would keep the volume.
+    await this.#volumes.endCopies(volume);
+    await this.#volumes.remove(volume);
   }
 
   /** Asks the sandbox's processes to end, and kills them after the grace period. */
@@ -404,7 +434,7 @@ class DockerDriver implements Driver {
 
   /** Runs a call that {@link close} waits for. Replaces the text of unexpected errors, which may quote variables. */
   async #call<T>(code: "start_failed" | "snapshot_failed" | "terminate_failed" | "internal", work: () => Promise<T>) {
-    if (this.#isClosed) throw new BrokerError("shutting_down");
+    this.#closing.signal.throwIfAborted();
     const call = work().catch((error: unknown) => {
       if (error instanceof BrokerError) throw error;
       throw new BrokerError(code, describeEngineError(error), { cause: error });
@@ -432,26 +462,4 @@ async function start(container: Container, input: string): Promise<void> {
     stdin.on("error", () => {});
     stdin.resume?.();
   }
-}
-
-/** Returns the text of a log, which the engine sends in frames of a header of 8 bytes and a payload, whose length the header has. */
-function textOf(frames: Buffer): string {
-  const payloads: Buffer[] = [];
-  for (let at = 0; at + FRAME_HEADER <= frames.length; ) {
-    const end = at + FRAME_HEADER + frames.readUInt32BE(at + 4);
-    payloads.push(frames.subarray(at + FRAME_HEADER, end));
-    at = end;
-  }
-  return Buffer.concat(payloads).toString("utf8");
-}
-
-function stateOf({ Running, StartedAt }: ContainerInspectInfo["State"]): "running" | "stopped" | "starting" {
-  if (Running) return "running";
-  return NEVER.test(StartedAt) ? "starting" : "stopped";
-}
-
-function stopReasonOf({ ExitCode, OOMKilled }: ContainerInspectInfo["State"]): StopReason {
-  if (OOMKilled) return "out_of_memory";
-  // 137: the engine, or the machine, was stopped.
-  return ENDED_FROM_OUTSIDE[ExitCode] ?? (ExitCode === 137 ? "broker_lost" : "entrypoint_failed");
 }
