@@ -189,15 +189,15 @@ export const BROKER_VARIABLES = {
   },
   VALET_SANDBOX_MEMORY_BYTES: {
     meaning:
-      "memory of each sandbox's agent with all that it starts, in bytes, at least 268435456; driver `local`. If not set, half of the machine's, and no less than 2 GiB",
+      "memory of each sandbox's agent with all that it starts, in bytes, at least 268435456; drivers `local` and `docker`. If not set, half of the machine's, and no less than 2 GiB",
   },
   VALET_SANDBOX_CPUS: {
     meaning:
-      "how many processors' time they may use, a fraction is allowed; driver `local`. If not set, all of the machine's",
+      "how many processors' time they may use, a fraction is allowed; drivers `local` and `docker`. If not set, all of the machine's",
   },
   VALET_SANDBOX_PROCESSES: {
     default: 4096,
-    meaning: "how many processes and threads they may have, at least 64; driver `local`",
+    meaning: "how many processes and threads they may have, at least 64; drivers `local` and `docker`",
   },
   VALET_SANDBOX_DISK_BYTES: {
     meaning:
