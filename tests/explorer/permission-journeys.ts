@@ -42,7 +42,7 @@ export function permissionJourneys(explorerOf: () => Explorer): void {
     await expect.poll(message).toContain("ran 21");
     // The next command is asked for again.
     await ask().getByText("echo second").waitFor();
-  });
+  }, 120_000);
 
   test("in the inbox it needs somebody, and a key there allows it for the rest of the session", async () => {
     await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Inbox" }).click();
