@@ -76,6 +76,16 @@ test("the commands are found, and each is of a kind that is run or checked", () 
   expect(unknown.filter((each) => !isNotRun(each) && !isRun(each)).map(({ text }) => text)).toEqual([]);
 });
 
+test.each(UNITS)("%s lets the broker make walls, networks and control groups", (name) => {
+  const unit = read(`docs/systemd/${name}`);
+  expect(unit).toMatch(/^Delegate=yes$/m);
+  expect(unit).toMatch(/^DeviceAllow=\/dev\/net\/tun rw$/m);
+  // Each is known to prevent one of them.
+  const harmful =
+    /^(?:PrivateDevices|PrivateUsers|ProcSubset|ProtectProc|ProtectHostname|ProtectControlGroups|ProtectKernelLogs|ProtectKernelTunables|RestrictNamespaces)=/m;
+  expect(unit).not.toMatch(harmful);
+});
+
 test.each(blocks)("$path:$line is a script that a shell can read", async ({ text }) => {
   const child = run("bash", ["-n"]);
   child.child.stdin?.end(withoutPlaceholders(text));

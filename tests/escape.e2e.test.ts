@@ -125,7 +125,7 @@ describe.skipIf(missing !== undefined)(
           const answered = workspaceFile("answered.txt");
           expect(answered).not.toContain(CANARY);
           // Refused at once, as opposed to a timeout.
-          expect(answered.match(/metadata \d+/g)).toEqual(Array(4).fill("metadata 7"));
+          expect(answered.match(/metadata \d+/g)).toEqual(Array(5).fill("metadata 7"));
           const open = [...answered.matchAll(/^open (\d+)$/gm)].map(([, port]) => Number(port));
           const { url, brokerUrl } = readConnection(system.stateDir) ?? {};
           const others = [url, brokerUrl].map((each) => Number(new URL(each as string).port));

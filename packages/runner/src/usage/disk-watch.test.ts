@@ -88,3 +88,12 @@ test("real folders are measured with what is below them, hard links once and lin
   expect(await watch(2 * MIB).isFull(undefined)).toBe(true);
   expect(await watch(3 * MIB).isFull(undefined)).toBe(false);
 });
+
+test("many complaints of the measurement change nothing", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "valet-disk-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, "file"), Buffer.alloc(2 * MIB, 1));
+  const missing = Array.from({ length: 9_000 }, (_, n) => join(folder, `${n}-${"m".repeat(100)}`));
+  const watch = new DiskWatch({ folders: [folder, ...missing], limitBytes: 2 * MIB, fileSystem: () => undefined });
+  expect(await watch.isFull(undefined)).toBe(true);
+});

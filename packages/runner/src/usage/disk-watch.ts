@@ -2,7 +2,7 @@
  * Watches how much the sandbox's folders take, without reading them where that can be ruled out: they take no more than all that is
  * on their file system, and grow by no more than was written. What is written between two looks may exceed the limit.
  */
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
 import { statfsSync } from "node:fs";
 import { largest } from "./figures.ts";
 
@@ -91,10 +91,20 @@ function fileSystemBytes(folder: string): number | undefined {
 /** Adds up blocks, in a process of its own: hard links count once, and links are not followed. */
 function measureFolders(folders: readonly string[]): Promise<number | undefined> {
   const { promise, resolve } = Promise.withResolvers<number | undefined>();
-  const options = { timeout: MEASURE_TIMEOUT_MS, killSignal: "SIGKILL", env: { LC_ALL: "C" } } as const;
-  // It fails, and has measured the rest, if a file is removed meanwhile.
-  execFile("/usr/bin/du", ["-s", "-x", "-k", "-c", "--", ...folders], options, (_error, stdout) => {
-    const [, kib] = /^(\d+)\ttotal$/m.exec(stdout) ?? [];
+  // It fails, and has measured the rest, if a file is removed meanwhile. Its complaints could be endless.
+  const du = spawn("/usr/bin/du", ["-s", "-x", "-k", "-c", "--", ...folders], {
+    stdio: ["ignore", "pipe", "ignore"],
+    timeout: MEASURE_TIMEOUT_MS,
+    killSignal: "SIGKILL",
+    env: { LC_ALL: "C" },
+  });
+  let printed = "";
+  du.stdout.on("data", (chunk: Buffer) => {
+    printed += chunk.toString();
+  });
+  du.once("error", () => resolve(undefined));
+  du.once("close", () => {
+    const [, kib] = /^(\d+)\ttotal$/m.exec(printed) ?? [];
     resolve(kib === undefined ? undefined : Number(kib) * 1024);
   });
   return promise;

@@ -134,6 +134,41 @@ describe.skipIf(!isPossible)("a wall of bubblewrap (skipped where the machine al
   });
 });
 
+/** Stands for bubblewrap before 0.7.0. */
+const OLDER = `#!/bin/sh
+[ "$1" = --help ] && { /usr/bin/bwrap --help | grep -v -e --size; exit; }
+for each; do [ "$each" = --size ] && { echo "bwrap: Unknown option --size" >&2; exit 1; }; done
+exec /usr/bin/bwrap "$@"
+`;
+
+test.skipIf(!isPossible)(
+  "an older bubblewrap, which cannot limit folders in memory, builds a wall all the same",
+  async () => {
+    const folder = realpathSync(mkdtempSync(join(tmpdir(), "valet-wall-")));
+    const bwrap = join(folder, "bwrap");
+    writeFileSync(bwrap, OLDER, { mode: 0o755 });
+    const wall = new Bubblewrap({
+      own: [folder],
+      readable: [],
+      home: folder,
+      path: PATH,
+      temporaryBytes: 1 << 20,
+      bwrap,
+    });
+    onTestFinished(async () => {
+      await wall.close();
+      rmSync(folder, { recursive: true });
+    });
+    const { command, cwd } = await wall.enter(["/bin/sh", "-c", "echo stands"], folder);
+    expect(spawnSync(command[0], command.slice(1), { cwd, encoding: "utf8" }).stdout).toBe("stands\n");
+  },
+);
+
+test.skipIf(!isPossible)("bubblewrap's own complaint is the reason of a wall that it does not build", async () => {
+  const wall = new Bubblewrap({ own: ["/does/not/exist"], readable: [], home: "/nowhere", path: PATH });
+  await expect(wall.enter(["true"], "/")).rejects.toThrow(/^bwrap: .*\/does\/not\/exist/);
+});
+
 test("a wall that cannot stand says so, and nothing runs without it", async () => {
   const wall = new Bubblewrap({ own: ["/does/not/exist"], readable: [], home: "/nowhere", path: PATH });
   await expect(wall.enter(["true"], "/")).rejects.toThrow(WallError);

@@ -9,7 +9,7 @@
  *
  * All processes end with the wall, and the wall with the runner: its first process waits at a pipe that the runner holds open.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
@@ -30,10 +30,15 @@ export interface BubblewrapOptions extends Omit<VisibleFiles, "programs" | "temp
   readonly configuration?: string;
   /** The `PATH` of the agent and its commands. */
   readonly path: string;
-  /** How much folders in memory may take together, in bytes; if omitted, each half of the machine's memory. */
+  /**
+   * How much folders in memory may take together, in bytes. If omitted, and where bubblewrap cannot limit them, each may take half of
+   * the machine's memory.
+   */
   readonly temporaryBytes?: number | undefined;
   /** How long the wall may take to stand, in ms. */
   readonly startTimeoutMs?: number;
+  /** The path of bubblewrap; the machine's by default. */
+  readonly bwrap?: string;
 }
 
 /** The user and the group that programs behind the wall see as their own. */
@@ -67,6 +72,7 @@ interface Standing {
 export class Bubblewrap implements Wall {
   readonly endsAll = true;
   readonly #options: BubblewrapOptions;
+  readonly #temporaryBytes: number | undefined;
   #standing: Promise<Standing> | undefined;
   #firstPid: number | undefined;
   #child: ChildProcess | undefined;
@@ -75,6 +81,8 @@ export class Bubblewrap implements Wall {
   /** Begins to build the wall. */
   constructor(options: BubblewrapOptions) {
     this.#options = options;
+    const { temporaryBytes, bwrap = PROGRAMS.bwrap } = options;
+    this.#temporaryBytes = temporaryBytes !== undefined && knowsSizes(bwrap) ? temporaryBytes : undefined;
     this.#standing = this.#start();
     this.#standing.catch(() => {});
   }
@@ -149,14 +157,14 @@ export class Bubblewrap implements Wall {
       own,
       configuration,
       readable,
-      temporaryBytes,
       network,
       startTimeoutMs = START_TIMEOUT_MS,
+      bwrap = PROGRAMS.bwrap,
     } = this.#options;
     const writable = configuration === undefined ? own : [...own, configuration];
-    const visible = { own: writable, readable, temporaryBytes, programs: path.split(delimiter) };
+    const visible = { own: writable, readable, temporaryBytes: this.#temporaryBytes, programs: path.split(delimiter) };
     const child = spawn(
-      PROGRAMS.bwrap,
+      bwrap,
       [
         ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
         ...["--uid", "0", "--gid", "0", "--hostname", "sandbox", "--die-with-parent"],
@@ -191,6 +199,7 @@ export class Bubblewrap implements Wall {
     child.stderr?.on("data", (chunk: Buffer) => {
       complaint = (complaint + chunk.toString()).slice(0, 200);
     });
+    const exited = new Promise((resolve) => child.once("exit", resolve));
     const failed = new Promise<never>((_, reject) => {
       child.once("error", (error: NodeJS.ErrnoException) => reject(new WallError(`bwrap: ${error.code}`)));
       child.once("exit", () => reject(new WallError(complaint.trim() || "bwrap has ended")));
@@ -204,8 +213,8 @@ export class Bubblewrap implements Wall {
       // The process is known before its files are in place, of which only the first program tells.
       const stands = Promise.all([childPid(child.stdio[3] as Readable), once(child.stdout as Readable, "data")]);
       const [pid] = await Promise.race([stands, failed, late]);
-      const attached = network?.attach(pid);
-      child.once("exit", () => void attached?.then(({ detach }) => detach()).catch(() => {}));
+      const attached = network?.attach(pid, exited);
+      attached?.catch(() => {});
       const attachment = await Promise.race([attached, failed, late]);
       // Without a part of its network the wall is of no use. It is built again for the next program.
       void attachment?.ended.then(() => child.kill("SIGKILL"));
@@ -217,6 +226,12 @@ export class Bubblewrap implements Wall {
       throw error;
     }
   }
+}
+
+/** Whether bubblewrap can set the size of a folder in memory: those before 0.7.0 cannot, as that of Ubuntu 22.04. */
+function knowsSizes(bwrap: string): boolean {
+  const { stdout } = spawnSync(bwrap, ["--help"], { cwd: "/", env: {}, encoding: "utf8" });
+  return stdout?.includes("--size ") === true;
 }
 
 function isThere(pid: number): boolean {

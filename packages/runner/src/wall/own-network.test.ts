@@ -6,10 +6,11 @@ import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { relayProgram } from "../installed-files.ts";
 import { Bubblewrap } from "./bubblewrap.ts";
 import { OwnNetwork } from "./own-network.ts";
+import { WallError } from "./wall.ts";
 
 const PATH = "/usr/local/bin:/usr/bin:/bin";
 const isPossible =
@@ -165,4 +166,26 @@ describe.skipIf(!isPossible)("a wall with a network of its own (skipped where th
     await wall.close();
     await expect.poll(left, { timeout: 10_000 }).toBe("");
   });
+});
+
+test.skipIf(!isPossible)("of a network that does not become ready in time nothing is left", async () => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "valet-network-")));
+  // Never says that it is ready.
+  const relays = ["/bin/sh", "-c", "exec sleep 600"] as const;
+  const network = new OwnNetwork({ folder: join(folder, "network"), relays });
+  const wall = new Bubblewrap({
+    own: [folder],
+    readable: [],
+    home: folder,
+    path: PATH,
+    network,
+    startTimeoutMs: 1_000,
+  });
+  onTestFinished(async () => {
+    await wall.close();
+    rmSync(folder, { recursive: true });
+  });
+  const ours = () => spawnSync("ps", ["--ppid", `${process.pid}`, "-o", "args="], { encoding: "utf8" }).stdout;
+  await expect(wall.enter(["true"], folder)).rejects.toThrow(WallError);
+  await expect.poll(ours, { timeout: 10_000 }).not.toMatch(/slirp4netns|sleep 600/);
 });

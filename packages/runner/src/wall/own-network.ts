@@ -27,7 +27,6 @@ export interface OwnNetworkOptions {
 export interface Attachment {
   /** Resolves when a part of the network has ended. */
   readonly ended: Promise<unknown>;
-  detach(): void;
 }
 
 interface Exposed {
@@ -59,9 +58,10 @@ export class OwnNetwork {
 
   /**
    * Connects the network namespace of a process with other machines and with what is exposed.
+   * @param wallEnded when it resolves, the network's processes are ended, also those that have not become ready
    * @throws WallError
    */
-  async attach(pid: number): Promise<Attachment> {
+  async attach(pid: number, wallEnded: Promise<unknown>): Promise<Attachment> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
     const [program, ...args] = slirpCommand(pid, { readyFd: 3, exitFd: 4 }, process.geteuid?.() === 0);
     const slirp = spawn(program, args, {
@@ -85,15 +85,22 @@ export class OwnNetwork {
     const detach = () => {
       for (const child of [slirp, relays]) child.kill("SIGKILL");
     };
+    let hasWallEnded = false;
+    void wallEnded.then(() => {
+      hasWallEnded = true;
+      detach();
+    });
     try {
       const helper = helperOf(relays, failed);
       await Promise.all([Promise.race([once(slirp.stdio[3] as Readable, "data"), failed]), helper.ready]);
+      // The next wall may have its network already.
+      if (hasWallEnded) throw new WallError("the wall has ended");
       this.#helper = helper;
       void ended.then(() => {
         if (this.#helper === helper) this.#helper = undefined;
       });
       await Promise.all([...this.#exposed.values()].map((each) => expose(helper, each)));
-      return { ended, detach };
+      return { ended };
     } catch (error) {
       detach();
       throw error;

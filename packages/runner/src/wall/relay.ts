@@ -12,27 +12,27 @@ export interface Relay {
   stop(): void;
 }
 
-/** Connections beyond are closed at once, so that whoever opens many exhausts nothing but its own relay. */
+/** Further connections are closed at once, so that whoever opens many exhausts nothing but its own relay. */
 const MAX_OPEN = 256;
 
 /** Starts a relay. A socket file that an earlier one has left is replaced. @throws errors of listening */
 export async function startRelay(from: Endpoint, to: Endpoint, maxOpen = MAX_OPEN): Promise<Relay> {
-  const open = new Set<Socket>();
+  const open = new Set<Pair>();
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (near) => {
     if (open.size >= maxOpen) {
       near.destroy();
       return;
     }
-    open.add(near);
     const far = connect({ ...to, allowHalfOpen: true });
-    const end = () => {
-      open.delete(near);
-      near.destroy();
-      far.destroy();
-    };
-    for (const socket of [near, far]) {
-      socket.on("error", end);
-      socket.on("close", end);
+    const pair = [near, far] as const;
+    open.add(pair);
+    for (const [socket, other] of [pair, [far, near]] as const) {
+      socket.on("error", () => destroy(pair));
+      socket.on("close", () => {
+        // The peer of the other one may be slow, and have yet to read what this one has received.
+        other.destroySoon();
+        if (other.closed) open.delete(pair);
+      });
       if ("port" in from && "port" in to) socket.setNoDelay();
     }
     near.pipe(far);
@@ -44,10 +44,19 @@ export async function startRelay(from: Endpoint, to: Endpoint, maxOpen = MAX_OPE
     server.once("error", reject);
     server.listen(from, () => resolve());
   });
+  // A connection that cannot be accepted, for example since too many files are open, is that peer's loss.
+  server.on("error", () => {});
   return {
     stop() {
       server.close();
-      for (const socket of open) socket.destroy();
+      for (const pair of open) destroy(pair);
     },
   };
+}
+
+/** The two connections of a relay that belong together. */
+type Pair = readonly [Socket, Socket];
+
+function destroy(pair: Pair): void {
+  for (const socket of pair) socket.destroy();
 }
