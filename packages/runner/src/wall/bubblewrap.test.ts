@@ -164,9 +164,13 @@ test.skipIf(!isPossible)(
   },
 );
 
-test.skipIf(!isPossible)("bubblewrap's own complaint is the reason of a wall that it does not build", async () => {
-  const wall = new Bubblewrap({ own: ["/does/not/exist"], readable: [], home: "/nowhere", path: PATH });
-  await expect(wall.enter(["true"], "/")).rejects.toThrow(/^bwrap: .*\/does\/not\/exist/);
+test("bubblewrap's own complaint is the reason of a wall that it does not build", async () => {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), "valet-wall-")));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const bwrap = join(folder, "bwrap");
+  writeFileSync(bwrap, "#!/bin/sh\nexec 3>&-; sleep 0.2; echo 'bwrap: No permissions' >&2; exit 1\n", { mode: 0o755 });
+  const wall = new Bubblewrap({ own: [], readable: [], home: "/nowhere", path: PATH, bwrap });
+  await expect(wall.enter(["true"], "/")).rejects.toThrow(new WallError("bwrap: No permissions"));
 });
 
 test("a wall that cannot stand says so, and nothing runs without it", async () => {

@@ -211,7 +211,9 @@ export class Bubblewrap implements Wall {
     late.catch(() => {});
     try {
       // The process is known before its files are in place, of which only the first program tells.
-      const stands = Promise.all([childPid(child.stdio[3] as Readable), once(child.stdout as Readable, "data")]);
+      // If it has ended instead, its own complaint says why.
+      const known = childPid(child.stdio[3] as Readable).catch(() => failed);
+      const stands = Promise.all([known, once(child.stdout as Readable, "data")]);
       const [pid] = await Promise.race([stands, failed, late]);
       const attached = network?.attach(pid, exited);
       attached?.catch(() => {});
