@@ -8,7 +8,8 @@ import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
 import { NETWORK_PROGRAMS, type Network, slirpCommand, UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
 import type { NoWall } from "./isolation.ts";
 
-const PROBE_TIMEOUT_MS = 5_000;
+/** It takes 50 ms. A busy machine must not cost sandboxes their network. */
+const PROBE_TIMEOUT_MS = 20_000;
 const PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 const IP = ["/usr/sbin/ip", "/usr/bin/ip", "/sbin/ip", "/bin/ip"];
 const TUNNEL = "/dev/net/tun";
