@@ -55,15 +55,21 @@ interface HoldOptions {
 async function hold(engine: Engine, { scope, image, network, isOwn }: HoldOptions) {
   const labels = { "valet-scope": scope, [KEEPS_BRIDGE]: "1" };
   const left = await engine.listContainers({ all: true, filters: { label: [KEEPS_BRIDGE, `valet-scope=${scope}`] } });
-  for (const { Id } of left) await unlessMissing(engine.getContainer(Id).remove({ force: true }));
-  const container = await engine.createContainer(idleContainer({ image, labels, network }));
+  // One that still runs goes on: another one may change the bridge's hardware address, behind which sandboxes then look for the host in vain.
+  const running = left.find(({ State }) => State === "running");
+  for (const each of left)
+    if (each !== running) await unlessMissing(engine.getContainer(each.Id).remove({ force: true }));
+  const container =
+    running === undefined
+      ? await engine.createContainer(idleContainer({ image, labels, network }))
+      : engine.getContainer(running.Id);
   const release = async () => {
     // What is left if the engine is away, the scope's next host removes.
     await container.remove({ force: true }).catch(() => {});
     if (isOwn) await removeNetwork(engine, network);
   };
   try {
-    await container.start();
+    if (running === undefined) await container.start();
   } catch (error) {
     await release();
     throw error;
