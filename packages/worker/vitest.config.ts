@@ -26,15 +26,6 @@ const capacityObject = ["src/durable-objects/capacity/*.test.ts"];
 // The session's object, with a scripted broker behind it.
 const sessionObject = ["src/durable-objects/**/*.test.ts", "src/broker/**/*.test.ts"];
 
-// They need a workerd of their own, which takes a second: for a database that has no tables yet, or because they count what is read
-// and called, which the objects of another file would add to. All other files of a project share one, and name what they make.
-const withFreshDatabase = ["src/database/{session-costs,turn-rollups}.test.ts"];
-const alone = [
-  "src/durable-objects/{long-sessions,turn-costs}.test.ts",
-  "src/durable-objects/notices/notices.test.ts",
-  "src/durable-objects/sandbox/sandbox-end.test.ts",
-];
-
 /** No server ever answers: the sandboxes of these sessions go on starting. */
 const variables = {
   PUBLIC_URL: "https://valet.test",
@@ -59,8 +50,6 @@ function readMigrations() {
 interface Files {
   readonly include: string[];
   readonly exclude?: string[];
-  /** Whether each file has a workerd of its own. */
-  readonly isolate: boolean;
   readonly testTimeout?: number;
 }
 
@@ -128,23 +117,20 @@ export default defineConfig({
             },
           }),
         ],
+        // These files share a workerd, since each object is one test's; those below share a database, and have a workerd each.
         test: { name: "worker:storage", testTimeout: 30_000, include: storageOnly, isolate: false },
       },
       workerProject("worker", {
         include: ["src/**/*.test.ts"],
-        exclude: [...storageOnly, ...sessionObject, ...withFreshDatabase],
-        isolate: false,
+        exclude: [...storageOnly, ...sessionObject],
       }),
-      workerProject("worker:database", { include: withFreshDatabase, isolate: true }),
       sessionProject("worker:session", {
         include: sessionObject,
-        exclude: [...storageOnly, ...capacityObject, ...alone],
-        isolate: false,
+        exclude: [...storageOnly, ...capacityObject],
       }),
-      sessionProject("worker:alone", { include: alone, isolate: true }),
       sessionProject(
         "worker:capacity",
-        { include: capacityObject, isolate: true, testTimeout: 120_000 },
+        { include: capacityObject, testTimeout: 120_000 },
         { VALET_MAX_AWAKE: "3", VALET_MAX_STARTING: "2" },
       ),
     ],
