@@ -87,16 +87,7 @@ describe.skipIf(missing !== undefined)(
       if (inHome !== undefined) rmSync(inHome, { recursive: true, force: true });
     }, TIMEOUT_MS);
 
-    const say = async (sessionId: string, content: string) => {
-      const id = crypto.randomUUID();
-      await system.api.sendMessage(sessionId, { content, id });
-      return waitFor(
-        content,
-        async () => (await system.api.messages(sessionId)).find((each) => each.id === id),
-        (message) => message?.status === "done",
-        TIMEOUT_MS,
-      );
-    };
+    const say = (sessionId: string, content: string) => system.say(sessionId, content, TIMEOUT_MS);
     const containersOf = async (sessionId: string) =>
       (await engine.engine.listContainers({ all: true, filters: { label: [`valet-session=${sessionId}`] } })).map(
         ({ Id }) => Id,

@@ -7,7 +7,6 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readConnection } from "../packages/cli/src/system/state.ts";
-import { waitFor } from "../packages/cli/src/wait.ts";
 import { findNoNetwork, findNoWall } from "../packages/sandbox/src/index.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { plantBait, tryNetwork } from "./escape/network.ts";
@@ -78,16 +77,7 @@ describe.skipIf(missing !== undefined)(
       for (const folder of [planted, inHome]) rmSync(folder, { recursive: true, force: true });
     }, TIMEOUT_MS);
 
-    const say = async (sessionId: string, content: string) => {
-      const id = crypto.randomUUID();
-      await system.api.sendMessage(sessionId, { content, id });
-      return waitFor(
-        content,
-        async () => (await system.api.messages(sessionId)).find((each) => each.id === id),
-        (message) => message?.status === "done",
-        TIMEOUT_MS,
-      );
-    };
+    const say = (sessionId: string, content: string) => system.say(sessionId, content, TIMEOUT_MS);
 
     test(
       "it finds no canary: not of another session, the model's key, the host's home, environment or telemetry, and no secret of the broker or of OpenCode",

@@ -4,7 +4,6 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";
-import { waitFor } from "../packages/cli/src/wait.ts";
 import { findNoWall } from "../packages/sandbox/src/index.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { canLimitAll } from "./control-groups.ts";
@@ -78,18 +77,7 @@ describe.each(["bwrap", "none"] as const)("an agent with isolation %s", (isolati
 
       afterAll(() => system?.close(), TIMEOUT_MS);
 
-      async function say(sessionId: string, content: string) {
-        const messageId = crypto.randomUUID();
-        await system.api.sendMessage(sessionId, { content, id: messageId });
-        const message = await waitFor(
-          content,
-          async () => (await system.api.messages(sessionId)).find((each) => each.id === messageId),
-          (each) => each?.status === "done",
-          TIMEOUT_MS,
-        );
-        if (message === undefined) throw new Error("no message");
-        return message;
-      }
+      const say = (sessionId: string, content: string) => system.say(sessionId, content, TIMEOUT_MS);
 
       /** Returns the spans of a message with this name, as their error types and attributes. */
       async function spansOf(traceId: string | undefined, name: string) {

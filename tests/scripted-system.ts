@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ApiClient } from "../packages/cli/src/api-client.ts";
+import { waitFor } from "../packages/cli/src/wait.ts";
 import { type Scenario, type ScriptedModel, startScriptedModel } from "../packages/scripted-model/src/index.ts";
 import { ValetProcess } from "./soak/valet-process.ts";
 import { modelVariables } from "./valet-up.ts";
@@ -48,6 +49,16 @@ export class ScriptedSystem {
 
   get api(): ApiClient {
     return this.valet.api;
+  }
+
+  /** Sends a message, and returns it when it is done. @throws Error when that takes longer than `timeoutMs` */
+  async say(sessionId: string, content: string, timeoutMs: number) {
+    const id = crypto.randomUUID();
+    await this.api.sendMessage(sessionId, { content, id });
+    const read = async () => (await this.api.messages(sessionId)).find((each) => each.id === id);
+    const message = await waitFor(content, read, (each) => each?.status === "done", timeoutMs);
+    if (message === undefined) throw new Error("no message");
+    return message;
   }
 
   async close(): Promise<void> {

@@ -57,7 +57,7 @@ test("an image that is missing, and an engine that cannot be reached or used, ar
   ]);
 });
 
-test("an engine that hangs is one that cannot be reached", async () => {
+test("an engine that does not answer counts as unreachable", async () => {
   const hanging = await serve(() => {});
   expect(await findNoContainers(hanging, IMAGE, 50)).toMatchObject({
     what: "engine",

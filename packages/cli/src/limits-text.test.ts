@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { limitsText, sizeText } from "./limits-text.ts";
 
-test("limits are grouped by what they hold by, and one that does not hold is loud", () => {
+test("limits are grouped by what applies them, and a limit that nothing applies is in capitals", () => {
   const limits = {
     memory: { value: 1536 * 1024 * 1024, by: "cgroup1" },
     cpu: { value: 2, by: "none" },

@@ -1,4 +1,7 @@
-/** Checks that OpenCode can read Valet's plugin. One that it cannot read it leaves out without a word, and then nothing hides its secrets. */
+/**
+ * Checks that OpenCode can read Valet's plugin. Without the plugin, OpenCode starts all the same and says nothing, and its secrets are
+ * not hidden from commands.
+ */
 import { accessSync, constants, realpathSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -118,7 +118,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const ofBroker = {
       secret: brokerSecret,
       spanLimits: readTracingConfig(env).limits,
-      // One that falls asleep may still be there while the next starts.
+      // A sandbox that is being hibernated may still run while the next one starts.
       maxSandboxes: capacity.awake + capacity.starting,
       limits,
       onError: ({ message }: Error) => report(`sandbox broker: ${message}`),

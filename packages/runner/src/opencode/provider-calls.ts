@@ -10,7 +10,7 @@ export class ProviderCalls {
     this.#calls.set(call.callId, call);
   }
 
-  /** Returns the last one that was answered since then, epoch ms. */
+  /** Returns the call that was answered last, if that was not before `ms` (since 1970). */
   lastSince(ms: number): ProviderCall | undefined {
     return [...this.#calls.values()].findLast(({ startedMs }) => startedMs >= ms);
   }

@@ -11,7 +11,7 @@ import { NO_WALL, WallError } from "../wall/wall.ts";
 import { ConfigFolder } from "./config-folder.ts";
 import { OpenCode } from "./opencode.ts";
 
-test("a wall that cannot be built is the reason of the failed start, and is told with what prevents it", async () => {
+test("a wall that cannot be built fails the start, which says what prevents it", async () => {
   const ended: ReadableSpan[] = [];
   const problems: string[] = [];
   const opencode = new OpenCode({

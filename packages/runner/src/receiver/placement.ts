@@ -10,8 +10,8 @@
  * 3. A span that began after its call had ended outlived it. It goes into a trace of its own, which is the same for all spans of its
  *    original trace; its root, or what was below the call's span, has no parent there but links to the call's span as `caused_by`.
  *
- * Its call is the one that it was sent for, whatever else runs in that trace: so a process that outlives its call stays together. In
- * case 1 it may work for another call, as a server does: see {@link callAbove}.
+ * A span belongs to the call whose address and secret it was sent with, whatever else runs in that trace, so the spans of a process that
+ * outlives its call stay together. In case 1 it may work for another call, as a server does: see {@link callAbove}.
  */
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Call } from "./calls.ts";
