@@ -141,6 +141,13 @@ describe("used wrongly, a command ends with 2 and says how it is used", () => {
   });
 });
 
+test("up refuses an isolation that containers would ignore", async () => {
+  for (const isolation of ["bwrap", "none"]) {
+    const error = await expectFailure(2, ["up", "--driver", "docker", "--isolation", isolation]);
+    expect(error).toMatchObject({ type: "usage", message: expect.stringContaining("--driver local") });
+  }
+});
+
 describe("without a system, a command ends with 2 and says how to start or name one", () => {
   const needing = runnable.filter(({ path }) => !WITHOUT_SYSTEM.has(path)).map((one) => [one.path, one] as const);
 

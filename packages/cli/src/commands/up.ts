@@ -46,6 +46,9 @@ export function addUp(program: Command): void {
     )
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<UpOptions>();
+      if (options.driver === "docker" && options.isolation !== undefined) {
+        command.error("error: --isolation is for --driver local: containers are isolated by their engine");
+      }
       // Loaded here, since the other commands start in half the time without it.
       const { startSystem } = await import("../system/system.ts");
       const env = becomeHost();
