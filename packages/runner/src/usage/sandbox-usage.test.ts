@@ -188,4 +188,17 @@ describe("limits", () => {
     expect(exhausted).toEqual([]);
     for (const { limit } of [call.end(), turn.end()]) expect(limit).toBeUndefined();
   });
+
+  test("a look that the work before began ends nothing of the next", async () => {
+    const slow = Promise.withResolvers<boolean>();
+    const { usage, exhausted } = setUp({ isDiskFull: async (_reading, isDue) => (isDue ? false : slow.promise) });
+    const first = usage.begin();
+    await vi.advanceTimersByTimeAsync(300);
+    first.end();
+    const next = usage.begin();
+    slow.resolve(true);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(exhausted).toEqual([]);
+    expect(next.end().limit).toBeUndefined();
+  });
 });

@@ -57,6 +57,8 @@ export class SandboxUsage {
   #timer: ReturnType<typeof setInterval> | undefined;
   #crowded = 0;
   #isLooking = false;
+  /** Whether the look that is under way tells of what was before the work that goes on. */
+  #isBeforeWork = false;
 
   constructor(options: SandboxUsageOptions) {
     this.#options = options;
@@ -117,11 +119,15 @@ export class SandboxUsage {
   }
 
   #lookAtDisk(reading: Reading, isBeforeWork: boolean): void {
-    if (this.#isLooking || this.#options.isDiskFull === undefined) return;
+    if (this.#options.isDiskFull === undefined) return;
+    if (isBeforeWork) this.#isBeforeWork = true;
+    if (this.#isLooking) return;
     this.#isLooking = true;
     void this.#options.isDiskFull(reading, isBeforeWork).then((isFull) => {
       this.#isLooking = false;
-      if (isFull && !isBeforeWork && this.#windows.size > 0) this.#exhausted("sandbox_disk_full");
+      const isOld = this.#isBeforeWork;
+      this.#isBeforeWork = false;
+      if (isFull && !isOld && this.#windows.size > 0) this.#exhausted("sandbox_disk_full");
     });
   }
 
