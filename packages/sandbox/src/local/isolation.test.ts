@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { startBroker, waitFor } from "../../test/broker.ts";
-import { chooseIsolation, findNoWall } from "./isolation.ts";
+import { chooseIsolation, findNoWall, WALL_PROBE } from "./isolation.ts";
 
 const missing = await findNoWall();
 
@@ -17,6 +19,20 @@ describe.runIf(missing === undefined)("where bubblewrap works", () => {
     expect(await chooseIsolation("bwrap", fail)).toBe("bwrap");
   });
 });
+
+/** Whom no file here belongs to. */
+const ORDINARY = { uid: 65_533, gid: 65_533 };
+
+test.runIf(missing === undefined && process.getuid?.() === 0)(
+  "where bubblewrap works for root, the probe succeeds for an ordinary user, too (skipped for ordinary users, whom the others test)",
+  async () => {
+    const options = { ...ORDINARY, env: {} };
+    // Otherwise this machine allows ordinary users no namespaces at all.
+    const isAllowed = await promisify(execFile)("/usr/bin/unshare", ["--user", "true"], options).catch(() => undefined);
+    if (isAllowed === undefined) return;
+    await promisify(execFile)("/usr/bin/bwrap", [...WALL_PROBE], options);
+  },
+);
 
 describe.runIf(missing !== undefined)("where bubblewrap does not work", () => {
   test("one loud line says so and how to get it, and who asks for it gets an error", async () => {

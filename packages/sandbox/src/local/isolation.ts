@@ -16,8 +16,13 @@ const PROGRAMS = [
   { path: "/usr/bin/bwrap", package: "bubblewrap" },
   { path: "/usr/bin/nsenter", package: "util-linux" },
 ];
-/** The same namespaces as the runner's wall has, and within them the same second ones. */
-const PROBE = [
+/**
+ * Arguments for bubblewrap: the same namespaces as the runner's wall has, and within them the same second ones. The runner enters a wall by
+ * nsenter(1), and then has all capabilities in it. bubblewrap alone drops those of an ordinary user, and Linux since version 5.12 demands
+ * CAP_SETFCAP for the second namespace, to whose user the first one's root is mapped.
+ */
+export const WALL_PROBE: readonly string[] = [
+  ...["--cap-add", "CAP_SETFCAP"],
   ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
   ...["--uid", "0", "--gid", "0", "--hostname", "sandbox"],
   ...["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/usr/bin/bwrap"],
@@ -31,7 +36,7 @@ export async function findNoWall(): Promise<NoWall | undefined> {
     if (!existsSync(path)) return { reason: `${path} is missing`, remedy: `install it: apt-get install ${name}` };
   }
   const complaint = await new Promise<string | undefined>((resolve) => {
-    execFile("/usr/bin/bwrap", PROBE, { timeout: PROBE_TIMEOUT_MS, env: {} }, (error, _stdout, stderr) => {
+    execFile("/usr/bin/bwrap", [...WALL_PROBE], { timeout: PROBE_TIMEOUT_MS, env: {} }, (error, _stdout, stderr) => {
       if (error === null) resolve(undefined);
       else resolve(stderr.trim().split("\n")[0] || `bwrap has failed (${error.signal ?? error.code})`);
     });
