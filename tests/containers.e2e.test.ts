@@ -6,12 +6,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { readSpans } from "../packages/cli/src/trace-tree.ts";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { findNoEngine, startEngine, type TestEngine } from "../packages/sandbox/test/engine.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { certified } from "./certified.ts";
 import { makeSandboxImage } from "./containers/image.ts";
+import { plantBait, tryNetwork } from "./escape/network.ts";
 import { SEARCH_FILES, SEARCH_MEMORY } from "./escape/secrets.ts";
+import { ATTACKS, bash, LIMITS } from "./limits/attacks.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
@@ -19,12 +22,11 @@ const TIMEOUT_MS = 120_000;
 const IMAGE = "valet-sandbox-test";
 const CANARY = `canary-${crypto.randomUUID()}`;
 const missing = findNoEngine();
+const bait = await plantBait(`${CANARY}-loopback`);
 
 const plant = (name: string) => `${CANARY}-${name}`;
-const bash = (command: string) => [
-  [{ tool: "bash", arguments: { command, description: "Tries" } }],
-  [{ text: "Done." }],
-];
+/** It ends by itself after a while. */
+const FORK_BOMB = "b() { [ $SECONDS -lt 40 ] && { b | b & }; }; b; sleep 40";
 /** What it learns of itself, of the runner beside it, and of the host. */
 const LOOKS = [
   "id -u; id -G; grep -E '^(CapPrm|CapEff|CapAmb|NoNewPrivs)' /proc/self/status",
@@ -47,6 +49,13 @@ const scenario = parseScenario(
         when: { userContains: "[tries]" },
         turn: bash(`(${SEARCH_FILES}; ${SEARCH_MEMORY}\n) > seen.txt; (${LOOKS.join("; ")}) > looks.txt; kill -9 -1`),
       },
+      {
+        name: "connects",
+        when: { userContains: "[connects]" },
+        turn: bash(`(${tryNetwork(bait, [])}) > answered.txt 2>&1`),
+      },
+      { name: "bomb", when: { userContains: "[bomb]" }, turn: bash(FORK_BOMB) },
+      ...ATTACKS,
       { name: "other", when: {}, turn: [[{ text: "Still here." }]] },
     ],
   }),
@@ -70,6 +79,7 @@ describe.skipIf(missing !== undefined)(
       system = await ScriptedSystem.start(
         scenario,
         {
+          ...LIMITS,
           DOCKER_HOST: engine.host,
           VALET_DOCKER_IMAGE: IMAGE,
           OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
@@ -81,6 +91,7 @@ describe.skipIf(missing !== undefined)(
     }, TIMEOUT_MS);
 
     afterAll(async () => {
+      bait.close();
       await system?.close();
       await receiver?.close();
       await engine?.close();
@@ -140,6 +151,48 @@ describe.skipIf(missing !== undefined)(
         // It has killed all that it can, and the session goes on, as does the other.
         expect(await say(id, "Are you there?")).toMatchObject({ outcome: "ok" });
         expect(await say(victim.id, "Are you there?")).toMatchObject({ outcome: "ok" });
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "nothing of this machine answers an agent, nor does a cloud's metadata",
+      async () => {
+        const { id } = await system.api.createSession({});
+        expect(await say(id, "[connects]")).toMatchObject({ outcome: "ok" });
+        const answered = await read(id, "/sandbox/workspace/answered.txt");
+        expect(answered).not.toContain(CANARY);
+        // Refused at once, as opposed to a timeout.
+        expect(answered.match(/metadata \d+/g)).toEqual(Array(5).fill("metadata 7"));
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "an agent that takes what it can is stopped by each limit, whose name is the cause, and its session goes on",
+      async () => {
+        const { id } = await system.api.createSession({});
+        /** Attacks, and expects the cause on the tool call. */
+        const attack = async (content: string, errorType: string) => {
+          const message = await say(id, content);
+          const spans = readSpans(await system.api.trace(id, message.traceId as string));
+          const of = (name: string) => spans.filter((span) => span.name === name).map(({ attributes }) => attributes);
+          expect([content, of("execute_tool bash")]).toMatchObject([content, [{ "error.type": errorType }]]);
+          return { message, turn: of("valet.turn")[0] };
+        };
+        const { message, turn } = await attack("[memory]", "sandbox_out_of_memory");
+        expect(message.outcome).toBe("ok");
+        expect(turn).toMatchObject({ "valet.sandbox.isolation": "user" });
+        expect(Number(turn?.["valet.usage.memory_peak_bytes"])).toBeGreaterThan(100_000_000);
+        expect(Number(turn?.["valet.usage.cpu_ms"])).toBeGreaterThan(100);
+        await attack("[file]", "sandbox_disk_full");
+        const full = await attack("[disk]", "sandbox_disk_full");
+        expect(full.message).toMatchObject({ outcome: "error", errorType: "sandbox_disk_full" });
+        expect(await say(id, "[tidies]")).toMatchObject({ outcome: "ok" });
+        await attack("[files]", "sandbox_out_of_files");
+        await attack("[bomb]", "sandbox_out_of_processes");
+        expect(await say(id, "Are you there?")).toMatchObject({ outcome: "ok" });
+        expect((await system.api.session(id)).generation).toBe(1);
       },
       TIMEOUT_MS,
     );

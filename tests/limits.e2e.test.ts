@@ -1,65 +1,26 @@
 /**
- * The agent that takes all that it can get: by its real shell it exhausts memory, processes, disk and open files. Each attack is
- * bounded by itself, too. With each isolation that this machine has; where no control group can be written, most are skipped.
+ * The agent that takes all that it can get: by its real shell it exhausts memory, processes, disk and open files. With each
+ * isolation that this machine has; where no control group can be written, most are skipped.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";
 import { findNoWall } from "../packages/sandbox/src/index.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { canLimitAll } from "./control-groups.ts";
+import { ATTACKS, LIMITS } from "./limits/attacks.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 60_000;
 const missing = await findNoWall();
 const isLimited = await canLimitAll();
 
-const bash = (command: string) => [
-  [{ tool: "bash", arguments: { command, description: "Takes" } }],
-  [{ text: "Done." }],
-];
-/** A program that keeps all that it reads, since there is no end of a line. */
-const HOG = "head -c 4000M /dev/zero | tail";
-
 const scenario = parseScenario(
   JSON.stringify({
     name: "limits",
-    rules: [
-      { name: "memory", when: { userContains: "[memory]" }, turn: bash(HOG) },
-      {
-        name: "itself",
-        when: { userContains: "[itself]" },
-        // Each of them is smaller than the agent.
-        turn: bash("for i in $(seq 30); do (head -c 60M /dev/zero; sleep 9) | tail & done; wait"),
-      },
-      {
-        name: "processes",
-        when: { userContains: "[processes]" },
-        turn: bash(`sh -c 'i=0; while [ $i -lt 400 ]; do sleep 60 >/dev/null 2>&1 & i=$((i+1)); done; wait'`),
-      },
-      { name: "file", when: { userContains: "[file]" }, turn: bash("head -c 200M /dev/zero >large; exit $?") },
-      {
-        name: "disk",
-        when: { userContains: "[disk]" },
-        turn: bash("rm -f large; for i in 1 2 3 4 5 6 7; do head -c 20M /dev/zero >many.$i; done; sleep 30"),
-      },
-      { name: "tidies", when: { userContains: "[tidies]" }, turn: bash("rm -f many.* large; sleep 1.1; du -sm .") },
-      {
-        name: "files",
-        when: { userContains: "[files]" },
-        turn: bash(`perl -e 'for (1..600) { open($h[$_], "<", "/dev/null") or do { sleep 1; exit 1 } }'`),
-      },
-      { name: "other", when: {}, turn: [[{ text: "Still here." }]] },
-    ],
+    rules: [...ATTACKS, { name: "other", when: {}, turn: [[{ text: "Still here." }]] }],
   }),
   "limits",
 );
-
-const LIMITS = {
-  VALET_SANDBOX_MEMORY_BYTES: `${1536 * 1024 * 1024}`,
-  VALET_SANDBOX_PROCESSES: "300",
-  VALET_SANDBOX_DISK_BYTES: `${100 * 1024 * 1024}`,
-  VALET_SANDBOX_OPEN_FILES: "500",
-};
 
 describe.each(["bwrap", "none"] as const)("an agent with isolation %s", (isolation) => {
   describe.skipIf(!isLimited || (isolation === "bwrap" && missing !== undefined))(

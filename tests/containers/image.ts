@@ -25,7 +25,7 @@ export async function makeSandboxImage(engine: TestEngine, name: string): Promis
       [`${RUNNER}/node_modules/opencode-ai`]: OPENCODE,
     },
     linked: [BUN, `${OPENCODE}/bin/opencode.exe`],
-    programs: ["/usr/bin/git", "/usr/lib/git-core/git", ...PERL],
+    programs: ["/usr/bin/curl", "/usr/bin/git", "/usr/lib/git-core/git", ...PERL],
     texts: {
       "/etc/passwd": `${USERS.join("\n")}\n`,
       "/etc/group": `${GROUPS.join("\n")}\n`,

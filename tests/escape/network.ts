@@ -30,10 +30,10 @@ export async function plantBait(canary: string): Promise<Bait> {
 
 /**
  * Asks the bait by each way to this machine, and the addresses of clouds' metadata; then lists the ports on which something listens
- * in the network that it sees. Prints what answers, `metadata` with curl's exit codes, and `open` with each port.
+ * in the network that it sees. `gateways` are where this machine might answer beside its loopback interface. Prints what answers, `metadata` with curl's exit codes, and `open` with each port.
  */
-export function tryNetwork({ port, abstract }: Bait): string {
-  const hosts = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "127.1.2.3", "10.0.2.2", "198.18.255.2", "198.18.255.3"];
+export function tryNetwork({ port, abstract }: Bait, gateways = ["10.0.2.2", "198.18.255.2", "198.18.255.3"]): string {
+  const hosts = ["127.0.0.1", "localhost", "[::1]", "0.0.0.0", "127.1.2.3", ...gateways];
   const metadata = ["169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192"];
   return [
     ...hosts.map((host) => `curl -s --noproxy '*' --max-time 3 http://${host}:${port}/`),

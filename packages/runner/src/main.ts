@@ -23,6 +23,8 @@ import { JOURNAL_FILE, openStateFolder, SPANS_FOLDER, setJournalAside } from "./
 const EXIT_CODES: Record<RunnerEnd, number> = { stopped: 0, refused: 77 };
 const BUG = 70;
 const FOLDER_UNUSABLE = 74;
+/** Not a final exit code: the supervisor of the container ends all processes, and starts the runner again. */
+const UNENDABLE = 75;
 const WRONG_START = 78;
 const INPUT_TIMEOUT_MS = 10_000;
 
@@ -113,7 +115,10 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     agentOtlp,
     journal,
     wall,
-    usage: measureSandbox(wall, settings, readOwnLimits()),
+    usage: measureSandbox(wall, settings, readOwnLimits(), (error) => {
+      say(`${error.message}; whatever restarts the runner ends them`);
+      process.exit(UNENDABLE);
+    }),
     startAgent: startOpenCodeAgent,
     onProblem: say,
     secrets,

@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RunnerLimits } from "@valet/shared/protocol/sandbox-limits";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { killOrphans } from "./processes/orphans.ts";
 import type { Settings } from "./settings.ts";
 import { DiskWatch } from "./usage/disk-watch.ts";
@@ -12,29 +13,37 @@ import { foldersOf } from "./wall/limited-wall.ts";
 import { type OwnLimits, shellLimits } from "./wall/process-limits.ts";
 import type { Wall } from "./wall/wall.ts";
 
-export function measureSandbox(wall: Wall, { limits, sandboxId }: Settings, own: OwnLimits): SandboxUsage {
+/** @param onUnendable called when the agent's processes cannot be ended from here */
+export function measureSandbox(
+  wall: Wall,
+  { limits, sandboxId }: Settings,
+  own: OwnLimits,
+  onUnendable: (error: Error) => void,
+): SandboxUsage {
   const disk = limits && new DiskWatch({ folders: limits.folders, limitBytes: limits.diskBytes });
   return new SandboxUsage({
     meter: new Meter({
-      group: limits?.group,
+      group: limits?.group ?? limits?.containerGroup,
       openFiles: limits === undefined ? Number.POSITIVE_INFINITY : shellLimits(limits, own).openFiles.hard,
       firstPid: () => wall.firstPid,
+      ...withoutUndefined({ processes: wall.processes?.bind(wall) }),
     }),
     maxTasks: limits?.processes,
     maxMemoryBytes: limits?.applied.memory === "watch" ? limits.memoryBytes : undefined,
     ...(disk && { isDiskFull: ({ writtenBytes }, isDue) => disk.isFull(writtenBytes, isDue) }),
-    onExhausted: () => void endAll(wall, limits, sandboxId),
+    onExhausted: () => void endAll(wall, limits, sandboxId).catch(onUnendable),
   });
 }
 
 const MAX_ROUNDS = 40;
 const ROUND_MS = 5;
 
-/** Kills all of the agent's processes, OpenCode included, which starts again when it is needed. Never rejects. */
+/** Kills all of the agent's processes, OpenCode included, which starts again when it is needed. @throws WallError */
 async function endAll(wall: Wall, limits: RunnerLimits | undefined, sandboxId: string | undefined): Promise<void> {
   const { firstPid } = wall;
   // The kernel ends all processes of a PID namespace with its first one, and no process there can outrun that.
   if (firstPid !== undefined) return kill(firstPid);
+  if (wall.endProcesses !== undefined) return wall.endProcesses();
   const folders = foldersOf(limits?.group);
   if (folders.length === 0) {
     if (sandboxId !== undefined) killOrphans("VALET_SANDBOX_ID", sandboxId);

@@ -20,7 +20,25 @@ const PLACES = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib/podman", "/
 /** What the drivers and entrypoints need of an image. */
 const IMAGE_PROGRAMS = [
   ...["bash", "sh", "cat", "chmod", "chown", "cp", "cut", "du", "env", "find", "grep", "head", "id", "install", "kill"],
-  ...["ln", "ls", "mkdir", "mv", "ps", "readlink", "rm", "sed", "setpriv", "setsid", "sleep", "sort", "stat", "sync"],
+  ...[
+    "ip",
+    "ln",
+    "ls",
+    "mkdir",
+    "mv",
+    "pgrep",
+    "ps",
+    "readlink",
+    "rm",
+    "sed",
+    "seq",
+    "setpriv",
+    "setsid",
+    "sleep",
+    "sort",
+    "stat",
+    "sync",
+  ],
   ...["tail", "touch", "tr", "wc", "xargs"],
 ];
 

@@ -201,11 +201,11 @@ export const BROKER_VARIABLES = {
   },
   VALET_SANDBOX_DISK_BYTES: {
     meaning:
-      "how much the sandbox's folders may take on disk, in bytes; driver `local`. If not set, half of the file system's size",
+      "how much the sandbox's folders may take on disk, in bytes; drivers `local` and `docker`. If not set, half of the file system's size",
   },
   VALET_SANDBOX_OPEN_FILES: {
     default: 65_536,
-    meaning: "how many files each of their processes may have open, at least 256; driver `local`",
+    meaning: "how many files each of their processes may have open, at least 256; drivers `local` and `docker`",
   },
   VALET_MODAL_APP: { default: "valet", meaning: "`--app`: the Modal app of the sandboxes; driver `modal`" },
   VALET_MODAL_IMAGE: { meaning: "`--image`: an image's id or its registry tag; driver `modal`, which needs it" },

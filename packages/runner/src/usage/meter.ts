@@ -19,6 +19,8 @@ export interface MeterOptions {
   readonly openFiles: number;
   /** The process that inherits the agent's processes whose parents have ended, if there is one. */
   firstPid(): number | undefined;
+  /** Returns the agent's processes, up to one more than `atMost`, where neither their group nor their parents tell them. */
+  processes?(atMost: number): readonly number[];
 }
 
 /** With more processes than this, what only each of them knows is unknown: reading it would take too long. */
@@ -52,8 +54,9 @@ export class Meter {
   }
 
   /** The agent's processes, with the one that inherits orphans and what they have used. */
-  #processes(): number[] {
-    const { group, firstPid } = this.#options;
+  #processes(): readonly number[] {
+    const { group, firstPid, processes } = this.#options;
+    if (processes !== undefined) return processes(MAX_PROCESSES);
     const first = firstPid();
     const members = membersOf(group);
     if (members !== undefined) return first === undefined ? members : [first, ...members];

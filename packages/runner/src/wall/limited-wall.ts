@@ -36,6 +36,14 @@ export class LimitedWall implements Wall {
     return this.#wall.firstPid;
   }
 
+  get processes(): Wall["processes"] {
+    return this.#wall.processes?.bind(this.#wall);
+  }
+
+  get endProcesses(): Wall["endProcesses"] {
+    return this.#wall.endProcesses?.bind(this.#wall);
+  }
+
   async enter(command: readonly [string, ...string[]], folder: string, mayConfigure?: boolean): Promise<WalledCommand> {
     const gone = foldersOf(this.#limits.group).find((path) => !existsSync(join(path, "cgroup.procs")));
     // No agent runs without the limits that the broker asked for.

@@ -63,6 +63,27 @@ describe.skipIf(!isRoot)("another user (skipped without root)", () => {
     await expect(wall.enter(["true"], workspace)).rejects.toThrow(WallError);
   });
 
+  test("processes that start others as fast as they can, and run on without their parents, are ended, and the wall stays", async () => {
+    const { wall, sh } = setUp();
+    const bomb = "ulimit -u 150; b() { [ $SECONDS -lt 30 ] && { b | b & }; }; b; b; b; sleep 30";
+    await sh(`setsid bash -c '${bomb}' >/dev/null 2>&1 & sleep 0.1`);
+    await expect.poll(() => wall.processes(1000).length, { timeout: 20_000 }).toBeGreaterThan(100);
+    await wall.endProcesses();
+    expect(wall.processes(1000)).toEqual([]);
+    expect((await sh("echo here")).stdout).toBe("here\n");
+  });
+
+  test("it counts its own processes, and no more than it is asked for", async () => {
+    const { wall, sh } = setUp();
+    await sh("for i in 1 2 3; do setsid sleep 271 >/dev/null 2>&1 & done; sleep 0.1");
+    expect(wall.processes(10)).toHaveLength(3);
+    expect(wall.processes(1)).toHaveLength(2);
+  });
+
+  test("a user that is not there is an error", () => {
+    expect(() => new OtherUser("nobody-of-that-name")).toThrow("no user nobody-of-that-name");
+  });
+
   test("what git sets up and what a person attaches are that user's", async () => {
     const { workspace } = setUp();
     const signal = AbortSignal.timeout(10_000);

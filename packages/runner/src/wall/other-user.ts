@@ -4,8 +4,7 @@
  * it. The runner has the capabilities that this takes (`RUNNER_CAPABILITIES` of the broker's driver `docker`): it starts programs as
  * the other user, signals them, and reads and writes their files.
  */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
+import { endProcessesOfUser, processesOfUser, userNumber } from "./user-processes.ts";
 import { type Wall, WallError, type WalledCommand } from "./wall.ts";
 
 /** The user of the agent in the image of sandboxes. */
@@ -22,10 +21,21 @@ export function asUser(user: string): readonly [string, ...string[]] {
 export class OtherUser implements Wall {
   readonly endsAll = true;
   readonly #prefix: readonly [string, ...string[]];
+  readonly #uid: number;
   #isClosed = false;
 
+  /** @throws Error if there is no such user */
   constructor(user: string) {
     this.#prefix = asUser(user);
+    this.#uid = userNumber(user);
+  }
+
+  processes(atMost: number): number[] {
+    return processesOfUser(this.#uid, atMost);
+  }
+
+  async endProcesses(): Promise<void> {
+    if (!(await endProcessesOfUser(this.#uid))) throw new WallError("the agent's processes cannot be ended one by one");
   }
 
   async enter(command: readonly [string, ...string[]], folder: string): Promise<WalledCommand> {
@@ -45,11 +55,9 @@ export class OtherUser implements Wall {
     return undefined;
   }
 
+  /** What is left ends with the runner: the supervisor of the container, as root, ends all processes at once. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    // As that user, who may signal nobody else: -1 spares the shell itself.
-    const [program, ...args] = [...this.#prefix, "/bin/sh", "-c", "kill -KILL -1; exit 0"] as [string, ...string[]];
-    const child = spawn(program, args, { cwd: "/", env: {}, stdio: "ignore" });
-    await once(child, "exit").catch(() => {});
+    await endProcessesOfUser(this.#uid);
   }
 }

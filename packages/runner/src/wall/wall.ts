@@ -14,6 +14,13 @@ export interface Wall {
    * not stand, or has no processes of its own.
    */
   readonly firstPid?: number | undefined;
+  /** Returns the processes behind the wall, up to one more than `atMost`; absent where only `firstPid` or a control group tells them. */
+  readonly processes?: ((atMost: number) => number[]) | undefined;
+  /**
+   * Ends every process behind the wall, which stays; absent where that is what ends `firstPid` or a control group.
+   * @throws WallError if some start others faster than they are ended
+   */
+  readonly endProcesses?: (() => Promise<void>) | undefined;
   /**
    * Returns how to start a program behind the wall. Starts the wall if it does not stand.
    * @param folder the program's working directory

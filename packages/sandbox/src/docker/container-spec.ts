@@ -1,7 +1,8 @@
 /** Decides what a sandbox's container is allowed. Pure. */
 import { LIMITS } from "@valet/shared/limits";
-import type { SandboxLimits } from "@valet/shared/protocol/sandbox-limits";
+import type { RunnerLimits } from "@valet/shared/protocol/sandbox-limits";
 import type { ContainerCreateOptions } from "dockerode";
+import { GUARD_CAPABILITIES, guardedCommand } from "./network-guard.ts";
 
 /** The folder of a sandbox's volume. */
 export const SANDBOX_FOLDER = "/sandbox";
@@ -13,6 +14,9 @@ const FOLDERS = {
   VALET_RUNNER_STATE: `${SANDBOX_FOLDER}/runner`,
   VALET_AGENT_FOLDER: `${SANDBOX_FOLDER}/agent`,
 };
+
+/** The folders that count as a sandbox's disk. What is in its temporary folders is memory. */
+export const DISK_FOLDERS = [FOLDERS.VALET_WORKSPACE, FOLDERS.HOME] as const;
 
 /**
  * What the supervisor and the runner may do, and the agent may not: start the agent as another user, signal it and know its
@@ -26,11 +30,20 @@ export const RUNNER_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "
  */
 const WORKING_FOLDER = "/";
 
-const TMPFS = {
-  "/tmp": "rw,exec,nosuid,nodev,mode=1777,size=1g",
-  "/var/tmp": "rw,exec,nosuid,nodev,mode=1777,size=1g",
-  "/run": "rw,noexec,nosuid,nodev,mode=755,size=16m",
-};
+const GIB = 1024 ** 3;
+/** Of `/dev/shm`: Docker's own default. */
+const SHM_BYTES = 64 * 1024 ** 2;
+
+/** Returns the file systems in memory: together at most half of the limit, so that filling them ends no process. */
+function temporaryFolders(memoryBytes: number): Record<string, string> {
+  const shared = (share: number) =>
+    `rw,exec,nosuid,nodev,mode=1777,size=${Math.min(GIB, Math.floor(share * memoryBytes))}`;
+  return {
+    "/tmp": shared(5 / 16),
+    "/var/tmp": shared(1 / 8),
+    "/run": "rw,noexec,nosuid,nodev,mode=755,size=16m",
+  };
+}
 
 const HARDENED = {
   // Reaps zombies, and passes signals on.
@@ -51,10 +64,13 @@ export interface ContainerOptions {
   readonly command: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly isRestored: boolean;
-  readonly limits: Pick<SandboxLimits, "memoryBytes" | "cpus" | "processes">;
+  readonly limits: RunnerLimits;
 }
 
-/** Returns the options of a sandbox's container, whose command begins as root with no more than {@link RUNNER_CAPABILITIES}. */
+/**
+ * Returns the options of a sandbox's container, whose command begins as root with no more than {@link RUNNER_CAPABILITIES}: only what
+ * guards its network before that has more.
+ */
 export function sandboxContainer(options: ContainerOptions): ContainerCreateOptions {
   const env = {
     LANG: "C.UTF-8",
@@ -62,13 +78,14 @@ export function sandboxContainer(options: ContainerOptions): ContainerCreateOpti
     ...FOLDERS,
     VALET_RESTORED: options.isRestored ? "1" : "0",
     VALET_ISOLATION: "user",
+    VALET_SANDBOX_LIMITS: JSON.stringify(options.limits),
   };
   return {
     name: options.name,
     Image: options.image,
     Labels: { ...options.labels },
     Entrypoint: [],
-    Cmd: [...options.command],
+    Cmd: guardedCommand(options.command),
     Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     User: "0:0",
     WorkingDir: WORKING_FOLDER,
@@ -79,14 +96,17 @@ export function sandboxContainer(options: ContainerOptions): ContainerCreateOpti
     HostConfig: {
       ...HARDENED,
       CapDrop: [...HARDENED.CapDrop],
-      CapAdd: [...RUNNER_CAPABILITIES],
+      CapAdd: [...RUNNER_CAPABILITIES, ...GUARD_CAPABILITIES],
       SecurityOpt: [...HARDENED.SecurityOpt],
-      Tmpfs: TMPFS,
+      Tmpfs: temporaryFolders(options.limits.memoryBytes),
+      ShmSize: Math.min(SHM_BYTES, Math.floor(options.limits.memoryBytes / 16)),
       // With what it keeps in memory file systems, and without swap.
       Memory: options.limits.memoryBytes,
       MemorySwap: options.limits.memoryBytes,
       NanoCpus: Math.round(options.limits.cpus * 1e9),
       PidsLimit: options.limits.processes,
+      // So that the runner finds the container's own control group. Of version 1 it does so in any case, and engines may refuse that.
+      ...(options.limits.containerGroup?.version === 2 && { CgroupnsMode: "private" }),
       NetworkMode: options.network,
       Mounts: [{ Type: "volume", Source: options.volume, Target: SANDBOX_FOLDER }],
     },

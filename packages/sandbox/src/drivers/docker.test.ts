@@ -4,8 +4,9 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { DeleteAnswer, SandboxAnswer, SandboxList, SnapshotAnswer } from "@valet/shared/protocol/sandbox-broker";
+import { UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { createRequest, runProgram, SECRET, STAY, testBroker, waitFor } from "../../test/broker.ts";
+import { createRequest, processesWith, runProgram, SECRET, STAY, testBroker, waitFor } from "../../test/broker.ts";
 import { findNoEngine, startEngine, type TestEngine } from "../../test/engine.ts";
 import { openBridge } from "../docker/host-bridge.ts";
 import { startDockerBroker } from "../index.ts";
@@ -64,7 +65,7 @@ describe.skipIf(missing !== undefined)(
         driver: "docker",
         awake: 1,
         isolation: "container",
-        limits: { memory: { value: MEMORY_BYTES, by: expect.stringMatching(/^cgroup[12]$/) }, disk: { by: "none" } },
+        limits: { memory: { value: MEMORY_BYTES, by: expect.stringMatching(/^cgroup[12]$/) }, disk: { by: "watch" } },
       });
       await waitFor(() => inside(sandbox.id, "cat /sandbox/workspace/work.txt"));
 
@@ -119,13 +120,27 @@ describe.skipIf(missing !== undefined)(
       expect(info.Mounts).toMatchObject([{ Type: "volume", Destination: "/sandbox" }]);
       const seen = inside(
         id,
-        "touch /x /usr/x 2>&1; grep -E '^(NoNewPrivs|CapEff|CapBnd)' /proc/1/status; ls -a /dev; cat /proc/1/cmdline | tr '\\0' ' '; { echo > /proc/sys/kernel/core_pattern; } 2>&1 || true",
+        "touch /x /usr/x 2>&1; grep -hE '^(NoNewPrivs|CapEff|CapBnd)' /proc/$(pgrep -of '^bash.*valet-supervisor')/status; ls -a /dev; cat /proc/1/cmdline | tr '\\0' ' '; { echo > /proc/sys/kernel/core_pattern; } 2>&1 || true",
       );
       expect(seen.match(/Read-only file system/g)).toHaveLength(3);
       // CHOWN, DAC_OVERRIDE, KILL, SETGID, SETUID, SYS_PTRACE.
       expect(seen).toMatch(/CapEff:\t00000000000800e3\nCapBnd:\t00000000000800e3\nNoNewPrivs:\t1\n/);
       expect(seen).not.toMatch(/^(?:sda|vda|mem|kmsg|fuse)$/m);
       expect(seen).toContain("init");
+    });
+
+    test("metadata addresses are unreachable before the entrypoint begins, for good, but for a name server there", async () => {
+      const broker = await startBroker("metadata");
+      const { id } = await broker.create("d15", `ip rule > rules; ip rule flush 2> refused; ${STAY}`);
+      await waitFor(() => inside(id, "cat /sandbox/workspace/refused"));
+      expect(inside(id, "cat /sandbox/workspace/refused")).toMatch(/not permitted/);
+      const rules = inside(id, "cat /sandbox/workspace/rules");
+      for (const range of UNREACHABLE) expect(rules).toContain(`from all to ${range.replace("/32", "")} unreachable`);
+      expect(inside(id, "ip rule")).toBe(rules);
+      const routes = "ip route get 169.254.169.254 2>&1; ip route get 169.254.169.254 ipproto 17 dport 53";
+      expect(inside(id, routes)).toMatch(
+        /^RTNETLINK answers: (?:Network|No route|Host).*unreachable\n169\.254\.169\.254 via /,
+      );
     });
 
     test("the token reaches the entrypoint by standard input, and no environment, argument, label or file of the engine holds it", async () => {
@@ -174,13 +189,14 @@ describe.skipIf(missing !== undefined)(
       const broker = await startBroker("restart");
       const { id } = await broker.create(
         "d7",
-        "echo more >> work; [ -e once ] && { echo the end; exit 77; }; touch once; setsid sleep 600 & exit 3",
+        "echo more >> work; [ -e once ] && { echo the end; exit 77; }; touch once; env -i setsid sleep 617 & exit 3",
       );
       const stopped = await waitFor(async () => {
         const { sandbox } = (await broker.call("GET", `/v1/sandboxes/${id}`)).body;
         return sandbox.state === "stopped" && sandbox;
       });
       expect(stopped).toMatchObject({ stopReason: "entrypoint_ended", lastLogLine: "the end" });
+      expect(processesWith("sleep 617")).toEqual([]);
       const taken = await broker.call("POST", `/v1/sandboxes/${id}/snapshot`);
       const next = await broker.create("d7", STAY, { generation: 2, snapshotId: taken.body.snapshotId });
       expect(inside(next.id, "cat /sandbox/workspace/work")).toBe("more\nmore\n");
@@ -245,7 +261,7 @@ describe.skipIf(missing !== undefined)(
 
     test("a sandbox that is ended during its snapshot, by two calls at once, leaves nothing behind", async () => {
       const broker = await startBroker("both");
-      const script = `mkdir many; seq 20000 | (cd many; xargs touch); touch made; ${STAY}`;
+      const script = `mkdir many; seq 2000 | (cd many; xargs touch); touch made; ${STAY}`;
       const { id } = await broker.create("d12", script);
       await waitFor(() => inside(id, "ls /sandbox/workspace/made"));
       const path = `/v1/sandboxes/${id}`;

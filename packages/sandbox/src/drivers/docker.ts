@@ -4,18 +4,13 @@
  * supervisor in the container restarts the entrypoint. So sandboxes survive a broker's crash, and the next broker adopts them.
  */
 import { randomUUID } from "node:crypto";
+import { existsSync } from "node:fs";
 import { LIMITS } from "@valet/shared/limits";
-import {
-  type LimitMeans,
-  type SandboxLimits,
-  type ShownLimits,
-  shownLimits,
-  type WantedLimits,
-} from "@valet/shared/protocol/sandbox-limits";
+import type { RunnerLimits, ShownLimits, WantedLimits } from "@valet/shared/protocol/sandbox-limits";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Container } from "dockerode";
 import { machineCapacity } from "../capacity.ts";
-import { sandboxContainer } from "../docker/container-spec.ts";
+import { DISK_FOLDERS, sandboxContainer } from "../docker/container-spec.ts";
 import { stateOf, stopReasonOf, textOf } from "../docker/container-state.ts";
 import {
   connectEngine,
@@ -27,11 +22,12 @@ import {
   statusOf,
   unlessMissing,
 } from "../docker/engine.ts";
+import { type EngineInfo, type EngineLimits, engineLimits } from "../docker/engine-limits.ts";
 import { ensureNetwork, networkOf } from "../docker/network.ts";
 import { Volumes, volumeOf } from "../docker/volumes.ts";
 import type { CreateOptions, Driver, DriverSandbox, SnapshotResult } from "../driver.ts";
 import { lastLineOf } from "../local/last-line.ts";
-import { defaultLimits, machineSize } from "../local/limits/wanted-limits.ts";
+import { type MachineSize, machineSize } from "../local/limits/wanted-limits.ts";
 import { BrokerError } from "../problem.ts";
 import { supervisorCommand, supervisorInput } from "../remote/supervisor.ts";
 import { ANY_SESSION, isSameAttempt, nameOf, readTags, sessionTag, tagsOf } from "../remote/tags.ts";
@@ -49,7 +45,7 @@ export interface DockerDriverOptions {
   readonly network?: string | undefined;
   /** The program to start in each sandbox, with its arguments. */
   readonly entrypoint: readonly [string, ...string[]];
-  /** The limits of each sandbox; those that are omitted fit the machine. Those of disk and open files are the engine's own. */
+  /** The limits of each sandbox; those that are omitted fit the engine's machine. */
   readonly limits?: WantedLimits | undefined;
   /** How many sandboxes may be awake at once; as many as fit on this machine if omitted. */
   readonly maxSandboxes?: number | undefined;
@@ -75,9 +71,9 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
     throw new Error(`Sandboxes cannot start: ${imageMissing(options.image)}`);
   try {
     const network = options.network ?? (await ensureNetwork(engine, networkOf(options.scope))).name;
-    const info: { readonly CgroupVersion?: string; readonly NCPU?: number } = await engine.info();
-    const means = info.CgroupVersion === "1" ? "cgroup1" : "cgroup2";
-    const driver = new DockerDriver(options, engine, network, { means, cpus: info.NCPU ?? Number.POSITIVE_INFINITY });
+    const info: EngineInfo & { readonly DockerRootDir?: string } = await engine.info();
+    const limits = engineLimits(info, options.limits ?? {}, sizeBeside(info.DockerRootDir), DISK_FOLDERS);
+    const driver = new DockerDriver(options, engine, network, limits);
     await driver.removeOrphans();
     return driver;
   } catch (error) {
@@ -85,11 +81,9 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
   }
 }
 
-interface EngineLimits {
-  /** By what the engine limits containers. */
-  readonly means: LimitMeans;
-  /** How many processors it has. */
-  readonly cpus: number;
+/** Returns this machine's size, with the disk that the engine's folder is on, if the engine is here. */
+function sizeBeside(folder: string | undefined): MachineSize {
+  return machineSize(folder !== undefined && existsSync(folder) ? folder : "/");
 }
 
 class DockerDriver implements Driver {
@@ -101,7 +95,7 @@ class DockerDriver implements Driver {
   readonly #network: string;
   readonly #volumes: Volumes;
   readonly #maxSandboxes: number;
-  readonly #limits: SandboxLimits;
+  readonly #limits: RunnerLimits;
   /** Containers that this broker is starting or terminating. Of all others the engine knows the state. */
   readonly #underWay = new Map<string, "starting" | "terminating">();
   /** The tokens of the sandboxes that this broker has started. */
@@ -113,16 +107,13 @@ class DockerDriver implements Driver {
   readonly #calls = new Set<Promise<unknown>>();
   readonly #closing = new AbortController();
 
-  constructor(options: DockerDriverOptions, engine: Engine, network: string, { means, cpus }: EngineLimits) {
+  constructor(options: DockerDriverOptions, engine: Engine, network: string, limits: EngineLimits) {
     this.#options = options;
     this.#engine = engine;
     this.#network = network;
     this.#volumes = new Volumes(engine, options.image, { [SCOPE]: options.scope });
-    const wanted = { ...defaultLimits(machineSize("/")), ...withoutUndefined(options.limits ?? {}) };
-    // Docker refuses a container that may use more processors than there are.
-    this.#limits = { ...wanted, cpus: Math.min(wanted.cpus, cpus) };
-    const applied = { memory: means, cpu: means, processes: means, disk: "none", open_files: "none" } as const;
-    this.limits = shownLimits(this.#limits, applied);
+    this.#limits = limits.ofRunner;
+    this.limits = limits.shown;
     this.#maxSandboxes = options.maxSandboxes ?? machineCapacity().awake;
   }
 
@@ -180,6 +171,8 @@ class DockerDriver implements Driver {
         });
       } catch (error) {
         await this.#volumes.remove(snapshotId).catch((problem) => this.#report(problem));
+        // Whatever the engine says of a container that it is just removing.
+        if (this.#underWay.get(id) === "terminating") throw new BrokerError("sandbox_gone");
         if (!limit.aborted) await this.#mustBeThere(id);
         throw error;
       }
@@ -300,7 +293,7 @@ class DockerDriver implements Driver {
           volume,
           network: this.#network,
           limits: this.#limits,
-          command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }),
+          command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }, true),
           env: options.env,
           isRestored: snapshotId !== undefined,
         }),

@@ -196,7 +196,7 @@ class ModalDriver implements Driver {
           VALET_RUNNER_STATE: RUNNER_STATE,
           VALET_RESTORED: options.snapshotId === undefined ? "0" : "1",
         },
-        command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }),
+        command: supervisorCommand(this.#options.entrypoint, { ...RESTART, ...this.#options.restart }, false),
       });
     } catch (error) {
       // The library retries when an answer was lost, so the sandbox of this name may come from this very call.

@@ -10,16 +10,18 @@ import type { RestartPolicy } from "../restart.ts";
 /**
  * The script runs in the sandbox, so that the entrypoint is restarted without a broker. The token stays in the shell's
  * memory: printf is a builtin, so no other process sees the token in arguments or environment. Processes that a dead
- * entrypoint left running are found by the sandbox id that they inherited.
+ * entrypoint left running are found by the sandbox id that they inherited; or, where the supervisor is root and nothing else is in
+ * its container, all are ended by one call, which needs no further process, and which no process can outrun.
  */
 const SCRIPT = `
-limit=$1 delay_ms=$2 max_delay_ms=$3 stable_s=$4 input_timeout_s=$5 final=$6
-shift 6
+limit=$1 delay_ms=$2 max_delay_ms=$3 stable_s=$4 input_timeout_s=$5 final=$6 alone=$7
+shift 7
 word=
 until [ "$word" = start ]; do read -r -t "$input_timeout_s" word id token || exit 78; done
 exec </dev/null
 end_orphans() {
   local each
+  [ "$alone" = 1 ] && { kill -KILL -1 2>/dev/null; return; }
   for each in $(grep -lzsxF "VALET_SANDBOX_ID=$id" /proc/[0-9]*/environ); do
     each=\${each#/proc/}
     kill -KILL "\${each%/environ}" 2>/dev/null
@@ -51,11 +53,13 @@ const INPUT_TIMEOUT_S = Math.ceil((1.5 * LIMITS.brokerCallMs) / 1000);
 /**
  * Returns the sandbox's command, which needs bash, grep and setsid. The sandbox ends with this command, once the
  * entrypoint is not restarted any more.
+ * @param isAlone whether it runs as root in a container that has nothing but it, the first process and what it starts
  */
-export function supervisorCommand(entrypoint: readonly string[], restart: RestartPolicy): string[] {
+export function supervisorCommand(entrypoint: readonly string[], restart: RestartPolicy, isAlone: boolean): string[] {
   const { limit, delayMs, maxDelayMs, stableMs } = restart;
   const numbers = [limit, delayMs, maxDelayMs, Math.ceil(stableMs / 1000), INPUT_TIMEOUT_S].map(String);
-  return ["bash", "-c", SCRIPT, "valet-supervisor", ...numbers, ` ${FINAL_EXIT_CODES.join(" ")} `, ...entrypoint];
+  const words = [...numbers, ` ${FINAL_EXIT_CODES.join(" ")} `, isAlone ? "1" : "0"];
+  return ["bash", "-c", SCRIPT, "valet-supervisor", ...words, ...entrypoint];
 }
 
 /**

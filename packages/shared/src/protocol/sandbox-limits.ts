@@ -49,6 +49,8 @@ export type ControlGroup = z.infer<typeof ControlGroup>;
 export const RunnerLimits = SandboxLimits.extend({
   /** Absent where no control group could be made. */
   group: ControlGroup.optional(),
+  /** That of the container, with the runner and all else in it: it is read, and neither joined nor changed. */
+  containerGroup: ControlGroup.optional(),
   applied: z.record(z.enum(LIMIT_NAMES), z.enum(LIMIT_MEANS)),
   /** The folders that count as the sandbox's disk. */
   folders: z.array(z.string()),

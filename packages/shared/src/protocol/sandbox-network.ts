@@ -23,6 +23,11 @@ export const SLIRP = { network: "198.18.255.0/24", resolver: "198.18.255.3" } as
  */
 export const UNREACHABLE = ["169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"] as const;
 
+/** The same of IPv6, for containers, whose network may have it: of Amazon, Google, Oracle and OpenStack. */
+export const UNREACHABLE_IPV6 = [
+  ...["fd00:ec2::254/128", "fd00:ec2::23/128", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128", "fe80::a9fe:a9fe/128"],
+] as const;
+
 /**
  * Returns the command with which slirp4netns(1) connects the network namespace of a process, without the machine's loopback.
  *
