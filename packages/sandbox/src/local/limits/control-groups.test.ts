@@ -96,6 +96,7 @@ describe("version 2, on folders that stand for the kernel's", () => {
   /** A group whose files exist; in those below it the kernel would make them. */
   function groupIn(folder: string, controllers: string, enabled: string): void {
     mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, "cgroup.type"), "domain\n");
     writeFileSync(join(folder, "cgroup.controllers"), `${controllers}\n`);
     writeFileSync(join(folder, "cgroup.subtree_control"), `${enabled}\n`);
     writeFileSync(join(folder, "cgroup.procs"), "");
@@ -120,5 +121,25 @@ describe("version 2, on folders that stand for the kernel's", () => {
     writeFileSync(join(top, "cgroup.procs"), `${process.pid}\n2\n`);
     await ControlGroups.open(temporaryFolder(), LIMITS, [{ version: 2, controllers: [], top, own: top }]);
     expect(existsSync(join(top, "valet-broker"))).toBe(false);
+  });
+
+  test("a group with the broker's own processes is emptied first, though cpu and pids could be enabled with them", async () => {
+    const top = temporaryFolder();
+    // What is written to a file that is none of the kernel's goes to its beginning, and leaves these.
+    groupIn(top, "cpu memory pids", `${" ".repeat(20)}cpu pids`);
+    groupIn(join(top, "valet-broker"), "", "");
+    writeFileSync(join(top, "cgroup.procs"), `${process.pid}\n`);
+    await ControlGroups.open(temporaryFolder(), LIMITS, [{ version: 2, controllers: [], top, own: top }]);
+    expect(readFileSync(join(top, "valet-broker", "cgroup.procs"), "utf8")).toBe(`${process.pid}`);
+  });
+
+  test("the root of all groups, which may have processes and groups with controllers, is not emptied", async () => {
+    const top = temporaryFolder();
+    groupIn(top, "cpu memory pids", "cpu pids");
+    rmSync(join(top, "cgroup.type"));
+    groupIn(join(top, "valet-broker"), "", "");
+    writeFileSync(join(top, "cgroup.procs"), `${process.pid}\n`);
+    await ControlGroups.open(temporaryFolder(), LIMITS, [{ version: 2, controllers: [], top, own: top }]);
+    expect(readFileSync(join(top, "valet-broker", "cgroup.procs"), "utf8")).toBe("");
   });
 });

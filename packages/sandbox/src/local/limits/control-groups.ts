@@ -143,20 +143,32 @@ function tryV2({ own, top }: Hierarchy, name: string, limits: SandboxLimits): Fo
   return undefined;
 }
 
-/** Hands controllers down to the groups below one, and makes room for that where only the broker's own processes are in the way. */
+/**
+ * Hands controllers down to the groups below one. Only the root of all groups may have processes of its own and such groups. In any other the
+ * kernel would enable a part of the controllers, cpu and pids, and then refuse processes to the groups below.
+ */
 function handDown(parent: string): Controller[] {
-  const first = enable(parent, availableIn(parent));
-  if (first.length > 0) return first;
+  return isRootOfAll(parent) || makeRoom(parent) ? enable(parent, availableIn(parent)) : [];
+}
+
+/** The top that a container or another namespace sees is none. */
+function isRootOfAll(folder: string): boolean {
+  return !existsSync(join(folder, "cgroup.type"));
+}
+
+/** Moves the processes of a group into one below, if all are the broker's own. @returns whether none is left in it */
+function makeRoom(parent: string): boolean {
   const members = membersOf(parent);
-  if (members.length === 0 || !areKin(members)) return [];
+  if (members.length === 0) return true;
+  if (!areKin(members)) return false;
   const leaf = join(parent, BROKER_GROUP);
-  try {
-    mkdirSync(leaf, { recursive: true });
-    for (const pid of members) writeFileSync(join(leaf, "cgroup.procs"), `${pid}`, { flag: "r+" });
-  } catch {
-    return [];
-  }
-  return enable(parent, availableIn(parent));
+  return (
+    attempt(() => {
+      mkdirSync(leaf, { recursive: true });
+      for (const pid of members) writeFileSync(join(leaf, "cgroup.procs"), `${pid}`, { flag: "r+" });
+      return true;
+    }) ?? false
+  );
 }
 
 /** Enables these controllers for the groups below one. @returns those that are enabled */
