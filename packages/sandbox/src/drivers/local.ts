@@ -69,14 +69,15 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
   try {
     state.make();
     const warn = options.onWarning ?? ((line: string) => console.error(`valet-sandbox-broker: ${line}`));
+    const brokerId = randomUUID();
     const isolation = await chooseIsolation(options.isolation, warn);
     const [network, limits] = await Promise.all([
       options.network ?? chooseNetwork(isolation, warn),
-      LocalLimits.open(stateDir, options.limits ?? {}, isolation, warn),
+      LocalLimits.open(stateDir, brokerId, options.limits ?? {}, isolation, warn),
     ]);
     const settings: SandboxSettings = {
       state,
-      brokerId: randomUUID(),
+      brokerId,
       entrypoint: options.entrypoint,
       isolation,
       network,
@@ -89,7 +90,7 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
       onError: options.onError ?? ((error) => console.error(`sandbox broker: ${error.message}`)),
     };
     const { sandboxes, cleaning } = await recover(settings);
-    const dismissGuardian = await startGuardian(stateDir, settings.brokerId, settings.onError);
+    const dismissGuardian = await startGuardian(stateDir, brokerId, settings.onError);
     const maxSandboxes = options.maxSandboxes ?? machineCapacity().awake;
     return new LocalDriver(settings, maxSandboxes, sandboxes, async () => {
       await cleaning;

@@ -6,7 +6,6 @@ import { LIMITS } from "@valet/shared/limits";
 import { endProcesses } from "./end-processes.ts";
 import { removeLeft } from "./limits/control-groups.ts";
 import { StateDirectory } from "./state-directory.ts";
-import { BROKER_ROLE, isDirectoryLocked } from "./state-lock.ts";
 
 const KILL_TIMEOUT_MS = LIMITS.killMs;
 
@@ -17,5 +16,4 @@ const orphans = new StateDirectory(path).readRecords().filter((record) => record
 await Promise.all(
   orphans.map(({ id, leader }) => endProcesses({ sandboxId: id, leader }, { graceMs: 0, timeoutMs: KILL_TIMEOUT_MS })),
 );
-// A later broker removes what this one has left.
-if (!(await isDirectoryLocked(path, BROKER_ROLE))) await removeLeft(path);
+await removeLeft(path, brokerId);

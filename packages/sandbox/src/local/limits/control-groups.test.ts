@@ -1,8 +1,10 @@
 /** Makes control groups with the real kernel where it lets this user, and otherwise says that it is skipped. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../../../test/broker.ts";
 import { ControlGroups } from "./control-groups.ts";
@@ -12,13 +14,13 @@ const LIMITS = { memoryBytes: 512 * 1024 * 1024, cpus: 1, processes: 64, diskByt
 
 /** What this machine lets this user limit. */
 const trialFolder = mkdtempSync(join(tmpdir(), "valet-limits-"));
-const trial = await ControlGroups.open(trialFolder, LIMITS);
+const trial = await ControlGroups.open(trialFolder, "trial", LIMITS);
 await trial.close();
 rmSync(trialFolder, { recursive: true });
 const isPossible = trial.applied.processes !== "none";
 
-async function open(stateDir: string): Promise<ControlGroups> {
-  const groups = await ControlGroups.open(stateDir, LIMITS);
+async function open(stateDir: string, brokerId: string): Promise<ControlGroups> {
+  const groups = await ControlGroups.open(stateDir, brokerId, LIMITS);
   onTestFinished(() => groups.close());
   return groups;
 }
@@ -38,7 +40,7 @@ function sleeperIn(folder: string): ChildProcess {
 
 describe.skipIf(!isPossible)("control groups (skipped where none can be written)", () => {
   test("a sandbox's group has its limits, and goes with it", async () => {
-    const groups = await open(temporaryFolder());
+    const groups = await open(temporaryFolder(), "sole");
     const folder = folderOf(groups.create("sb-1", LIMITS));
     expect(readFileSync(join(folder, "pids.max"), "utf8").trim()).toBe("64");
     // Idempotent, since an entrypoint may start again.
@@ -49,7 +51,7 @@ describe.skipIf(!isPossible)("control groups (skipped where none can be written)
   });
 
   test("what still runs in a group ends with it", async () => {
-    const groups = await open(temporaryFolder());
+    const groups = await open(temporaryFolder(), "sole");
     const folder = folderOf(groups.create("sb-1", LIMITS));
     const child = sleeperIn(folder);
     await vi.waitFor(() => expect(membersOf(folder)).toEqual([child.pid]));
@@ -60,23 +62,62 @@ describe.skipIf(!isPossible)("control groups (skipped where none can be written)
 
   test("a broker that died leaves groups and processes, which the next one on its state directory removes", async () => {
     const stateDir = temporaryFolder();
-    const dead = await ControlGroups.open(stateDir, LIMITS);
+    const dead = await ControlGroups.open(stateDir, "dead", LIMITS);
     const folder = folderOf(dead.create("sb-1", LIMITS));
     const child = sleeperIn(folder);
     await vi.waitFor(() => expect(membersOf(folder)).toHaveLength(1));
-    const other = await open(temporaryFolder());
+    const other = await open(temporaryFolder(), "elsewhere");
     const others = folderOf(other.create("sb-2", LIMITS));
-    await open(stateDir);
+    await open(stateDir, "next");
     expect(existsSync(folder)).toBe(false);
     await vi.waitFor(() => expect(child.signalCode).toBe("SIGKILL"));
     // And nobody else's.
     expect(existsSync(others)).toBe(true);
   });
+
+  test("the guardian of a dead broker touches nothing of the next one, which is there before it", async () => {
+    const stateDir = temporaryFolder();
+    const dead = await ControlGroups.open(stateDir, "dead", LIMITS);
+    dead.create("sb-1", LIMITS);
+    const next = await open(stateDir, "next");
+    const folder = folderOf(next.create("sb-1", LIMITS));
+    const child = sleeperIn(folder);
+    await vi.waitFor(() => expect(membersOf(folder)).toEqual([child.pid]));
+    await guardianOf(stateDir, "dead");
+    expect(membersOf(folder)).toEqual([child.pid]);
+    await guardianOf(stateDir, "next");
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  test("guardians and the next broker may all remove the same groups at once", async () => {
+    const stateDir = temporaryFolder();
+    const dead = await ControlGroups.open(stateDir, "dead", LIMITS);
+    const folders = Array.from({ length: 20 }, (_, n) => folderOf(dead.create(`sb-${n}`, LIMITS)));
+    const children = folders.map(sleeperIn);
+    await vi.waitFor(() => expect(folders.map((each) => membersOf(each).length)).toEqual(folders.map(() => 1)));
+    const [, , next] = await Promise.all([
+      guardianOf(stateDir, "dead"),
+      guardianOf(stateDir, "dead"),
+      open(stateDir, "next"),
+    ]);
+    expect(folders.filter((each) => existsSync(each))).toEqual([]);
+    await vi.waitFor(() => expect(children.every(({ signalCode }) => signalCode === "SIGKILL")).toBe(true));
+    expect(next.applied).toEqual(trial.applied);
+    expect(existsSync(folderOf(next.create("sb-1", LIMITS)))).toBe(true);
+  });
 });
+
+/** Runs what the shell executes that outlives a broker. */
+async function guardianOf(stateDir: string, brokerId: string): Promise<void> {
+  mkdirSync(join(stateDir, "sandboxes"), { recursive: true });
+  const program = fileURLToPath(new URL("../guardian.ts", import.meta.url));
+  const child = spawn(process.execPath, [program, stateDir, brokerId], { stdio: "inherit" });
+  expect(await once(child, "exit")).toEqual([0, null]);
+}
 
 describe("where nothing can be made", () => {
   test("there are no groups and no limits, and everything else works", async () => {
-    const groups = await ControlGroups.open(temporaryFolder(), LIMITS, []);
+    const groups = await ControlGroups.open(temporaryFolder(), "sole", LIMITS, []);
     expect(groups.applied).toEqual({ memory: "none", cpu: "none", processes: "none" });
     expect(groups.create("sb-1", LIMITS)).toBeUndefined();
     await groups.remove("sb-1");
@@ -86,8 +127,24 @@ describe("where nothing can be made", () => {
   test("a folder that is no control group counts as none, and nothing stays behind in it", async () => {
     const top = temporaryFolder();
     const hierarchy = { version: 1, controllers: ["pids"], top, own: top } as const;
-    const groups = await ControlGroups.open(temporaryFolder(), LIMITS, [hierarchy]);
+    const groups = await ControlGroups.open(temporaryFolder(), "sole", LIMITS, [hierarchy]);
     expect(groups.applied.processes).toBe("none");
+    expect(readdirSync(top)).toEqual([]);
+  });
+});
+
+describe("what cannot be removed", () => {
+  // A folder that stands for a group and has a file of its own, unlike the kernel's, cannot be removed.
+  test("stays known, for the next broker", async () => {
+    const [stateDir, top] = [temporaryFolder(), temporaryFolder()];
+    const place = join(top, "valet-0123456789ab");
+    mkdirSync(place);
+    writeFileSync(join(place, "file"), "");
+    writeFileSync(join(stateDir, "control-groups.json"), JSON.stringify([place, top]));
+    const hierarchy = { version: 1, controllers: ["pids"], top, own: top } as const;
+    await ControlGroups.open(stateDir, "second", LIMITS, [hierarchy]);
+    rmSync(join(place, "file"));
+    await ControlGroups.open(stateDir, "third", LIMITS, [hierarchy]);
     expect(readdirSync(top)).toEqual([]);
   });
 });
@@ -105,7 +162,7 @@ describe("version 2, on folders that stand for the kernel's", () => {
   test("without controllers to hand down there is none", async () => {
     const top = temporaryFolder();
     groupIn(top, "", "");
-    const groups = await ControlGroups.open(temporaryFolder(), LIMITS, [
+    const groups = await ControlGroups.open(temporaryFolder(), "sole", LIMITS, [
       { version: 2, controllers: [], top, own: top },
     ]);
     expect(groups.applied).toEqual({ memory: "none", cpu: "none", processes: "none" });
@@ -119,7 +176,7 @@ describe("version 2, on folders that stand for the kernel's", () => {
     const other = spawn("setsid", ["--fork", "sleep", "60"], { stdio: "ignore" });
     onTestFinished(() => void other.kill());
     writeFileSync(join(top, "cgroup.procs"), `${process.pid}\n2\n`);
-    await ControlGroups.open(temporaryFolder(), LIMITS, [{ version: 2, controllers: [], top, own: top }]);
+    await ControlGroups.open(temporaryFolder(), "sole", LIMITS, [{ version: 2, controllers: [], top, own: top }]);
     expect(existsSync(join(top, "valet-broker"))).toBe(false);
   });
 

@@ -12,7 +12,7 @@ import { makeGroup, membersOf, removeGroup, settingsOf } from "./group-files.ts"
 import { CONTROLLERS, type Controller, type Hierarchy, hierarchiesOf } from "./hierarchies.ts";
 import { areKin } from "./kin.ts";
 
-/** The folder with the sandboxes' groups of one state directory, in each hierarchy. */
+/** The folder with the groups of one broker's sandboxes, in each hierarchy. */
 type Places =
   | { readonly version: 2; readonly folder: string }
   | ({ readonly version: 1 } & Partial<Record<Controller, string>>);
@@ -20,7 +20,7 @@ type Places =
 /** The broker's own processes go there, since of version 2 only groups without processes may have groups with controllers below. */
 const BROKER_GROUP = "valet-broker";
 const PLACE_NAME = /^valet-[0-9a-f]{12}$/;
-/** In the state directory: the places of the last broker, whose own group may have been another. */
+/** In the state directory: all places that may still be there, of this broker and of earlier ones, whose own group may have been another. */
 const PLACES_FILE = "control-groups.json";
 const PlacesFile = z.array(z.string());
 
@@ -39,17 +39,28 @@ export class ControlGroups {
   }
 
   /**
-   * Removes what an earlier broker of the state directory left, and finds out what can be limited by making a group. Never rejects.
+   * Removes what earlier brokers of the state directory left, and finds out what can be limited by making a group. Never rejects.
+   * @param brokerId this broker's alone
    * @param hierarchies this machine's, if omitted
    */
-  static async open(stateDir: string, limits: SandboxLimits, hierarchies = readHierarchies()): Promise<ControlGroups> {
-    await removeLeft(stateDir);
-    const name = `valet-${createHash("sha256").update(stateDir).digest("hex").slice(0, 12)}`;
+  static async open(
+    stateDir: string,
+    brokerId: string,
+    limits: SandboxLimits,
+    hierarchies = readHierarchies(),
+  ): Promise<ControlGroups> {
+    const left = await removePlaces(readPlaces(stateDir));
+    const name = placeName(brokerId);
+    // Before they are made: a broker that dies right after that must not leave what nobody knows of.
+    keepPlaces(stateDir, [...left, ...candidatesIn(hierarchies, name)]);
     const v2 = hierarchies.find(({ version }) => version === 2);
     const found = (v2 && tryV2(v2, name, limits)) ?? tryV1(hierarchies, name, limits);
-    if (found === undefined) return new ControlGroups(undefined, []);
+    if (found === undefined) {
+      keepPlaces(stateDir, left);
+      return new ControlGroups(undefined, []);
+    }
     const { places, controllers } = found;
-    keepPlaces(stateDir, foldersOf(places));
+    keepPlaces(stateDir, [...left, ...foldersOf(places)]);
     return new ControlGroups(places, controllers);
   }
 
@@ -105,6 +116,20 @@ function foldersOf(places: Places): string[] {
   return [...new Set(CONTROLLERS.flatMap((each) => places[each] ?? []))];
 }
 
+/**
+ * Returns the name of a broker's places. It is the broker's alone: its guardian, which removes them, may do so at any time, while the next
+ * broker makes its own.
+ */
+function placeName(brokerId: string): string {
+  return `valet-${createHash("sha256").update(brokerId).digest("hex").slice(0, 12)}`;
+}
+
+/** Returns the folders that may become the places of a broker. */
+function candidatesIn(hierarchies: readonly Hierarchy[], name: string): string[] {
+  const parents = hierarchies.flatMap((each) => (each.version === 2 ? parentsIn(each) : [each.own]));
+  return [...new Set(parents)].map((parent) => join(parent, name));
+}
+
 /** Tries a group in each hierarchy of version 1, and keeps those in which its limits can be written. */
 function tryV1(hierarchies: readonly Hierarchy[], name: string, limits: SandboxLimits): Found | undefined {
   const places: { version: 1 } & Partial<Record<Controller, string>> = { version: 1 };
@@ -120,11 +145,14 @@ function tryV1(hierarchies: readonly Hierarchy[], name: string, limits: SandboxL
   return controllers.length === 0 ? undefined : { places, controllers };
 }
 
-/** Tries the broker's own group, and, as root, the topmost one: that of a login holds processes which are none of ours. */
-function tryV2({ own, top }: Hierarchy, name: string, limits: SandboxLimits): Found | undefined {
+/** Returns the broker's own group, and, for root, the topmost one: that of a login holds processes which are none of ours. */
+function parentsIn({ own, top }: Hierarchy): string[] {
   // A broker that made room for groups has left its shell in a group below.
-  const home = basename(own) === BROKER_GROUP ? dirname(own) : own;
-  for (const parent of new Set([home, top])) {
+  return [...new Set([basename(own) === BROKER_GROUP ? dirname(own) : own, top])];
+}
+
+function tryV2(hierarchy: Hierarchy, name: string, limits: SandboxLimits): Found | undefined {
+  for (const parent of parentsIn(hierarchy)) {
     const place = join(parent, name);
     const handedDown = handDown(parent);
     if (handedDown.length === 0) continue;
@@ -201,12 +229,22 @@ function canLimit(place: string, settings: () => ReturnType<typeof settingsOf>):
   return isPossible === true;
 }
 
-/** Removes the groups of the state directory's last broker, which is gone, with what runs in them. Never rejects. */
-export async function removeLeft(stateDir: string): Promise<void> {
+/** Removes the groups of a broker of the state directory that is gone, with what runs in them, and nothing of another. Never rejects. */
+export async function removeLeft(stateDir: string, brokerId: string): Promise<void> {
+  await removePlaces(readPlaces(stateDir).filter((path) => basename(path) === placeName(brokerId)));
+}
+
+/** Returns those that could not be removed. Never rejects. */
+async function removePlaces(places: readonly string[]): Promise<string[]> {
+  const results = await Promise.allSettled(places.map(removeGroup));
+  return places.filter((_, index) => results[index]?.status === "rejected");
+}
+
+/** Returns the places that the state directory names. */
+function readPlaces(stateDir: string): string[] {
   const file = join(stateDir, PLACES_FILE);
   const places = attempt(() => PlacesFile.parse(JSON.parse(readFileSync(file, "utf8")))) ?? [];
-  const own = places.filter((path) => PLACE_NAME.test(basename(path)));
-  await Promise.allSettled(own.map(removeGroup));
+  return places.filter((path) => PLACE_NAME.test(basename(path)));
 }
 
 /** A state directory that cannot be written is noticed elsewhere. */

@@ -70,17 +70,16 @@ export async function removeGroup(folder: string): Promise<void> {
     try {
       return removeNow(folder);
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "ENOENT") return;
-      if (code !== "EBUSY" || Date.now() > end) throw error;
+      if (codeOf(error) !== "EBUSY" || Date.now() > end) throw error;
       killAll(folder);
     }
   }
 }
 
+/** Somebody else, such as the guardian of the broker that made it, may remove it at the same time. */
 function removeNow(folder: string): void {
   for (const child of foldersIn(folder)) removeNow(child);
-  rmdirSync(folder);
+  unlessMissing(() => rmdirSync(folder));
 }
 
 function killAll(folder: string): void {
@@ -105,8 +104,19 @@ export function membersOf(folder: string): number[] {
   }
 }
 
-export function foldersIn(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .map(({ name }) => join(folder, name));
+/** Returns the folders in one; none if it is not there. */
+function foldersIn(folder: string): string[] {
+  const entries = unlessMissing(() => readdirSync(folder, { withFileTypes: true })) ?? [];
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
 }
+
+function unlessMissing<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;

@@ -28,18 +28,19 @@ export class LocalLimits {
   }
 
   /**
-   * Finds out by what the limits hold on this machine. Removes what an earlier broker of the state directory left.
+   * Finds out by what the limits hold on this machine. Removes what earlier brokers of the state directory left.
    * @param wanted take the place of the machine's defaults
    * @param warn receives the loud line if a limit does not hold as it should
    */
   static async open(
     stateDir: string,
+    brokerId: string,
     wanted: WantedLimits,
     isolation: Isolation,
     warn: (line: string) => void,
   ): Promise<LocalLimits> {
     const limits = { ...defaultLimits(machineSize(stateDir)), ...withoutUndefined(wanted) };
-    const groups = await ControlGroups.open(stateDir, limits);
+    const groups = await ControlGroups.open(stateDir, brokerId, limits);
     const applied = appliedLimits(groups.applied, isolation, process.getuid?.() === 0);
     const warning = limitWarning(applied);
     if (warning !== undefined) warn(warning);
