@@ -7,6 +7,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readConnection } from "../packages/cli/src/system/state.ts";
+import { readSpans } from "../packages/cli/src/trace-tree.ts";
 import { findNoNetwork, findNoWall } from "../packages/sandbox/src/index.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { plantBait, tryNetwork } from "./escape/network.ts";
@@ -15,6 +16,7 @@ import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 120_000;
 const CANARY = `canary-${crypto.randomUUID()}`;
+const WRITTEN_BYTES = 256 * 1024;
 const missing = await findNoWall();
 const noNetwork = missing ?? (await findNoNetwork());
 const bait = await plantBait(`${CANARY}-loopback`);
@@ -43,6 +45,14 @@ const scenario = parseScenario(
         name: "connects",
         when: { userContains: "[connects]" },
         turn: bash(`(${tryNetwork(bait)}) > answered.txt 2>&1; echo tried`),
+      },
+      {
+        name: "writes",
+        when: { userContains: "[writes]" },
+        turn: [
+          [{ tool: "write", arguments: { filePath: "large.txt", content: "x".repeat(WRITTEN_BYTES) } }],
+          [{ text: "Done." }],
+        ],
       },
       { name: "kills", when: { userContains: "[kills]" }, turn: bash("kill -9 -1; echo killed") },
       { name: "other", when: {}, turn: [[{ text: "Still here." }]] },
@@ -127,6 +137,24 @@ describe.skipIf(missing !== undefined)(
         TIMEOUT_MS,
       );
     });
+
+    test(
+      "what OpenCode itself writes counts, although it hides from the runner's user, and the start says which wall stands",
+      async () => {
+        const { id } = await system.api.createSession({});
+        const { outcome, traceId } = await say(id, "[writes]");
+        expect(outcome).toBe("ok");
+        const turn = (await system.api.turns(id)).find((each) => each.trace_id === traceId);
+        expect(turn?.disk_written_bytes).toBeGreaterThanOrEqual(WRITTEN_BYTES);
+        const traces = await system.api.traces(id);
+        const spans = await Promise.all(
+          traces.map(async (each) => readSpans(await system.api.trace(id, each.traceId))),
+        );
+        const starts = spans.flat().filter(({ name }) => name === "valet.sandbox.spawn");
+        expect(starts.map(({ attributes }) => attributes["valet.sandbox.isolation"])).toEqual(["bwrap"]);
+      },
+      TIMEOUT_MS,
+    );
 
     test(
       "it ends its own processes and nobody else's",

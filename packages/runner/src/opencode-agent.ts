@@ -47,6 +47,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     wall: rest.wall,
     workspaceReady: rest.workspaceReady,
     limitHit: rest.usage && (() => rest.usage?.recentLimit()),
+    onProcess: rest.usage && (() => rest.usage?.agentStarted()),
     onProblem: rest.onProblem,
     onWarning: rest.onWarning,
     health: { tryMs: healthMs, hungMs },

@@ -96,7 +96,7 @@ function succeed(
   if (call === "terminate" || call === "deleteSnapshot") return [200, { alreadyGone: false }];
   const { sessionId, generation, snapshotId } = body;
   const sandbox = { id: `sbx_${made}`, sessionId, generation, snapshotId, state: "running", driver: "local" };
-  return [201, { sandbox: { ...sandbox, createdAt: new Date().toISOString(), restartCount: 0 } }];
+  return [201, { sandbox: { ...sandbox, createdAt: new Date().toISOString(), restartCount: 0, ...found } }];
 }
 
 /** Returns one SERVER span of the broker as a child of the caller's span; nothing without a caller. */

@@ -18,7 +18,12 @@ export interface BrokerAnswer {
   /** How many files a snapshot lacks. */
   readonly leftOut?: number;
   /** The state of a sandbox in the answer; `running` by default. */
-  readonly sandbox?: { readonly state: string; readonly stopReason?: string; readonly lastLogLine?: string };
+  readonly sandbox?: {
+    readonly state?: string;
+    readonly stopReason?: string;
+    readonly lastLogLine?: string;
+    readonly isolation?: string | undefined;
+  };
 }
 
 export type BrokerCallKind =

@@ -44,6 +44,8 @@ export interface OpenCodeOptions
   readonly workspaceReady?: Promise<unknown>;
   /** Returns the limit of the sandbox that was hit just now, if one was. */
   readonly limitHit?: (() => LimitError | undefined) | undefined;
+  /** Called when OpenCode's process answers, before it loads Valet's plugin, which hides it from other processes of its user. */
+  readonly onProcess?: (() => void) | undefined;
   /** The timeouts of a health check. */
   readonly health?: Pick<HealthCheckOptions, "tryMs" | "hungMs">;
 }
@@ -263,6 +265,7 @@ export class OpenCode implements AgentAccess {
         signal,
         runsRepositoryCode: onWritten !== undefined && this.#options.trustsRepository === true,
       });
+      this.#options.onProcess?.();
       // During the repository's setup OpenCode loads everything that does not depend on the workspace.
       if (!this.#isWorkspaceReady)
         this.#startWarmUp(server.client.inFolder(this.#configFolder.empty), span.context, "process");

@@ -3,7 +3,8 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { ControlGroup } from "@valet/shared/protocol/sandbox-limits";
 import { type GroupReading, readGroup } from "./group-files.ts";
-import { cpuMsOf, memoryOf, writtenOf } from "./process-files.ts";
+import { cpuMsOf, memoryOf } from "./process-files.ts";
+import { WrittenBytes } from "./written-bytes.ts";
 
 /** Figures since the sandbox began, but for the memory, which is that of now. Unknown is absent. */
 export interface Reading extends GroupReading {
@@ -25,12 +26,20 @@ export interface MeterOptions {
 
 /** With more processes than this, what only each of them knows is unknown: reading it would take too long. */
 const MAX_PROCESSES = 256;
+/** How often to look again at processes of which one has ended during a look: what it wrote may be missing, or may count twice. */
+const MAX_LOOKS = 4;
 
 export class Meter {
   readonly #options: MeterOptions;
+  readonly #written = new WrittenBytes();
 
   constructor(options: MeterOptions) {
     this.#options = options;
+  }
+
+  /** Prepares to measure the processes that are there now, which may hide from the runner's user from now on. Never throws. */
+  keep(): void {
+    this.#written.keep(this.#processes().slice(0, MAX_PROCESSES));
   }
 
   /** Takes about a tenth of a millisecond, and some microseconds for each process. Never throws. */
@@ -48,9 +57,19 @@ export class Meter {
       oomKills: ofGroup?.oomKills,
       refusedForks: ofGroup?.refusedForks,
       tasks: ofGroup?.tasks,
-      writtenBytes: isKnown ? sumOf(countable, (pid) => writtenOf(procFile(pid, "io"))) : undefined,
+      writtenBytes: isKnown ? this.#writtenBy(countable) : undefined,
       isOutOfFiles: countable.some((pid) => openCount(pid) >= openFiles),
     };
+  }
+
+  #writtenBy(pids: readonly number[]): number | undefined {
+    let sum = this.#written.sumOf(pids);
+    for (let look = 1; sum === undefined && look < MAX_LOOKS; look++) {
+      const again = this.#processes();
+      if (again.length === 0 || again.length > MAX_PROCESSES) return undefined;
+      sum = this.#written.sumOf(again);
+    }
+    return sum;
   }
 
   /** The agent's processes, with the one that inherits orphans and what they have used. */

@@ -21,7 +21,7 @@ function setUp(more: Partial<SandboxUsageOptions> = {}) {
   let now = NOTHING;
   const exhausted: string[] = [];
   const usage = new SandboxUsage({
-    meter: { read: () => now },
+    meter: { read: () => now, keep: () => {} },
     maxTasks: 100,
     onExhausted: (limit) => exhausted.push(limit),
     ...more,
@@ -74,7 +74,7 @@ describe("figures of work", () => {
 
   test("nothing is read while no work goes on", () => {
     let reads = 0;
-    const { usage } = setUp({ meter: { read: () => ({ ...NOTHING, cpuMs: ++reads }) } });
+    const { usage } = setUp({ meter: { read: () => ({ ...NOTHING, cpuMs: ++reads }), keep: () => {} } });
     usage.begin().end();
     const before = reads;
     vi.advanceTimersByTime(60_000);

@@ -2,7 +2,7 @@
 import type { LimitError } from "@valet/shared/limit-errors";
 import type { Usage } from "@valet/shared/protocol/turn";
 import { hitsBetween, largest, usageBetween } from "./figures.ts";
-import type { Reading } from "./meter.ts";
+import type { Meter, Reading } from "./meter.ts";
 
 /** A piece of work that is measured. Pieces that run at the same time share all figures, which are the sandbox's. */
 export interface Measured {
@@ -17,7 +17,7 @@ export interface MeasuredWork {
 }
 
 export interface SandboxUsageOptions {
-  readonly meter: { read(): Reading };
+  readonly meter: Pick<Meter, "read" | "keep">;
   /** The limit on processes and threads; `undefined` where nothing counts them. */
   readonly maxTasks: number | undefined;
   /** The limit on memory where the system does not hold it; `undefined` where it does. */
@@ -62,6 +62,11 @@ export class SandboxUsage {
 
   constructor(options: SandboxUsageOptions) {
     this.#options = options;
+  }
+
+  /** Must be called when the agent has started, before it hides from other processes of its user: what it writes is unknown otherwise. */
+  agentStarted(): void {
+    this.#options.meter.keep();
   }
 
   begin(): Measured {

@@ -261,7 +261,7 @@ class DockerDriver implements Driver {
     } finally {
       if (this.#underWay.get(id) === "starting") this.#underWay.delete(id);
     }
-    return readTags(labels, { id, driver: "docker", state: "running" }) as DriverSandbox;
+    return readTags(labels, { id, driver: "docker", isolation: "user", state: "running" }) as DriverSandbox;
   }
 
   /** Returns `undefined` when another call has already created a container of this name. */
@@ -345,6 +345,7 @@ class DockerDriver implements Driver {
     const described = readTags(info.Config.Labels, {
       id,
       driver: this.name,
+      isolation: "user",
       state,
       ...(state === "stopped" && {
         stopReason: stopReasonOf(info.State),

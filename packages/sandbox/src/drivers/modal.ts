@@ -177,7 +177,7 @@ class ModalDriver implements Driver {
       if (this.#underWay.get(id) === "starting") this.#underWay.delete(id);
       created.detach();
     }
-    return readTags(tags, { id, driver: "modal", state: "running" }) as DriverSandbox;
+    return readTags(tags, { id, driver: "modal", isolation: "none", state: "running" }) as DriverSandbox;
   }
 
   /** Returns `undefined` when another call has already created a sandbox of this name. */
@@ -246,7 +246,7 @@ class ModalDriver implements Driver {
       return await this.#using(id, async (sandbox) => {
         const [tags, exitCode] = await Promise.all([sandbox.getTags(), sandbox.poll()]);
         if (exitCode !== null) return undefined;
-        return readTags(tags, { id, driver: "modal", state: this.#underWay.get(id) ?? "running" });
+        return readTags(tags, { id, driver: "modal", isolation: "none", state: this.#underWay.get(id) ?? "running" });
       });
     } catch (error) {
       if (statusOf(error) === "NOT_FOUND") return undefined;

@@ -111,6 +111,7 @@ export class LocalSandbox {
       generation,
       state,
       driver: "local",
+      isolation: this.#settings.isolation,
       createdAt,
       restartCount,
       ...withoutUndefined({ snapshotId, stopReason, lastLogLine }),

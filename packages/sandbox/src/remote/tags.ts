@@ -60,7 +60,7 @@ export function nameOf({ sessionId, generation }: Pick<CreateOptions, "sessionId
 /** Returns the sandbox that these tags describe; `undefined` when it is not one of Valet's. */
 export function readTags(
   tags: Record<string, string>,
-  { id, driver, ...rest }: Pick<Sandbox, "id" | "driver" | "state" | "stopReason" | "lastLogLine">,
+  { id, driver, ...rest }: Pick<Sandbox, "id" | "driver" | "isolation" | "state" | "stopReason" | "lastLogLine">,
 ): DriverSandbox | undefined {
   const { data } = Tags.safeParse(tags);
   if (data === undefined) return undefined;

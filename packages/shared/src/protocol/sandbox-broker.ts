@@ -102,12 +102,29 @@ export const StopReason = z.enum([
 ]);
 export type StopReason = z.infer<typeof StopReason>;
 
+/** What separates a sandbox of the driver `local` from the machine: a wall of bubblewrap, or nothing. */
+export const ISOLATIONS = ["bwrap", "none"] as const;
+export type Isolation = (typeof ISOLATIONS)[number];
+
+/** What separates sandboxes from the machine; containers with the driver `docker`. */
+export const WALLS = [...ISOLATIONS, "container"] as const;
+export type Walls = (typeof WALLS)[number];
+
+/**
+ * What separates the agent from its runner: a wall of bubblewrap, which also separates both from the machine; another user in the
+ * same container; or nothing.
+ */
+export const RUNNER_ISOLATIONS = [...ISOLATIONS, "user"] as const;
+export type RunnerIsolation = (typeof RUNNER_ISOLATIONS)[number];
+
 export const Sandbox = z.object({
   id: BrokerId,
   sessionId: SessionId,
   generation: Generation,
   state: SandboxState,
   driver: z.enum(SANDBOX_DRIVERS),
+  /** What separates the agent in it from its runner; absent from brokers that do not know it, and where a newer one names another. */
+  isolation: z.enum(RUNNER_ISOLATIONS).optional().catch(undefined),
   createdAt: z.iso.datetime(),
   /** The snapshot from which it was restored. */
   snapshotId: BrokerId.optional(),
@@ -172,21 +189,6 @@ export type RepositoryAnswer = z.infer<typeof RepositoryAnswer>;
 /** `alreadyGone`: there was nothing to delete. */
 export const DeleteAnswer = z.object({ alreadyGone: z.boolean(), ...spans });
 export type DeleteAnswer = z.infer<typeof DeleteAnswer>;
-
-/** What separates a sandbox of the driver `local` from the machine: a wall of bubblewrap, or nothing. */
-export const ISOLATIONS = ["bwrap", "none"] as const;
-export type Isolation = (typeof ISOLATIONS)[number];
-
-/** What separates sandboxes from the machine; containers with the driver `docker`. */
-export const WALLS = [...ISOLATIONS, "container"] as const;
-export type Walls = (typeof WALLS)[number];
-
-/**
- * What separates the agent from its runner: a wall of bubblewrap, which also separates both from the machine; another user in the
- * same container; or nothing.
- */
-export const RUNNER_ISOLATIONS = [...ISOLATIONS, "user"] as const;
-export type RunnerIsolation = (typeof RUNNER_ISOLATIONS)[number];
 
 /** The broker's own state; the fields after `driver` are absent from brokers that do not know them. */
 export const BrokerHealth = z.object({

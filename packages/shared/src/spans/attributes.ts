@@ -317,7 +317,7 @@ export const ATTRIBUTES = {
   "valet.sandbox.isolation": {
     type: "string",
     meaning:
-      "what the runner has put between the agent and the rest of the sandbox's machine: `bwrap`, a wall of bubblewrap; `user`, another user in the same container; `none`, nothing, so that the sandbox itself is the wall, if there is one",
+      "what the runner puts between the agent and the rest of the sandbox's machine: `bwrap`, a wall of bubblewrap; `user`, another user in the same container; `none`, nothing, so that the sandbox itself is the wall, if there is one",
   },
   "valet.sandbox.stage": { type: "string", values: SANDBOX_STAGES, meaning: "the last stage that the start reached" },
   "valet.snapshot.id": { type: "string", meaning: "the snapshot taken or restored" },

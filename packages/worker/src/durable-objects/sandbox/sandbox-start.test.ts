@@ -51,6 +51,22 @@ describe("spawn", () => {
     await expectSound(session);
   });
 
+  test.each([
+    ["bwrap", "bwrap"],
+    // An older broker does not say it, and a newer one may say what this version does not know.
+    [undefined, undefined],
+    ["enclave", undefined],
+  ])("names the isolation %s of the broker's answer as %s", async (isolation, named) => {
+    const session = new TestSession();
+    await session.broker.script({ create: [{ sandbox: { isolation } }] });
+    await session.create();
+    await (await session.connect()).ready();
+    await session.reaches("running");
+    const { attributes } = await session.onlySpan("valet.sandbox.spawn");
+    expect(attributes["valet.sandbox.isolation"]).toBe(named);
+    expect(attributes["valet.sandbox.driver"]).toBe("local");
+  });
+
   test("ends even if the runner is ready before the broker has answered", async () => {
     const session = new TestSession();
     await session.broker.script({ create: [{ hold: true }] });

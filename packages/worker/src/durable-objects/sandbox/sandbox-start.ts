@@ -283,7 +283,7 @@ export class SandboxStart {
     else this.fail("runner_never_ready");
   }
 
-  #onCreated({ sandbox: { id, driver } }: SandboxAnswer): void {
+  #onCreated({ sandbox: { id, driver, isolation } }: SandboxAnswer): void {
     const { state, operations, startTimes, timers, now } = this.#parts;
     const stage = operations.current?.stage ?? "created";
     state.update({ sandbox: { id, driver } });
@@ -296,6 +296,8 @@ export class SandboxStart {
       span.setAttributes({
         "valet.sandbox.id": id,
         "valet.sandbox.driver": driver,
+        // Older brokers do not say it.
+        "valet.sandbox.isolation": isolation,
         "valet.sandbox.stage": stage,
         // It differs from the first one if the call was repeated.
         "valet.generation": state.record.generation,
