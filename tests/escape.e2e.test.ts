@@ -2,7 +2,16 @@
  * The agent that tries: by its real shell it looks for what is not its own. Everything that it must not get contains a canary, which
  * these tests plant; an agent that reads all that it can must not meet one. Where this machine allows no wall, they are skipped.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -16,7 +25,8 @@ import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 120_000;
 const CANARY = `canary-${crypto.randomUUID()}`;
-const WRITTEN_BYTES = 256 * 1024;
+const WRITTEN_BYTES = 16 * 1024;
+const isRoot = process.getuid?.() === 0;
 const missing = await findNoWall();
 const noNetwork = missing ?? (await findNoNetwork());
 const bait = await plantBait(`${CANARY}-loopback`);
@@ -67,12 +77,21 @@ describe.skipIf(missing !== undefined)(
     let system: ScriptedSystem;
     let planted: string;
     let inHome: string;
+    let inPrograms: string | undefined;
 
     beforeAll(async () => {
       planted = mkdtempSync(join(tmpdir(), "valet-escape-"));
       writeFileSync(join(planted, "secret"), plant("tmp"), { mode: 0o644 });
       inHome = mkdtempSync(join(homedir(), ".valet-escape-"));
       writeFileSync(join(inHome, "credentials"), plant("host-home"));
+      if (isRoot) {
+        // What only root may read, where everybody may read the rest: an ordinary user cannot put it there.
+        inPrograms = mkdtempSync("/opt/valet-escape-");
+        chmodSync(inPrograms, 0o755);
+        writeFileSync(join(inPrograms, "settings"), plant("settings-of-a-program"), { mode: 0o600 });
+        mkdirSync(join(inPrograms, "keys"), { mode: 0o700 });
+        writeFileSync(join(inPrograms, "keys", "key"), plant("key-of-a-program"));
+      }
       system = await ScriptedSystem.start(scenario, {
         // A key of the backend and a variable of the host: neither may be anywhere behind the wall.
         OTEL_EXPORTER_OTLP_HEADERS: `authorization=${plant("otlp")}`,
@@ -84,7 +103,7 @@ describe.skipIf(missing !== undefined)(
     afterAll(async () => {
       bait.close();
       await system?.close();
-      for (const folder of [planted, inHome]) rmSync(folder, { recursive: true, force: true });
+      for (const folder of [planted, inHome, inPrograms ?? planted]) rmSync(folder, { recursive: true, force: true });
     }, TIMEOUT_MS);
 
     const say = (sessionId: string, content: string) => system.say(sessionId, content, TIMEOUT_MS);
@@ -108,6 +127,9 @@ describe.skipIf(missing !== undefined)(
         const own = secretsOfAgents();
         expect(own.length).toBeGreaterThanOrEqual(2);
         for (const secret of own) expect(seen).not.toContain(secret);
+        // Neither does it read anything of the machine that is not for everybody, such as the keys of servers, even if the broker is root.
+        expect(seen.match(/^private \S+/gm) ?? []).toEqual([]);
+        expect(seen).toContain("looked at private files");
         expect(seen).toContain("looked at memory");
         expect(seen).toMatch(/^process \d+ opencode/m);
         expect(seen).not.toMatch(/^attached opencode/m);

@@ -7,6 +7,9 @@ export const SEARCH_FILES = [
   'find / -path /proc -prune -o -path "$PWD" -prune -o -type f -mmin -10 -size -8M -print0 2>/dev/null | xargs -0 cat 2>/dev/null | grep -a canary-',
   "for p in /proc/[0-9]*; do ls -l $p/fd $p/cwd $p/root; cat $p/maps; done 2>/dev/null",
   "env",
+  // Three files are the wall's own.
+  "find /etc /opt /usr/local/etc -path /etc/passwd -o -path /etc/group -o -path /etc/resolv.conf -o -type f ! -perm -o=r -readable -printf 'private %p\\n' 2>/dev/null",
+  "echo looked at private files",
 ].join("; ");
 
 /**

@@ -16,12 +16,13 @@ import { constants } from "node:os";
 import { delimiter } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { mountArguments, type VisibleFiles } from "./mounts.ts";
+import { MIXED_FOLDERS, mountArguments, type VisibleFiles } from "./mounts.ts";
 import { type OwnNetwork, RESOLVER } from "./own-network.ts";
+import { privatePaths } from "./private-paths.ts";
 import { resolverWith } from "./resolver.ts";
 import { type Wall, WallError, type WalledCommand } from "./wall.ts";
 
-export interface BubblewrapOptions extends Omit<VisibleFiles, "programs" | "temporaryBytes"> {
+export interface BubblewrapOptions extends Omit<VisibleFiles, "programs" | "hidden" | "temporaryBytes"> {
   /** What connects programs with other machines; without it they share the machine's network. */
   readonly network?: OwnNetwork | undefined;
   /** The agent's home. */
@@ -162,7 +163,10 @@ export class Bubblewrap implements Wall {
       bwrap = PROGRAMS.bwrap,
     } = this.#options;
     const writable = configuration === undefined ? own : [...own, configuration];
-    const visible = { own: writable, readable, temporaryBytes: this.#temporaryBytes, programs: path.split(delimiter) };
+    // An ordinary user may read nothing that is not its own or for everybody.
+    const hidden = process.getuid?.() === 0 ? privatePaths(MIXED_FOLDERS) : [];
+    const programs = path.split(delimiter);
+    const visible = { own: writable, readable, hidden, programs, temporaryBytes: this.#temporaryBytes };
     const child = spawn(
       bwrap,
       [

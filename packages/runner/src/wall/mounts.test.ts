@@ -53,4 +53,24 @@ describe("what is visible behind a wall", () => {
     expect(placeOf("--bind /tmp/s")).toBeGreaterThan(placeOf("--tmpfs /tmp"));
     expect(placeOf("--ro-bind-try /run/bundle")).toBeGreaterThan(placeOf("--tmpfs /run"));
   });
+
+  test("what is hidden is empty and cannot be written, and what is shown below it is still there", () => {
+    const hidden = [
+      { path: "/etc/ssl/private", isFolder: true },
+      { path: "/opt/valet", isFolder: true },
+      { path: "/opt/key", isFolder: false },
+    ];
+    const own = ["/opt/valet/s/workspace"];
+    const all = operations(mountArguments({ ...NOTHING, own, hidden }, DEBIAN));
+    expect(all).toContain("--ro-bind /dev/null /opt/key");
+    const places = [
+      "--ro-bind-try /opt /opt",
+      "--tmpfs /opt/valet",
+      `--bind ${own[0]} ${own[0]}`,
+      "--remount-ro /opt/valet",
+    ];
+    const indexes = places.map((each) => all.indexOf(each));
+    expect(indexes).toEqual(indexes.toSorted((one, other) => one - other));
+    expect(indexes).not.toContain(-1);
+  });
 });

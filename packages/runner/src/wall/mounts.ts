@@ -1,5 +1,6 @@
 /** Decides what of the machine's files is visible behind the wall, as arguments for bubblewrap (bwrap(1)). */
 import { basename, dirname, join } from "node:path";
+import type { PrivatePath } from "./private-paths.ts";
 
 export interface VisibleFiles {
   /** The folders that the agent may change: its workspace, its home and what else is its own. */
@@ -8,6 +9,8 @@ export interface VisibleFiles {
   readonly readable: readonly string[];
   /** The folders in which programs are looked up (`PATH`). */
   readonly programs: readonly string[];
+  /** What of the machine's files stays hidden although it is in a folder that is shown; nothing, if omitted. */
+  readonly hidden?: readonly PrivatePath[];
   /** How much folders in memory may take together, in bytes; if omitted, each half of the machine's memory. */
   readonly temporaryBytes?: number | undefined;
 }
@@ -47,6 +50,8 @@ const CONFIGURATION = [
   "ssl",
   "timezone",
 ];
+/** The folders that are shown whole and hold, beside programs, what somebody put there by hand. */
+export const MIXED_FOLDERS = ["/opt", "/usr/local/etc", ...CONFIGURATION.map((name) => join("/etc", name))];
 /** A real file, which on many systems is a link to one below `/run`. */
 const RESOLVER = "/etc/resolv.conf";
 /**
@@ -65,7 +70,10 @@ const IN_MEMORY = [
 const BESIDE_PROGRAMS = ["lib", "lib64", "libexec"];
 
 /** Returns bubblewrap's arguments for a root that shows only these files, each at its own path. */
-export function mountArguments({ own, readable, programs, temporaryBytes }: VisibleFiles, machine: Machine): string[] {
+export function mountArguments(
+  { own, readable, programs, hidden = [], temporaryBytes }: VisibleFiles,
+  machine: Machine,
+): string[] {
   const shown = (path: string, at = path) => ["--ro-bind-try", path, at];
   const top = TOP.flatMap((path) => {
     const target = machine.linkTarget(path);
@@ -96,9 +104,12 @@ export function mountArguments({ own, readable, programs, temporaryBytes }: Visi
     ...["--remount-ro", "/dev"],
     ...inProc(KERNEL_SETTINGS).flatMap((path) => ["--ro-bind", path, path]),
     ...inProc(KERNEL_SECRETS).flatMap((path) => ["--ro-bind", "/dev/null", path]),
+    ...hidden.flatMap(({ path, isFolder }) => (isFolder ? ["--tmpfs", path] : ["--ro-bind", "/dev/null", path])),
     // After the private folders, which would hide what lies below them.
     ...[...new Set([...lookedUp, ...readable])].flatMap((path) => shown(path)),
     ...own.flatMap((path) => ["--bind", path, path]),
+    // Only now, since what is shown may be below a folder that is hidden.
+    ...hidden.flatMap(({ path, isFolder }) => (isFolder ? ["--remount-ro", path] : [])),
   ];
 }
 

@@ -1,7 +1,13 @@
 import { SANDBOX, type SpanDefinition } from "./definition.ts";
 import { endedBy } from "./error-types.ts";
 
-const WAKING = [...SANDBOX, "valet.sandbox.isolation", "valet.recovery.attempt", "valet.message.id", "valet.workflow.execution.id"] as const;
+const WAKING = [
+  ...SANDBOX,
+  "valet.sandbox.isolation",
+  "valet.recovery.attempt",
+  "valet.message.id",
+  "valet.workflow.execution.id",
+] as const;
 const BROKER_CALL = ["http.response.status_code", "server.address", "server.port"] as const;
 /** The lifecycle of a sandbox as the SessionAgent sees it, and the runner's start in it. */
 export const SANDBOX_SPANS = {

@@ -1,0 +1,33 @@
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/folder.ts";
+import { privatePaths } from "./private-paths.ts";
+
+test("what others may not read or enter is private, with all that is below; links and what they may is not", () => {
+  const top = temporaryFolder();
+  const make = (name: string, mode: number) => {
+    mkdirSync(join(top, name), { recursive: true });
+    chmodSync(join(top, name), mode);
+  };
+  const write = (name: string, mode: number) => {
+    writeFileSync(join(top, name), "");
+    chmodSync(join(top, name), mode);
+  };
+  make("closed", 0o710);
+  write("closed/key", 0o600);
+  // Whoever knows the name of a file in it may read that.
+  make("unlisted", 0o711);
+  write("unlisted/key", 0o640);
+  write("unlisted/program", 0o755);
+  make("a/b/c", 0o755);
+  write("a/b/key", 0o600);
+  // Too deep.
+  write("a/b/c/key", 0o600);
+  symlinkSync(join(top, "closed/key"), join(top, "link"));
+  expect(privatePaths([top, join(top, "missing")])).toEqual([
+    { path: join(top, "closed"), isFolder: true },
+    { path: join(top, "unlisted/key"), isFolder: false },
+    { path: join(top, "a/b/key"), isFolder: false },
+  ]);
+});
