@@ -87,6 +87,7 @@ const RUNNER_ROOMS = {
     "state",
     "tools/command-environment.ts",
     "usage/sandbox-usage.ts",
+    "usage/blame.ts",
     "wall/wall.ts",
   ],
   changes: ["git", "jobs/job-runner.ts", "secrets", "spans/tracing.ts", "state"],

@@ -51,7 +51,7 @@ describe.each(["bwrap", "none"] as const)("an agent with isolation %s", (isolati
       async function attack(content: string, errorType: string) {
         const message = await say(id, content);
         const [tool] = await spansOf(message.traceId, "execute_tool bash");
-        expect(tool).toMatchObject({ "error.type": errorType });
+        expect(tool, JSON.stringify(message)).toMatchObject({ "error.type": errorType });
         return message;
       }
 
@@ -63,6 +63,17 @@ describe.each(["bwrap", "none"] as const)("an agent with isolation %s", (isolati
         expect(Number(turn?.["valet.usage.memory_peak_bytes"])).toBeGreaterThan(100_000_000);
         expect(Number(turn?.["valet.usage.cpu_ms"])).toBeGreaterThan(100);
         expect(turn).toMatchObject({ "valet.sandbox.isolation": isolation });
+      });
+
+      test("memory: a call at the same time that fails by itself is not blamed on it", {
+        timeout: TIMEOUT_MS,
+      }, async () => {
+        const { traceId } = await say(id, "[beside]");
+        const tools = await spansOf(traceId, "execute_tool bash");
+        expect(tools.map((each) => [each["process.exit.code"], each["error.type"]]).sort()).toEqual([
+          [1, undefined],
+          [137, "sandbox_out_of_memory"],
+        ]);
       });
 
       test("memory: the agent itself is ended, and the turn says why", { timeout: TIMEOUT_MS }, async () => {

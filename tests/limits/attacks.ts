@@ -1,4 +1,5 @@
 /** What an agent does to exhaust its sandbox, and the limits at which each attack ends. Each attack is bounded by itself, too. */
+
 /** A turn that runs one command. */
 export const bash = (command: string) => [
   [{ tool: "bash", arguments: { command, description: "Takes" } }],
@@ -31,7 +32,18 @@ export const ATTACKS = [
   {
     name: "files",
     when: { userContains: "[files]" },
-    turn: bash(`perl -e 'for (1..600) { open($h[$_], "<", "/dev/null") or do { sleep 1; exit 1 } }'`),
+    turn: bash(`perl -e 'for (1..600) { open($h[$_], "<", "/dev/null") or do { my $why = $!; sleep 1; die $why } }'`),
+  },
+  {
+    name: "beside",
+    when: { userContains: "[beside]" },
+    turn: [
+      [
+        { tool: "bash", arguments: { command: HOG, description: "Takes" } },
+        { tool: "bash", arguments: { command: "sleep 4; echo 2 tests failed; exit 1", description: "Fails" } },
+      ],
+      [{ text: "Done." }],
+    ],
   },
 ];
 

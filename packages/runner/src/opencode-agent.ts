@@ -46,7 +46,7 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     stateFolder: rest.stateFolder,
     wall: rest.wall,
     workspaceReady: rest.workspaceReady,
-    limitHit: rest.usage && (() => rest.usage?.recentLimit()),
+    limitHit: rest.usage && ((wasKilled) => rest.usage?.recentLimit(wasKilled)),
     onProcess: rest.usage && (() => rest.usage?.agentStarted()),
     onProblem: rest.onProblem,
     onWarning: rest.onWarning,

@@ -66,7 +66,14 @@ export class FactLog {
   }
 
   /** Ends an open span and its open descendants. */
-  end(spanId: string, endMs: number, ending: Ending, attributes: FactAttributes = {}, content: FactContent = {}): void {
+  end(
+    spanId: string,
+    endMs: number,
+    ending: Ending,
+    attributes: FactAttributes = {},
+    content: FactContent = {},
+    failure?: string,
+  ): void {
     if (!this.#open.has(spanId)) return;
     const below = OUTSIDE.has(ending.errorType) ? ending : OK;
     for (const child of [...this.#open.keys()].reverse()) {
@@ -79,7 +86,8 @@ export class FactLog {
     const parent = span.parentId === undefined ? undefined : this.#open.get(span.parentId);
     if (parent !== undefined) parent.latestMs = Math.max(parent.latestMs, end);
     const { outcome, errorType } = ending;
-    this.#facts.push({ type: "end", spanId, endMs: end, outcome, errorType, attributes, content });
+    const ended = { type: "end", spanId, endMs: end, outcome, errorType, attributes, content } as const;
+    this.#facts.push(failure === undefined ? ended : { ...ended, failure });
   }
 }
 

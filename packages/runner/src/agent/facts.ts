@@ -51,6 +51,8 @@ export interface EndFact {
   readonly errorType: ErrorType | undefined;
   readonly attributes: FactAttributes;
   readonly content: FactContent;
+  /** What a failed tool call said. Stays in the runner. */
+  readonly failure?: string;
 }
 
 /** Progress of what an open span waits for. */

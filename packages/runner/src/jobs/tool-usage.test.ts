@@ -25,10 +25,10 @@ function endOf(
   return facts[1] as EndFact;
 }
 
-const OOM: MeasuredWork = { usage: USED, limit: "sandbox_out_of_memory" };
+const OOM: MeasuredWork = { usage: USED, limits: ["sandbox_out_of_memory"] };
 
 test("a call of more than a second has figures, a shorter one and anything else has none", () => {
-  const work = { usage: USED, limit: undefined };
+  const work = { usage: USED, limits: [] };
   expect(endOf(work, {}).attributes).toEqual({
     "process.exit.code": 0,
     "valet.usage.cpu_ms": 700,
@@ -39,17 +39,29 @@ test("a call of more than a second has figures, a shorter one and anything else 
   expect(endOf(work, {}, "chat m").attributes).toEqual({ "process.exit.code": 0 });
 });
 
-test("a call that failed while a limit was hit names the limit, and has no result", () => {
+test("a call that failed at a limit names the limit, and has no result", () => {
   for (const failed of [
-    { outcome: "error", errorType: "tool_failed" },
+    { outcome: "error", errorType: "tool_failed", failure: "ENOMEM: not enough memory, read" },
     { outcome: "ok", attributes: { "process.exit.code": 137 } },
+    {
+      outcome: "ok",
+      attributes: { "process.exit.code": 2 },
+      content: { "gen_ai.tool.call.result": "Killed\nError 137" },
+    },
   ] as const) {
     expect(endOf(OOM, failed)).toMatchObject({ outcome: "error", errorType: "sandbox_out_of_memory", content: {} });
   }
 });
 
+test("a call that failed by itself while another one was at a limit stays what it is", () => {
+  const own = { outcome: "ok", attributes: { "process.exit.code": 1 } } as const;
+  expect(endOf(OOM, own)).toMatchObject({ outcome: "ok", errorType: undefined });
+  const failed = { outcome: "error", errorType: "tool_failed", failure: "File not found" } as const;
+  expect(endOf(OOM, failed).errorType).toBe("tool_failed");
+});
+
 test("a command whose file became too large was ended by the limit on the disk", () => {
-  const told = endOf({ usage: {}, limit: undefined }, { attributes: { "process.exit.code": 153 } });
+  const told = endOf({ usage: {}, limits: [] }, { attributes: { "process.exit.code": 153 } });
   expect(told).toMatchObject({ outcome: "error", errorType: "sandbox_disk_full" });
 });
 

@@ -1,20 +1,12 @@
 /** Measures tool calls: adds to the end of each what was used meanwhile, and, if it failed at a limit of the sandbox, that cause. */
-import { constants } from "node:os";
-import { LIMIT_ERRORS, type LimitError } from "@valet/shared/limit-errors";
+import type { LimitError } from "@valet/shared/limit-errors";
 import type { Usage } from "@valet/shared/protocol/turn";
 import type { EndFact, Fact } from "../agent/facts.ts";
+import { limitThatEnded } from "../usage/blame.ts";
 import type { Measured, SandboxUsage } from "../usage/sandbox-usage.ts";
 
 /** Shorter calls have no figures of their own, in ms. */
 const LEAST_MS = 1_000;
-
-/** The exit code of a shell whose program was killed because it wrote a file that was too large. */
-const FILE_TOO_LARGE = 128 + constants.signals.SIGXFSZ;
-
-/** Whether a command ended because it, or its last program, wrote a file that was too large. */
-export function wroteTooMuch({ exitCode, signal }: { readonly exitCode: unknown; readonly signal?: unknown }): boolean {
-  return signal === "SIGXFSZ" || exitCode === FILE_TOO_LARGE;
-}
 
 export class ToolUsage {
   readonly #usage: Pick<SandboxUsage, "begin"> | undefined;
@@ -41,12 +33,11 @@ export class ToolUsage {
     const call = this.#open.get(fact.spanId);
     if (call === undefined) return fact;
     this.#open.delete(fact.spanId);
-    const { usage, limit } = call.measured.end();
+    const { usage, limits } = call.measured.end();
     const isLong = fact.endMs - call.startMs > LEAST_MS;
     const measured = isLong ? { ...fact, attributes: { ...fact.attributes, ...usageAttributes(usage) } } : fact;
     if (!hasFailed(fact)) return measured;
-    const exitCode = fact.attributes["process.exit.code"];
-    const cause = wroteTooMuch({ exitCode }) ? LIMIT_ERRORS.disk : limit;
+    const cause = limitThatEnded({ exitCode: fact.attributes["process.exit.code"], output: outputOf(fact) }, limits);
     return cause === undefined ? measured : endedBy(measured, cause);
   }
 }
@@ -64,6 +55,12 @@ function hasFailed({ outcome, errorType, attributes }: EndFact): boolean {
   if (outcome === "error") return errorType === "tool_failed" || errorType === "tool_timeout";
   const exitCode = attributes["process.exit.code"];
   return outcome === "ok" && exitCode !== undefined && exitCode !== 0;
+}
+
+/** Returns what a call printed, or why it has failed. */
+function outputOf({ failure, content }: EndFact): string {
+  const result = content["gen_ai.tool.call.result"];
+  return failure ?? (typeof result === "string" ? result : "");
 }
 
 function endedBy(fact: EndFact, limit: LimitError): EndFact {

@@ -1,6 +1,6 @@
 /** Executes a dispatched workflow, its steps in order, with its span `valet.workflow.execute`. */
 import type { StepDurations } from "@valet/shared/answers/verdict/durations";
-import { LIMIT_ERRORS, type LimitError } from "@valet/shared/limit-errors";
+import type { LimitError } from "@valet/shared/limit-errors";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import { firstModel } from "@valet/shared/protocol/model-access";
@@ -16,6 +16,7 @@ import { addSummaries, NO_SUMMARY } from "../agent/summary.ts";
 import type { SecretValues } from "../secrets/secret-values.ts";
 import { createMillisClock, openSpanText } from "../spans/tracing.ts";
 import type { OtlpVariables } from "../tools/command-environment.ts";
+import { limitThatEnded } from "../usage/blame.ts";
 import type { Wall } from "../wall/wall.ts";
 import {
   type AbortReason,
@@ -27,7 +28,7 @@ import {
 } from "./agent-task.ts";
 import { type CommandResult, runCommand, stepIdOf } from "./command.ts";
 import { commitOriginOf, dispatchAttributes } from "./dispatch-attributes.ts";
-import { usageAttributes, wroteTooMuch } from "./tool-usage.ts";
+import { usageAttributes } from "./tool-usage.ts";
 
 export interface WorkflowOptions extends AgentTaskOptions {
   /** The runner's environment, from which commands receive everything except Valet's own variables. */
@@ -259,10 +260,10 @@ export class Workflow {
       toolContext: () => undefined,
     };
     const result = await running;
-    const { usage = {}, limit } = measured?.end() ?? {};
+    const { usage = {}, limits = [] } = measured?.end() ?? {};
     this.#summary = addSummaries(this.#summary, { ...NO_SUMMARY, usage });
     span.setAttributes(usageAttributes(usage));
-    return this.#commandEnd(result, wroteTooMuch(result) ? LIMIT_ERRORS.disk : limit);
+    return this.#commandEnd(result, limitThatEnded(result, limits));
   }
 
   #commandEnd({ isTimeout, isWallMissing, ...told }: CommandResult, limit: LimitError | undefined): StepEnd {

@@ -42,8 +42,8 @@ export interface OpenCodeOptions
    * Settles once the repository is set up. The process starts before, but the workspace's configuration is read afterwards.
    */
   readonly workspaceReady?: Promise<unknown>;
-  /** Returns the limit of the sandbox that was hit just now, if one was. */
-  readonly limitHit?: (() => LimitError | undefined) | undefined;
+  /** Returns the limit of the sandbox that ended OpenCode just now, if one did. */
+  readonly limitHit?: ((wasKilled?: boolean) => LimitError | undefined) | undefined;
   /** Called when OpenCode's process answers, before it loads Valet's plugin, which hides it from other processes of its user. */
   readonly onProcess?: (() => void) | undefined;
   /** The timeouts of a health check. */
@@ -277,7 +277,7 @@ export class OpenCode implements AgentAccess {
       // The rest of the time limit is for a start without the repository's configuration.
       await this.#connect(server, stream, onWritten === undefined ? startTimeoutMs : innerLimit(startTimeoutMs));
       const running = { server, stream };
-      void server.exited.then(() => this.#died(running.stream, this.#limitHit() ?? "opencode_died"));
+      void server.exited.then(() => this.#died(running.stream, this.#limitHit(server?.wasKilled) ?? "opencode_died"));
       span.setAttribute("valet.opencode.version", server.version);
       if (!this.#isNeeded) this.#startWarmUp(server.client, span.context, "workspace");
       endWith(span, "ok");
@@ -357,9 +357,9 @@ export class OpenCode implements AgentAccess {
     if (this.#stopping.signal.aborted) throw new OpenCodeStartError("stopped");
   }
 
-  /** Why the system ended the process, if a limit of the sandbox was hit just now. */
-  #limitHit(): LimitError | undefined {
-    return this.#options.limitHit?.();
+  /** Why the process ended, if a limit of the sandbox was hit just now. @param wasKilled whether the system killed it, if that is known */
+  #limitHit(wasKilled?: boolean): LimitError | undefined {
+    return this.#options.limitHit?.(wasKilled);
   }
 
   /** Reports the end of a process once. The first reason counts, since the process of a killed OpenCode also exits. */

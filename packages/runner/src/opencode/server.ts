@@ -93,17 +93,20 @@ export class OpenCodeServer {
   /** Resolves when the process has ended, for any reason, and its tools' commands have been killed. */
   readonly exited: Promise<void>;
   readonly #process: Subprocess;
+  readonly #wall: Wall;
   readonly #stopGraceMs: number;
   #stopping: Promise<void> | undefined;
 
   private constructor(
     child: Subprocess,
+    wall: Wall,
     run: string,
     client: OpenCodeClient,
     version: string | undefined,
     stopGraceMs: number = LIMITS.agentEndMs,
   ) {
     this.#process = child;
+    this.#wall = wall;
     this.client = client;
     this.version = version;
     this.#stopGraceMs = stopGraceMs;
@@ -169,12 +172,18 @@ export class OpenCodeServer {
         ...withoutUndefined({ socket, secrets: options.secrets }),
       });
       const { version } = await before(deadline, child.exited, signal, waitForHealth(client, child, deadline));
-      return new OpenCodeServer(child, run, client, version, options.stopGraceMs);
+      return new OpenCodeServer(child, wall, run, client, version, options.stopGraceMs);
     } catch (error) {
       killGroup(child.pid, "SIGKILL");
       await child.exited;
       throw error;
     }
+  }
+
+  /** Whether the process has been killed, by whomever. */
+  get wasKilled(): boolean {
+    const { signalCode, exitCode } = this.#process;
+    return signalCode === "SIGKILL" || (exitCode !== null && this.#wall.signalOf(exitCode) === "SIGKILL");
   }
 
   /**

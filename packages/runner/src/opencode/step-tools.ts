@@ -103,6 +103,7 @@ export class StepTools {
       ending,
       { "valet.tool.output_length": output.length, "process.exit.code": state.metadata?.exit ?? undefined },
       { "gen_ai.tool.call.arguments": state.input, "gen_ai.tool.call.result": hasResult ? output : undefined },
+      problem === undefined ? undefined : output,
     );
     toolEnded({ tool, input: state.input, output });
   }

@@ -83,7 +83,7 @@ describe("figures of work", () => {
 });
 
 describe("limits", () => {
-  test("the first one that is hit during work is its cause, and work from before or after has none", () => {
+  test("those that are hit during work are known of it, in order, and work from before or after has none", () => {
     const { usage, set } = setUp();
     const earlier = usage.begin();
     earlier.end();
@@ -93,17 +93,17 @@ describe("limits", () => {
     set({ refusedForks: 4 });
     const tool = usage.begin();
     set({ refusedForks: 5 });
-    expect(tool.end().limit).toBe("sandbox_out_of_processes");
-    expect(turn.end().limit).toBe("sandbox_out_of_memory");
-    expect(usage.begin().end().limit).toBeUndefined();
-    expect(earlier.end().limit).toBeUndefined();
+    expect(tool.end().limits).toEqual(["sandbox_out_of_processes"]);
+    expect(turn.end().limits).toEqual(["sandbox_out_of_memory", "sandbox_out_of_processes"]);
+    expect(usage.begin().end().limits).toEqual([]);
+    expect(earlier.end().limits).toEqual([]);
   });
 
   test("a hit while nothing was measured does not belong to the next work", () => {
     const { usage, set } = setUp();
     usage.begin().end();
     set({ oomKills: 3 });
-    expect(usage.begin().end().limit).toBeUndefined();
+    expect(usage.begin().end().limits).toEqual([]);
   });
 
   test("explain the end of a process only right after they were hit", () => {
@@ -114,6 +114,27 @@ describe("limits", () => {
     expect(usage.recentLimit()).toBe("sandbox_out_of_memory");
     vi.advanceTimersByTime(2_500);
     expect(usage.recentLimit()).toBeUndefined();
+  });
+
+  test("explain the end of a process that ended by itself only if they do not kill", () => {
+    const { usage, set } = setUp();
+    usage.begin();
+    set({ oomKills: 1 });
+    expect(usage.recentLimit(false)).toBeUndefined();
+    expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
+    set({ refusedForks: 1 });
+    expect(usage.recentLimit(false)).toBe("sandbox_out_of_processes");
+  });
+
+  test("that were hit at some time between two turns explain the end of a killed process, and of no other", () => {
+    const { usage, set } = setUp();
+    usage.begin().end();
+    set({ oomKills: 1 });
+    vi.advanceTimersByTime(60_000);
+    usage.begin();
+    expect(usage.recentLimit()).toBeUndefined();
+    expect(usage.recentLimit(false)).toBeUndefined();
+    expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
   });
 
   test("a counter that becomes known was not hit", () => {
@@ -132,7 +153,7 @@ describe("limits", () => {
     vi.advanceTimersByTime(4_000);
     expect(exhausted).toEqual(["sandbox_out_of_processes"]);
     set({ tasks: 1 });
-    expect(turn.end().limit).toBe("sandbox_out_of_processes");
+    expect(turn.end().limits).toEqual(["sandbox_out_of_processes"]);
   });
 
   test("a sandbox that work leaves full of processes is emptied for the next", () => {
@@ -152,7 +173,7 @@ describe("limits", () => {
     set({ memoryBytes: 1001 });
     vi.advanceTimersByTime(250);
     expect(exhausted).toEqual(["sandbox_out_of_memory"]);
-    expect(turn.end().limit).toBe("sandbox_out_of_memory");
+    expect(turn.end().limits).toEqual(["sandbox_out_of_memory"]);
   });
 
   test("a disk that becomes full ends work, and one look at a time is enough", async () => {
@@ -170,7 +191,7 @@ describe("limits", () => {
     later.resolve(true);
     await vi.advanceTimersByTimeAsync(0);
     expect(exhausted).toEqual(["sandbox_disk_full"]);
-    expect(turn.end().limit).toBe("sandbox_disk_full");
+    expect(turn.end().limits).toEqual(["sandbox_disk_full"]);
   });
 
   test("a disk that was full before the work ends nothing, and work that joins it looks no more", async () => {
@@ -186,7 +207,7 @@ describe("limits", () => {
     await vi.advanceTimersByTimeAsync(600);
     expect(looks).toEqual([true, false, false]);
     expect(exhausted).toEqual([]);
-    for (const { limit } of [call.end(), turn.end()]) expect(limit).toBeUndefined();
+    for (const { limits } of [call.end(), turn.end()]) expect(limits).toEqual([]);
   });
 
   test("a look that the work before began ends nothing of the next", async () => {
@@ -199,6 +220,6 @@ describe("limits", () => {
     slow.resolve(true);
     await vi.advanceTimersByTimeAsync(0);
     expect(exhausted).toEqual([]);
-    expect(next.end().limit).toBeUndefined();
+    expect(next.end().limits).toEqual([]);
   });
 });

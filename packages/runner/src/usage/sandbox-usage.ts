@@ -1,6 +1,7 @@
 /** Measures the sandbox while work goes on, and says what each piece of work used and which limit it hit. */
 import type { LimitError } from "@valet/shared/limit-errors";
 import type { Usage } from "@valet/shared/protocol/turn";
+import { isKilling } from "./blame.ts";
 import { hitsBetween, largest, usageBetween } from "./figures.ts";
 import type { Meter, Reading } from "./meter.ts";
 
@@ -12,8 +13,8 @@ export interface Measured {
 
 export interface MeasuredWork {
   readonly usage: Usage;
-  /** The first limit that was hit meanwhile. */
-  readonly limit: LimitError | undefined;
+  /** The limits that were hit meanwhile, by whichever work, in the order in which that was seen. */
+  readonly limits: readonly LimitError[];
 }
 
 export interface SandboxUsageOptions {
@@ -42,10 +43,18 @@ const MAX_CROWDED = 12;
 /** How soon after a limit was hit its process's end follows, in ms. */
 const FOLLOWS_MS = 2_000;
 
+interface Hit {
+  readonly limit: LimitError;
+  /** When it was seen. */
+  readonly atMs: number;
+  /** Whether it may have been long before: nobody had looked for a while. */
+  readonly isVague: boolean;
+}
+
 interface Window {
   readonly first: Reading;
   peakBytes: number | undefined;
-  limit: LimitError | undefined;
+  readonly limits: Set<LimitError>;
   result: MeasuredWork | undefined;
 }
 
@@ -53,7 +62,8 @@ export class SandboxUsage {
   readonly #options: SandboxUsageOptions;
   readonly #windows = new Set<Window>();
   #last: Reading | undefined;
-  #lastHit: { readonly limit: LimitError; readonly atMs: number } | undefined;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  #lastHit: Hit | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
   #crowded = 0;
   #isLooking = false;
@@ -71,7 +81,7 @@ export class SandboxUsage {
 
   begin(): Measured {
     const reading = this.#read();
-    const window: Window = { first: reading, peakBytes: reading.memoryBytes, limit: undefined, result: undefined };
+    const window: Window = { first: reading, peakBytes: reading.memoryBytes, limits: new Set(), result: undefined };
     // What was full before is not this work's doing, and it may be what tidies up.
     if (this.#windows.size === 0) this.#lookAtDisk(reading, true);
     this.#windows.add(window);
@@ -79,11 +89,16 @@ export class SandboxUsage {
     return { end: () => this.#end(window) };
   }
 
-  /** Returns the limit that was hit just now, for a process that ended unexpectedly. */
-  recentLimit(): LimitError | undefined {
+  /**
+   * Returns the limit that ended the agent just now, if one did.
+   * @param wasKilled whether the system killed its process; if omitted, nobody knows
+   */
+  recentLimit(wasKilled?: boolean): LimitError | undefined {
     this.#read();
-    const { limit, atMs } = this.#lastHit ?? {};
-    return atMs !== undefined && performance.now() - atMs <= FOLLOWS_MS ? limit : undefined;
+    const hit = this.#lastHit;
+    if (hit === undefined || performance.now() - hit.atMs > FOLLOWS_MS) return undefined;
+    if (isKilling(hit.limit) && wasKilled !== undefined) return wasKilled ? hit.limit : undefined;
+    return hit.isVague ? undefined : hit.limit;
   }
 
   #end(window: Window): MeasuredWork {
@@ -97,16 +112,19 @@ export class SandboxUsage {
       if (this.#isCrowded(last)) this.#exhausted("sandbox_out_of_processes");
       this.#crowded = 0;
     }
-    window.result = { usage: usageBetween(window.first, last, window.peakBytes), limit: window.limit };
+    window.result = { usage: usageBetween(window.first, last, window.peakBytes), limits: [...window.limits] };
     return window.result;
   }
 
   /** Takes a reading, and tells all work that goes on. */
   #read(): Reading {
     const reading = this.#options.meter.read();
-    const [limit] = this.#last === undefined ? [] : hitsBetween(this.#last, reading);
+    const nowMs = performance.now();
+    const hits = this.#last === undefined ? [] : hitsBetween(this.#last, reading);
+    const isVague = nowMs - this.#lastMs > FOLLOWS_MS;
     this.#last = reading;
-    if (limit !== undefined) this.#hit(limit);
+    this.#lastMs = nowMs;
+    this.#hit(hits, isVague);
     for (const window of this.#windows) window.peakBytes = largest(window.peakBytes, reading.memoryBytes);
     return reading;
   }
@@ -137,14 +155,15 @@ export class SandboxUsage {
   }
 
   #exhausted(limit: LimitError): void {
-    this.#hit(limit);
+    this.#hit([limit], false);
     this.#options.onExhausted(limit);
   }
 
-  /** The first limit counts. */
-  #hit(limit: LimitError): void {
-    this.#lastHit = { limit, atMs: performance.now() };
-    for (const window of this.#windows) window.limit ??= limit;
+  #hit(hits: readonly LimitError[], isVague: boolean): void {
+    // Of several one explains the end of a process: that which kills.
+    const limit = hits.find(isKilling) ?? hits[0];
+    if (limit !== undefined) this.#lastHit = { limit, atMs: performance.now(), isVague };
+    for (const { limits } of this.#windows) for (const each of hits) limits.add(each);
   }
 
   #isCrowded({ tasks }: Reading): boolean {

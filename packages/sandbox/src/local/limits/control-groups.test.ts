@@ -186,7 +186,7 @@ describe("version 2, on folders that stand for the kernel's", () => {
     groupIn(top, "cpu memory pids", `${" ".repeat(20)}cpu pids`);
     groupIn(join(top, "valet-broker"), "", "");
     writeFileSync(join(top, "cgroup.procs"), `${process.pid}\n`);
-    await ControlGroups.open(temporaryFolder(), LIMITS, [{ version: 2, controllers: [], top, own: top }]);
+    await ControlGroups.open(temporaryFolder(), "sole", LIMITS, [{ version: 2, controllers: [], top, own: top }]);
     expect(readFileSync(join(top, "valet-broker", "cgroup.procs"), "utf8")).toBe(`${process.pid}`);
   });
 
@@ -196,7 +196,7 @@ describe("version 2, on folders that stand for the kernel's", () => {
     rmSync(join(top, "cgroup.type"));
     groupIn(join(top, "valet-broker"), "", "");
     writeFileSync(join(top, "cgroup.procs"), `${process.pid}\n`);
-    await ControlGroups.open(temporaryFolder(), LIMITS, [{ version: 2, controllers: [], top, own: top }]);
+    await ControlGroups.open(temporaryFolder(), "sole", LIMITS, [{ version: 2, controllers: [], top, own: top }]);
     expect(readFileSync(join(top, "valet-broker", "cgroup.procs"), "utf8")).toBe("");
   });
 });
