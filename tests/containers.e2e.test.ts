@@ -1,14 +1,14 @@
 /**
- * Everything, with each sandbox in a container of a real engine (Podman with runc): a message, a sleep, an agent that tries, a crash
+ * Everything, with each sandbox in a container of a real engine, Docker or Podman: a message, a sleep, an agent that tries, a crash
  * of the host. Skipped where this machine cannot run one.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";
 import { waitFor } from "../packages/cli/src/wait.ts";
-import { findNoEngine, startEngine, type TestEngine } from "../packages/sandbox/test/engine.ts";
+import { describeEngines, startEngine, type TestEngine } from "../packages/sandbox/test/engine.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { certified } from "./certified.ts";
 import { makeSandboxImage } from "./containers/image.ts";
@@ -21,7 +21,6 @@ import { ScriptedSystem } from "./scripted-system.ts";
 const TIMEOUT_MS = 120_000;
 const IMAGE = "valet-sandbox-test";
 const CANARY = `canary-${crypto.randomUUID()}`;
-const missing = findNoEngine();
 const bait = await plantBait(`${CANARY}-loopback`);
 
 const plant = (name: string) => `${CANARY}-${name}`;
@@ -62,16 +61,16 @@ const scenario = parseScenario(
   "containers",
 );
 
-describe.skipIf(missing !== undefined)(
-  `sessions in containers${missing === undefined ? "" : ` (skipped: ${missing})`}`,
-  () => {
+describeEngines(
+  "sessions in containers, which answer, sleep, wake, keep an agent that tries inside, and outlive their host",
+  (name) => {
     let engine: TestEngine;
     let system: ScriptedSystem;
     let receiver: TraceReceiver;
     let inHome: string;
 
     beforeAll(async () => {
-      engine = await startEngine();
+      engine = await startEngine(name);
       await makeSandboxImage(engine, IMAGE);
       receiver = await startOtlpReceiver();
       inHome = mkdtempSync(join(homedir(), ".valet-containers-"));
@@ -106,7 +105,7 @@ describe.skipIf(missing !== undefined)(
     /** Reads a file of the session's sandbox. */
     const read = async (sessionId: string, path: string) => {
       const [id] = await containersOf(sessionId);
-      return engine.podman("exec", id as string, "cat", path);
+      return engine.run("exec", id as string, "cat", path);
     };
 
     test(

@@ -1,19 +1,27 @@
 /**
- * A container engine for tests: Podman's service with runc, which speaks the Docker Engine API, with a store of its own. No registry
- * is needed: its images are made of this machine's programs.
+ * Container engines for tests, each with a store of its own: Docker, and Podman's service with runc, which speaks Docker's API. No
+ * registry is needed: images are made of this machine's programs.
  */
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { type ChildProcessByStdio, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { createReadStream, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
+import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { describe } from "vitest";
 import { connectEngine, type Engine } from "../src/docker/engine.ts";
 
 /** Whatever it is here, any user of the image may read it. */
 const READABLE = "--mode=u+rwX,go+rX";
 const START_MS = 20_000;
-const PROGRAMS = ["podman", "runc", "netavark", "conmon", "unshare", "nsenter"];
+
+export type EngineName = "Docker" | "Podman";
+
+const PROGRAMS = {
+  Docker: ["dockerd", "docker", "docker-init", "containerd", "runc", "unshare"],
+  Podman: ["podman", "runc", "netavark", "conmon", "unshare", "nsenter"],
+};
 /** Where Debian has programs that are not in `PATH`. */
 const PLACES = ["/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/lib/podman", "/usr/libexec/podman"];
 
@@ -42,11 +50,25 @@ const IMAGE_PROGRAMS = [
   ...["tail", "touch", "tr", "wc", "xargs"],
 ];
 
+/** Defines tests for each engine. Of one that this machine cannot run they are skipped, and say why. */
+export function describeEngines(title: string, define: (name: EngineName) => void): void {
+  for (const name of ["Docker", "Podman"] as const) {
+    const missing = findNoEngine(name);
+    const why = missing === undefined ? "" : ` (skipped: ${missing})`;
+    describe.skipIf(missing !== undefined)(`${title}, with ${name}${why}`, () => define(name));
+  }
+}
+
 /** Returns why this machine cannot run an engine; `undefined` if it can. */
-export function findNoEngine(): string | undefined {
-  if (process.platform !== "linux" || process.getuid?.() !== 0) return "Podman with runc needs Linux and root here";
-  const missing = PROGRAMS.filter((name) => !PLACES.some((folder) => existsSync(join(folder, name))));
+function findNoEngine(name: EngineName): string | undefined {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) return `${name} needs Linux and root here`;
+  const missing = PROGRAMS[name].filter((each) => findProgram(each) === undefined);
   return missing.length === 0 ? undefined : `${missing.join(", ")} missing`;
+}
+
+function findProgram(name: string): string | undefined {
+  const folders = [...(process.env.PATH ?? "").split(delimiter), ...PLACES];
+  return folders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 }
 
 export interface ImageContents {
@@ -66,43 +88,30 @@ export interface TestEngine {
   readonly host: string;
   /** Makes an image of the programs that the drivers need, with their libraries, and of more of this machine. */
   makeImage(name: string, contents?: ImageContents): Promise<void>;
-  /** Runs podman itself on the same store. */
-  podman(...args: string[]): string;
+  /** Runs the engine's own command, `docker` or `podman`, on the same store. */
+  run(...args: string[]): string;
   /** Removes everything that the engine has, and ends it. */
   close(): Promise<void>;
 }
 
+/** A process that serves the API at a socket in its folder. */
+interface Service {
+  readonly process: ChildProcessByStdio<null, null, Readable>;
+  readonly run: (...args: string[]) => string;
+  /** Asks it to end. */
+  readonly stop: NodeJS.Signals;
+}
+
 /** Starts an engine. @throws Error with its output if it does not answer */
-export async function startEngine(): Promise<TestEngine> {
+export async function startEngine(name: EngineName): Promise<TestEngine> {
   const folder = mkdtempSync(join(tmpdir(), "valet-engine-"));
-  const socket = join(folder, "engine.sock");
-  const configuration = join(folder, "containers.conf");
-  // Raised limits are refused in containers, in which tests often run.
-  const lines = ["[containers]", "default_ulimits = []", "[engine]", 'runtime = "runc"', 'events_logger = "file"'];
-  writeFileSync(configuration, `${lines.join("\n")}\ncgroup_manager = "cgroupfs"\n`);
-  const places = ["root", "runroot", "tmpdir", "network-config-dir"].flatMap((name) => {
-    mkdirSync(join(folder, name));
-    return [`--${name}`, join(folder, name)];
-  });
-  const env = { PATH: `${process.env.PATH}:/usr/sbin`, CONTAINERS_CONF: configuration };
-  // With mounts of its own: nothing of it is left, and no other program of this machine can unmount the networks of its containers, as
-  // some do.
-  const serve = [...places, "system", "service", "--time", "0", `unix://${socket}`];
-  const service = spawn("unshare", ["--mount", "podman", ...serve], {
-    env,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  const host = `unix://${join(folder, "engine.sock")}`;
+  const { process: service, run, stop } = name === "Docker" ? startDocker(folder, host) : startPodman(folder, host);
   let complaints = "";
   service.stderr.on("data", (chunk) => (complaints = `${complaints}${chunk}`.slice(-2000)));
-  const host = `unix://${socket}`;
   const engine = connectEngine(host);
   const kill = () => service.kill("SIGKILL");
   process.once("exit", kill);
-  const podman = (...args: string[]) =>
-    execFileSync("nsenter", [`--mount=/proc/${service.pid}/ns/mnt`, "podman", ...places, ...args], {
-      env,
-      encoding: "utf8",
-    });
   const close = async () => {
     process.off("exit", kill);
     for (const { Id } of await engine.listContainers({ all: true }).catch(() => [])) {
@@ -111,18 +120,57 @@ export async function startEngine(): Promise<TestEngine> {
         .remove({ force: true })
         .catch(() => {});
     }
-    const ended = once(service, "exit");
-    service.kill("SIGTERM");
-    await ended;
-    rmSync(folder, { recursive: true, force: true });
+    await engine.pruneNetworks().catch(() => {});
+    if (service.exitCode === null && service.signalCode === null) {
+      const ended = once(service, "exit");
+      service.kill(stop);
+      await ended;
+    }
+    rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   };
   for (const end = Date.now() + START_MS; ; await sleep(30)) {
     if (await engine.ping().catch(() => false)) break;
     if (Date.now() < end && service.exitCode === null) continue;
     await close();
-    throw new Error(`Podman does not answer: ${complaints}`);
+    throw new Error(`${name} does not answer: ${complaints}`);
   }
-  return { engine, host, podman, close, makeImage: (name, contents) => makeImage(engine, folder, name, contents) };
+  return { engine, host, run, close, makeImage: (image, contents) => makeImage(engine, folder, image, contents) };
+}
+
+const environment = () => ({ PATH: [process.env.PATH, ...PLACES].join(delimiter) });
+
+function startPodman(folder: string, host: string): Service {
+  const configuration = join(folder, "containers.conf");
+  // Raised limits are refused in containers, in which tests often run.
+  const lines = ["[containers]", "default_ulimits = []", "[engine]", 'runtime = "runc"', 'events_logger = "file"'];
+  writeFileSync(configuration, `${lines.join("\n")}\ncgroup_manager = "cgroupfs"\n`);
+  const places = ["root", "runroot", "tmpdir", "network-config-dir"].flatMap((name) => {
+    mkdirSync(join(folder, name));
+    return [`--${name}`, join(folder, name)];
+  });
+  const env = { ...environment(), CONTAINERS_CONF: configuration };
+  // With mounts of its own: nothing of it is left, and no other program of this machine can unmount the networks of its containers, as
+  // some do.
+  const serve = ["--mount", "podman", ...places, "system", "service", "--time", "0", host];
+  const service = spawn("unshare", serve, { env, stdio: ["ignore", "ignore", "pipe"] });
+  const inside = [`--mount=/proc/${service.pid}/ns/mnt`, "podman", ...places];
+  const run = (...args: string[]) => execFileSync("nsenter", [...inside, ...args], { env, encoding: "utf8" });
+  return { process: service, run, stop: "SIGTERM" };
+}
+
+function startDocker(folder: string, host: string): Service {
+  const env = environment();
+  const places = [`--data-root=${folder}/data`, `--exec-root=${folder}/exec`, `--pidfile=${folder}/pid`];
+  // The machine's rules for packets are left alone: they may be those of its own Docker. Then containers reach the machine, and no other one.
+  const network = ["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"];
+  // In a PID namespace, so that containerd and all containers end with it, whatever ends it.
+  const apart = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const service = spawn("unshare", [...apart, "dockerd", `--host=${host}`, ...places, ...network], {
+    env,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const run = (...args: string[]) => execFileSync("docker", ["--host", host, ...args], { env, encoding: "utf8" });
+  return { process: service, run, stop: "SIGKILL" };
 }
 
 async function makeImage(

@@ -1,15 +1,15 @@
-/** The build of the image by a real engine, of a small checkout. Skipped where this machine cannot run one. */
+/** The build of the image by real engines, of a small checkout. Skipped where this machine cannot run one. */
+import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { temporaryFolder } from "../../test/broker.ts";
-import { findNoEngine, startEngine, type TestEngine } from "../../test/engine.ts";
+import { describeEngines, startEngine, type TestEngine } from "../../test/engine.ts";
 import { buildImage } from "./build-image.ts";
-
-const missing = findNoEngine();
 
 function makeCheckout(dockerfile: string): string {
   const root = temporaryFolder();
@@ -33,12 +33,12 @@ function makeCheckout(dockerfile: string): string {
   return root;
 }
 
-describe.skipIf(missing !== undefined)(
-  `the image of sandboxes${missing === undefined ? "" : ` (skipped: ${missing})`}`,
-  () => {
+describeEngines(
+  "the image of sandboxes, which the engine builds from the checkout and a base that it has already",
+  (name) => {
     let engine: TestEngine;
     beforeAll(async () => {
-      engine = await startEngine();
+      engine = await startEngine(name);
       await engine.makeImage("some-base");
     }, 60_000);
     afterAll(() => engine?.close(), 60_000);
@@ -54,7 +54,7 @@ describe.skipIf(missing !== undefined)(
     test("is built from the base that was asked for, of what the checkout has and nothing else", async () => {
       const lines = await build("ARG BASE=none\nFROM $BASE\nCOPY . /checkout\nENV MADE=here\n");
       expect(lines.join("\n")).toContain("COPY");
-      const seen = engine.podman(
+      const seen = engine.run(
         ...[
           "run",
           "--rm",
@@ -86,6 +86,18 @@ describe.skipIf(missing !== undefined)(
     });
   },
 );
+
+test.skipIf(process.platform !== "linux")("a base that lacks a tool gets it by apt-get", async () => {
+  const dockerfile = readFileSync(new URL("../../image/Dockerfile", import.meta.url), "utf8");
+  const step = /^RUN (.*apt-get install(?:[^\n]*\\\n)*[^\n]*)/ms.exec(dockerfile)?.[1]?.replaceAll("\\\n", " ");
+  // A base without any tool: all that there is says how it was called.
+  const programs = temporaryFolder();
+  for (const name of ["apt-get", "ls", "rm"]) {
+    writeFileSync(join(programs, name), `#!/bin/sh\necho "${name} $*"\n`, { mode: 0o755 });
+  }
+  const { stdout } = await promisify(execFile)("/bin/sh", ["-c", step ?? ""], { env: { PATH: programs } });
+  expect(stdout).toMatch(/^apt-get update\napt-get install .*\bgit\b.*\bripgrep\b/);
+});
 
 test("an engine that is not there is named, with what to do", async () => {
   const options = { root: "/", engine: "unix:///nonexistent/engine.sock", tag: "t", onLine: () => {} };
