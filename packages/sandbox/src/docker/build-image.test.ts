@@ -87,6 +87,13 @@ describeEngines(
   },
 );
 
+test("the image needs no BuildKit, which the engine's API does not use", () => {
+  const dockerfile = readFileSync(new URL("../../image/Dockerfile", import.meta.url), "utf8");
+  expect(dockerfile).not.toMatch(
+    /^(?:(?:ADD|COPY) .*--(?:chmod|exclude|link|parents)|RUN .*--(?:mount|network|security)=|.*<<)/m,
+  );
+});
+
 test.skipIf(process.platform !== "linux")("a base that lacks a tool gets it by apt-get", async () => {
   const dockerfile = readFileSync(new URL("../../image/Dockerfile", import.meta.url), "utf8");
   const step = /^RUN (.*apt-get install(?:[^\n]*\\\n)*[^\n]*)/ms.exec(dockerfile)?.[1]?.replaceAll("\\\n", " ");
