@@ -780,6 +780,30 @@ test("events during the read of the history are applied after it, and do not rep
   expect(`\n${treeOf(started)}`).toBe(SIMPLE_TREE);
 });
 
+test("a session is looked up before its first prompt in a process, and after a prompt that failed, but not after one that ended well", async () => {
+  const { opencode, runner } = setUp({
+    onPrompt: (prompt) => {
+      if (opencode.prompts.length === 3) return 500;
+      void prompt.play("simple");
+      return undefined;
+    },
+  });
+  const { opencodeSessionId } = await runner.run(dispatch()).done;
+  const take = async () => {
+    const before = opencode.calls.length;
+    const { outcome } = await runner.run(dispatch({ opencodeSessionId })).done;
+    const [first] = opencode.calls.slice(before);
+    return { outcome, asksFirst: first?.path === `/session/${opencodeSessionId}` };
+  };
+  expect(await take()).toEqual({ outcome: "ok", asksFirst: false });
+  expect(await take()).toEqual({ outcome: "error", asksFirst: false });
+  expect(await take()).toEqual({ outcome: "ok", asksFirst: true });
+  expect(await take()).toEqual({ outcome: "ok", asksFirst: false });
+  await opencode.die();
+  expect(await take()).toEqual({ outcome: "ok", asksFirst: true });
+  expect(opencode.prompts.map(({ sessionId }) => sessionId)).toEqual(Array(6).fill(opencodeSessionId));
+});
+
 test("a new OpenCode session receives the earlier conversation; a known session is used again", async () => {
   const { opencode, runner } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
   const gone = dispatch({ opencodeSessionId: "ses_gone", continuationContext: "Earlier we fixed a bug." });

@@ -156,10 +156,12 @@ export class AgentTask {
     const { span } = this.#frame;
     let ending: Ending;
     let session: AgentSession | undefined;
-    this.#measured = this.#options.usage?.begin();
     const overtime = this.#watchTime();
     try {
-      session = await agent.open({ parent: span, sessionId: this.#task.opencodeSessionId });
+      const opening = agent.open({ parent: span, sessionId: this.#task.opencodeSessionId });
+      // While the agent's request is on its way: reading the figures takes about as long.
+      this.#measured = this.#options.usage?.begin();
+      session = await opening;
       ending = await this.#tryModels(session);
     } catch (error) {
       // Only opening the session can throw.

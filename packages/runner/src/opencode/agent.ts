@@ -59,6 +59,8 @@ interface Shared {
   readonly messageIds: Set<string>;
   readonly model: ModelFacts;
   readonly announced: AnnouncedMessages;
+  /** The sessions whose last prompt ended well, and the client of the OpenCode that ran it. */
+  readonly proven: Map<string, OpenCodeClient>;
 }
 
 export class OpenCodeAgent implements Agent {
@@ -72,6 +74,7 @@ export class OpenCodeAgent implements Agent {
       access,
       announced,
       messageIds: new Set(),
+      proven: new Map(),
       model: { ownServer: serverAttributes(ownEndpoint), compacted: new Set() },
     };
   }
@@ -81,7 +84,7 @@ export class OpenCodeAgent implements Agent {
    * @throws OpenCodeStartError, OpenCodeError
    */
   async open(request: OpenRequest): Promise<AgentSession> {
-    const open = () => this.#shared.access.begin(request.parent, (client) => this.#openWith(client, request));
+    const open = () => this.#open(request);
     try {
       return await open();
     } catch (error) {
@@ -89,6 +92,21 @@ export class OpenCodeAgent implements Agent {
       if (isRefusal || error instanceof OpenCodeStartError) throw error;
       return open();
     }
+  }
+
+  /**
+   * A session whose last prompt ended well is not asked for again: OpenCode would answer that before it takes the prompt, and takes
+   * twice as long for it as for the health check. After any other end, and in a new process, it is.
+   */
+  async #open(request: OpenRequest): Promise<AgentSession> {
+    const { parent, sessionId } = request;
+    const { access, proven } = this.#shared;
+    if (sessionId === undefined || !proven.has(sessionId)) {
+      return access.begin(parent, (client) => this.#openWith(client, request));
+    }
+    const client = await access.ready(parent);
+    if (client === proven.get(sessionId)) return new OpenCodeSession(this.#shared, client, sessionId, false);
+    return this.#openWith(client, request);
   }
 
   async #openWith(client: OpenCodeClient, { parent: { context }, sessionId }: OpenRequest): Promise<AgentSession> {
@@ -134,10 +152,11 @@ class OpenCodePrompt implements AgentPrompt {
   readonly #reducer: TurnReducer;
   readonly #answer: AnswerParts;
   readonly #announced: AnnouncedMessages;
+  readonly #proven: Shared["proven"];
   readonly #run: PromptRun;
 
   constructor(
-    { access, announced, messageIds, model: facts }: Shared,
+    { access, announced, messageIds, proven, model: facts }: Shared,
     client: OpenCodeClient,
     sessionId: string,
     request: PromptRequest,
@@ -145,6 +164,7 @@ class OpenCodePrompt implements AgentPrompt {
     this.#request = request;
     this.#client = client;
     this.#announced = announced;
+    this.#proven = proven;
     const { attemptId, parts, parent, place, pollingTools, limits, nowMs } = request;
     const model = openCodeModel(request.model);
     const messageID = newMessageId(nowMs());
@@ -183,8 +203,12 @@ class OpenCodePrompt implements AgentPrompt {
     return this.#reducer.isWaiting;
   }
 
-  run(): Promise<Ending> {
-    return this.#run.run();
+  async run(): Promise<Ending> {
+    const { sessionId } = this.#reducer;
+    const ending = await this.#run.run();
+    if (ending.outcome === "ok") this.#proven.set(sessionId, this.#client);
+    else this.#proven.delete(sessionId);
+    return ending;
   }
 
   abort(ending: Ending): Promise<void> {
