@@ -103,6 +103,24 @@ test.for(["sha1", "sha256"])("commits, branch, files, lines and a patch that git
   expect(readFileSync(join(workspace.workspace, "new.txt"), "utf8")).toBe("new\n");
 });
 
+test("HEAD is a branch, a commit, or nothing yet, also where its name is ambiguous", async () => {
+  const { write, commit, git, snapshots } = workspaceOf();
+  const head = async () => {
+    const { head: revision, branch } = await snapshots.take(never());
+    return { revision, branch };
+  };
+  expect(await head()).toEqual({ revision: undefined, branch: "main" });
+  for (const name of ["HEAD", "HEAD^{commit}"]) write(name, "a file\n");
+  expect(await head()).toEqual({ revision: undefined, branch: "main" });
+  commit("first");
+  const revision = git("rev-parse", "--verify", "HEAD").trim();
+  expect(await head()).toEqual({ revision, branch: "main" });
+  git("update-ref", "refs/heads/HEAD", revision);
+  expect(await head()).toEqual({ revision, branch: "main" });
+  git("checkout", "--quiet", "--detach");
+  expect(await head()).toEqual({ revision, branch: undefined });
+});
+
 test("a file that is named like a commit is one of its commit's files; a branch that was set back has no commits", async () => {
   const workspace = workspaceOf();
   const { write, commit, git } = workspace;

@@ -137,21 +137,26 @@ export class Snapshots {
     return exitCode === 0 && !isCut ? stdout : undefined;
   }
 
+  /** Starting a git takes longer than its work here, so one answers all three questions. Where HEAD has no commit, it does not. */
   async #head(signal: AbortSignal): Promise<Head> {
     if (!this.isRepository) throw new ChangesError("not_a_repository");
-    const of = ["--verify", "--quiet", "HEAD^{commit}"];
+    const all = ["--show-object-format", "HEAD^{commit}", "--symbolic-full-name", "HEAD"];
+    const { exitCode, stdout } = await this.#inRepository(["rev-parse", ...all], signal);
+    const [, format, head, ref] = /^(sha1|sha256)\n([0-9a-f]{40,64})\n(.+)\n$/.exec(stdout.toString("utf8")) ?? [];
+    // Also where a branch or a file is called HEAD.
+    if (exitCode !== 0 || ref === undefined) return this.#headStepwise(signal);
+    return headOf(format, head, ref);
+  }
+
+  async #headStepwise(signal: AbortSignal): Promise<Head> {
     const [format, head, branch] = await Promise.all([
       this.#inRepository(["rev-parse", "--show-object-format"], signal),
-      this.#inRepository(["rev-parse", ...of], signal),
+      this.#inRepository(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"], signal),
       this.#inRepository(["symbolic-ref", "--quiet", "HEAD"], signal),
     ]);
     if (format.exitCode !== 0) throw new ChangesError(this.isRepository ? "git_failed" : "not_a_repository");
     const line = ({ stdout, exitCode }: GitBytes) => (exitCode === 0 ? stdout.toString("utf8").trim() : undefined);
-    return {
-      format: line(format) === "sha256" ? "sha256" : "sha1",
-      head: line(head),
-      branch: /^refs\/heads\/([\s\S]{1,255})$/.exec(line(branch) ?? "")?.[1],
-    };
+    return headOf(line(format), line(head), line(branch));
   }
 
   #inRepository(args: readonly string[], signal: AbortSignal, input?: Uint8Array): Promise<GitBytes> {
@@ -289,6 +294,12 @@ export class Snapshots {
     if (result.exitCode !== 0 && !result.isCut) throw new ChangesError("git_failed");
     return result;
   }
+}
+
+/** @param ref what HEAD names: a branch, or anything else if it is detached */
+function headOf(format: string | undefined, head: string | undefined, ref = ""): Head {
+  const [, branch] = /^refs\/heads\/([\s\S]{1,255})$/.exec(ref) ?? [];
+  return { format: format === "sha256" ? "sha256" : "sha1", head, branch };
 }
 
 const NUL = Buffer.from([0]);

@@ -8,6 +8,7 @@ import { viewIncompleteSnapshot, viewRunnerWarning, type WarningView } from "@va
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { failureOf } from "../core/failed-as.ts";
 import { isoTime } from "../core/iso-time.ts";
+import { remember } from "../core/remember.ts";
 import { isRunnerReady, type SessionRecord, type SleepProblem } from "../core/session-state.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
 import type { AgentRequests } from "./agent-requests.ts";
@@ -50,7 +51,7 @@ export function viewSession(
       terminatedBy: record.endedBy,
       sandbox,
       // A URL that an older version stored may still hold a secret.
-      repoUrl: repoUrl === undefined ? undefined : shownRepoUrl(repoUrl),
+      repoUrl: repoUrl === undefined ? undefined : shownUrl(repoUrl),
       trustRepositoryConfig: trustRepositoryConfig || undefined,
       agentOtlp: record.agentOtlp,
       askBefore: record.askBefore?.length ? [...record.askBefore] : undefined,
@@ -70,6 +71,8 @@ export function viewSession(
     updatedAt: isoTime(Math.max(updatedMs, queue.jobs.newestAcceptedMs() ?? 0, lastTurnMs ?? 0)),
   };
 }
+
+const shownUrl = remember(shownRepoUrl);
 
 /** Returns why there is no sandbox, or why the starts before the current one failed. */
 function failureOfSession({ errorType, failure, recovery }: SessionRecord): FailureView | undefined {

@@ -17,6 +17,7 @@ import type {
 } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { StoredCredentials } from "./git-credentials.ts";
+import { remember } from "./remember.ts";
 import { type SessionEvent, transition } from "./session-transitions.ts";
 
 /** The settings with which a session is created. */
@@ -235,11 +236,13 @@ export function originOfSession(record: SessionRecord): SessionOrigin & { readon
   const { userId, ownerId, repoUrl, branch, ref, parentSessionId } = record;
   return {
     userId: userId ?? ownerId,
-    repository: repoUrl === undefined ? undefined : canonicalRepoUrl(repoUrl),
+    repository: repoUrl === undefined ? undefined : repositoryOf(repoUrl),
     branch: branch ?? ref,
     parentSessionId,
   };
 }
+
+const repositoryOf = remember(canonicalRepoUrl);
 
 /** Returns whether the runner accepts work now. */
 export function isRunnerReady({ state, ready }: LinkRecord): boolean {
