@@ -180,3 +180,14 @@ test("once a runner has refused calls, one for which it does not answer waits fo
   // It knows of that refusal by now, and hangs.
   expect(await ask("msg_1")).toEqual({ headers: {} });
 }, 30_000);
+
+test("a call waits only once for a runner that hangs, though what it was promised ahead has become invalid", async () => {
+  let refused = 0;
+  const limits = { hookMs: 100, permitMs: 2_000 };
+  const { requests, answers, headersFor } = await setUp({ reply: undefined, refusals: () => refused, limits });
+  await answers("msg_2", "msg_1");
+  const asked = headersFor("msg_1");
+  refused++;
+  expect(await Promise.race([asked, sleep(1.75 * limits.permitMs, "waits for another")])).toEqual({});
+  expect(requests.length).toBeGreaterThanOrEqual(1);
+});

@@ -40,7 +40,7 @@ interface KnownCall {
 interface PermitLimits {
   /** How long OpenCode waits: for its own event about the call's answer, and for the permit. */
   readonly hookMs: number;
-  /** How long the runner may take to answer. OpenCode waits that long if the runner has begun to refuse calls. */
+  /** How long the runner may take to answer. OpenCode waits that long in all if the runner has begun to refuse calls. */
   readonly permitMs: number;
 }
 
@@ -127,12 +127,16 @@ export function modelCallPermits(
       output: { headers: Record<string, string> },
     ): Promise<KnownCall> => {
       const startMs = performance.now();
+      const passedMs = () => performance.now() - startMs;
       const answer = await answers.find(sessionID, message?.id, hookMs);
       // A wrong context is worse than none.
       if (answer === undefined) return { permit: UNKNOWN };
       const asked = permitFor({ ...answer, sessionID });
-      const inTime = await within(hookMs - (performance.now() - startMs), asked);
-      const permit = inTime ?? (mayRefuse(sessionID) ? await asked : UNKNOWN);
+      const inTime = await within(hookMs - passedMs(), asked);
+      // Together with the time for a permit that was requested ahead, and that has become invalid meanwhile.
+      const late =
+        inTime === undefined && mayRefuse(sessionID) ? await within(permitMs - passedMs(), asked) : undefined;
+      const permit = inTime ?? late ?? UNKNOWN;
       if (permit.traceparent !== undefined) output.headers.traceparent = permit.traceparent;
       return { permit, call: { opencodeSessionId: sessionID, messageId: answer.id, userMessageId: answer.parentID } };
     },

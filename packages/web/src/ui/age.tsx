@@ -1,4 +1,7 @@
-/** Times and ages. All ages on the page tick together, once a second; they stand still while the server cannot be reached. */
+/**
+ * Times and ages. All ages on the page tick together, once a second; they stand still while the server cannot be reached. What a component
+ * takes from the clock is what it shows, so that it is drawn again only when that changes.
+ */
 import { useSyncExternalStore } from "react";
 import { connection } from "../api/connection.ts";
 import { serverNow } from "../api/server-clock.ts";
@@ -40,14 +43,17 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** Returns the server's time, epoch ms, to the second. */
-export function useNow(): number {
-  return useSyncExternalStore(subscribe, () => now);
+/**
+ * Returns the server's time, epoch ms, to the second.
+ * @param stepMs rounds it up: what is drawn coarsely is drawn again only when it looks different
+ */
+export function useNow(stepMs = 1): number {
+  return useSyncExternalStore(subscribe, () => Math.ceil(now / stepMs) * stepMs);
 }
 
 /** How long ago something was. Screen readers read it when they come by, and not each second. */
 export function Age({ since, prefix }: { readonly since: string; readonly prefix?: string }) {
-  const age = formatAge(useNow() - Date.parse(since));
+  const age = useSyncExternalStore(subscribe, () => formatAge(now - Date.parse(since)));
   return (
     <time dateTime={since} title={`since ${formatExactTime(new Date(since))}`} aria-live="off">
       {prefix}

@@ -16,9 +16,25 @@ export function filesOfCommit<File extends Changed>(
   );
 }
 
+/**
+ * Returns how many files a commit changed; `undefined` if that is not recorded. A commit has both names of a renamed file, which is one file
+ * if the turn shows it as one.
+ */
+export function countOfCommit(
+  commit: { readonly files?: readonly string[] | undefined; readonly files_changed?: number | undefined },
+  all: readonly Changed[],
+): number | undefined {
+  if (commit.files_changed === undefined) return undefined;
+  const shown = filesOfCommit(commit, all);
+  return shown.length + namesMissing(commit, shown);
+}
+
 /** Returns how many names of files that a commit changed are not among the files shown; a renamed file has two names. */
 export function namesMissing(
-  { files = [], files_changed = files.length }: { readonly files?: readonly string[]; readonly files_changed?: number },
+  {
+    files = [],
+    files_changed = files.length,
+  }: { readonly files?: readonly string[] | undefined; readonly files_changed?: number | undefined },
   shown: readonly Changed[],
 ): number {
   const here = new Set(shown.flatMap(({ path, previous_path }) => [path, previous_path]));

@@ -15,7 +15,7 @@ import { Change, Count } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { CopyButton, ErrorNote, Loading } from "../../ui/notes.tsx";
 import { OutsideText } from "../../ui/outside-text.tsx";
-import { filesOfCommit, namesMissing } from "./commit-files.ts";
+import { countOfCommit, filesOfCommit, namesMissing } from "./commit-files.ts";
 import { shownLine } from "./diff-chunks.ts";
 import { FileDiff } from "./file-diff.tsx";
 import { WritingCalls } from "./writing-calls.tsx";
@@ -87,7 +87,9 @@ export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChange
       {isOpen && (
         <>
           <About turn={turn} />
-          {commit !== undefined && <CommitNote commit={commit} missing={namesMissing(commit, all)} />}
+          {commit !== undefined && (
+            <CommitNote id={commit.id} count={countOfCommit(commit, all)} missing={namesMissing(commit, all)} />
+          )}
           <ul>
             {files.map((file) => (
               <FileRow
@@ -156,9 +158,10 @@ function About({ turn }: { readonly turn: Turn }) {
       {unknown === null && turn.files.length === 0 && <p>This turn changed no file.</p>}
       {commit_list.length > 0 && (
         <ul aria-label="Commits">
-          {commit_list.map(({ id, subject, files_changed }) => (
-            <li key={id}>
-              <Icon name="branch" /> <CommitName id={id} subject={subject} files={files_changed} />
+          {commit_list.map((commit) => (
+            <li key={commit.id}>
+              <Icon name="branch" />{" "}
+              <CommitName id={commit.id} subject={commit.subject} files={countOfCommit(commit, turn.files)} />
               {head_branch !== null && (
                 <span className="m">
                   {" "}
@@ -203,14 +206,19 @@ function CommitName({ id, subject, files }: CommitNameProps) {
   );
 }
 
-function CommitNote({ commit, missing }: { readonly commit: Turn["commit_list"][number]; readonly missing: number }) {
-  const { id, files_changed = 0 } = commit;
+interface CommitNoteProps {
+  readonly id: string;
+  readonly count: number | undefined;
+  readonly missing: number;
+}
+
+function CommitNote({ id, count = 0, missing }: CommitNoteProps) {
   return (
     <p className="about small" role="status">
       Only what the commit <span className="mono">{id.slice(0, 8)}</span> changed. Each diff is that of the whole turn,
       which may have changed the file further.
       {missing > 0 &&
-        ` ${missing} of its ${files_changed} files are not here: the turn changed them back, or their names are not stored.`}
+        ` ${missing} of its ${count} files are not here: the turn changed them back, or their names are not stored.`}
     </p>
   );
 }

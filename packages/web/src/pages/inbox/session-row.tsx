@@ -88,8 +88,11 @@ function hueOf(now: NowView | undefined): { hue?: string } {
   return kind === "tool" || kind === "command" ? { hue: "t-tool" } : kind === "retry" ? { hue: "t-retry" } : {};
 }
 
+/** Less than a pixel of an hour's strip. */
+const STEP_MS = 20_000;
+
 function HourStrip({ sessionId, now }: { readonly sessionId: string; readonly now: NowView | undefined }) {
-  const nowMs = useNow();
+  const nowMs = useNow(STEP_MS);
   const { data } = useQuery(lastHourQuery);
   const turns = (data?.turns ?? []).filter(({ session_id }) => session_id === sessionId);
   const running = now?.running ?? [];
