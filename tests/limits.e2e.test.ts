@@ -11,6 +11,7 @@ import { ATTACKS, LIMITS } from "./limits/attacks.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 60_000;
+const START_TIMEOUT_MS = 180_000;
 const missing = await findNoWall();
 const isLimited = await canLimitAll();
 
@@ -34,7 +35,7 @@ describe.each(["bwrap", "none"] as const)("an agent with isolation %s", (isolati
         system = await ScriptedSystem.start(scenario, LIMITS, ["--isolation", isolation]);
         [{ id }, { id: other }] = await Promise.all([system.api.createSession({}), system.api.createSession({})]);
         await say(other, "Are you there?");
-      }, TIMEOUT_MS);
+      }, START_TIMEOUT_MS);
 
       afterAll(() => system?.close(), TIMEOUT_MS);
 

@@ -20,6 +20,13 @@ export class TraceReceiver extends OtlpReceiver {
     return [...this.#spans];
   }
 
+  /** Returns the ids of the spans that have arrived, and of which none was kept. */
+  refusedIds(): ReadonlySet<string> {
+    const kept = this.spansById();
+    const arrived = this.deliveries.flatMap(({ text }) => readSpans(JSON.parse(text)).map(({ spanId }) => spanId));
+    return new Set(arrived.filter((id) => !kept.has(id)));
+  }
+
   /** Returns the same spans by id, each once. */
   spansById(): ReadonlyMap<string, TraceSpan> {
     return new Map(this.spans().map((span) => [span.spanId, span]));

@@ -26,7 +26,8 @@ export const ATTACKS = [
   {
     name: "disk",
     when: { userContains: "[disk]" },
-    turn: bash("rm -f large; for i in 1 2 3 4 5 6 7; do head -c 20M /dev/zero >many.$i; done; sleep 30"),
+    // Only after a second, so that somebody knows of the call when OpenCode is ended with it.
+    turn: bash("rm -f large; sleep 1; for i in 1 2 3 4 5 6 7; do head -c 20M /dev/zero >many.$i; done; sleep 30"),
   },
   { name: "tidies", when: { userContains: "[tidies]" }, turn: bash("rm -f many.* large; sleep 1.1; du -sm .") },
   {

@@ -7,9 +7,10 @@ export async function disagreements(
   api: Pick<ApiClient, "certifyTrace">,
   sessionId: string,
   traceIds: readonly string[],
-  receiver: Pick<TraceReceiver, "spansById">,
+  receiver: Pick<TraceReceiver, "spansById" | "refusedIds">,
 ): Promise<string[]> {
   const received = Map.groupBy(receiver.spansById().values(), ({ traceId }) => traceId);
+  const refused = receiver.refusedIds();
   const found: string[] = [];
   for (const traceId of traceIds) {
     const { spanIds, rejected, rejectedWithOthers, doubtful } = await api.certifyTrace(sessionId, traceId, true);
@@ -18,9 +19,13 @@ export async function disagreements(
     const says = (what: string, ids: readonly string[]) => {
       if (ids.length > 0) found.push(`trace ${traceId}: ${what}: ${ids.join(" ")}`);
     };
-    // Of some requests the certificate says that the backend may not have all that it has acknowledged.
+    // Of some requests the certificate says that the backend may not have all that it has acknowledged. It says how many, and the backend which.
     const absent = [...acknowledged].filter((id) => !there.has(id));
-    if (absent.length > rejected + rejectedWithOthers + doubtful) says("acknowledged, and not there", absent);
+    const unexplained = absent.length > rejected + rejectedWithOthers + doubtful;
+    says(
+      "acknowledged, and not there",
+      absent.filter((id) => unexplained || !refused.has(id)),
+    );
     says(
       "there, and not acknowledged",
       [...there].filter((id) => !acknowledged.has(id)),

@@ -222,4 +222,27 @@ describe("limits", () => {
     expect(exhausted).toEqual([]);
     expect(next.end().limits).toEqual([]);
   });
+
+  test("work that begins during a look for the work before is looked at first, once that has ended, and not ended for what it finds", async () => {
+    const slow = Promise.withResolvers<boolean>();
+    const looks: boolean[] = [];
+    const { usage, exhausted } = setUp({
+      isDiskFull: async (_reading, isDue) => {
+        looks.push(isDue);
+        return looks.length === 2 ? slow.promise : isDue;
+      },
+    });
+    const first = usage.begin();
+    await vi.advanceTimersByTimeAsync(300);
+    first.end();
+    const next = usage.begin();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(looks).toEqual([true, false]);
+    // It began before the last file was there that made the disk full.
+    slow.resolve(false);
+    await vi.advanceTimersByTimeAsync(300);
+    expect(looks).toEqual([true, false, true, false]);
+    expect(exhausted).toEqual([]);
+    expect(next.end().limits).toEqual([]);
+  });
 });

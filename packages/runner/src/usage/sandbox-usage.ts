@@ -67,8 +67,8 @@ export class SandboxUsage {
   #timer: ReturnType<typeof setInterval> | undefined;
   #crowded = 0;
   #isLooking = false;
-  /** Whether the look that is under way tells of what was before the work that goes on. */
-  #isBeforeWork = false;
+  /** Whether somebody has looked since the work began that goes on: the first look tells of what was before. */
+  #knowsDiskBefore = false;
 
   constructor(options: SandboxUsageOptions) {
     this.#options = options;
@@ -83,8 +83,9 @@ export class SandboxUsage {
     const reading = this.#read();
     const window: Window = { first: reading, peakBytes: reading.memoryBytes, limits: new Set(), result: undefined };
     // What was full before is not this work's doing, and it may be what tidies up.
-    if (this.#windows.size === 0) this.#lookAtDisk(reading, true);
+    if (this.#windows.size === 0) this.#knowsDiskBefore = false;
     this.#windows.add(window);
+    if (!this.#knowsDiskBefore) this.#lookAtDisk(reading);
     this.#timer ??= setInterval(() => this.#look(), this.#options.intervalMs ?? INTERVAL_MS);
     return { end: () => this.#end(window) };
   }
@@ -138,19 +139,20 @@ export class SandboxUsage {
     }
     const { maxMemoryBytes = Number.POSITIVE_INFINITY } = this.#options;
     if ((reading.memoryBytes ?? 0) > maxMemoryBytes) this.#exhausted("sandbox_out_of_memory");
-    this.#lookAtDisk(reading, false);
+    this.#lookAtDisk(reading);
   }
 
-  #lookAtDisk(reading: Reading, isBeforeWork: boolean): void {
-    if (this.#options.isDiskFull === undefined) return;
-    if (isBeforeWork) this.#isBeforeWork = true;
-    if (this.#isLooking) return;
+  #lookAtDisk(reading: Reading): void {
+    if (this.#options.isDiskFull === undefined || this.#isLooking) return;
+    const isFirst = !this.#knowsDiskBefore;
     this.#isLooking = true;
-    void this.#options.isDiskFull(reading, isBeforeWork).then((isFull) => {
+    this.#knowsDiskBefore = true;
+    void this.#options.isDiskFull(reading, isFirst).then((isFull) => {
       this.#isLooking = false;
-      const isOld = this.#isBeforeWork;
-      this.#isBeforeWork = false;
-      if (isFull && !isOld && this.#windows.size > 0) this.#exhausted("sandbox_disk_full");
+      if (this.#windows.size === 0) return;
+      // Other work has begun meanwhile, and this look tells neither what was before it nor what it did.
+      if (!this.#knowsDiskBefore) this.#lookAtDisk(this.#read());
+      else if (isFull && !isFirst) this.#exhausted("sandbox_disk_full");
     });
   }
 
