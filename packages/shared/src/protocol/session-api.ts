@@ -108,7 +108,8 @@ export const CreateSession = z.strictObject({
     .optional(),
   askBefore: AskBefore.describe(
     "What the agent asks a person for before it does it: to run a command (`commands`), to change a file with its tools (`edits`), to " +
-      "read a web page (`web`). By default it asks for none of them. A command can change files, too. Child sessions ask for the same",
+      "read a web page (`web`). By default it asks for none of them. A command can change files, too. Child sessions ask for the same. It does " +
+      "not ask before calls of MCP servers' and plugins' tools, which only a trusted repository configures",
   ).optional(),
   title: z.string().min(1).max(200).optional(),
   prompt: z.string().min(1).max(MAX_CONTENT_LENGTH).describe("The first message").optional(),

@@ -1444,7 +1444,7 @@ export interface components {
             trustRepositoryConfig?: boolean;
             /** @description Whether programs that commands of the agent and of workflows run send their traces to the session, in place of the deployment's `VALET_AGENT_OTLP`. Such a command gets `OTEL_EXPORTER_OTLP_ENDPOINT`, `_PROTOCOL` and `_HEADERS` */
             agentOtlp?: boolean;
-            /** @description What the agent asks a person for before it does it: to run a command (`commands`), to change a file with its tools (`edits`), to read a web page (`web`). By default it asks for none of them. A command can change files, too. Child sessions ask for the same */
+            /** @description What the agent asks a person for before it does it: to run a command (`commands`), to change a file with its tools (`edits`), to read a web page (`web`). By default it asks for none of them. A command can change files, too. Child sessions ask for the same. It does not ask before calls of MCP servers' and plugins' tools, which only a trusted repository configures */
             askBefore?: ("commands" | "edits" | "web")[];
             title?: string;
             /** @description The first message */
