@@ -59,7 +59,7 @@ test("an image that is missing, and an engine that cannot be reached or used, ar
 
 test("an engine that does not answer counts as unreachable", async () => {
   const hanging = await serve(() => {});
-  expect(await findNoContainers(hanging, IMAGE, 50)).toMatchObject({
+  expect(await findNoContainers(hanging, IMAGE, "/", 50)).toMatchObject({
     what: "engine",
     reason: expect.stringContaining("cannot be reached"),
   });

@@ -1,5 +1,6 @@
 /** Checks the container engine where sandboxes are containers. */
 import { type Finding, SHELL } from "./check-telemetry.ts";
+import { CHECKOUT } from "./checkout.ts";
 import { containerSettings } from "./system/container-settings.ts";
 import type { Uses } from "./system/state.ts";
 
@@ -20,9 +21,10 @@ export async function checkEngine(
   const source = uses?.containers === undefined ? SHELL : "the running host";
   // Loaded here, since the engine's library is large, and other drivers do not need it.
   const { findNoContainers } = await import("@valet/sandbox/containers");
-  const missing = await findNoContainers(engine ?? undefined, image);
+  const missing = await findNoContainers(engine ?? undefined, image, CHECKOUT);
   if (missing?.what === "engine") return [{ name: ENGINE, state: "missing", detail: missing.reason, source }];
   const answers: Finding = { name: ENGINE, state: "ok", detail: `${engine ?? "the usual one"} answers`, source };
+  if (missing?.what === "version") return [answers, { name: IMAGE, state: "note", detail: missing.reason, source }];
   if (missing !== undefined) return [answers, { name: IMAGE, state: "missing", detail: missing.reason, source }];
   return [answers, { name: IMAGE, state: "ok", detail: `the engine has ${image}`, source }];
 }

@@ -130,7 +130,13 @@ export function createApp({ driver, secrets, isDraining = () => false, onError, 
 
   route("POST", "/v1/sandboxes/:id/snapshot", 201, async (c, steps) => {
     const { id } = await find(c, steps);
+    const { signal: gone } = c.req.raw;
     const taken = await withinLimit(c.req.header(LIMIT_HEADER), (limit) => driver.snapshot(id, steps, limit));
+    if (gone.aborted) {
+      // Nobody learns of it, so nobody would ever delete it.
+      await driver.deleteSnapshot(taken.snapshotId, steps);
+      throw new BrokerError("limit_exceeded", "the caller has gone");
+    }
     return taken satisfies SnapshotAnswer;
   });
 

@@ -152,7 +152,8 @@ function startPodman(folder: string, host: string): Service {
   // With mounts of its own: nothing of it is left, and no other program of this machine can unmount the networks of its containers, as
   // some do.
   const serve = ["--mount", "podman", ...places, "system", "service", "--time", "0", host];
-  const service = spawn("unshare", serve, { env, stdio: ["ignore", "ignore", "pipe"] });
+  // In its folder conmon notes that a container was out of memory.
+  const service = spawn("unshare", serve, { env, cwd: folder, stdio: ["ignore", "ignore", "pipe"] });
   const inside = [`--mount=/proc/${service.pid}/ns/mnt`, "podman", ...places];
   const run = (...args: string[]) => execFileSync("nsenter", [...inside, ...args], { env, encoding: "utf8" });
   return { process: service, run, stop: "SIGTERM" };

@@ -1,5 +1,5 @@
-import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
+import { CHECKOUT } from "../checkout.ts";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
 import { UserError } from "../errors.ts";
 
@@ -8,7 +8,6 @@ interface BuildOptions extends GlobalOptions {
   readonly base?: string;
 }
 
-const ROOT = fileURLToPath(new URL("../../../..", import.meta.url));
 const EXIT_CODES = "\nExit codes: 0 success; 2 usage or environment error.\n";
 const ENGINE = "\nThe engine is Docker, or Podman's service: it is found by DOCKER_HOST, or at Docker's usual socket.";
 
@@ -30,7 +29,7 @@ export function addImage(program: Command): void {
       const { tag, base, json } = command.optsWithGlobals<BuildOptions>();
       // Loaded here, since the other commands start sooner without it.
       const { buildImage } = await import("@valet/sandbox/image");
-      await buildImage({ root: ROOT, tag, base, onLine: (line) => report(line) }).catch((error: Error) => {
+      await buildImage({ root: CHECKOUT, tag, base, onLine: (line) => report(line) }).catch((error: Error) => {
         throw new UserError(error.message);
       });
       if (json) printJson({ image: tag });

@@ -2,6 +2,8 @@
 import { createHash } from "node:crypto";
 import { type DockerBrokerOptions, type SandboxBroker, startDockerBroker } from "@valet/sandbox";
 import { openBridge } from "@valet/sandbox/bridge";
+import { findNoContainers } from "@valet/sandbox/containers";
+import { CHECKOUT } from "../checkout.ts";
 import { UserError } from "../errors.ts";
 import { type BridgeServer, startBridgeServer } from "./bridge-server.ts";
 import { type ContainerSettings, containerSettings } from "./container-settings.ts";
@@ -19,19 +21,21 @@ export interface ContainerOptions
   /** The state directory, which has its own sandboxes in the engine. */
   readonly stateDir: string;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Receives log lines. */
+  readonly report: (line: string) => void;
 }
 
 /**
  * The bridge's port derives from the state directory, so that runners which have outlived a crash of their host find its successor. The
- * range is that of ports for private use (RFC 6335, section 6).
+ * range is the part of that for private use (RFC 6335, section 6) from which Linux gives no connection its port (`ip_local_port_range`).
  */
-const FIRST_PORT = 49_152;
+const FIRST_PORT = 61_000;
 const PORTS = 65_536 - FIRST_PORT;
 /** What the image starts in each sandbox. */
 const ENTRYPOINT = ["valet-entrypoint"] as const;
 
 /** @throws UserError that says what to do, if the engine cannot be used or lacks the image */
-export async function startContainers({ stateDir, env, ...rest }: ContainerOptions): Promise<Containers> {
+export async function startContainers({ stateDir, env, report, ...rest }: ContainerOptions): Promise<Containers> {
   const settings = containerSettings(env);
   const { engine, image, network } = settings;
   const hash = createHash("sha256").update(stateDir).digest();
@@ -42,6 +46,8 @@ export async function startContainers({ stateDir, env, ...rest }: ContainerOptio
   };
   try {
     const { gateway, hold } = await openBridge({ engine, scope, image, network });
+    const missing = await findNoContainers(engine, image, CHECKOUT);
+    if (missing?.what === "version") report(`valet: SANDBOXES ARE OF ANOTHER VERSION: ${missing.reason}`);
     stops.push(await hold());
     const bridge = await startBridgeServer(gateway, FIRST_PORT + (hash.readUInt16BE() % PORTS));
     stops.push(() => bridge.close());

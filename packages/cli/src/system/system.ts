@@ -126,7 +126,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     let containers: Containers | undefined;
     let broker: SandboxBroker;
     if (isolation === "container") {
-      containers = await startContainers({ ...ofBroker, stateDir: state.path, env });
+      containers = await startContainers({ ...ofBroker, stateDir: state.path, env, report });
       ({ broker } = containers);
     } else {
       const entrypoint = [BUN, ...BUN_FLAGS, await runnerProgram()] as const;

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { temporaryFolder } from "../../test/broker.ts";
 import { describeEngines, startEngine, type TestEngine } from "../../test/engine.ts";
 import { buildImage } from "./build-image.ts";
+import { findNoContainers } from "./find-no-containers.ts";
 
 function makeCheckout(dockerfile: string): string {
   const root = temporaryFolder();
@@ -65,6 +66,8 @@ describeEngines(
           "find /checkout -type f | sort; echo $MADE; stat -c %u:%a /checkout/package.json /checkout/packages/runner /checkout/packages/shared/src/kept.ts",
         ],
       );
+      const { Config } = await engine.engine.getImage("built").inspect();
+      expect(Config.Labels).toMatchObject({ "valet-source": expect.stringMatching(/^[0-9a-f]{16}$/) });
       expect(seen.trim().split("\n")).toEqual([
         "/checkout/package.json",
         "/checkout/packages/opencode-plugin/package.json",
@@ -77,6 +80,19 @@ describeEngines(
         "0:755",
         "0:644",
       ]);
+    });
+
+    test("an image of other sources is told from one of these, whatever else has changed in the checkout", async () => {
+      const root = makeCheckout("FROM some-base\n");
+      await buildImage({ root, engine: engine.host, tag: "dated", onLine: () => {} });
+      const find = () => findNoContainers(engine.host, "dated", root);
+      writeFileSync(join(root, "packages/shared/src/more.test.ts"), "");
+      writeFileSync(join(root, "secret.txt"), "another one");
+      expect(await find()).toBeUndefined();
+      writeFileSync(join(root, "packages/shared/src/kept.ts"), "changed");
+      expect(await find()).toMatchObject({ what: "version", reason: expect.stringContaining("`valet image build`") });
+      // It says nothing of its sources.
+      expect(await findNoContainers(engine.host, "some-base", root)).toBeUndefined();
     });
 
     test("a step that fails is named", async () => {

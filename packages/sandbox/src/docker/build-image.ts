@@ -2,20 +2,9 @@
 import { join } from "node:path";
 import { pack } from "tar-fs";
 import { connectEngine, describeEngineError, requireEngine } from "./engine.ts";
+import { CONTEXT, hashSource, isLeftOut, SOURCE_LABEL } from "./image-source.ts";
 
 const DOCKERFILE = "packages/sandbox/image/Dockerfile";
-/** What the Dockerfile copies, as its `.dockerignore` says for builds by hand. */
-const CONTEXT = [
-  "package.json",
-  "pnpm-lock.yaml",
-  "pnpm-workspace.yaml",
-  "packages/shared",
-  "packages/opencode-plugin",
-  "packages/runner",
-  "packages/sandbox/image",
-];
-const LEFT_OUT = /(?:^|\/)(?:node_modules|dist)(?:\/|$)|\.test\.ts$/;
-
 /** The default name of the image. */
 export const SANDBOX_IMAGE = "valet-sandbox";
 
@@ -44,13 +33,22 @@ function readable(mode: number): number {
   return mode | (mode & OWNER_EXECUTES ? 0o555 : 0o444);
 }
 
+function sourceOf(root: string): string {
+  try {
+    return hashSource(root);
+  } catch (error) {
+    throw new Error(`The image cannot be built: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 /** @throws Error that says what failed, if the engine cannot be reached or the build fails */
 export async function buildImage({ root, engine: host, tag, base, onLine }: BuildImageOptions): Promise<void> {
   const engine = connectEngine(host);
   await requireEngine(engine);
+  const source = sourceOf(root);
   const context = pack(root, {
     entries: CONTEXT,
-    ignore: (path) => LEFT_OUT.test(path.slice(join(root, "/").length)),
+    ignore: (path) => isLeftOut(path.slice(join(root, "/").length)),
     // Of nobody in particular, as in a build by hand; readable by the agent's user, whatever the umask was here.
     map: (header) => ({ ...header, uid: 0, gid: 0, mode: readable(header.mode ?? 0) }),
   });
@@ -65,6 +63,7 @@ export async function buildImage({ root, engine: host, tag, base, onLine }: Buil
     answer = await engine.buildImage(context, {
       dockerfile: DOCKERFILE,
       t: tag,
+      labels: { [SOURCE_LABEL]: source },
       abortSignal: unreadable.signal,
       ...(base !== undefined && { buildargs: { BASE: base } }),
     });

@@ -131,6 +131,17 @@ export function idleContainer({ image, labels, network }: Pick<ContainerOptions,
   } satisfies ContainerCreateOptions;
 }
 
+/** Returns the options of a container that runs a script in the network of the engine's machine, with no capability but `NET_ADMIN`. */
+export function networkScript({ image, labels }: Pick<ContainerOptions, "image" | "labels">, script: string) {
+  const options = idleContainer({ image, labels, network: "host" });
+  return {
+    ...options,
+    Cmd: ["bash", "-c", script],
+    User: "0:0",
+    HostConfig: { ...options.HostConfig, CapAdd: ["NET_ADMIN"] },
+  } satisfies ContainerCreateOptions;
+}
+
 /** Copies all files of one volume into another, and prints their size in bytes. */
 const COPY = "cp -a --reflink=auto /from/. /to/ && sync -f /to && du -sb /to";
 

@@ -1,22 +1,28 @@
 /** The connection to a container engine that speaks the Docker Engine API: Docker itself, or Podman's service. */
 import Docker from "dockerode";
+import { limitCalls } from "./call-limits.ts";
 
 export type Engine = Docker;
 
 /**
- * Returns a client of the engine. Does not connect yet.
+ * Returns a client of the engine, each of whose calls has a time limit. Does not connect yet.
  * @param host as in `DOCKER_HOST`: `unix:///run/podman/podman.sock`, `tcp://…`, `ssh://…`; if omitted, that variable's value, or
  * else Docker's usual socket
- * @param silenceMs how long the engine may be silent during a call; for ever if omitted
+ * @param limitMs how long the engine may take for any call; longer for some if omitted
  * @throws Error if it cannot be an engine's address
  */
-export function connectEngine(host?: string, silenceMs?: number): Engine {
-  const timeout = silenceMs === undefined ? {} : { timeout: silenceMs };
-  if (host === undefined) return new Docker(timeout);
+export function connectEngine(host?: string, limitMs?: number): Engine {
+  const engine = clientOf(host);
+  limitCalls(engine, limitMs);
+  return engine;
+}
+
+function clientOf(host: string | undefined): Engine {
+  if (host === undefined) return new Docker();
   const url = URL.parse(host);
-  if (url?.protocol === "unix:") return new Docker({ ...timeout, socketPath: url.pathname });
+  if (url?.protocol === "unix:") return new Docker({ socketPath: url.pathname });
   if (url?.protocol === "tcp:" || url?.protocol === "http:") {
-    return new Docker({ ...timeout, protocol: "http", host: url.hostname, port: url.port || 2375 });
+    return new Docker({ protocol: "http", host: url.hostname, port: url.port || 2375 });
   }
   throw new Error("the engine's address must be unix:///path or tcp://host:port");
 }
@@ -31,6 +37,14 @@ export async function requireEngine(engine: Engine): Promise<void> {
       { cause: error },
     );
   }
+}
+
+/** Returns whether the engine answers at all. */
+export async function answers(engine: Engine): Promise<boolean> {
+  return engine.ping().then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Returns the text for an image that the engine does not have. */

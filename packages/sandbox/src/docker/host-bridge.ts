@@ -1,6 +1,8 @@
 /** The bridge between this machine and its sandboxes in containers, for a host that listens there. */
+import { settleAddress } from "./bridge-address.ts";
 import { idleContainer } from "./container-spec.ts";
 import {
+  answers,
   connectEngine,
   describeEngineError,
   type Engine,
@@ -40,7 +42,7 @@ export async function openBridge({ engine: host, scope, image, network }: Bridge
   return described(async () => {
     const { name, gateway } = await ensureNetwork(engine, network ?? networkOf(scope));
     if (gateway === undefined) throw new Error(`The engine's network ${name} has no IPv4 address of this machine`);
-    return { gateway, hold: () => described(() => hold(engine, { scope, image, network: name, isOwn })) };
+    return { gateway, hold: () => described(() => hold(engine, { scope, image, network: name, gateway, isOwn })) };
   });
 }
 
@@ -48,14 +50,15 @@ interface HoldOptions {
   readonly scope: string;
   readonly image: string;
   readonly network: string;
+  readonly gateway: string;
   /** Whether the network is the scope's own. */
   readonly isOwn: boolean;
 }
 
-async function hold(engine: Engine, { scope, image, network, isOwn }: HoldOptions) {
+async function hold(engine: Engine, { scope, image, network, gateway, isOwn }: HoldOptions) {
   const labels = { "valet-scope": scope, [KEEPS_BRIDGE]: "1" };
   const left = await engine.listContainers({ all: true, filters: { label: [KEEPS_BRIDGE, `valet-scope=${scope}`] } });
-  // One that still runs goes on: another one may change the bridge's hardware address, behind which sandboxes then look for the host in vain.
+  // One that still runs goes on: the bridge stays as it is.
   const running = left.find(({ State }) => State === "running");
   for (const each of left)
     if (each !== running) await unlessMissing(engine.getContainer(each.Id).remove({ force: true }));
@@ -65,11 +68,13 @@ async function hold(engine: Engine, { scope, image, network, isOwn }: HoldOption
       : engine.getContainer(running.Id);
   const release = async () => {
     // What is left if the engine is away, the scope's next host removes.
+    if (!(await answers(engine))) return;
     await container.remove({ force: true }).catch(() => {});
     if (isOwn) await removeNetwork(engine, network);
   };
   try {
     if (running === undefined) await container.start();
+    await settleAddress(engine, { image, labels, gateway });
   } catch (error) {
     await release();
     throw error;
@@ -82,7 +87,7 @@ async function described<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof Error && !("statusCode" in error)) throw error;
+    if (error instanceof Error && !("statusCode" in error || "code" in error)) throw error;
     throw new Error(`The container engine cannot be used: ${describeEngineError(error)}`, { cause: error });
   }
 }

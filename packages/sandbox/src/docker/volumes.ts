@@ -96,7 +96,10 @@ export class Volumes {
     try {
       await container.start();
       if (limit.aborted) stop();
-      const { StatusCode: code } = await container.wait();
+      const { StatusCode: code } = await container.wait({ abortSignal: limit }).catch((error: unknown) => {
+        limit.throwIfAborted();
+        throw error;
+      });
       limit.throwIfAborted();
       const size = code === 0 ? sizeIn(await container.logs({ stdout: true, stderr: false })) : undefined;
       if (size === undefined) throw new BrokerError(failure, `the copy of the files failed (${code})`);

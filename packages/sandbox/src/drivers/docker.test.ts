@@ -1,5 +1,7 @@
 /** The driver with real engines, Docker and Podman, by the Docker Engine API. Skipped where this machine cannot run one. */
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -278,6 +280,28 @@ describeEngines(
       expect(broker.errors).toEqual([]);
     });
 
+    test("a snapshot whose caller has gone meanwhile is deleted, since nobody knows it", async () => {
+      const broker = await startBroker("gone");
+      const { id } = await broker.create("d16", STAY);
+      const caller = new AbortController();
+      const headers = { authorization: `Bearer ${SECRET}` };
+      const request = { method: "POST", headers, signal: caller.signal };
+      const answer = fetch(`${broker.url}/v1/sandboxes/${id}/snapshot`, request).catch(() => "aborted");
+      const volumes = () => engine.run("volume", "ls", "--quiet", "--filter", "label=valet-scope=gone");
+      await waitFor(() => volumes().includes("valet-sn-"));
+      caller.abort();
+      expect(await answer).toBe("aborted");
+      await waitFor(() => !volumes().includes("valet-sn-"));
+      expect((await broker.call("GET", `/v1/sandboxes/${id}`)).body.sandbox.state).toBe("running");
+    });
+
+    test("one broker at a time has a scope", async () => {
+      const first = await startBroker("held-scope");
+      await expect(startBroker("held-scope")).rejects.toThrow(/Another broker on this machine.*held-scope.*--scope/);
+      await first.close();
+      await startBroker("held-scope");
+    });
+
     test("a snapshot that cannot be copied back fails the start, which leaves nothing behind", async () => {
       const scope = "unrestored";
       const first = await startBroker(scope);
@@ -309,6 +333,11 @@ describeEngines(
       const release = await bridge.hold();
       expect((await engine.engine.listContainers(of)).map(({ Id }) => Id)).toEqual(before.map(({ Id }) => Id));
       expect(await networks()).toContain("valet-held");
+      // Otherwise the bridge's hardware address changes with its containers, which then do not find the host.
+      const [name] = Object.entries(networkInterfaces()).find(([, all]) =>
+        all?.some(({ address }) => address === bridge.gateway),
+      ) as [string, unknown];
+      expect(readFileSync(`/sys/class/net/${name}/addr_assign_type`, "utf8").trim()).toBe("3");
       await release();
       expect(await engine.engine.listContainers(of)).toEqual([]);
       expect(await networks()).not.toContain("valet-held");
