@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FromRunner } from "@valet/shared/protocol/runner-link";
 import { parseTraceparent } from "@valet/shared/tracing";
+import { withoutUndefined } from "@valet/shared/without-undefined";
 import { beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { createAgent, DONE } from "../test/agent.ts";
 import { temporaryFolder } from "../test/folder.ts";
@@ -37,6 +38,7 @@ beforeAll(() => {
 });
 
 interface SetUpOptions extends LinkServerOptions {
+  readonly maxAloneMs?: number;
   readonly home?: string;
   readonly agent?: ReturnType<typeof createAgent>;
   readonly instanceId?: string;
@@ -72,6 +74,7 @@ function setUp(options: SetUpOptions = {}) {
       stateFolder: home,
       isRestored: false,
       parent: parseTraceparent(TRACEPARENT),
+      ...withoutUndefined({ maxAloneMs: options.maxAloneMs }),
     },
     token: "token",
     restartCount: 0,
@@ -204,6 +207,16 @@ describe("the keys of a generation", () => {
     expect((await span("valet.runner.bootstrap")).attributes).toMatchObject({ "error.type": "secrets_lost" });
     expect(agent.start()).toBeUndefined();
   });
+});
+
+test("a runner whose host does not come back ends, and one that has a link goes on", async () => {
+  const lonely = setUp({ maxAloneMs: 600 });
+  await lonely.ready();
+  lonely.server.stop();
+  expect(await lonely.ended).toBe("stopped");
+  expect(lonely.problems).toContain(
+    "no connection to the session for long, and no work: the runner ends, and its files stay",
+  );
 });
 
 test("the runner sends signs of life while it works", async () => {

@@ -18,6 +18,7 @@ import { secretsOf } from "./git/repo-url.ts";
 import { RepositoryProgress } from "./git/repository-progress.ts";
 import type { AbortReason } from "./jobs/agent-task.ts";
 import { Attempts } from "./jobs/attempts.ts";
+import { Alone } from "./link/alone.ts";
 import { ChildRequests } from "./link/child-requests.ts";
 import { Link, type LinkHandlers } from "./link/link.ts";
 import { Warnings } from "./link/warnings.ts";
@@ -48,6 +49,7 @@ const SHUTDOWN_REASONS: { readonly [reason: string]: AbortReason | undefined } =
 export class Runner {
   readonly #options: RunnerOptions;
   readonly #link: Link;
+  readonly #alone: Alone | undefined;
   readonly #bootstrap: Bootstrap;
   readonly #attempts: Attempts;
   readonly #changes: TurnChanges;
@@ -80,12 +82,29 @@ export class Runner {
       handlers: this.#handlers(),
       hello: () => this.#hello(),
       isWorking: () => this.#attempts.isWorking,
-      onUp: () => this.#resume(),
-      onDown: () => this.#suspend(),
+      onUp: () => {
+        this.#alone?.end();
+        this.#resume();
+      },
+      onDown: () => {
+        this.#alone?.begin();
+        this.#suspend();
+      },
       onRefused: (reason) => void this.#refused({ reason }),
       onProblem,
       ...link,
     });
+    this.#alone =
+      settings.maxAloneMs === undefined
+        ? undefined
+        : new Alone({
+            limitMs: settings.maxAloneMs,
+            isWorking: () => this.#attempts.isWorking,
+            onAlone: () => {
+              onProblem("no connection to the session for long, and no work: the runner ends, and its files stay");
+              void this.stop("runner_shutdown");
+            },
+          });
     this.#bootstrap = new Bootstrap(tracing.base, settings, restartCount, (stage) => {
       // After a failure the SessionAgent accepts nothing more from this sandbox, so the failure's spans are sent first.
       if (stage.stage === "failed") outbox.flush();
@@ -110,6 +129,7 @@ export class Runner {
   /** Runs until it is asked to stop or is refused. Never rejects. */
   run(): Promise<RunnerEnd> {
     this.#attempts.endWhatDied();
+    this.#alone?.begin();
     this.#link.start();
     return this.#ended.promise;
   }
@@ -156,6 +176,7 @@ export class Runner {
   }
 
   #end(end: RunnerEnd): void {
+    this.#alone?.end();
     this.#link.close();
     this.#options.outbox.close();
     this.#options.journal.close();

@@ -45,6 +45,8 @@ export interface Settings {
   readonly networkFolder?: string | undefined;
   /** The limits of the agent and its commands; none if absent. */
   readonly limits?: RunnerLimits;
+  /** How long the runner goes on without a link and without work, in ms; for ever if absent. */
+  readonly maxAloneMs?: number;
   /** The parent of the bootstrap span. */
   readonly parent: SpanContext | undefined;
   /** The limits of spans; OpenTelemetry's defaults if absent. */
@@ -76,6 +78,11 @@ const Environment = z.object({
   VALET_NETWORK_FOLDER: z.string().startsWith("/", "not an absolute path").optional(),
   VALET_ISOLATION: z.enum(RUNNER_ISOLATIONS).default(RUNNER_VARIABLES.VALET_ISOLATION.default),
   VALET_SANDBOX_LIMITS: z.string().transform(jsonOf).pipe(RunnerLimits).optional(),
+  VALET_MAX_ALONE_MS: z
+    .string()
+    .regex(/^[1-9]\d{0,8}$/, "not a number of milliseconds")
+    .transform(Number)
+    .optional(),
 } satisfies Record<keyof typeof RUNNER_VARIABLES, z.ZodType>);
 
 /**
@@ -106,7 +113,7 @@ export function readSettings(env: EnvironmentRecord, folder: string): Settings {
     commitTrailers: data.VALET_COMMIT_TRAILERS === "1",
     isolation: data.VALET_ISOLATION,
     networkFolder: data.VALET_NETWORK_FOLDER,
-    ...withoutUndefined({ limits: data.VALET_SANDBOX_LIMITS }),
+    ...withoutUndefined({ limits: data.VALET_SANDBOX_LIMITS, maxAloneMs: data.VALET_MAX_ALONE_MS }),
     parent: extractFromEnvironment(env),
     spanLimits: readTracingConfig(limitVariables(env)).limits,
   };

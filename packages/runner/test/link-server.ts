@@ -102,6 +102,8 @@ export function startLinkServer(options: LinkServerOptions = {}) {
     /** Drops the connection without a close frame. */
     drop: () => socket?.terminate(),
     close: (code: number) => socket?.close(code),
+    /** Drops the connection, and accepts no further one. */
+    stop: () => void server.stop(true),
     isUp: () => socket !== undefined,
   };
 }

@@ -246,6 +246,10 @@ export const RUNNER_VARIABLES = {
     meaning:
       "JSON: the limits of the agent's processes, by what they hold, and the folders of their control group; without it there are none",
   },
+  VALET_MAX_ALONE_MS: {
+    meaning:
+      "how long the runner goes on without a connection to its session and without work, in ms, before it ends and leaves its files; for ever if not set",
+  },
 } as const satisfies Record<string, Variable>;
 
 /** Variables of the `valet` commands. Their options take precedence. */

@@ -1,7 +1,7 @@
 import { limitText } from "@valet/shared/duration-text";
 import { ASKED_KINDS, type AskedKind } from "@valet/shared/protocol/ask-before";
 import { ISOLATIONS } from "@valet/shared/protocol/sandbox-broker";
-import { InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { parseDuration } from "../duration-arguments.ts";
 
 /** Parses a port number. */
@@ -45,6 +45,12 @@ export function driverOption(): Option {
   const text =
     "what runs the sandboxes: local, this machine's processes; docker, containers, whose image `image build` makes";
   return new Option("--driver <name>", text).choices(["local", "docker"]).default("local");
+}
+
+/** Ends the command with a usage error if it has an isolation that containers would ignore. */
+export function refuseIsolation(command: Command, options: { readonly driver?: string; readonly isolation?: string }) {
+  if (options.driver !== "docker" || options.isolation === undefined) return;
+  command.error("error: --isolation is for --driver local: containers are isolated by their engine");
 }
 
 /** Returns an option `--timeout <time>` whose value is in milliseconds. */

@@ -7,7 +7,7 @@ import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
 import type { Command } from "commander";
 import { ApiClient } from "../api-client.ts";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
-import { makeDemoRepository } from "../demo/demo-repository.ts";
+import { DEMO_IN_IMAGE, makeDemoRepository } from "../demo/demo-repository.ts";
 import { type DemoResult, runDemo } from "../demo/run-demo.ts";
 import { ExitCode } from "../errors.ts";
 import { flushBeforeStop } from "../flush-spans.ts";
@@ -15,9 +15,16 @@ import { helpEnd } from "../help-text.ts";
 import { isolationText } from "../isolation-text.ts";
 import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
+import type { HostDriver } from "../system/system.ts";
 import { readSpans } from "../trace-tree.ts";
-import { isolationOption } from "./arguments.ts";
+import { driverOption, isolationOption, refuseIsolation } from "./arguments.ts";
 import { printTree } from "./trace.ts";
+
+interface DemoOptions extends GlobalOptions {
+  readonly keep?: boolean;
+  readonly isolation?: Isolation;
+  readonly driver?: HostDriver;
+}
 
 export function addDemo(program: Command): void {
   program
@@ -27,14 +34,20 @@ export function addDemo(program: Command): void {
       "--keep",
       "keep it running afterwards, until SIGINT or SIGTERM; in a terminal it runs on for ten minutes anyway",
     )
+    .addOption(driverOption())
     .addOption(isolationOption())
-    .addHelpText("after", helpEnd("the demo failed, or its traces are not as expected", "demo --keep"))
+    .addHelpText(
+      "after",
+      helpEnd("the demo failed, or its traces are not as expected", "demo --keep", "demo --driver docker"),
+    )
     .action(async (_options, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions & { keep?: boolean; isolation?: Isolation }>();
+      const options = command.optsWithGlobals<DemoOptions>();
+      refuseIsolation(command, options);
       // Loaded here, since the other commands start in half the time without it.
       const { startSystem } = await import("../system/system.ts");
       const env = becomeHost();
-      const repository = await makeDemoRepository();
+      const isInContainers = options.driver === "docker";
+      const repository = isInContainers ? undefined : await makeDemoRepository();
       // Without --state the demo uses a temporary state directory.
       const isOwnState = command.parent?.getOptionValueSource("state") === "default";
       const stateDir = isOwnState ? await mkdtemp(join(tmpdir(), "valet-demo-")) : options.state;
@@ -46,6 +59,8 @@ export function addDemo(program: Command): void {
         const system = await startSystem({
           stateDir,
           isolation: options.isolation,
+          driver: options.driver,
+          containersOfDemo: isInContainers ? (isOwnState ? "temporary" : "kept") : undefined,
           env,
           report,
           scenario: "demo",
@@ -55,7 +70,7 @@ export function addDemo(program: Command): void {
             `Valet is up at ${system.url}; the model is ${system.isScripted ? "scripted, since no key is set" : "yours"}; walls: ${isolationText(system.isolation, system.network)}.`,
           );
           // Interrupting the demo is not an error, and stops what it started.
-          const course = runDemo(new ApiClient(system), repository.url, report);
+          const course = runDemo(new ApiClient(system), repository?.url ?? DEMO_IN_IMAGE, report);
           const result = await Promise.race([course, stopped.then(() => undefined)]);
           if (result === undefined) {
             process.exitCode = ExitCode.FAILED;
@@ -77,7 +92,7 @@ export function addDemo(program: Command): void {
           await system.stop();
         }
       } finally {
-        await rm(repository.folder, { recursive: true, force: true });
+        if (repository !== undefined) await rm(repository.folder, { recursive: true, force: true });
         if (isOwnState) await rm(stateDir, { recursive: true, force: true });
       }
     });

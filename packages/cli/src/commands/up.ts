@@ -12,7 +12,7 @@ import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { shrinkHeap } from "../system/small-heap.ts";
 import type { HostDriver } from "../system/system.ts";
-import { driverOption, isolationOption, parseLimit, parsePort } from "./arguments.ts";
+import { driverOption, isolationOption, parseLimit, parsePort, refuseIsolation } from "./arguments.ts";
 
 interface UpOptions extends GlobalOptions {
   readonly port?: number;
@@ -46,9 +46,7 @@ export function addUp(program: Command): void {
     )
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<UpOptions>();
-      if (options.driver === "docker" && options.isolation !== undefined) {
-        command.error("error: --isolation is for --driver local: containers are isolated by their engine");
-      }
+      refuseIsolation(command, options);
       // Loaded here, since the other commands start in half the time without it.
       const { startSystem } = await import("../system/system.ts");
       const env = becomeHost();

@@ -10,6 +10,9 @@ import { systemErrorText } from "../system-error.ts";
 
 const run = promisify(execFile);
 
+/** Where the image of sandboxes has the same repository. */
+export const DEMO_IN_IMAGE = "file:///opt/valet/demo";
+
 /**
  * Makes a git repository of the demo's files. @returns its folder, and its URL for a session
  * @throws UserError if git or the folder for temporary files cannot be used

@@ -7,6 +7,7 @@ import { CHECKOUT } from "../checkout.ts";
 import { UserError } from "../errors.ts";
 import { type BridgeServer, startBridgeServer } from "./bridge-server.ts";
 import { type ContainerSettings, containerSettings } from "./container-settings.ts";
+import { sayIfSlow } from "./slow-step.ts";
 
 export interface Containers {
   readonly broker: SandboxBroker;
@@ -17,7 +18,7 @@ export interface Containers {
 }
 
 export interface ContainerOptions
-  extends Pick<DockerBrokerOptions, "secret" | "spanLimits" | "maxSandboxes" | "limits" | "onError"> {
+  extends Pick<DockerBrokerOptions, "secret" | "spanLimits" | "maxSandboxes" | "limits" | "isTemporary" | "onError"> {
   /** The state directory, which has its own sandboxes in the engine. */
   readonly stateDir: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -45,14 +46,19 @@ export async function startContainers({ stateDir, env, report, ...rest }: Contai
     for (const each of stops.splice(0).reverse()) await each();
   };
   try {
-    const { gateway, hold } = await openBridge({ engine, scope, image, network });
-    const missing = await findNoContainers(engine, image, CHECKOUT);
+    const waiting = <T>(step: Promise<T>) => sayIfSlow("Waiting for the container engine", report, step);
+    const { gateway, hold } = await waiting(openBridge({ engine, scope, image, network }));
+    const missing = await waiting(findNoContainers(engine, image, CHECKOUT));
     if (missing?.what === "version") report(`valet: SANDBOXES ARE OF ANOTHER VERSION: ${missing.reason}`);
-    stops.push(await hold());
+    stops.push(await waiting(hold()));
     const bridge = await startBridgeServer(gateway, FIRST_PORT + (hash.readUInt16BE() % PORTS));
     stops.push(() => bridge.close());
-    const broker = await startDockerBroker({ ...rest, entrypoint: ENTRYPOINT, engine, image, scope, network });
-    stops.push(() => broker.close());
+    const broker = await sayIfSlow(
+      "Looking for what an earlier host has left in the engine",
+      report,
+      startDockerBroker({ ...rest, entrypoint: ENTRYPOINT, engine, image, scope, network }),
+    );
+    stops.push(() => sayIfSlow("Stopping the sandboxes", report, broker.close()));
     return { broker, bridge, settings, close };
   } catch (error) {
     await close();

@@ -25,6 +25,7 @@ import { startPage } from "./page.ts";
 import { startOnPort } from "./ports.ts";
 import { BUN, BUN_FLAGS } from "./programs.ts";
 import { runnerProgram } from "./runner-bundle.ts";
+import { sayIfSlow } from "./slow-step.ts";
 import { type Connection, readConnection, readSecrets, type Uses, writeConnection, writeSecrets } from "./state.ts";
 import { openStateDirectory, UP_ROLE } from "./state-directory.ts";
 import { upgradeState } from "./state-format.ts";
@@ -47,6 +48,11 @@ export interface SystemOptions {
   readonly isolation?: Isolation | undefined;
   /** What runs the sandboxes: this machine's processes, the default, or containers. */
   readonly driver?: HostDriver | undefined;
+  /**
+   * Whether sessions in containers may clone repositories that the image has, and end with the system, as the demo's do; neither if
+   * omitted.
+   */
+  readonly containersOfDemo?: "kept" | "temporary" | undefined;
   /** The scenario that the scripted model plays if no model is configured. */
   readonly scenario: ShippedScenario;
   /** Receives log lines while the system runs; standard error if omitted. */
@@ -126,10 +132,17 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     let containers: Containers | undefined;
     let broker: SandboxBroker;
     if (isolation === "container") {
-      containers = await startContainers({ ...ofBroker, stateDir: state.path, env, report });
+      containers = await startContainers({
+        ...ofBroker,
+        stateDir: state.path,
+        env,
+        report,
+        isTemporary: options.containersOfDemo === "temporary",
+      });
       ({ broker } = containers);
     } else {
-      const entrypoint = [BUN, ...BUN_FLAGS, await runnerProgram()] as const;
+      const program = await sayIfSlow("Bundling the runner", report, runnerProgram());
+      const entrypoint = [BUN, ...BUN_FLAGS, program] as const;
       broker = await startSandboxBroker({
         ...ofBroker,
         stateDir: state.broker,
@@ -154,7 +167,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       SANDBOX_BROKER_SECRET: brokerSecret,
       VALET_CREDENTIAL_KEYS: credentialKeys.join(","),
       // Containers do not have this machine's files.
-      VALET_ALLOW_FILE_REPOS: String(containers === undefined),
+      VALET_ALLOW_FILE_REPOS: String(containers === undefined || options.containersOfDemo !== undefined),
     };
     const failure = Promise.withResolvers<Error>();
     const log = createWorkerLog(state.workerLog, report);
@@ -163,7 +176,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     const { worker, url } = await startOnPort(wantedPort, async (port) => {
       const url = `http://127.0.0.1:${port}`;
       const ownBindings = { ...bindings, PUBLIC_URL: containers?.bridge.url ?? url };
-      const worker = await startWorker({ port, state, bindings: ownBindings, page, report, log, onFailure, entry });
+      const starting = startWorker({ port, state, bindings: ownBindings, page, report, log, onFailure, entry });
+      const worker = await sayIfSlow("Waiting for the Worker", report, starting);
       containers?.bridge.setWorker(port);
       return { url, worker };
     });
@@ -173,7 +187,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
       return worker.stop();
     });
     const db = await worker.database();
-    await prepareDatabase(db, join(WORKER_DIR, "migrations"));
+    await sayIfSlow("Preparing the database", report, prepareDatabase(db, join(WORKER_DIR, "migrations")));
     const upkeep = new AbortController();
     void keepUp({ run: () => worker.runUpkeep(), log, signal: upkeep.signal });
     stops.push(async () => upkeep.abort());

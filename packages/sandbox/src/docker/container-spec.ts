@@ -30,6 +30,9 @@ export const RUNNER_CAPABILITIES = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "
  */
 const WORKING_FOLDER = "/";
 
+/** A container outlives its host's crash. If no host comes back its memory is free again after this time, and its files stay. */
+const MAX_ALONE_MS = 12 * 3600 * 1000;
+
 const GIB = 1024 ** 3;
 /** Of `/dev/shm`: Docker's own default. */
 const SHM_BYTES = 64 * 1024 ** 2;
@@ -78,6 +81,7 @@ export function sandboxContainer(options: ContainerOptions): ContainerCreateOpti
     ...FOLDERS,
     VALET_RESTORED: options.isRestored ? "1" : "0",
     VALET_ISOLATION: "user",
+    VALET_MAX_ALONE_MS: String(MAX_ALONE_MS),
     VALET_SANDBOX_LIMITS: JSON.stringify(options.limits),
   };
   return {

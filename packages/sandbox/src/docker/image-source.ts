@@ -13,6 +13,7 @@ export const CONTEXT = [
   "packages/opencode-plugin",
   "packages/runner",
   "packages/sandbox/image",
+  "packages/scripted-model/scenarios/demo-repo",
 ];
 const LEFT_OUT = /(?:^|\/)(?:node_modules|dist)(?:\/|$)|\.test\.ts$/;
 

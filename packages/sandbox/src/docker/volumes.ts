@@ -124,6 +124,12 @@ export class Volumes {
     for (const { Name } of left) await this.#removeIfUnused(Name);
   }
 
+  /** Removes all volumes that belong to this broker, snapshots included, but for those that a container uses. */
+  async removeAll(): Promise<void> {
+    const all = await this.#engine.listVolumes({ filters: { label: this.#filter() } });
+    for (const { Name, Labels } of all.Volumes ?? []) if (this.#isOurs(Labels)) await this.#removeIfUnused(Name);
+  }
+
   /** The engine refuses to remove a volume that a container uses (409). */
   async #removeIfUnused(name: string): Promise<void> {
     await this.remove(name).catch(() => false);

@@ -48,6 +48,8 @@ export interface DockerDriverOptions {
   /** How many sandboxes may be awake at once; as many as fit on this machine if omitted. */
   readonly maxSandboxes?: number | undefined;
   readonly restart?: Partial<RestartPolicy> | undefined;
+  /** Whether sandboxes and snapshots end with the broker, with all their files; they stay if omitted. */
+  readonly isTemporary?: boolean | undefined;
   /** Receives errors of background work. */
   readonly onError: (error: Error) => void;
 }
@@ -78,7 +80,9 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
     });
     const containers = new SandboxContainers(engine, scope, volumes);
     const maxSandboxes = options.maxSandboxes ?? machineCapacity().awake;
-    const parts = { engine, scope, volumes, maker, containers, maxSandboxes, limits: limits.shown, report, unlock };
+    const { isTemporary = false } = options;
+    const found = { limits: limits.shown, maxSandboxes, isTemporary };
+    const parts = { engine, scope, volumes, maker, containers, ...found, report, unlock };
     const driver = new DockerDriver(parts);
     await driver.removeOrphans();
     return driver;
@@ -101,6 +105,8 @@ interface Parts {
   readonly containers: SandboxContainers;
   readonly maxSandboxes: number;
   readonly limits: ShownLimits;
+  /** Whether nothing stays. */
+  readonly isTemporary: boolean;
   /** Receives errors of background work. */
   readonly report: (error: unknown) => void;
   /** Gives the scope back. */
@@ -171,7 +177,10 @@ class DockerDriver implements Driver {
     });
   }
 
-  /** Stops all sandboxes, whose files stay; the next broker finds them as `stopped`. Copies under way are given up. */
+  /**
+   * Stops all sandboxes, whose files stay unless they are temporary; the next broker finds them as `stopped`. Copies under way are given
+   * up.
+   */
   async close(): Promise<void> {
     this.#closing.abort(new BrokerError("shutting_down"));
     const { engine, report, unlock } = this.#parts;
@@ -179,14 +188,21 @@ class DockerDriver implements Driver {
       // Sandboxes that an engine does not stop now go on until the scope's next broker.
       if (!(await answers(engine))) throw new Error("the engine does not answer, so its sandboxes are not stopped");
       await Promise.allSettled(this.#calls);
-      const running = await this.#containers.listIn("running", "paused");
-      const results = await Promise.allSettled(running.map(({ Id }) => this.#containers.stop(Id)));
+      const results = await Promise.allSettled(await this.#endAll());
       for (const result of results) if (result.status === "rejected") report(result.reason);
+      if (this.#parts.isTemporary) await this.#volumes.removeAll();
     } catch (error) {
       report(error);
     } finally {
       await unlock();
     }
+  }
+
+  async #endAll(): Promise<Promise<void>[]> {
+    if (this.#parts.isTemporary) {
+      return (await this.#containers.list(ANY_SESSION)).map(({ sandbox }) => this.#containers.end(sandbox.id));
+    }
+    return (await this.#containers.listIn("running", "paused")).map(({ Id }) => this.#containers.stop(Id));
   }
 
   async removeOrphans(): Promise<void> {
