@@ -2,9 +2,11 @@
  * Everything, with each sandbox in a container of a real engine, Docker or Podman: a message, a sleep, an agent that tries, a crash
  * of the host. Skipped where this machine cannot run one.
  */
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";
 import { waitFor } from "../packages/cli/src/wait.ts";
@@ -17,6 +19,7 @@ import { SEARCH_FILES, SEARCH_MEMORY } from "./escape/secrets.ts";
 import { ATTACKS, bash, LIMITS } from "./limits/attacks.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
+import { CLI } from "./valet-up.ts";
 
 const TIMEOUT_MS = 120_000;
 const IMAGE = "valet-sandbox-test";
@@ -97,6 +100,7 @@ describeEngines(
       if (inHome !== undefined) rmSync(inHome, { recursive: true, force: true });
     }, TIMEOUT_MS);
 
+    const volumes = () => engine.run("volume", "ls", "--quiet");
     const say = (sessionId: string, content: string) => system.say(sessionId, content, TIMEOUT_MS);
     const containersOf = async (sessionId: string) =>
       (await engine.engine.listContainers({ all: true, filters: { label: [`valet-session=${sessionId}`] } })).map(
@@ -192,6 +196,22 @@ describeEngines(
         await attack("[bomb]", "sandbox_out_of_processes");
         expect(await say(id, "Are you there?")).toMatchObject({ outcome: "ok" });
         expect((await system.api.session(id)).generation).toBe(1);
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "the demo runs in containers, says which walls stand, and leaves nothing in the engine",
+      async () => {
+        const before = { containers: (await engine.engine.listContainers({ all: true })).length, volumes: volumes() };
+        const env = { ...process.env, DOCKER_HOST: engine.host, VALET_DOCKER_IMAGE: IMAGE };
+        const args = [CLI, "demo", "--driver", "docker", "--json"];
+        const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { env });
+        expect(stderr).toContain("walls: containers");
+        expect(stderr).toContain("clones file:///opt/valet/demo");
+        expect(JSON.parse(stdout).faults).toEqual([]);
+        expect(await engine.engine.listContainers({ all: true })).toHaveLength(before.containers);
+        expect(volumes()).toEqual(before.volumes);
       },
       TIMEOUT_MS,
     );

@@ -78,6 +78,8 @@ export interface ImageContents {
   readonly programs?: readonly string[];
   /** Programs whose libraries are needed, too. */
   readonly linked?: readonly string[];
+  /** Files and folders like `files`, which belong to a user of the image. */
+  readonly owned?: { readonly uid: number; readonly files: Readonly<Record<string, string>> };
   /** Texts, by their paths in the image. */
   readonly texts?: Readonly<Record<string, string>>;
 }
@@ -178,7 +180,7 @@ async function makeImage(
   engine: Engine,
   folder: string,
   name: string,
-  { files = {}, programs: more = [], linked = [], texts = {} }: ImageContents = {},
+  { files = {}, owned, programs: more = [], linked = [], texts = {} }: ImageContents = {},
 ): Promise<void> {
   const found = IMAGE_PROGRAMS.flatMap((each) => {
     return PLACES.map((place) => join(place, each)).find((candidate) => existsSync(candidate)) ?? [];
@@ -209,13 +211,15 @@ async function makeImage(
     "/",
     [...new Set(programs)].map((path) => path.slice(1)),
   );
-  // bash scripts name it there; /usr/bin and /bin need not be one folder in the image.
-  for (const [at, source] of [
-    ...Object.entries({ "/bin/sh": "/bin/sh", "/bin/bash": "/bin/bash", ...files }),
-    ...written,
-  ]) {
+  const rename = ([at, source]: readonly [string, string], ...options: string[]) => {
     const path = source.slice(1);
-    append("/", [path], `--transform=s,^${path},${at.slice(1)},`);
+    append("/", [path], `--transform=s,^${path},${at.slice(1)},`, ...options);
+  };
+  // bash scripts name it there; /usr/bin and /bin need not be one folder in the image.
+  const shells = { "/bin/sh": "/bin/sh", "/bin/bash": "/bin/bash" };
+  for (const each of [...Object.entries({ ...shells, ...files }), ...written]) rename(each);
+  for (const each of Object.entries(owned?.files ?? {})) {
+    rename(each, "--numeric-owner", `--owner=${owned?.uid}`, `--group=${owned?.uid}`);
   }
   const answer = await engine.importImage(createReadStream(archive), { fromSrc: "-", repo: name, tag: "latest" });
   await new Promise<void>((resolve, reject) => answer.on("end", resolve).on("error", reject).resume());
