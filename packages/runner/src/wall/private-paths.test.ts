@@ -31,3 +31,13 @@ test("what others may not read or enter is private, with all that is below; link
     { path: join(top, "a/b/key"), isFolder: false },
   ]);
 });
+
+test("as many are found as a wall can hide at once, those near the top first", () => {
+  const top = temporaryFolder();
+  mkdirSync(join(top, "a"));
+  for (let n = 0; n < 300; n++) writeFileSync(join(top, "a", `key-${n}`), "", { mode: 0o600 });
+  writeFileSync(join(top, "key"), "", { mode: 0o600 });
+  const found = privatePaths([top]);
+  expect(found).toHaveLength(256);
+  expect(found[0]).toEqual({ path: join(top, "key"), isFolder: false });
+});

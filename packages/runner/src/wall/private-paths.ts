@@ -8,6 +8,8 @@ import { join } from "node:path";
 /** How deep below a folder to look, and at how many files and folders: a wall must stand at once. */
 const MAX_DEPTH = 3;
 const MAX_ENTRIES = 5_000;
+/** How many to find: each is a mount of its own, and makes the next one slower. */
+const MAX_FOUND = 256;
 const OTHERS_MAY_READ = 0o004;
 const OTHERS_MAY_ENTER = 0o001;
 
@@ -16,14 +18,14 @@ export interface PrivatePath {
   readonly isFolder: boolean;
 }
 
-/** Returns the topmost private files and folders in these folders. Does not follow links, whose targets are in one of them or not visible. */
+/** Returns the topmost private files and folders in these folders: 256 at most, those near the top first. Does not follow links, whose targets are in one of them or not visible. */
 export function privatePaths(folders: readonly string[]): PrivatePath[] {
   const found: PrivatePath[] = [];
   let left = MAX_ENTRIES;
   const wait = folders.map((path) => ({ path, depth: 0 }));
   for (let next = wait.shift(); next !== undefined; next = wait.shift()) {
     for (const entry of entriesOf(next.path)) {
-      if (left-- <= 0) return found;
+      if (left-- <= 0 || found.length === MAX_FOUND) return found;
       const path = join(next.path, entry.name);
       const isFolder = entry.isDirectory();
       const mode = isFolder || entry.isFile() ? modeOf(path) : undefined;
