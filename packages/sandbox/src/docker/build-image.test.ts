@@ -25,6 +25,8 @@ function makeCheckout(dockerfile: string): string {
     "packages/runner/dist/old.js": "left out",
     "packages/opencode-plugin/package.json": "{}",
     "packages/sandbox/image/Dockerfile": dockerfile,
+    "packages/scripted-model/scenarios/demo-repo/kept.js": "",
+    "packages/scripted-model/src/left-out.ts": "left out",
   };
   for (const [path, content] of Object.entries(files)) {
     // As with the umask 077.
@@ -72,6 +74,7 @@ describeEngines(
         "/checkout/package.json",
         "/checkout/packages/opencode-plugin/package.json",
         "/checkout/packages/sandbox/image/Dockerfile",
+        "/checkout/packages/scripted-model/scenarios/demo-repo/kept.js",
         "/checkout/packages/shared/src/kept.ts",
         "/checkout/pnpm-lock.yaml",
         "/checkout/pnpm-workspace.yaml",

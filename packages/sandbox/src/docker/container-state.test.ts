@@ -5,6 +5,7 @@ test.each([
   [0, false, "entrypoint_ended"],
   [77, false, "entrypoint_ended"],
   [78, false, "entrypoint_ended"],
+  [76, false, "out_of_memory"],
   [143, false, "broker_stopped"],
   [137, false, "broker_lost"],
   [1, false, "entrypoint_failed"],

@@ -1,12 +1,14 @@
 /** Reads what an engine says of a sandbox's container. Pure. */
 import type { StopReason } from "@valet/shared/protocol/sandbox-broker";
 import type { ContainerInspectInfo } from "dockerode";
+import { OUT_OF_MEMORY_CODE } from "../remote/supervisor.ts";
 
 type State = ContainerInspectInfo["State"];
 
 /** Exit codes after which the supervisor itself was asked to end, or has found that a restart would not help. */
 const SUPERVISOR_ENDED: Readonly<Record<number, StopReason>> = {
   0: "entrypoint_ended",
+  [OUT_OF_MEMORY_CODE]: "out_of_memory",
   77: "entrypoint_ended",
   78: "entrypoint_ended",
   143: "broker_stopped",

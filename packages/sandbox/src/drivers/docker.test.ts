@@ -1,6 +1,7 @@
 /** The driver with real engines, Docker and Podman, by the Docker Engine API. Skipped where this machine cannot run one. */
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { networkInterfaces } from "node:os";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -11,7 +12,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { createRequest, processesWith, runProgram, SECRET, STAY, testBroker, waitFor } from "../../test/broker.ts";
 import { describeEngines, startEngine, type TestEngine } from "../../test/engine.ts";
 import { openBridge } from "../docker/host-bridge.ts";
-import { startDockerBroker } from "../index.ts";
+import { type DockerBrokerOptions, startDockerBroker } from "../index.ts";
 
 const IMAGE = "valet-test";
 const RESTART = { limit: 2, delayMs: 5, maxDelayMs: 20, stableMs: 60_000 };
@@ -29,7 +30,7 @@ describeEngines(
     }, 60_000);
     afterAll(() => engine?.close(), 60_000);
 
-    async function startBroker(scope: string, more: { maxSandboxes?: number; image?: string } = {}) {
+    async function startBroker(scope: string, more: Partial<DockerBrokerOptions> = {}) {
       const errors: Error[] = [];
       const broker = await startDockerBroker({
         secret: SECRET,
@@ -205,6 +206,17 @@ describeEngines(
       expect(inputs.map((line) => JSON.parse(line).restartCount).slice(0, 2)).toEqual([0, 1]);
     });
 
+    test("a sandbox whose entrypoint is killed for lack of memory has stopped for that reason", async () => {
+      const few = { limits: { memoryBytes: 48 * 1024 * 1024 }, restart: { ...RESTART, limit: 0 } };
+      const broker = await startBroker("memory", few);
+      const { id } = await broker.create("d17", "x=$(head -c 90M /dev/zero | tr '\\0' x); echo no");
+      const stopped = await waitFor(async () => {
+        const { sandbox } = (await broker.call("GET", `/v1/sandboxes/${id}`)).body;
+        return sandbox.state === "stopped" && sandbox;
+      });
+      expect(stopped.stopReason).toBe("out_of_memory");
+    });
+
     test("a broker that closes stops its sandboxes, whose files the next one has", async () => {
       const first = await startBroker("closing");
       const { id } = await first.create("d8", STAY);
@@ -295,6 +307,19 @@ describeEngines(
       expect((await broker.call("GET", `/v1/sandboxes/${id}`)).body.sandbox.state).toBe("running");
     });
 
+    test("an engine that hangs does not hold up the broker's end, which says what stays", async () => {
+      const passage = await startPassage(new URL(engine.host).pathname);
+      const broker = await startBroker("hung", { engine: passage.host });
+      const { id } = await broker.create("d18", STAY);
+      passage.hang();
+      await broker.close();
+      expect(broker.errors.map(({ message }) => message)).toContain(
+        "the engine does not answer, so its sandboxes are not stopped",
+      );
+      expect((await engine.engine.getContainer(id).inspect()).State.Running).toBe(true);
+      await startBroker("hung").then((next) => next.close());
+    }, 60_000);
+
     test("one broker at a time has a scope", async () => {
       const first = await startBroker("held-scope");
       await expect(startBroker("held-scope")).rejects.toThrow(/Another broker on this machine.*held-scope.*--scope/);
@@ -361,3 +386,24 @@ describeEngines(
     });
   },
 );
+
+/** Passes bytes on between a port and an engine's socket, until it hangs: then connections are accepted, and nothing more happens. */
+async function startPassage(socketPath: string) {
+  let isHung = false;
+  const server = createServer((client) => {
+    client.on("error", () => {});
+    onTestFinished(() => void client.destroy());
+    if (isHung) return;
+    const engine = connect(socketPath).on("error", () => client.destroy());
+    client.on("data", (chunk) => void (isHung || engine.write(chunk))).once("close", () => engine.destroy());
+    engine.on("data", (chunk) => void (isHung || client.write(chunk))).once("close", () => isHung || client.end());
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => void server.close());
+  return {
+    host: `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    hang: () => {
+      isHung = true;
+    },
+  };
+}

@@ -92,6 +92,8 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
   }
 }
 
+const UNANSWERED = "the engine does not answer, so its sandboxes are not stopped";
+
 /** Returns this machine's size, with the disk that the engine's folder is on, if the engine is here. */
 function sizeBeside(folder: string | undefined): MachineSize {
   return machineSize(folder !== undefined && existsSync(folder) ? folder : "/");
@@ -186,7 +188,7 @@ class DockerDriver implements Driver {
     const { engine, report, unlock } = this.#parts;
     try {
       // Sandboxes that an engine does not stop now go on until the scope's next broker.
-      if (!(await answers(engine))) throw new Error("the engine does not answer, so its sandboxes are not stopped");
+      if (!(await answers(engine))) throw new BrokerError("internal", UNANSWERED);
       await Promise.allSettled(this.#calls);
       const results = await Promise.allSettled(await this.#endAll());
       for (const result of results) if (result.status === "rejected") report(result.reason);

@@ -14,8 +14,8 @@ import type { RestartPolicy } from "../restart.ts";
  * its container, all are ended by one call, which needs no further process, and which no process can outrun.
  */
 const SCRIPT = `
-limit=$1 delay_ms=$2 max_delay_ms=$3 stable_s=$4 input_timeout_s=$5 final=$6 alone=$7
-shift 7
+limit=$1 delay_ms=$2 max_delay_ms=$3 stable_s=$4 input_timeout_s=$5 final=$6 alone=$7 out_of_memory=$8
+shift 8
 word=
 until [ "$word" = start ]; do read -r -t "$input_timeout_s" word id token || exit 78; done
 exec </dev/null
@@ -27,16 +27,26 @@ end_orphans() {
     kill -KILL "\${each%/environ}" 2>/dev/null
   done
 }
-child=
+count_kills() {
+  local key value file
+  for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
+    while read -r key value; do [ "$key" = oom_kill ] && kills=$value; done 2>/dev/null <"$file"
+  done
+}
+child= kills=0
 trap '[ -n "$child" ] && kill -TERM "$child" 2>/dev/null && wait "$child"; end_orphans; exit 143' TERM
 restarts=0 deaths=0 next_ms=$delay_ms
 while :; do
   started=$SECONDS
   VALET_SANDBOX_ID=$id setsid "$@" < <(printf '{"token":%s,"restartCount":%d}\\n' "$token" "$restarts") &
   child=$!
+  count_kills 2>/dev/null
+  before=$kills
   wait "$child"
   code=$?
   child=
+  count_kills 2>/dev/null
+  [ "$code" = 137 ] && [ "$kills" -gt "$before" ] && code=$out_of_memory
   end_orphans
   [ $((SECONDS - started)) -ge "$stable_s" ] && deaths=0 next_ms=$delay_ms
   case $final in *" $code "*) exit "$code" ;; esac
@@ -46,6 +56,12 @@ while :; do
   deaths=$((deaths + 1)) restarts=$((restarts + 1))
 done
 `;
+
+/**
+ * The exit code of a sandbox whose entrypoint the kernel has killed for lack of memory: of the container's own control group, since not
+ * every engine tells it.
+ */
+export const OUT_OF_MEMORY_CODE = 76;
 
 /** How long the first line may take to arrive. After that, the broker that is creating the sandbox has given up. */
 const INPUT_TIMEOUT_S = Math.ceil((1.5 * LIMITS.brokerCallMs) / 1000);
@@ -58,7 +74,7 @@ const INPUT_TIMEOUT_S = Math.ceil((1.5 * LIMITS.brokerCallMs) / 1000);
 export function supervisorCommand(entrypoint: readonly string[], restart: RestartPolicy, isAlone: boolean): string[] {
   const { limit, delayMs, maxDelayMs, stableMs } = restart;
   const numbers = [limit, delayMs, maxDelayMs, Math.ceil(stableMs / 1000), INPUT_TIMEOUT_S].map(String);
-  const words = [...numbers, ` ${FINAL_EXIT_CODES.join(" ")} `, isAlone ? "1" : "0"];
+  const words = [...numbers, ` ${FINAL_EXIT_CODES.join(" ")} `, isAlone ? "1" : "0", String(OUT_OF_MEMORY_CODE)];
   return ["bash", "-c", SCRIPT, "valet-supervisor", ...words, ...entrypoint];
 }
 
