@@ -77,6 +77,8 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     onProblem: say,
   });
   const settings = { ...given, stateFolder: folder };
+  // First, since it is built in processes of its own.
+  const wall = wallOf(settings);
   const journal = openJournal(folder, settings.generation);
   let tracing: Tracing | undefined;
   const outbox = new SpanOutbox({
@@ -104,7 +106,6 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     },
   };
   tracing = createTracing(processors, settings, undefined, secrets);
-  const wall = wallOf(settings);
   const runner = new Runner({
     settings,
     token,

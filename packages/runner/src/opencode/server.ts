@@ -134,23 +134,27 @@ export class OpenCodeServer {
       tools,
       config: openCodeConfig(modelAccess, permission, tools),
     });
-    const { wall = NO_WALL } = options;
+    const { wall = NO_WALL, runsRepositoryCode } = options;
+    const knowsCatalogue = runsRepositoryCode || usesCatalogue(modelAccess, inherited);
+    // OpenCode takes a second to start, and meanwhile needs no other machine, unless it may install packages.
+    const beforeNetwork = !knowsCatalogue;
+    const port = beforeNetwork ? wall.freePort() : 0;
     const { command, cwd } = await wall
       .enter(
-        [openCodeBinary(), "serve", "--port", "0", "--hostname", "127.0.0.1"],
+        [openCodeBinary(), "serve", "--port", `${port}`, "--hostname", "127.0.0.1"],
         WORKING_FOLDER,
         // OpenCode installs what a trusted repository's plugins need.
-        options.runsRepositoryCode,
+        { mayConfigure: runsRepositoryCode, beforeNetwork },
       )
       .catch(walled);
     const child = Bun.spawn([...command], {
       cwd,
       env: {
         ...environment,
-        ...configFolder.environment(options.runsRepositoryCode || usesCatalogue(modelAccess, inherited)),
+        ...configFolder.environment(knowsCatalogue),
         [AGENT_RUN_VARIABLE]: run,
         [HIDE_PROCESS_VARIABLE]: wall.endsAll ? "1" : "0",
-        [TRUST_VARIABLE]: options.runsRepositoryCode ? "1" : "0",
+        [TRUST_VARIABLE]: runsRepositoryCode ? "1" : "0",
         ...withoutUndefined({ [REFUSALS_FILE_VARIABLE]: options.refusalsFile }),
         [SECRET_VARIABLES_VARIABLE]: secretVariables(modelAccess).join(","),
       },
@@ -162,16 +166,19 @@ export class OpenCodeServer {
     });
     const folder = toolOutputFolder(environment);
     if (folder !== undefined) void child.exited.then(boundToolOutput({ folder }));
+    // A wall that cannot be connected ends OpenCode, and says so first.
+    const failed = Promise.race([wall.connected().then(() => FOREVER, walled), child.exited.then(died)]);
+    const inTime = <T>(work: Promise<T>) => before(deadline, failed, signal, work);
     try {
-      const url = await before(deadline, child.exited, signal, addressOf(child.stdout));
-      const socket = await before(deadline, child.exited, signal, wall.reach(Number(new URL(url).port)).catch(walled));
+      const url = await inTime(addressOf(child.stdout));
+      const socket = await inTime(wall.reach(Number(new URL(url).port)).catch(walled));
       const client = new OpenCodeClient({
         url,
         password,
         directory: workspace,
         ...withoutUndefined({ socket, secrets: options.secrets }),
       });
-      const { version } = await before(deadline, child.exited, signal, waitForHealth(client, child, deadline));
+      const { version } = await inTime(waitForHealth(client, child, deadline));
       return new OpenCodeServer(child, wall, run, client, version, options.stopGraceMs);
     } catch (error) {
       killGroup(child.pid, "SIGKILL");
@@ -215,8 +222,14 @@ export class OpenCodeServer {
   }
 }
 
+const FOREVER = new Promise<never>(() => {});
+
 function walled(error: WallError): never {
   throw new OpenCodeStartError("walled", error);
+}
+
+function died(): never {
+  throw new OpenCodeStartError("died");
 }
 
 /**
@@ -255,23 +268,21 @@ async function waitForHealth(client: OpenCodeClient, child: Subprocess, deadline
   }
 }
 
-/** Waits for `work`. @throws OpenCodeStartError at the deadline, or if the process ends or the start is aborted before */
+/** Waits for `work`. @throws OpenCodeStartError at the deadline, or if the start fails or is aborted before */
 async function before<T>(
   deadline: number,
-  exited: Promise<unknown>,
+  failed: Promise<never>,
   signal: AbortSignal | undefined,
   work: Promise<T>,
 ): Promise<T> {
-  const { promise: failed, reject } = Promise.withResolvers<never>();
+  const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new OpenCodeStartError("unhealthy")), Math.max(0, deadline - Date.now()));
   const giveUp = () => reject(new OpenCodeStartError("stopped"));
   signal?.addEventListener("abort", giveUp);
   if (signal?.aborted) giveUp();
-  void exited.then(() => reject(new OpenCodeStartError("died")));
-  work.catch(() => undefined);
-  failed.catch(() => undefined);
+  for (const each of [work, failed, late]) each.catch(() => undefined);
   try {
-    return await Promise.race([work, failed]);
+    return await Promise.race([work, failed, late]);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", giveUp);

@@ -33,6 +33,57 @@ test("a wall that cannot be built fails the start, which says what prevents it",
   expect(problems).toEqual(["the wall around OpenCode cannot be built: bwrap: No permission to create a namespace"]);
 });
 
+test("a wall whose network cannot be connected fails the start, although it ends OpenCode, too", async () => {
+  const problems: string[] = [];
+  const ended = Promise.withResolvers<never>();
+  const opencode = new OpenCode({
+    workspace: temporaryFolder(),
+    stateFolder: temporaryFolder(),
+    modelAccess: { model: "valet/m", openAiCompatible: { baseUrl: "http://127.0.0.1:9/" }, providerKeys: {} },
+    env: {},
+    wall: {
+      ...NO_WALL,
+      enter: async (_command, _folder, options) => {
+        expect(options?.beforeNetwork).toBe(true);
+        return { command: ["/bin/sh", "-c", "exit 1"], cwd: "/" };
+      },
+      connected: () => Promise.reject(new WallError("the network cannot be connected: slirp4netns ended")),
+      reach: () => ended.promise,
+    },
+    tracer: new Tracer<ValetSpans>({ scope: { name: "test" }, processor: { onStart: () => {}, onEnd: () => {} } }),
+    onProblem: (problem) => problems.push(problem),
+  });
+  const failure = await opencode.ready(INVALID_CONTEXT).catch((error: unknown) => error);
+  expect(startErrorType(failure)).toBe("wall_failed");
+  expect(problems).toEqual([
+    "the wall around OpenCode cannot be built: the network cannot be connected: slirp4netns ended",
+  ]);
+});
+
+test.each([
+  ["knows a catalogue of providers", { ANTHROPIC_API_KEY: "x" }, false],
+  ["may install what a trusted repository's plugins need", {}, true],
+])("an OpenCode that %s waits for its network", async (_what, providerKeys, trustsRepository) => {
+  const asked: unknown[] = [];
+  const opencode = new OpenCode({
+    workspace: temporaryFolder(),
+    stateFolder: temporaryFolder(),
+    modelAccess: { model: "valet/m", openAiCompatible: { baseUrl: "http://127.0.0.1:9/" }, providerKeys },
+    env: {},
+    trustsRepository,
+    wall: {
+      ...NO_WALL,
+      enter: (_command, _folder, options) => {
+        asked.push(options?.beforeNetwork);
+        return Promise.reject(new WallError("not here"));
+      },
+    },
+    tracer: new Tracer<ValetSpans>({ scope: { name: "test" }, processor: { onStart: () => {}, onEnd: () => {} } }),
+  });
+  await opencode.ready(INVALID_CONTEXT).catch(() => undefined);
+  expect(asked).toEqual([false]);
+});
+
 test("links that an agent has left where OpenCode's configuration belongs lead the runner nowhere", () => {
   const state = temporaryFolder();
   const outside = temporaryFolder();

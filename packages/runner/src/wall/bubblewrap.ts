@@ -9,9 +9,9 @@
  *
  * All processes end with the wall, and the wall with the runner: its first process waits at a pipe that the runner holds open.
  */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, readlinkSync, realpathSync } from "node:fs";
+import { readFileSync, readlinkSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
 import { delimiter } from "node:path";
 import type { Readable, Writable } from "node:stream";
@@ -20,7 +20,7 @@ import { MIXED_FOLDERS, mountArguments, type VisibleFiles } from "./mounts.ts";
 import { type OwnNetwork, RESOLVER } from "./own-network.ts";
 import { privatePaths } from "./private-paths.ts";
 import { resolverWith } from "./resolver.ts";
-import { type Wall, WallError, type WalledCommand } from "./wall.ts";
+import { type EnterOptions, type Wall, WallError, type WalledCommand } from "./wall.ts";
 
 export interface BubblewrapOptions extends Omit<VisibleFiles, "programs" | "hidden" | "temporaryBytes"> {
   /** What connects programs with other machines; without it they share the machine's network. */
@@ -68,12 +68,14 @@ interface Standing {
   readonly child: ChildProcess;
   /** The first process behind the wall, as the machine numbers it. */
   readonly pid: number;
+  /** Resolves once its network is connected. */
+  readonly connected: Promise<void>;
 }
 
 export class Bubblewrap implements Wall {
   readonly endsAll = true;
   readonly #options: BubblewrapOptions;
-  readonly #temporaryBytes: number | undefined;
+  #temporaryBytes: number | undefined;
   #standing: Promise<Standing> | undefined;
   #firstPid: number | undefined;
   #child: ChildProcess | undefined;
@@ -82,8 +84,7 @@ export class Bubblewrap implements Wall {
   /** Begins to build the wall. */
   constructor(options: BubblewrapOptions) {
     this.#options = options;
-    const { temporaryBytes, bwrap = PROGRAMS.bwrap } = options;
-    this.#temporaryBytes = temporaryBytes !== undefined && knowsSizes(bwrap) ? temporaryBytes : undefined;
+    this.#temporaryBytes = options.temporaryBytes;
     this.#standing = this.#start();
     this.#standing.catch(() => {});
   }
@@ -92,16 +93,23 @@ export class Bubblewrap implements Wall {
     return this.#firstPid;
   }
 
-  async enter(command: readonly [string, ...string[]], folder: string, mayConfigure = false): Promise<WalledCommand> {
+  async enter(
+    command: readonly [string, ...string[]],
+    folder: string,
+    { mayConfigure = false, beforeNetwork = false }: EnterOptions = {},
+  ): Promise<WalledCommand> {
     const { configuration } = this.#options;
     const sealed = configuration === undefined || mayConfigure ? [] : ["--ro-bind", configuration, configuration];
     if (this.#isClosed) throw new WallError("the wall is closed");
     this.#standing ??= this.#start();
-    const { pid } = await this.#standing.then((standing) =>
+    const { pid, connected } = await this.#standing.then((standing) =>
       isThere(standing.pid) ? standing : this.#restart(standing),
     );
     const { network } = this.#options;
-    await network?.settled();
+    if (!beforeNetwork) {
+      await connected;
+      await network?.settled();
+    }
     return {
       command: [
         ...(IGNORING as [string, ...string[]]),
@@ -121,7 +129,18 @@ export class Bubblewrap implements Wall {
     this.#options.network?.expose(url);
   }
 
+  async connected(): Promise<void> {
+    if (this.#standing === undefined) throw new WallError("the wall has ended");
+    const { connected } = await this.#standing;
+    await connected;
+  }
+
+  freePort(): number {
+    return this.#options.network?.freePort() ?? 0;
+  }
+
   async reach(port: number): Promise<string | undefined> {
+    await this.connected();
     return this.#options.network?.reach(port);
   }
 
@@ -142,7 +161,7 @@ export class Bubblewrap implements Wall {
     await Promise.race([ended, sleep(END_TIMEOUT_MS, undefined, { ref: false })]);
     child.kill("SIGKILL");
     // bubblewrap does not wait for the first process, and that one ends after all others.
-    for (let round = 0; round < MAX_END_ROUNDS && existsSync(`/proc/${pid}`); round++) await sleep(END_ROUND_MS);
+    for (let round = 0; round < MAX_END_ROUNDS && isRunning(pid); round++) await sleep(END_ROUND_MS);
   }
 
   /** Builds the wall anew, whose end the system has not told yet. */
@@ -206,7 +225,8 @@ export class Bubblewrap implements Wall {
     const exited = new Promise((resolve) => child.once("exit", resolve));
     const failed = new Promise<never>((_, reject) => {
       child.once("error", (error: NodeJS.ErrnoException) => reject(new WallError(`bwrap: ${error.code}`)));
-      child.once("exit", () => reject(new WallError(complaint.trim() || "bwrap has ended")));
+      // Not at its exit, after which its complaint may still have to be read.
+      child.once("close", () => reject(new WallError(complaint.trim() || "bwrap has ended")));
     });
     failed.catch(() => {});
     const late = sleep(startTimeoutMs, undefined, { ref: false }).then(() => {
@@ -219,25 +239,36 @@ export class Bubblewrap implements Wall {
       const known = childPid(child.stdio[3] as Readable).catch(() => failed);
       const stands = Promise.all([known, once(child.stdout as Readable, "data")]);
       const [pid] = await Promise.race([stands, failed, late]);
-      const attached = network?.attach(pid, exited);
-      attached?.catch(() => {});
-      const attachment = await Promise.race([attached, failed, late]);
-      // Without a part of its network the wall is of no use. It is built again for the next program.
-      void attachment?.ended.then(() => child.kill("SIGKILL"));
       this.#firstPid = pid;
-      return { child, pid };
+      const connected = Promise.race([network?.attach(pid, exited), failed, late]).then(
+        // Without a part of its network the wall is of no use. It is built again for the next program.
+        (attachment) => void attachment?.ended.then(() => child.kill("SIGKILL")),
+        (error: unknown) => {
+          child.kill("SIGKILL");
+          forget();
+          throw error;
+        },
+      );
+      connected.catch(() => {});
+      return { child, pid, connected };
     } catch (error) {
       child.kill("SIGKILL");
       forget();
-      throw error;
+      if (!(error instanceof WallError && SIZES_UNKNOWN.test(error.message))) throw error;
+      this.#temporaryBytes = undefined;
+      this.#standing = this.#start();
+      return this.#standing;
     }
   }
 }
 
-/** Whether bubblewrap can set the size of a folder in memory: those before 0.7.0 cannot, as that of Ubuntu 22.04. */
-function knowsSizes(bwrap: string): boolean {
-  const { stdout } = spawnSync(bwrap, ["--help"], { cwd: "/", env: {}, encoding: "utf8" });
-  return stdout?.includes("--size ") === true;
+/** What a bubblewrap says that cannot limit a folder in memory: those before 0.7.0, as that of Ubuntu 22.04. */
+const SIZES_UNKNOWN = /Unknown option --size/;
+
+/** Whether a process has not ended. Its parent, which is another one by then, may be slow to read its exit code. */
+function isRunning(pid: number): boolean {
+  const state = attempt(() => readFileSync(`/proc/${pid}/stat`, "latin1").replace(/^.*\) /s, "")[0]);
+  return state !== undefined && state !== "Z" && state !== "X";
 }
 
 function isThere(pid: number): boolean {

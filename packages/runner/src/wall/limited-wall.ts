@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ControlGroup, RunnerLimits } from "@valet/shared/protocol/sandbox-limits";
 import { type OwnLimits, shellLimits } from "./process-limits.ts";
-import { type Wall, WallError, type WalledCommand } from "./wall.ts";
+import { type EnterOptions, type Wall, WallError, type WalledCommand } from "./wall.ts";
 
 /** Above that of every ordinary process: if the machine is out of memory, the kernel ends an agent's program, not the runner. */
 const OOM_SCORE_ADJUSTMENT = 500;
@@ -44,7 +44,7 @@ export class LimitedWall implements Wall {
     return this.#wall.endProcesses?.bind(this.#wall);
   }
 
-  async enter(command: readonly [string, ...string[]], folder: string, mayConfigure?: boolean): Promise<WalledCommand> {
+  async enter(command: readonly [string, ...string[]], folder: string, options?: EnterOptions): Promise<WalledCommand> {
     const gone = foldersOf(this.#limits.group).find((path) => !existsSync(join(path, "cgroup.procs")));
     // No agent runs without the limits that the broker asked for.
     if (gone !== undefined) throw new WallError("the sandbox's control group has gone");
@@ -52,8 +52,16 @@ export class LimitedWall implements Wall {
     // Within the wall, where the kernel counts the processes of its user namespace and no others (user_namespaces(7)).
     const counted: readonly [string, ...string[]] =
       applied.processes === "rlimit" ? ["/usr/bin/prlimit", `--nproc=${processes}`, "--", ...command] : command;
-    const entered = await this.#wall.enter(counted, folder, mayConfigure);
+    const entered = await this.#wall.enter(counted, folder, options);
     return { command: ["/bin/sh", "-c", this.#script, "sh", ...entered.command], cwd: entered.cwd };
+  }
+
+  connected(): Promise<void> {
+    return this.#wall.connected();
+  }
+
+  freePort(): number {
+    return this.#wall.freePort();
   }
 
   expose(url: string): void {

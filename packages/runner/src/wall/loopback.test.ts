@@ -1,7 +1,16 @@
+import { isScpLike } from "@valet/shared/protocol/repo-url";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { loopbackServer } from "./loopback.ts";
 import { resolverWith } from "./resolver.ts";
+
+const HOSTS = `
+127.0.0.1\tlocalhost # gone
+127.0.1.1 buildbox.corp.example buildbox
+10.0.0.7 other
+::1 models
+127.0.0.1 models
+`;
 
 describe("which server of the loopback interface a URL names", () => {
   test.each([
@@ -15,9 +24,15 @@ describe("which server of the loopback interface a URL names", () => {
     ["http://127.0.53.1:9/", ["127.0.53.1"], "127.0.53.1", 9],
     ["http://2130706433:9/", ["127.0.0.1"], "127.0.0.1", 9],
     ["http://0.0.0.0:9/", ["127.0.0.1"], "127.0.0.1", 9],
+    ["http://[::]:9/", ["::1"], "::1", 9],
     ["ssh://git@localhost:2222/a.git", ["127.0.0.1", "::1"], "localhost", 2222],
+    ["git@localhost:team/a.git", ["127.0.0.1", "::1"], "localhost", 22],
+    ["git@127.0.0.1:a", ["127.0.0.1"], "127.0.0.1", 22],
+    ["http://buildbox:9/", ["127.0.1.1"], "127.0.1.1", 9],
+    ["git@BuildBox.corp.example:a", ["127.0.1.1"], "127.0.1.1", 22],
+    ["https://models/", ["::1", "127.0.0.1"], "::1", 443],
   ])("%s", (url, hosts, target, port) => {
-    expect(loopbackServer(url)).toEqual({ hosts, target, port });
+    expect(loopbackServer(url, HOSTS)).toEqual({ hosts, target, port });
   });
 
   test.each([
@@ -25,18 +40,22 @@ describe("which server of the loopback interface a URL names", () => {
     "http://10.0.0.1/",
     "http://128.0.0.1/",
     "http://localhost.example.com/",
-    "git@localhost:a",
+    "git@example.com:a",
+    "http://other:9/",
+    "http://gone:9/",
     "file:///a",
     "",
     "unix://localhost/x",
-  ])("none: %s", (url) => expect(loopbackServer(url)).toBeUndefined());
+  ])("none: %s", (url) => expect(loopbackServer(url, HOSTS)).toBeUndefined());
 
   test("no address of another machine, and no text, is one", () => {
     const elsewhere = fc.ipV4().filter((address) => !/^(?:127|0)\./.test(address));
     fc.assert(
       fc.property(elsewhere, fc.nat(65_535), (host, port) => loopbackServer(`http://${host}:${port}/`) === undefined),
     );
-    fc.assert(fc.property(fc.string(), (text) => loopbackServer(text) === undefined || URL.canParse(text)));
+    fc.assert(
+      fc.property(fc.string(), (text) => loopbackServer(text) === undefined || URL.canParse(text) || isScpLike(text)),
+    );
   });
 });
 

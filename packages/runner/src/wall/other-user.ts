@@ -43,6 +43,12 @@ export class OtherUser implements Wall {
     return { command: [...this.#prefix, ...command], cwd: folder };
   }
 
+  async connected(): Promise<void> {}
+
+  freePort(): number {
+    return 0;
+  }
+
   /** The container's network is that of both users. */
   expose(): void {}
 

@@ -45,8 +45,8 @@ describe.skipIf(!isPossible)("a wall with a network of its own (skipped where th
   mkdirSync(workspace);
   const network = new OwnNetwork({ folder: sockets, relays: relayProgram() });
   const wall = new Bubblewrap({ own: [workspace], readable: [], home: workspace, path: PATH, network });
-  /** Servers of this machine: one that the agent needs, one that it does not, and one that other machines reach. */
-  const servers = ["needed", "other", "outer"].map((name) =>
+  /** Servers of this machine: one that the agent needs, two that it does not, and one that other machines reach. */
+  const servers = ["needed", "other", "outer", "late"].map((name) =>
     createHttpServer((request, response) => {
       request.resume().on("end", () => response.end(`${name} ${request.url}`));
     }),
@@ -159,6 +159,16 @@ describe.skipIf(!isPossible)("a wall with a network of its own (skipped where th
       .toBe("other /e");
   });
 
+  test("a server whose address a program of the agent has taken can be reached once that program has ended", async () => {
+    const port = await listen(servers[3] as Server, "127.0.0.1");
+    const take = `$|=1; $s=IO::Socket::INET->new(Listen=>9,LocalAddr=>"127.0.0.1",LocalPort=>${port}); print "taken"; sleep 600`;
+    const taken = "until grep -q taken state; do :; done; echo $! >taker; echo taken";
+    expect((await sh(`perl -MIO::Socket::INET -e '${take}' >state 2>/dev/null & ${taken}`)).stdout).toBe("taken\n");
+    wall.expose(`http://127.0.0.1:${port}/`);
+    expect((await sh("kill $(cat taker); echo killed")).stdout).toBe("killed\n");
+    await expect.poll(async () => (await sh(get(`http://127.0.0.1:${port}/f`))).stdout).toBe("late /f");
+  });
+
   test("all of it ends with the wall", async () => {
     const { firstPid } = wall;
     const left = () => spawnSync("pgrep", ["-f", `${firstPid} tap0|${sockets}`], { encoding: "utf8" }).stdout;
@@ -168,24 +178,71 @@ describe.skipIf(!isPossible)("a wall with a network of its own (skipped where th
   });
 });
 
-test.skipIf(!isPossible)("of a network that does not become ready in time nothing is left", async () => {
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), "valet-network-")));
-  // Never says that it is ready.
-  const relays = ["/bin/sh", "-c", "exec sleep 600"] as const;
+/** Sets up a wall whose relays are another program. */
+function setUpWith(relays: readonly [string, ...string[]], startTimeoutMs: number) {
+  const folder = mkdtempSync(join(tmpdir(), "valet-network-"));
   const network = new OwnNetwork({ folder: join(folder, "network"), relays });
-  const wall = new Bubblewrap({
-    own: [folder],
-    readable: [],
-    home: folder,
-    path: PATH,
-    network,
-    startTimeoutMs: 1_000,
-  });
+  const wall = new Bubblewrap({ own: [folder], readable: [], home: folder, path: PATH, network, startTimeoutMs });
   onTestFinished(async () => {
     await wall.close();
     rmSync(folder, { recursive: true });
   });
+  /** Starts a program that may run before there is a network, and collects its output. */
+  const start = async (script: string) => {
+    const entered = await wall.enter(["/bin/sh", "-c", script], folder, { beforeNetwork: true });
+    const child = spawn(entered.command[0], entered.command.slice(1), { cwd: entered.cwd, env: { PATH } });
+    const output: string[] = [];
+    child.stdout.on("data", (chunk) => output.push(String(chunk)));
+    return { ended: once(child, "close"), output: () => output.join("") };
+  };
+  return { folder, wall, start };
+}
+/** Relays that never say that they are ready. */
+const NEVER_READY = ["/bin/sh", "-c", "exec sleep 600"] as const;
+
+test.skipIf(!isPossible)("of a network that does not become ready in time nothing is left", async () => {
+  const { folder, wall } = setUpWith(NEVER_READY, 1_000);
   const ours = () => spawnSync("ps", ["--ppid", `${process.pid}`, "-o", "args="], { encoding: "utf8" }).stdout;
   await expect(wall.enter(["true"], folder)).rejects.toThrow(WallError);
   await expect.poll(ours, { timeout: 10_000 }).not.toMatch(/slirp4netns|sleep 600/);
 });
+
+test.skipIf(!isPossible)(
+  "a program that may start before its network has no other one, and ends if it cannot be connected",
+  async () => {
+    const { folder, wall, start } = setUpWith(NEVER_READY, 3_000);
+    const program = await start("cat /proc/net/dev; echo started; exec sleep 600");
+    await expect.poll(program.output).toContain("started");
+    // Of the machine's network there is nothing, not even before slirp4netns has made its own.
+    expect(
+      program
+        .output()
+        .match(/^ *\w+:/gm)
+        ?.map((each) => each.trim()),
+    ).toEqual(
+      expect.not.arrayContaining(
+        Object.keys(networkInterfaces())
+          .filter((name) => name !== "lo")
+          .map((name) => `${name}:`),
+      ),
+    );
+    expect(wall.freePort()).toBeGreaterThan(0);
+    await expect(wall.connected()).rejects.toThrow(WallError);
+    await program.ended;
+    await expect(wall.enter(["true"], folder)).rejects.toThrow(WallError);
+  },
+);
+
+test.skipIf(!isPossible)(
+  "when there is a way to other machines, that to a cloud's metadata is closed already",
+  async () => {
+    const { wall, start } = setUpWith(relayProgram(), 10_000);
+    const program = await start(
+      "until ip route get 192.0.2.1 >/dev/null 2>&1; do :; done; ip route get 169.254.169.254 2>&1",
+    );
+    await program.ended;
+    expect(program.output()).toMatch(/No route to host/);
+    await wall.connected();
+    expect(wall.freePort()).toBe(0);
+  },
+);

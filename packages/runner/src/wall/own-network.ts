@@ -7,7 +7,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import type { Readable } from "node:stream";
@@ -32,7 +32,8 @@ export interface Attachment {
 interface Exposed {
   readonly server: LoopbackServer;
   readonly socket: Endpoint;
-  readonly outer: Promise<Relay>;
+  /** The half in this process; absent if it could not be started. */
+  outer?: Promise<Relay> | undefined;
 }
 
 interface Helper {
@@ -43,12 +44,20 @@ interface Helper {
 /** The network's own name server. */
 export const RESOLVER = SLIRP.resolver;
 const HELPER_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
-const BLOCK = `for each in ${UNREACHABLE.join(" ")}; do ip route add unreachable "$each" || exit 1; done; exec "$@"`;
+/** What the helper says once its routes are in place, before its program begins. */
+const BLOCKED = "blocked";
+const BLOCK = `for each in ${UNREACHABLE.join(" ")}; do ip route add unreachable "$each" || exit 1; done; echo ${BLOCKED}; exec "$@"`;
+/** The first port above those that Linux gives to servers and connections that choose none (`net.ipv4.ip_local_port_range`). */
+const FIRST_FREE_PORT = 61_000;
 
 export class OwnNetwork {
   readonly #options: OwnNetworkOptions;
   readonly #exposed = new Map<string, Exposed>();
+  /** Those that cannot be reached, although the network is connected. */
+  readonly #failed = new Set<Exposed>();
   #helper: Helper | undefined;
+  /** Whether the relays have taken their ports. */
+  #isOpen = false;
   /** The work on relays that programs must wait for. */
   #settled: Promise<unknown> = Promise.resolve();
 
@@ -63,12 +72,6 @@ export class OwnNetwork {
    */
   async attach(pid: number, wallEnded: Promise<unknown>): Promise<Attachment> {
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
-    const [program, ...args] = slirpCommand(pid, { readyFd: 3, exitFd: 4 }, process.geteuid?.() === 0);
-    const slirp = spawn(program, args, {
-      cwd: "/",
-      env: {},
-      stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
-    });
     const relays = spawn(
       NETWORK_PROGRAMS.nsenter,
       [
@@ -77,13 +80,9 @@ export class OwnNetwork {
       ],
       { cwd: "/", env: { PATH: HELPER_PATH }, stdio: ["pipe", "pipe", "ignore"] },
     );
-    const ended = Promise.race([ending(slirp, "slirp4netns"), ending(relays, "the relays")]);
-    const failed = ended.then((what) => {
-      throw new WallError(`the network cannot be connected: ${what} ended`);
-    });
-    failed.catch(() => {});
+    const children: ChildProcess[] = [relays];
     const detach = () => {
-      for (const child of [slirp, relays]) child.kill("SIGKILL");
+      for (const child of children) child.kill("SIGKILL");
     };
     let hasWallEnded = false;
     void wallEnded.then(() => {
@@ -91,15 +90,27 @@ export class OwnNetwork {
       detach();
     });
     try {
-      const helper = helperOf(relays, failed);
-      await Promise.all([Promise.race([once(slirp.stdio[3] as Readable, "data"), failed]), helper.ready]);
+      const relaysEnded = ending(relays, "the relays");
+      const helper = helperOf(relays, failing(relaysEnded));
+      await helper.blocked;
       // The next wall may have its network already.
+      if (hasWallEnded) throw new WallError("the wall has ended");
+      // Only now, so that at no time anything behind the wall reaches what it must not.
+      const slirp = startSlirp(pid);
+      children.push(slirp);
+      const ended = Promise.race([ending(slirp, "slirp4netns"), relaysEnded]);
+      const isReady = Promise.all([once(slirp.stdio[3] as Readable, "data"), helper.ready]);
+      await Promise.race([isReady, failing(ended)]);
       if (hasWallEnded) throw new WallError("the wall has ended");
       this.#helper = helper;
       void ended.then(() => {
-        if (this.#helper === helper) this.#helper = undefined;
+        if (this.#helper !== helper) return;
+        this.#helper = undefined;
+        this.#isOpen = false;
       });
-      await Promise.all([...this.#exposed.values()].map((each) => expose(helper, each)));
+      this.#failed.clear();
+      await Promise.all([...this.#exposed.values()].map((each) => this.#open(helper, each)));
+      this.#isOpen = this.#helper === helper;
       return { ended };
     } catch (error) {
       detach();
@@ -109,23 +120,28 @@ export class OwnNetwork {
 
   /** Lets programs in the namespace reach the server at its own address. Idempotent; does nothing for other machines' servers. */
   expose(url: string): void {
-    const server = loopbackServer(url);
+    const server = loopbackServer(url, readHosts());
     if (server === undefined) return;
     const name = `${server.target}-${server.port}`;
     if (this.#exposed.has(name)) return;
     mkdirSync(this.#options.folder, { recursive: true, mode: 0o700 });
-    const socket = { path: join(this.#options.folder, name) };
-    const exposed = { server, socket, outer: startRelay(socket, { host: server.target, port: server.port }) };
-    exposed.outer.catch(() => {});
+    const exposed = { server, socket: { path: join(this.#options.folder, name) } };
     this.#exposed.set(name, exposed);
-    const helper = this.#helper;
-    if (helper === undefined) return;
-    // A program of the agent may listen there already, and then has its own port.
-    this.#settled = Promise.all([this.#settled, expose(helper, exposed).catch(() => {})]);
+    if (this.#helper !== undefined) this.#tryToOpen(this.#helper, exposed);
   }
 
-  /** Resolves when everything that was exposed can be reached. */
+  /** Returns a port that no relay takes; 0 once the relays have theirs. */
+  freePort(): number {
+    if (this.#isOpen) return 0;
+    const taken = new Set([...this.#exposed.values()].map(({ server }) => server.port));
+    let port = FIRST_FREE_PORT;
+    while (taken.has(port)) port++;
+    return port;
+  }
+
+  /** Resolves when everything that was exposed can be reached. Tries again what could not be before. */
   async settled(): Promise<void> {
+    if (this.#helper !== undefined) for (const each of this.#failed) this.#tryToOpen(this.#helper, each);
     await this.#settled;
   }
 
@@ -140,34 +156,73 @@ export class OwnNetwork {
   /** Ends the relays in this process. */
   close(): void {
     for (const { outer } of this.#exposed.values())
-      outer.then(
+      outer?.then(
         (relay) => relay.stop(),
         () => {},
       );
     this.#exposed.clear();
   }
+
+  /** A program of the agent may listen at the server's address, and then has its own server there. */
+  #tryToOpen(helper: Helper, exposed: Exposed): void {
+    const opened = this.#open(helper, exposed).then(
+      () => this.#failed.delete(exposed),
+      () => this.#failed.add(exposed),
+    );
+    this.#settled = Promise.all([this.#settled, opened]);
+  }
+
+  async #open(helper: Helper, exposed: Exposed): Promise<void> {
+    const { server, socket } = exposed;
+    exposed.outer ??= startRelay(socket, { host: server.target, port: server.port });
+    await exposed.outer.catch((error: NodeJS.ErrnoException) => {
+      exposed.outer = undefined;
+      throw new WallError(`a server cannot be forwarded: ${error.code}`);
+    });
+    const [first, ...others] = server.hosts.map((host) => ({ host, port: server.port }));
+    if (first !== undefined) await helper.relay(first, socket);
+    // Not every machine has IPv6.
+    for (const other of others) await helper.relay(other, socket).catch(() => {});
+  }
 }
 
-async function expose(helper: Helper, { server, socket, outer }: Exposed): Promise<void> {
-  await outer.catch((error: NodeJS.ErrnoException) => {
-    throw new WallError(`a server cannot be forwarded: ${error.code}`);
+function readHosts(): string {
+  try {
+    return readFileSync("/etc/hosts", "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** slirp4netns says that it is ready on descriptor 3, and ends with descriptor 4. */
+function startSlirp(pid: number): ChildProcess {
+  const [program, ...args] = slirpCommand(pid, { readyFd: 3, exitFd: 4 }, process.geteuid?.() === 0);
+  return spawn(program, args, { cwd: "/", env: {}, stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] });
+}
+
+/** Rejects when a part of the network has ended. */
+function failing(ended: Promise<string>): Promise<never> {
+  const failed = ended.then((what) => {
+    throw new WallError(`the network cannot be connected: ${what} ended`);
   });
-  const [first, ...others] = server.hosts.map((host) => ({ host, port: server.port }));
-  if (first !== undefined) await helper.relay(first, socket);
-  // Not every machine has IPv6.
-  for (const other of others) await helper.relay(other, socket).catch(() => {});
+  failed.catch(() => {});
+  return failed;
 }
 
-/** Speaks with the process of relay-process.ts. */
+/** Speaks with the process of relay-process.ts, which begins once the routes are in place. */
 function helperOf(
   { stdin, stdout }: ChildProcess,
   failed: Promise<never>,
-): Helper & { readonly ready: Promise<unknown> } {
+): Helper & { readonly blocked: Promise<unknown>; readonly ready: Promise<unknown> } {
   const lines = createInterface({ input: stdout as Readable });
   stdin?.on("error", () => {});
-  let last: Promise<unknown> = answer(lines, failed);
+  const blocked = answer(lines, failed);
+  const ready = blocked.then(() => answer(lines, failed));
+  let last: Promise<unknown> = ready;
+  for (const each of [blocked, ready]) each.catch(() => {});
   return {
-    ready: last,
+    blocked,
+    ready,
     relay(from, to) {
       const asked = last
         .catch(() => {})

@@ -6,6 +6,16 @@ export interface WalledCommand {
   readonly cwd: string;
 }
 
+export interface EnterOptions {
+  /** Whether the program, and what it starts, may change the agent's configuration. */
+  readonly mayConfigure?: boolean;
+  /**
+   * Whether the program may start before its network leads anywhere ({@link Wall.connected}). It has its own network from the start,
+   * and reaches nothing by it until then.
+   */
+  readonly beforeNetwork?: boolean;
+}
+
 export interface Wall {
   /** Whether every process behind it ends with it, so that nobody has to find them by their environment. */
   readonly endsAll: boolean;
@@ -24,10 +34,20 @@ export interface Wall {
   /**
    * Returns how to start a program behind the wall. Starts the wall if it does not stand.
    * @param folder the program's working directory
-   * @param mayConfigure whether the program, and what it starts, may change the agent's configuration
    * @throws WallError
    */
-  enter(command: readonly [string, ...string[]], folder: string, mayConfigure?: boolean): Promise<WalledCommand>;
+  enter(command: readonly [string, ...string[]], folder: string, options?: EnterOptions): Promise<WalledCommand>;
+  /**
+   * Resolves once programs behind the wall reach what they may reach. If that cannot be arranged, the wall ends with every process
+   * behind it.
+   * @throws WallError
+   */
+  connected(): Promise<void>;
+  /**
+   * Returns the port on which a server that enters now should listen on its loopback interface. 0: it may choose any free one.
+   * Otherwise the wall's own relays have yet to take their ports, and this one is none of theirs.
+   */
+  freePort(): number;
   /**
    * Lets programs behind the wall reach a server on the machine's loopback interface, at the same address. Idempotent. Does nothing
    * for servers elsewhere, and where programs share the machine's network.
@@ -54,6 +74,8 @@ export class WallError extends Error {
 export const NO_WALL: Wall = {
   endsAll: false,
   enter: async (command, cwd) => ({ command, cwd }),
+  connected: async () => {},
+  freePort: () => 0,
   expose: () => {},
   reach: async () => undefined,
   signalOf: () => undefined,
