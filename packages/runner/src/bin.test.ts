@@ -52,6 +52,45 @@ describe("a start that cannot succeed exits at once with the reason", () => {
   });
 });
 
+describe("a runner that was started ahead of its sandbox", () => {
+  test("gets its variables with its input, and has none of a session before", async () => {
+    const sandbox = folders();
+    const server = startLinkServer();
+    const names = ["HOME", "VALET_WORKSPACE", "VALET_SESSION_ID", "VALET_GENERATION", "VALET_RUNNER_URL"];
+    const without = Object.fromEntries(names.map((name) => [name, undefined]));
+    const runner = startRunnerProcess({
+      url: server.url,
+      ...sandbox,
+      env: { ...without, VALET_STARTED_AHEAD: "1" },
+      input: null,
+    });
+    runner.write({
+      token: TOKEN,
+      restartCount: 0,
+      env: {
+        HOME: sandbox.home,
+        VALET_WORKSPACE: sandbox.workspace,
+        VALET_SESSION_ID: "ses_1",
+        VALET_GENERATION: "1",
+        VALET_RUNNER_URL: server.url,
+      },
+    });
+    expect(await server.hello(0)).toMatchObject({ generation: 1 });
+    runner.kill("SIGTERM");
+    expect(await runner.exited).toBe(0);
+  });
+
+  test("ends with its host, whose end is that of its input", async () => {
+    const { exited } = startRunnerProcess({
+      url: NOBODY,
+      ...folders(),
+      env: { VALET_STARTED_AHEAD: "1" },
+      input: "",
+    });
+    expect(await exited).toBe(78);
+  });
+});
+
 test("a runner without a link stops on SIGTERM", async () => {
   const sandbox = folders();
   const runner = startRunnerProcess({ url: NOBODY, ...sandbox });

@@ -14,7 +14,14 @@ import { endWithHost } from "./processes/lifeline.ts";
 import { AgentOtlp } from "./receiver/agent-otlp.ts";
 import { Runner, type RunnerEnd } from "./runner.ts";
 import { SecretValues } from "./secrets/secret-values.ts";
-import { earlierStateFolder, readInput, readSettings, type Settings, SettingsError } from "./settings.ts";
+import {
+  earlierStateFolder,
+  readInput,
+  readSettings,
+  type Settings,
+  SettingsError,
+  wasStartedAhead,
+} from "./settings.ts";
 import { SpanOutbox } from "./spans/span-outbox.ts";
 import { createTracing, runnerResource, type Tracing } from "./spans/tracing.ts";
 import { Journal } from "./state/journal.ts";
@@ -57,6 +64,12 @@ export async function main(stopRequested: Promise<void>): Promise<never> {
 }
 
 async function run(stopRequested: Promise<void>): Promise<number> {
+  const stopped = stopRequested.then(() => undefined);
+  const timeoutMs = wasStartedAhead(process.env) ? undefined : INPUT_TIMEOUT_MS;
+  const input = await Promise.race([readInput(Bun.stdin.stream(), timeoutMs), stopped]);
+  if (input === undefined) return EXIT_CODES.stopped;
+  const { token, restartCount } = input;
+  Object.assign(process.env, input.env);
   const given = readSettings(process.env, process.cwd());
   const problem = pluginProblem(PLUGIN, given.isolation === "user");
   if (problem !== undefined) throw new SettingsError(problem);
@@ -66,10 +79,6 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   // The limits apply to Valet's spans, not to those of programs that the agent runs.
   for (const name of Object.keys(limitVariables(process.env))) delete process.env[name];
   secrets.add(...PROVIDER_KEYS.map((name) => process.env[name]));
-  const stopped = stopRequested.then(() => undefined);
-  const input = await Promise.race([readInput(Bun.stdin.stream(), INPUT_TIMEOUT_MS), stopped]);
-  if (input === undefined) return EXIT_CODES.stopped;
-  const { token, restartCount } = input;
   const instanceId = randomUUID();
   const folder = openStateFolder({
     path: given.stateFolder,

@@ -73,6 +73,7 @@ const Environment = z.object({
     .regex(/^\d{1,4}$/, "not a file descriptor")
     .transform(Number)
     .optional(),
+  VALET_STARTED_AHEAD: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_STARTED_AHEAD.default),
   VALET_ALLOW_FILE_REPOS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_ALLOW_FILE_REPOS.default),
   VALET_COMMIT_TRAILERS: z.enum(["0", "1"]).default(RUNNER_VARIABLES.VALET_COMMIT_TRAILERS.default),
   VALET_NETWORK_FOLDER: z.string().startsWith("/", "not an absolute path").optional(),
@@ -135,13 +136,20 @@ export function earlierStateFolder(home: string): string {
 
 const MAX_INPUT_BYTES = 64 * 1024;
 
+/** Returns whether the runner was started before its sandbox was asked for: its input comes when it is, and has the other variables. */
+export function wasStartedAhead(env: EnvironmentRecord): boolean {
+  return env.VALET_STARTED_AHEAD === "1";
+}
+
 /**
  * Reads the one line of JSON that the broker writes, and ignores the rest.
+ * @param timeoutMs if omitted, it waits until the input ends, which it does with the broker
  * @throws SettingsError if it does not arrive in time, or is invalid
  */
-export async function readInput(stream: AsyncIterable<Uint8Array>, timeoutMs: number): Promise<EntrypointInput> {
+export async function readInput(stream: AsyncIterable<Uint8Array>, timeoutMs?: number): Promise<EntrypointInput> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new SettingsError("standard input: received nothing in time")), timeoutMs);
+  const giveUp = () => reject(new SettingsError("standard input: received nothing in time"));
+  const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs);
   try {
     return parseInput(await Promise.race([readLine(stream), late]));
   } finally {

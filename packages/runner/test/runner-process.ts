@@ -49,8 +49,16 @@ export function startRunnerProcess({ url, home, workspace, sandboxId, env, input
   const log = text(stderr);
   const exited = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | string);
   onTestFinished(() => endAll(sandboxId));
+  const write = (line: object) => stdin.end(`${JSON.stringify(line)}\n`);
   const endHost = () => void child.stdio[3]?.destroy();
-  return { endHost, pid: child.pid as number, kill: (signal: NodeJS.Signals) => child.kill(signal), exited, log };
+  return {
+    endHost,
+    write,
+    pid: child.pid as number,
+    kill: (signal: NodeJS.Signals) => child.kill(signal),
+    exited,
+    log,
+  };
 }
 
 /** Kills the processes with the mark. */

@@ -231,6 +231,11 @@ export const RUNNER_VARIABLES = {
   VALET_RESTORED: { default: "0", meaning: "`1`: the sandbox was made from a snapshot" },
   VALET_SANDBOX_ID: { meaning: "the broker's id of the sandbox" },
   VALET_LIFELINE_FD: { meaning: "a descriptor that is closed when the host dies; driver `local`" },
+  VALET_STARTED_AHEAD: {
+    default: "0",
+    meaning:
+      "`1`: the entrypoint was started before its sandbox was asked for, waits for its input without a limit, and gets the other variables with it; driver `local`",
+  },
   VALET_ALLOW_FILE_REPOS: { default: "0", meaning: "`1`: repositories on the sandbox's machine may be cloned" },
   VALET_COMMIT_TRAILERS: { default: "1", meaning: "`0`: commits get no trailers that name the session" },
   VALET_ISOLATION: {

@@ -147,6 +147,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
         ...ofBroker,
         stateDir: state.broker,
         entrypoint: [...entrypoint],
+        startsAhead: true,
         isolation,
         onWarning: report,
       }).catch((error: Error) => {

@@ -18,6 +18,7 @@ import { makePrivateDirectory } from "../local/private-directory.ts";
 import { RepositoryChecks } from "../local/repository-checks.ts";
 import { LocalSandbox, type SandboxSettings } from "../local/sandbox.ts";
 import { deleteSnapshot } from "../local/snapshots.ts";
+import { SpareEntrypoint } from "../local/spare-entrypoint.ts";
 import { startGuardian } from "../local/start-guardian.ts";
 import { deleteFolder, type SandboxRecord, StateDirectory, setAside } from "../local/state-directory.ts";
 import { lockStateDirectory } from "../local/state-lock.ts";
@@ -30,6 +31,13 @@ export interface LocalDriverOptions {
   readonly stateDir: string;
   /** The program to start in each sandbox, with its arguments. */
   readonly entrypoint: readonly [string, ...string[]];
+  /**
+   * Whether the entrypoint may be started before it is known for which sandbox, and then gets that sandbox's variables with its input.
+   * The broker keeps one such process while no sandbox starts.
+   */
+  readonly startsAhead?: boolean | undefined;
+  /** For how long no sandbox must have been created before one is started ahead, in ms; 5,000 if omitted. */
+  readonly quietMs?: number | undefined;
   /** What separates agents from this machine; a wall of bubblewrap, if omitted, where that works. */
   readonly isolation?: Isolation | undefined;
   /** Which network agents behind a wall have; one of their own, if omitted, where that works. */
@@ -92,7 +100,7 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
     const { sandboxes, cleaning } = await recover(settings);
     const dismissGuardian = await startGuardian(stateDir, brokerId, settings.onError);
     const maxSandboxes = options.maxSandboxes ?? machineCapacity().awake;
-    return new LocalDriver(settings, maxSandboxes, sandboxes, async () => {
+    return new LocalDriver(settings, options, maxSandboxes, sandboxes, async () => {
       await cleaning;
       await dismissGuardian();
       await limits.close().catch(settings.onError);
@@ -114,10 +122,12 @@ class LocalDriver implements Driver {
   readonly #sandboxes: Map<string, LocalSandbox>;
   readonly #release: () => Promise<void>;
   readonly #repositories = new RepositoryChecks();
+  readonly #spare: SpareEntrypoint | undefined;
   #isClosed = false;
 
   constructor(
     settings: SandboxSettings,
+    { startsAhead = false, quietMs }: Pick<LocalDriverOptions, "startsAhead" | "quietMs">,
     maxSandboxes: number,
     sandboxes: readonly LocalSandbox[],
     release: () => Promise<void>,
@@ -129,12 +139,15 @@ class LocalDriver implements Driver {
     this.#maxSandboxes = maxSandboxes;
     this.#sandboxes = new Map(sandboxes.map((each) => [each.id, each]));
     this.#release = release;
+    const hasRoom = () => this.countAwake() < maxSandboxes;
+    if (startsAhead) this.#spare = new SpareEntrypoint({ ...settings, quietMs, hasRoom });
+    this.#spare?.prepare();
   }
 
   async create(options: CreateOptions, steps: Steps, limit: AbortSignal): Promise<DriverSandbox> {
     if (this.#isClosed) throw new BrokerError("shutting_down");
     if (this.countAwake() >= this.#maxSandboxes) throw new BrokerError("capacity");
-    const sandbox = LocalSandbox.plan(this.#settings, options);
+    const sandbox = LocalSandbox.plan(this.#settings, options, this.#spare?.take());
     steps.describe({ "valet.sandbox.id": sandbox.id });
     this.#sandboxes.set(sandbox.id, sandbox);
     try {
@@ -143,6 +156,8 @@ class LocalDriver implements Driver {
       // A sandbox that could not be removed stays in the map, so that it can still be terminated.
       if (!(error instanceof BrokerError && error.code === "terminate_failed")) this.#sandboxes.delete(sandbox.id);
       throw error;
+    } finally {
+      this.#spare?.prepare();
     }
     return sandbox.describe();
   }
@@ -176,6 +191,8 @@ class LocalDriver implements Driver {
     if (sandbox === undefined) return false;
     const wasThere = await sandbox.terminate(steps);
     this.#sandboxes.delete(id);
+    // There may not have been room for it before.
+    this.#spare?.prepare();
     return wasThere;
   }
 
@@ -187,8 +204,8 @@ class LocalDriver implements Driver {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    const sandboxes = [...this.#sandboxes.values()];
-    const results = await Promise.allSettled(sandboxes.map((each) => each.close()));
+    const closing = [...this.#sandboxes.values(), this.#spare].map((each) => each?.close());
+    const results = await Promise.allSettled(closing);
     for (const result of results) if (result.status === "rejected") this.#settings.onError(result.reason);
     await this.#release();
   }

@@ -4,12 +4,14 @@ import type { EntrypointInput } from "@valet/shared/protocol/sandbox-broker";
 import type { LogFile } from "./log-file.ts";
 import { identify, type ProcessIdentity } from "./process-table.ts";
 
-export interface EntrypointOptions {
-  readonly command: readonly [string, ...string[]];
-  /** The complete environment; the broker's own variables are not added. */
-  readonly env: Record<string, string>;
-  readonly input: EntrypointInput;
-  readonly log: LogFile;
+/** An entrypoint that waits for its input. */
+export interface WaitingEntrypoint {
+  readonly identity: ProcessIdentity;
+  /** Resolves with the exit code; with `null` when a signal killed the entrypoint. */
+  readonly exited: Promise<number | null>;
+  hasExited(): boolean;
+  /** Gives it its input. From now on its output, also that of before, goes to the log. */
+  begin(input: EntrypointInput, log: LogFile): RunningEntrypoint;
 }
 
 export interface RunningEntrypoint {
@@ -34,13 +36,13 @@ const LIFELINE_FD = 3;
 
 /**
  * Starts the entrypoint as the leader of its own session and process group.
- * @param onStarted called with the entrypoint's identity before anything else can happen
+ * @param env the complete environment; the broker's own variables are not added
  * @throws when it cannot be started
  */
 export async function startEntrypoint(
-  { command: [file, ...args], env, input, log }: EntrypointOptions,
-  onStarted: (identity: ProcessIdentity) => void,
-): Promise<RunningEntrypoint> {
+  [file, ...args]: readonly [string, ...string[]],
+  env: Record<string, string>,
+): Promise<WaitingEntrypoint> {
   // The broker's umask is for its own files. The agent's files have the usual modes, in a directory that only their
   // owner may enter.
   const umask = process.umask(USUAL_UMASK);
@@ -53,15 +55,21 @@ export async function startEntrypoint(
   process.umask(umask);
   if (child.pid === undefined) throw await spawnError(child);
   const identity = identify(child.pid);
-  onStarted(identity);
   const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
-  const logged = Promise.all([child.stdout, child.stderr].map((stream) => log.drain(stream)));
   // No data is sent over this descriptor; it breaks when the entrypoint exits.
   child.stdio[LIFELINE_FD]?.on("error", () => {});
   // An entrypoint that exits, or closes its input without reading it, is noticed by its exit.
   child.stdin.on("error", () => {});
-  child.stdin.end(`${JSON.stringify(input)}\n`);
-  return { identity, exited, logged };
+  return {
+    identity,
+    exited,
+    hasExited: () => child.exitCode !== null || child.signalCode !== null,
+    begin(input, log) {
+      const logged = Promise.all([child.stdout, child.stderr].map((stream) => log.drain(stream)));
+      child.stdin.end(`${JSON.stringify(input)}\n`);
+      return { identity, exited, logged };
+    },
+  };
 }
 
 async function spawnError(child: ChildProcess): Promise<Error> {

@@ -2,7 +2,6 @@
 
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { certificateVariables } from "@valet/shared/certificate-variables";
 import { FINAL_EXIT_CODES, type Isolation, type Sandbox, type StopReason } from "@valet/shared/protocol/sandbox-broker";
 import type { Network } from "@valet/shared/protocol/sandbox-network";
 import { withoutUndefined } from "@valet/shared/without-undefined";
@@ -12,12 +11,13 @@ import { BrokerError } from "../problem.ts";
 import type { Steps } from "../request-trace.ts";
 import type { RestartPolicy } from "../restart.ts";
 import { endProcesses, pauseProcesses } from "./end-processes.ts";
-import { type RunningEntrypoint, startEntrypoint } from "./entrypoint.ts";
+import { type RunningEntrypoint, startEntrypoint, type WaitingEntrypoint } from "./entrypoint.ts";
 import { lastLogLine } from "./last-line.ts";
 import type { LocalLimits } from "./limits/local-limits.ts";
 import { LogFile } from "./log-file.ts";
 import { SANDBOX_ID_VARIABLE, type SandboxProcesses } from "./process-table.ts";
 import { restoreSnapshot, type TakenSnapshot, takeSnapshot } from "./snapshots.ts";
+import { commonVariables, endSpare, type Spare } from "./spare-entrypoint.ts";
 import {
   deleteFolder,
   NETWORK_FOLDER,
@@ -62,22 +62,34 @@ export class LocalSandbox {
   /** Aborted, with the error for the caller, when the sandbox must not start anything any more. */
   readonly #ending = new AbortController();
   readonly #secrets: Secrets;
+  /** The entrypoint that was started ahead for this sandbox, until it is used. */
+  #spare: Spare | undefined;
   #record: SandboxRecord;
   /** Whether the sandbox's folder exists. */
   #exists: boolean;
 
-  private constructor(settings: SandboxSettings, record: SandboxRecord, exists: boolean, secrets: Secrets) {
+  private constructor(
+    settings: SandboxSettings,
+    record: SandboxRecord,
+    exists: boolean,
+    secrets: Secrets,
+    spare?: Spare,
+  ) {
+    this.#spare = spare;
     this.#settings = settings;
     this.#record = record;
     this.#exists = exists;
     this.#secrets = secrets;
   }
 
-  /** Returns a new sandbox, of which nothing exists before {@link create}. */
-  static plan(settings: SandboxSettings, options: CreateOptions): LocalSandbox {
+  /**
+   * Returns a new sandbox, of which nothing exists before {@link create}.
+   * @param spare the entrypoint to use; one is started if it is omitted
+   */
+  static plan(settings: SandboxSettings, options: CreateOptions, spare?: Spare): LocalSandbox {
     const { sessionId, generation, snapshotId, fingerprint, env, runnerToken } = options;
     const record: SandboxRecord = {
-      id: newId("sb"),
+      id: spare?.sandboxId ?? newId("sb"),
       sessionId,
       generation,
       state: "starting",
@@ -87,7 +99,7 @@ export class LocalSandbox {
       fingerprint,
       brokerId: settings.brokerId,
     };
-    return new LocalSandbox(settings, record, false, { env, runnerToken });
+    return new LocalSandbox(settings, record, false, { env, runnerToken }, spare);
   }
 
   /** Returns a sandbox of an earlier broker: its processes have ended, its files exist. */
@@ -135,6 +147,7 @@ export class LocalSandbox {
         this.#update({ state: "running" });
         void this.#supervise(entrypoint);
       } catch (error) {
+        if (this.#spare !== undefined) await endSpare(this.#spare, this.#settings).catch(this.#settings.onError);
         await this.#remove(steps);
         throw this.#problem("start_failed", error, limit);
       }
@@ -218,32 +231,40 @@ export class LocalSandbox {
 
   async #startEntrypoint(): Promise<RunningEntrypoint> {
     this.#ending.signal.throwIfAborted();
-    const { entrypoint, maxLogBytes, path } = this.#settings;
+    const { entrypoint: command, maxLogBytes, path } = this.#settings;
+    const { id, restartCount } = this.#record;
+    // What a request sets may replace the language, for example, and nothing that the broker sets.
+    const common = commonVariables(path, id);
+    const env = { ...common, ...this.#secrets.env, ...this.#variables(), PATH: path, [SANDBOX_ID_VARIABLE]: id };
+    const input = { token: this.#secrets.runnerToken, restartCount };
+    const log = new LogFile(this.#logPath, maxLogBytes);
+    const ahead = this.#takeSpare();
+    const entrypoint = ahead ?? (await startEntrypoint(command, env));
+    this.#update({ leader: entrypoint.identity });
+    return entrypoint.begin(ahead === undefined ? input : { ...input, env }, log);
+  }
+
+  /** Returns the entrypoint that was started ahead, once, if it has not ended meanwhile. */
+  #takeSpare(): WaitingEntrypoint | undefined {
+    const entrypoint = this.#spare?.entrypoint;
+    this.#spare = undefined;
+    return entrypoint?.hasExited() === true ? undefined : entrypoint;
+  }
+
+  /** Returns what the entrypoint must know about the sandbox. */
+  #variables(): Record<string, string> {
+    const { isolation, network, limits } = this.#settings;
     const folder = this.#folder;
-    const workspace = join(folder, "workspace");
-    return startEntrypoint(
-      {
-        command: entrypoint,
-        env: {
-          LANG: "C.UTF-8",
-          ...certificateVariables(process.env),
-          ...this.#secrets.env,
-          PATH: path,
-          HOME: join(folder, "home"),
-          TMPDIR: join(folder, "tmp"),
-          VALET_WORKSPACE: workspace,
-          VALET_RUNNER_STATE: join(folder, RUNNER_FOLDER),
-          VALET_RESTORED: this.#record.snapshotId === undefined ? "0" : "1",
-          VALET_ISOLATION: this.#settings.isolation,
-          ...(this.#settings.network === "own" && { VALET_NETWORK_FOLDER: join(folder, NETWORK_FOLDER) }),
-          VALET_SANDBOX_LIMITS: JSON.stringify(this.#settings.limits.forSandbox(this.#record.id, folder)),
-          [SANDBOX_ID_VARIABLE]: this.#record.id,
-        },
-        input: { token: this.#secrets.runnerToken, restartCount: this.#record.restartCount },
-        log: new LogFile(this.#logPath, maxLogBytes),
-      },
-      (leader) => this.#update({ leader }),
-    );
+    return {
+      HOME: join(folder, "home"),
+      TMPDIR: join(folder, "tmp"),
+      VALET_WORKSPACE: join(folder, "workspace"),
+      VALET_RUNNER_STATE: join(folder, RUNNER_FOLDER),
+      VALET_RESTORED: this.#record.snapshotId === undefined ? "0" : "1",
+      VALET_ISOLATION: isolation,
+      ...(network === "own" && { VALET_NETWORK_FOLDER: join(folder, NETWORK_FOLDER) }),
+      VALET_SANDBOX_LIMITS: JSON.stringify(limits.forSandbox(this.#record.id, folder)),
+    };
   }
 
   /**

@@ -257,6 +257,8 @@ export const EntrypointInput = z.object({
   token: z.string().min(1),
   /** How often an entrypoint of this sandbox has died before this one. */
   restartCount: z.int().nonnegative(),
+  /** For an entrypoint that was started ahead of its sandbox (`VALET_STARTED_AHEAD`): the variables that it was started without. */
+  env: z.record(z.string(), z.string()).optional(),
 });
 export type EntrypointInput = z.infer<typeof EntrypointInput>;
 
