@@ -83,6 +83,7 @@ export class Rooms {
       alsoDueMs: () => undefined,
       report: fail,
       transact: (work) => this.run(work),
+      onRollback: (undo) => this.transactions.onRollback(undo),
     });
     this.state = new SessionState({
       sql,

@@ -131,6 +131,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     now,
     report,
     transact: (work) => transactions.run(work),
+    onRollback: (undo) => transactions.onRollback(undo),
     later: (work, delayMs) => {
       setTimeout(() => {
         // The session may have been deleted meanwhile.

@@ -432,19 +432,14 @@ const OF_TRACES: readonly BoundedStatement[] = [
   },
   { statement: "SELECT MAX(id) AS id FROM trace_segments", steps: ["SEARCH trace_segments"], because: LAST },
   {
-    statement: "SELECT end_sampled AS spans FROM trace_segments ORDER BY id DESC LIMIT 1",
+    statement: "SELECT end_bytes AS bytes, end_sampled AS spans FROM trace_segments ORDER BY id DESC LIMIT 1",
     steps: ["SCAN trace_segments"],
     because: LAST,
   },
   {
-    statement: "SELECT end_bytes - LENGTH(body) AS begin, … FROM trace_segments ORDER BY id ASC LIMIT 1",
+    statement: "SELECT end_bytes - LENGTH(body) AS begin FROM trace_segments ORDER BY id LIMIT 1",
     steps: ["SCAN trace_segments"],
     because: FIRST,
-  },
-  {
-    statement: "SELECT end_bytes - LENGTH(body) AS begin, … FROM trace_segments ORDER BY id DESC LIMIT 1",
-    steps: ["SCAN trace_segments"],
-    because: LAST,
   },
   {
     statement: "DELETE FROM trace_segments WHERE id = (SELECT MIN(id) FROM trace_segments) AND …",

@@ -57,6 +57,7 @@ class World {
       now: () => this.nowMs,
       report,
       transact: (work) => transactions.run(work),
+      onRollback: (undo) => transactions.onRollback(undo),
       alsoDueMs: () => undefined,
     });
     this.calls = new DurableCalls<number, string>(

@@ -4,6 +4,7 @@ import { bindings } from "../../../test/bindings.ts";
 import { SESSION_MIGRATIONS } from "../session-schema.ts";
 import { upgradeSchema } from "./schema.ts";
 import { type TimerHandlers, Timers } from "./timers.ts";
+import { Transactions } from "./transactions.ts";
 
 /** Timers of an object of their own, on a clock that the test sets. The alarm is noted, not set. */
 function withTimers(
@@ -13,6 +14,7 @@ function withTimers(
     alarms: number[];
     errors: unknown[];
     restart: () => Timers;
+    transactions: Transactions;
     /** What the object runs later by itself, with its delays in ms, if it is not only the alarm that runs timers. */
     later: { work: () => void; delayMs: number }[];
     sql: SqlStorage;
@@ -29,18 +31,37 @@ function withTimers(
     const setAlarm = async (ms: number | Date) => {
       alarms.push(Number(ms));
     };
+    const report = (error: unknown) => void errors.push(error);
+    const hooks = { beforeCommit: () => {}, onCommit: () => {}, onRollback: () => {}, report };
+    const transactions = new Transactions(storage, hooks);
     const restart = () =>
       new Timers({
         storage: { sql: storage.sql, setAlarm },
         now: () => clock.ms,
-        transact: (run) => storage.transactionSync(run),
+        transact: (run) => transactions.run(run),
+        onRollback: (undo) => transactions.onRollback(undo),
         alsoDueMs: () => clock.alsoDueMs,
-        report: (error) => errors.push(error),
+        report,
         ...(runsSoon && { later: (run: () => void, delayMs: number) => later.push({ work: run, delayMs }) }),
       });
-    work({ timers: restart(), clock, alarms, errors, restart, later, sql: storage.sql });
+    work({ timers: restart(), clock, alarms, errors, restart, later, transactions, sql: storage.sql });
   });
 }
+
+test("a timer that a rolled back transaction cleared is still set, and can be cleared", () =>
+  withTimers(({ timers, transactions, sql }) => {
+    timers.set("queue", 1200);
+    const failing = () =>
+      transactions.run(() => {
+        timers.clear("queue");
+        expect(timers.dueMs("queue")).toBeUndefined();
+        throw new Error("rolled back");
+      });
+    expect(failing).toThrow("rolled back");
+    expect(timers.dueMs("queue")).toBe(1200);
+    timers.clear("queue");
+    expect(sql.exec("SELECT * FROM timers").toArray()).toEqual([]);
+  }));
 
 test("due timers run once, in order, with their payload; the others wait", () =>
   withTimers(({ timers, clock, alarms }) => {

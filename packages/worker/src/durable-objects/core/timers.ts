@@ -51,6 +51,8 @@ export interface TimersOptions {
   readonly now: () => number;
   /** Runs a handler and the removal of its timer in one transaction. */
   readonly transact: (work: () => void) => void;
+  /** Runs `undo` if the running transaction, or the running part of it, is rolled back. */
+  readonly onRollback: (undo: () => void) => void;
   /** Returns when the alarm must fire for others than timers, epoch ms. */
   readonly alsoDueMs: () => number | undefined;
   /** Runs `work` after a while, in ms, if the object is still in memory. Without it the alarm runs every timer. */
@@ -69,6 +71,11 @@ const BEHIND_MS = 5000;
 export class Timers {
   readonly #options: TimersOptions;
   readonly #handlers = new Map<string, TimerHandler>();
+  /**
+   * The stored timers, and at times some that are not stored any more. Most timers that a transaction clears or reads are not set,
+   * and for those it asks no database.
+   */
+  #known: Set<string> | undefined;
   /** When the alarm fires, epoch ms; unknown until it has been set once since the object started. */
   #armedMs: number | undefined;
   /** The earliest timer that was set since then, epoch ms. */
@@ -98,13 +105,17 @@ export class Timers {
       payload,
     );
     this.#newestDueMs = Math.min(this.#newestDueMs, due);
+    this.#maybeSet.add(nameOf(kind, key));
   }
 
   clear(kind: TimerKind, key = ""): void {
+    if (!this.#maybeSet.has(nameOf(kind, key))) return;
+    this.#forget(kind, key);
     this.#sql.exec("DELETE FROM timers WHERE kind = ? AND key = ?", kind, key);
   }
 
   dueMs(kind: TimerKind, key = ""): number | undefined {
+    if (!this.#maybeSet.has(nameOf(kind, key))) return undefined;
     const [row] = this.#sql.exec("SELECT due_ms FROM timers WHERE kind = ? AND key = ?", kind, key).toArray();
     return row === undefined ? undefined : (row.due_ms as number);
   }
@@ -177,7 +188,9 @@ export class Timers {
         const [row] = this.#sql
           .exec("DELETE FROM timers WHERE kind = ? AND key = ? AND due_ms <= ? RETURNING payload", kind, key, nowMs)
           .toArray();
-        if (row !== undefined) this.#handlers.get(kind)?.(key, row.payload as string);
+        if (row === undefined) return;
+        this.#forget(kind, key);
+        this.#handlers.get(kind)?.(key, row.payload as string);
       });
     } catch (error) {
       this.#options.report(error);
@@ -186,7 +199,27 @@ export class Timers {
     }
   }
 
+  get #maybeSet(): Set<string> {
+    this.#known ??= new Set(
+      this.#sql
+        .exec("SELECT kind, key FROM timers")
+        .toArray()
+        .map(({ kind, key }) => nameOf(kind as string, key as string)),
+    );
+    return this.#known;
+  }
+
+  #forget(kind: string, key: string): void {
+    const name = nameOf(kind, key);
+    this.#maybeSet.delete(name);
+    this.#options.onRollback(() => this.#maybeSet.add(name));
+  }
+
   get #sql(): SqlStorage {
     return this.#options.storage.sql;
   }
+}
+
+function nameOf(kind: string, key: string): string {
+  return `${kind} ${key}`;
 }

@@ -59,7 +59,8 @@ class World {
     const now = () => this.nowMs;
     const transact = (work: () => void) => transactions.run(work);
     const storage = { sql, setAlarm: async () => {} };
-    const timers = new Timers({ storage, now, report, transact, alsoDueMs: () => undefined });
+    const onRollback = (undo: () => void) => transactions.onRollback(undo);
+    const timers = new Timers({ storage, now, report, transact, onRollback, alsoDueMs: () => undefined });
     const durable = { sql, timers, transactions, now, retryMs: 2000, random: () => 0.5, background: () => {}, report };
     const notices = new Notices({
       ...durable,

@@ -57,6 +57,7 @@ class World {
       now: Date.now,
       report,
       transact: (work) => this.#transactions.run(work),
+      onRollback: (undo) => this.#transactions.onRollback(undo),
       alsoDueMs: () => undefined,
     });
     this.state = new SessionState({

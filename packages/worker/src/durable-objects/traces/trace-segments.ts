@@ -51,7 +51,11 @@ interface LogState {
   readonly tail: Record<"sampled" | "unsampled", { spans: number; bytes: number; oldestMs: number | undefined }>;
   /** The id of the newest segment, sampled or not; 0 when there is none. */
   newestId: number;
+  /** The first segment after a cursor. Each commit asks for that of the export, which moves rarely. */
+  head?: { readonly cursor: number; readonly found: NextSegment } | undefined;
 }
+
+type NextSegment = SegmentHead & { readonly isSampled: boolean };
 
 export class TraceSegments {
   /** Which traces the segments hold. */
@@ -156,7 +160,7 @@ export class TraceSegments {
   #write(sampled: boolean, nowMs: number, parts: readonly TailPart[]): void {
     const body = gzipSync(requestOf(parts), { level: GZIP_LEVEL });
     const spans = sum(parts, "spans");
-    const endSampled = this.#endSampled() + (sampled ? spans : 0);
+    const last = this.#last();
     const { id } = this.#sql
       .exec<{ id: number }>(
         `INSERT INTO trace_segments (closed_ms, sampled, spans, end_bytes, end_sampled, body)
@@ -164,8 +168,8 @@ export class TraceSegments {
         nowMs,
         Number(sampled),
         spans,
-        this.#extent().end + body.length,
-        endSampled,
+        last.endBytes + body.length,
+        last.endSampled + (sampled ? spans : 0),
         body,
       )
       .one();
@@ -189,11 +193,16 @@ export class TraceSegments {
   }
 
   /** Returns the segment after `cursor`, sampled or not, without its body. */
-  headAfter(cursor: number): (SegmentHead & { readonly isSampled: boolean }) | undefined {
+  headAfter(cursor: number): NextSegment | undefined {
     if (cursor >= this.newestId()) return undefined;
+    const { head } = this.#state;
+    if (head?.cursor === cursor) return head.found;
     const query = "SELECT id, closed_ms, sampled FROM trace_segments WHERE id > ? ORDER BY id LIMIT 1";
     const [row] = this.#sql.exec<{ id: number; closed_ms: number; sampled: number }>(query, cursor).toArray();
-    return row && { id: row.id, closedMs: row.closed_ms, isSampled: row.sampled === 1 };
+    if (row === undefined) return undefined;
+    const found = { id: row.id, closedMs: row.closed_ms, isSampled: row.sampled === 1 };
+    this.#state.head = { cursor, found };
+    return found;
   }
 
   /** Returns the first sampled segment after `cursor`. Reads every unsampled one before it. */
@@ -220,15 +229,19 @@ export class TraceSegments {
       )
       .toArray();
     if (first === undefined) return 0;
-    if (first.begin !== null) return this.#endSampled() - first.begin;
+    if (first.begin !== null) return this.#last().endSampled - first.begin;
     const query = "SELECT TOTAL(spans) AS spans FROM trace_segments WHERE id > ? AND sampled = 1";
     return this.#sql.exec<{ spans: number }>(query, cursor).one().spans;
   }
 
-  /** Returns the running count of sampled spans at the newest segment, from the first segment with a count. */
-  #endSampled(): number {
-    const query = "SELECT end_sampled AS spans FROM trace_segments ORDER BY id DESC LIMIT 1";
-    return this.#sql.exec<{ spans: number | null }>(query).toArray()[0]?.spans ?? 0;
+  /**
+   * Returns the running counts at the newest segment: of bytes, so that no fold has to add up all sizes, and of sampled spans, from
+   * the first segment with a count.
+   */
+  #last(): { readonly endBytes: number; readonly endSampled: number } {
+    const query = "SELECT end_bytes AS bytes, end_sampled AS spans FROM trace_segments ORDER BY id DESC LIMIT 1";
+    const [row] = this.#sql.exec<{ bytes: number; spans: number | null }>(query).toArray();
+    return { endBytes: row?.bytes ?? 0, endSampled: row?.spans ?? 0 };
   }
 
   #segment(where: string, ...bindings: SqlStorageValue[]): Segment | undefined {
@@ -237,24 +250,11 @@ export class TraceSegments {
     return row === undefined ? undefined : { ...row, body: new Uint8Array(row.body) };
   }
 
-  /** Returns the compressed size of all segments, in bytes. */
+  /** Returns the compressed size of all segments, in bytes: where the last one ends, if they were in one file, less where the first begins. */
   bytes(): number {
-    const { begin, end } = this.#extent();
-    return end - begin;
-  }
-
-  /**
-   * Returns the offsets at which the first segment begins and the last one ends, as if they were in one file, so that
-   * no fold has to add up all sizes.
-   */
-  #extent(): { begin: number; end: number } {
-    const at = (order: string) =>
-      this.#sql
-        .exec<{ begin: number; end: number }>(
-          `SELECT end_bytes - LENGTH(body) AS begin, end_bytes AS end FROM trace_segments ORDER BY id ${order} LIMIT 1`,
-        )
-        .toArray()[0];
-    return { begin: at("ASC")?.begin ?? 0, end: at("DESC")?.end ?? 0 };
+    const query = "SELECT end_bytes - LENGTH(body) AS begin FROM trace_segments ORDER BY id LIMIT 1";
+    const [first] = this.#sql.exec<{ begin: number }>(query).toArray();
+    return first === undefined ? 0 : this.#last().endBytes - first.begin;
   }
 
   /**
@@ -268,6 +268,7 @@ export class TraceSegments {
     const rows = this.#sql.exec<{ id: number; spans: number; sampled: number; body: ArrayBuffer }>(query).toArray();
     const [row] = rows;
     if (row === undefined) return undefined;
+    this.#state.head = undefined;
     const body = new Uint8Array(row.body);
     const facts = bodiesOf(unpack(body)).flatMap(readStored);
     this.index.remove(row.id, new Set(facts.map(({ traceId }) => traceId)));
