@@ -124,6 +124,21 @@ describe("limits", () => {
     expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
     set({ refusedForks: 1 });
     expect(usage.recentLimit(false)).toBe("sandbox_out_of_processes");
+    expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
+  });
+
+  test("explain the end of a killed process for longer, since a busy machine tells late of it, but of one only", () => {
+    const { usage, set } = setUp();
+    usage.begin();
+    set({ oomKills: 1 });
+    vi.advanceTimersByTime(10_000);
+    expect(usage.recentLimit(false)).toBeUndefined();
+    expect(usage.recentLimit()).toBeUndefined();
+    expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
+    expect(usage.recentLimit(true)).toBeUndefined();
+    set({ oomKills: 2 });
+    vi.advanceTimersByTime(60_000);
+    expect(usage.recentLimit(true)).toBeUndefined();
   });
 
   test("that were hit at some time between two turns explain the end of a killed process, and of no other", () => {

@@ -42,13 +42,19 @@ const CROWDED_SHARE = 0.95;
 const MAX_CROWDED = 12;
 /** How soon after a limit was hit its process's end follows, in ms. */
 const FOLLOWS_MS = 2_000;
+/** The same, for a process that was killed: nothing else kills it, and a machine that is out of memory is slow to tell of it. */
+const KILL_FOLLOWS_MS = 30_000;
 
 interface Hit {
   readonly limit: LimitError;
+  /** Whether the system, or the runner, killed processes for it. */
+  readonly kills: boolean;
   /** When it was seen. */
   readonly atMs: number;
   /** Whether it may have been long before: nobody had looked for a while. */
   readonly isVague: boolean;
+  /** Whether it has explained the end of a process, and is no longer kept for another. */
+  isSpent?: true;
 }
 
 interface Window {
@@ -63,7 +69,8 @@ export class SandboxUsage {
   readonly #windows = new Set<Window>();
   #last: Reading | undefined;
   #lastMs = Number.NEGATIVE_INFINITY;
-  #lastHit: Hit | undefined;
+  /** The last hit of each limit, in the order of time. */
+  readonly #hits = new Map<LimitError, Hit>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #crowded = 0;
   #isLooking = false;
@@ -96,10 +103,16 @@ export class SandboxUsage {
    */
   recentLimit(wasKilled?: boolean): LimitError | undefined {
     this.#read();
-    const hit = this.#lastHit;
-    if (hit === undefined || performance.now() - hit.atMs > FOLLOWS_MS) return undefined;
-    if (isKilling(hit.limit) && wasKilled !== undefined) return wasKilled ? hit.limit : undefined;
-    return hit.isVague ? undefined : hit.limit;
+    const nowMs = performance.now();
+    const explains = ({ kills, isVague, isSpent, atMs }: Hit) =>
+      kills && wasKilled !== undefined
+        ? wasKilled && nowMs - atMs <= (isSpent ? FOLLOWS_MS : KILL_FOLLOWS_MS)
+        : !isVague && nowMs - atMs <= FOLLOWS_MS;
+    const found = [...this.#hits.values()].filter(explains);
+    // A killed process was killed by what kills, whatever else it was refused.
+    const killing = wasKilled ? found.findLast(({ kills }) => kills) : undefined;
+    if (killing !== undefined) killing.isSpent = true;
+    return (killing ?? found.at(-1))?.limit;
   }
 
   #end(window: Window): MeasuredWork {
@@ -125,7 +138,7 @@ export class SandboxUsage {
     const isVague = nowMs - this.#lastMs > FOLLOWS_MS;
     this.#last = reading;
     this.#lastMs = nowMs;
-    this.#hit(hits, isVague);
+    for (const limit of hits) this.#hit({ limit, kills: isKilling(limit), atMs: nowMs, isVague });
     for (const window of this.#windows) window.peakBytes = largest(window.peakBytes, reading.memoryBytes);
     return reading;
   }
@@ -157,15 +170,14 @@ export class SandboxUsage {
   }
 
   #exhausted(limit: LimitError): void {
-    this.#hit([limit], false);
+    this.#hit({ limit, kills: true, atMs: performance.now(), isVague: false });
     this.#options.onExhausted(limit);
   }
 
-  #hit(hits: readonly LimitError[], isVague: boolean): void {
-    // Of several one explains the end of a process: that which kills.
-    const limit = hits.find(isKilling) ?? hits[0];
-    if (limit !== undefined) this.#lastHit = { limit, atMs: performance.now(), isVague };
-    for (const { limits } of this.#windows) for (const each of hits) limits.add(each);
+  #hit(hit: Hit): void {
+    this.#hits.delete(hit.limit);
+    this.#hits.set(hit.limit, hit);
+    for (const { limits } of this.#windows) limits.add(hit.limit);
   }
 
   #isCrowded({ tasks }: Reading): boolean {
