@@ -15,6 +15,8 @@ import { connectEngine, type Engine } from "../src/docker/engine.ts";
 /** Whatever it is here, any user of the image may read it. */
 const READABLE = "--mode=u+rwX,go+rX";
 const START_MS = 20_000;
+/** An image of some hundred megabytes, on a busy machine. */
+const IMPORT_MS = 300_000;
 
 export type EngineName = "Docker" | "Podman";
 
@@ -111,7 +113,7 @@ export async function startEngine(name: EngineName): Promise<TestEngine> {
   const { process: service, run, stop } = name === "Docker" ? startDocker(folder, host) : startPodman(folder, host);
   let complaints = "";
   service.stderr.on("data", (chunk) => (complaints = `${complaints}${chunk}`.slice(-2000)));
-  const engine = connectEngine(host);
+  const engine = connectEngine(host, IMPORT_MS);
   const kill = () => service.kill("SIGKILL");
   process.once("exit", kill);
   const close = async () => {

@@ -102,6 +102,7 @@ describeEngines(
       await expect(build("FROM some-base\nCOPY nothing /nothing\n")).rejects.toThrow(
         /The image cannot be built: .*nothing/s,
       );
+      expect(await engine.engine.listContainers({ all: true })).toEqual([]);
     });
   },
 );

@@ -64,6 +64,8 @@ export async function buildImage({ root, engine: host, tag, base, onLine }: Buil
       dockerfile: DOCKERFILE,
       t: tag,
       labels: { [SOURCE_LABEL]: source },
+      // Docker leaves the container of a step that failed otherwise.
+      forcerm: true,
       abortSignal: unreadable.signal,
       ...(base !== undefined && { buildargs: { BASE: base } }),
     });

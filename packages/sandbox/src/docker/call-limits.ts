@@ -6,7 +6,7 @@ const SECOND = 1000;
 /** How long a call may take. */
 const CALL_MS = 20 * SECOND;
 const PING_MS = 5 * SECOND;
-/** Removing many files, or taking in an image, takes the engine longer. */
+/** Removing many files takes the engine longer. */
 const LONG_CALL_MS = 60 * SECOND;
 
 /** How long the answer of a call may take to begin; `undefined` for calls that somebody else ends. Pure. */
@@ -16,7 +16,7 @@ export function callLimitMs(method: string, path: string): number | undefined {
   // A copy, with the limit of what it is part of; a build, with a person who watches it.
   if (name.endsWith("/wait") || name === "/build") return undefined;
   if (name.endsWith("/stop")) return CALL_MS + LIMITS.processGraceMs;
-  return method === "DELETE" || name === "/images/create" ? LONG_CALL_MS : CALL_MS;
+  return method === "DELETE" ? LONG_CALL_MS : CALL_MS;
 }
 
 /** What the library passes to its one function for calls (docker-modem). */
