@@ -10,7 +10,7 @@ import { canLimitAll } from "./control-groups.ts";
 import { ATTACKS, LIMITS } from "./limits/attacks.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 const START_TIMEOUT_MS = 180_000;
 const missing = await findNoWall();
 const isLimited = await canLimitAll();
