@@ -1,11 +1,9 @@
 /** Passes connections on: what connects to one place is connected to another. */
 import { rmSync } from "node:fs";
 import { connect, createServer, type Socket } from "node:net";
-import { z } from "zod";
 
 /** Where a relay listens, or where it connects to: a Unix socket, or a TCP port. */
-export const Endpoint = z.union([z.object({ path: z.string() }), z.object({ host: z.string(), port: z.number() })]);
-export type Endpoint = z.infer<typeof Endpoint>;
+export type Endpoint = { readonly path: string } | { readonly host: string; readonly port: number };
 
 export interface Relay {
   /** Ends it with all of its connections. */
