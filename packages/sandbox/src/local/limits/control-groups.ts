@@ -173,7 +173,7 @@ function tryV2(hierarchy: Hierarchy, name: string, limits: SandboxLimits): Found
 
 /**
  * Hands controllers down to the groups below one. Only the root of all groups may have processes of its own and such groups. In any other the
- * kernel would enable a part of the controllers, cpu and pids, and then refuse processes to the groups below.
+ * kernel would enable a part of the controllers, cpu and pids, and then refuse processes to the groups below (cgroups(7), thread mode).
  */
 function handDown(parent: string): Controller[] {
   return isRootOfAll(parent) || makeRoom(parent) ? enable(parent, availableIn(parent)) : [];
