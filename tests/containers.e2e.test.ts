@@ -22,6 +22,8 @@ import { ScriptedSystem } from "./scripted-system.ts";
 import { CLI } from "./valet-up.ts";
 
 const TIMEOUT_MS = 120_000;
+/** The image has some hundred megabytes, and the machine may be busy. */
+const SET_UP_MS = 300_000;
 const IMAGE = "valet-sandbox-test";
 const CANARY = `canary-${crypto.randomUUID()}`;
 const bait = await plantBait(`${CANARY}-loopback`);
@@ -90,7 +92,7 @@ describeEngines(
         },
         ["--driver", "docker"],
       );
-    }, TIMEOUT_MS);
+    }, SET_UP_MS);
 
     afterAll(async () => {
       bait.close();
