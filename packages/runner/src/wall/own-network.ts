@@ -9,7 +9,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createInterface, type Interface } from "node:readline";
+import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { NETWORK_PROGRAMS, SLIRP, slirpCommand, UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
 import { type LoopbackServer, loopbackServer } from "./loopback.ts";
@@ -214,7 +214,8 @@ function helperOf(
   { stdin, stdout }: ChildProcess,
   failed: Promise<never>,
 ): Helper & { readonly blocked: Promise<unknown>; readonly ready: Promise<unknown> } {
-  const lines = createInterface({ input: stdout as Readable });
+  // Keeps lines until they are asked for: several may arrive at once.
+  const lines = createInterface({ input: stdout as Readable })[Symbol.asyncIterator]();
   stdin?.on("error", () => {});
   const blocked = answer(lines, failed);
   const ready = blocked.then(() => answer(lines, failed));
@@ -238,9 +239,10 @@ function helperOf(
   };
 }
 
-async function answer(lines: Interface, failed: Promise<never>): Promise<string> {
-  const [line] = (await Promise.race([once(lines, "line"), failed])) as [string];
-  return line;
+async function answer(lines: AsyncIterator<string>, failed: Promise<never>): Promise<string> {
+  const { value, done } = await Promise.race([lines.next(), failed]);
+  // The end of the process that wrote them is about to be noticed.
+  return done === true ? failed : value;
 }
 
 function ending(child: ChildProcess, name: string): Promise<string> {
