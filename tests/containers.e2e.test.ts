@@ -161,7 +161,7 @@ describeEngines(
     );
 
     test(
-      "nothing of this machine answers an agent, nor does a cloud's metadata",
+      "nothing of this machine's loopback interface answers an agent, nor does a cloud's metadata",
       async () => {
         const { id } = await system.api.createSession({});
         expect(await say(id, "[connects]")).toMatchObject({ outcome: "ok" });

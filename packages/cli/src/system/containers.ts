@@ -65,7 +65,7 @@ export async function startContainers({ stateDir, env, report, ...rest }: Contai
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== "EADDRNOTAVAIL") throw new UserError(message);
     throw new UserError(
-      "The engine's bridge is not on this machine, so sandboxes could not reach Valet. Use an engine that runs here: not Docker Desktop, nor one on another machine.",
+      "The engine's bridge is not on this machine, so sandboxes could not reach Valet. Use an engine that runs here as root: not Docker Desktop, a rootless engine, or one on another machine.",
     );
   }
 }

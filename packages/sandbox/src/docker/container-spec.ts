@@ -57,6 +57,11 @@ const HARDENED = {
   LogConfig: { Type: "json-file", Config: { "max-size": "1m" } },
 } as const;
 
+/** Returns options that run a command instead of the image's own one. Podman ignores an empty entrypoint, and would start the image's. */
+function instead([program, ...args]: readonly [string, ...string[]]) {
+  return { Entrypoint: [program], Cmd: args };
+}
+
 export interface ContainerOptions {
   readonly name: string;
   readonly image: string;
@@ -88,8 +93,7 @@ export function sandboxContainer(options: ContainerOptions): ContainerCreateOpti
     name: options.name,
     Image: options.image,
     Labels: { ...options.labels },
-    Entrypoint: [],
-    Cmd: guardedCommand(options.command),
+    ...instead(guardedCommand(options.command)),
     Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     User: "0:0",
     WorkingDir: WORKING_FOLDER,
@@ -107,7 +111,8 @@ export function sandboxContainer(options: ContainerOptions): ContainerCreateOpti
       // With what it keeps in memory file systems, and without swap.
       Memory: options.limits.memoryBytes,
       MemorySwap: options.limits.memoryBytes,
-      NanoCpus: Math.round(options.limits.cpus * 1e9),
+      // Docker refuses a container whose processors it cannot limit; of the other limits it ignores those that it cannot hold.
+      ...(options.limits.applied.cpu !== "none" && { NanoCpus: Math.round(options.limits.cpus * 1e9) }),
       PidsLimit: options.limits.processes,
       // So that the runner finds the container's own control group. Of version 1 it does so in any case, and engines may refuse that.
       ...(options.limits.containerGroup?.version === 2 && { CgroupnsMode: "private" }),
@@ -122,8 +127,7 @@ export function idleContainer({ image, labels, network }: Pick<ContainerOptions,
   return {
     Image: image,
     Labels: { ...labels },
-    Entrypoint: [],
-    Cmd: ["sleep", "infinity"],
+    ...instead(["sleep", "infinity"]),
     User: "65534:65534",
     WorkingDir: WORKING_FOLDER,
     HostConfig: {
@@ -140,7 +144,7 @@ export function networkScript({ image, labels }: Pick<ContainerOptions, "image" 
   const options = idleContainer({ image, labels, network: "host" });
   return {
     ...options,
-    Cmd: ["bash", "-c", script],
+    ...instead(["bash", "-c", script]),
     User: "0:0",
     HostConfig: { ...options.HostConfig, CapAdd: ["NET_ADMIN"] },
   } satisfies ContainerCreateOptions;
@@ -161,8 +165,7 @@ export function copyContainer({ image, labels, from, to }: CopyOptions): Contain
   return {
     Image: image,
     Labels: { ...labels },
-    Entrypoint: [],
-    Cmd: ["/bin/sh", "-c", COPY],
+    ...instead(["/bin/sh", "-c", COPY]),
     User: "0:0",
     WorkingDir: WORKING_FOLDER,
     HostConfig: {

@@ -8,6 +8,7 @@ test.each([
   [76, false, "out_of_memory"],
   [143, false, "broker_stopped"],
   [137, false, "broker_lost"],
+  [255, false, "broker_lost"],
   [1, false, "entrypoint_failed"],
   [137, true, "out_of_memory"],
   [1, true, "out_of_memory"],

@@ -13,6 +13,8 @@ const SUPERVISOR_ENDED: Readonly<Record<number, StopReason>> = {
   78: "entrypoint_ended",
   143: "broker_stopped",
 };
+/** What Docker says of a container that was running when its machine lost power: nobody saw it end. */
+const UNKNOWN = 255;
 /** Of a process that SIGKILL ended. */
 const KILLED = 137;
 /** How an engine writes that a container never ran. */
@@ -37,7 +39,7 @@ export function stopReasonOf({ ExitCode, OOMKilled }: Pick<State, "ExitCode" | "
   if (reason !== undefined) return reason;
   if (OOMKilled) return "out_of_memory";
   // Otherwise the engine or the machine was stopped.
-  return ExitCode === KILLED ? "broker_lost" : "entrypoint_failed";
+  return ExitCode === KILLED || ExitCode === UNKNOWN ? "broker_lost" : "entrypoint_failed";
 }
 
 /** Returns the text of a log, which the engine sends in frames of a header of 8 bytes and a payload, whose length the header has. */

@@ -6,7 +6,7 @@ export type Engine = Docker;
 
 /**
  * Returns a client of the engine, each of whose calls has a time limit. Does not connect yet.
- * @param host as in `DOCKER_HOST`: `unix:///run/podman/podman.sock`, `tcp://…`, `ssh://…`; if omitted, that variable's value, or
+ * @param host `unix:///run/podman/podman.sock` or `tcp://…`; if omitted, the value of `DOCKER_HOST`, which may be `ssh://…`, too, or
  * else Docker's usual socket
  * @param limitMs how long the engine may take for any call; longer for some if omitted
  * @throws Error if it cannot be an engine's address
@@ -24,7 +24,7 @@ function clientOf(host: string | undefined): Engine {
   if (url?.protocol === "tcp:" || url?.protocol === "http:") {
     return new Docker({ protocol: "http", host: url.hostname, port: url.port || 2375 });
   }
-  throw new Error("the engine's address must be unix:///path or tcp://host:port");
+  throw new Error("The engine's address (DOCKER_HOST) must be unix:///path or tcp://host:port");
 }
 
 /** @throws Error that says what to do, if the engine does not answer */
@@ -32,11 +32,18 @@ export async function requireEngine(engine: Engine): Promise<void> {
   try {
     await engine.ping();
   } catch (error) {
-    throw new Error(
-      `The container engine cannot be reached: ${describeEngineError(error)}. Start Docker, or \`podman system service --time 0 unix:///run/podman/podman.sock\` and set DOCKER_HOST to that address`,
-      { cause: error },
-    );
+    throw new Error(`The container engine cannot be reached: ${describeEngineError(error)}. ${remedyFor(error)}`, {
+      cause: error,
+    });
   }
+}
+
+/** Returns what to do about an engine that does not answer. */
+function remedyFor(error: unknown): string {
+  if ((error as NodeJS.ErrnoException | undefined)?.code === "EACCES") {
+    return "This user may not use it: run the command as root or as a member of the group `docker`, or set DOCKER_HOST to an engine that this user may use";
+  }
+  return "Install and start Docker, or run `podman system service --time 0 unix:///run/podman/podman.sock` as root and set DOCKER_HOST to that address";
 }
 
 /** Returns whether the engine answers at all. */

@@ -33,6 +33,6 @@ exec setpriv --bounding-set=${GIVEN_UP} --inh-caps=-all --ambient-caps=-all -- "
 `;
 
 /** Returns the command that sets the rules, gives up {@link GUARD_CAPABILITIES} for all that follows, and becomes `command`. */
-export function guardedCommand(command: readonly string[]): string[] {
+export function guardedCommand(command: readonly string[]): [string, ...string[]] {
   return ["bash", "-c", SCRIPT, "valet-network-guard", ...command];
 }

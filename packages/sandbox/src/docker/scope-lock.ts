@@ -8,11 +8,11 @@ import { createServer } from "node:net";
 
 /**
  * Resolves to a function that gives the lock back.
- * @param engineId which the engine says of itself, so that scopes of different engines may have one name
+ * @param engine the engine's address, so that scopes of different engines may have one name
  * @throws Error that says what to do, if another broker has it
  */
-export async function lockScope(engineId: string, scope: string): Promise<() => Promise<void>> {
-  const hash = createHash("sha256").update(`${engineId}\n${scope}`).digest("hex").slice(0, 32);
+export async function lockScope(engine: string, scope: string): Promise<() => Promise<void>> {
+  const hash = createHash("sha256").update(`${engine}\n${scope}`).digest("hex").slice(0, 32);
   const server = createServer((socket) => socket.destroy());
   server.listen(`\0valet-scope-${hash}`);
   try {

@@ -347,6 +347,58 @@ describeEngines(
       expect(engine.run("ps", "--all", "--quiet", ...labels)).toBe("");
     });
 
+    test("an image's own entrypoint is not started", async () => {
+      const maker = await engine.engine.createContainer({ Image: IMAGE, Cmd: ["sleep", "1"] });
+      await maker.commit({ repo: "valet-with-entrypoint", changes: 'ENTRYPOINT ["sleep"]' });
+      const broker = await startBroker("entrypoint", { image: "valet-with-entrypoint" });
+      const { id } = await broker.create("d19", STAY);
+      await waitFor(() => inside(id, "cat /sandbox/workspace/inputs.jsonl"));
+    });
+
+    test("files of a snapshot belong to the same users in an image whose users have other numbers", async () => {
+      const makeImage = (image: string, agent: number, runner: number) => {
+        const users = { valet: agent, "valet-runner": runner };
+        const lines = (line: (name: string, id: number) => string) =>
+          Object.entries({ root: 0, ...users }).map(([name, id]) => `${line(name, id)}\n`);
+        return engine.makeImage(image, {
+          texts: {
+            "/etc/passwd": lines((name, id) => `${name}:x:${id}:${id}::/:/bin/sh`).join(""),
+            "/etc/group": lines((name, id) => `${name}:x:${id}:`).join(""),
+            "/usr/local/bin/valet-entrypoint": readFileSync(
+              new URL("../../image/valet-entrypoint", import.meta.url),
+              "utf8",
+            ),
+            // In the place of the runner.
+            "/usr/local/bin/bun": `#!/bin/bash
+[ "$VALET_RESTORED" = 1 ] || { touch "$HOME/made" "$VALET_RUNNER_STATE/made" && chown -h valet "$HOME/made"; }
+touch /tmp/started
+exec sleep 600
+`,
+          },
+        });
+      };
+      await makeImage("valet-numbers", 1001, 1002);
+      await makeImage("valet-other-numbers", 1000, 1001);
+      const entrypoint = ["valet-entrypoint"] as [string];
+      const first = await startBroker("numbers", { image: "valet-numbers", entrypoint });
+      const { id } = await first.create("d20", STAY);
+      await waitFor(() => inside(id, "ls /tmp/started"));
+      const { snapshotId } = (await first.call("POST", `/v1/sandboxes/${id}/snapshot`)).body;
+      await first.close();
+      const second = await startBroker("numbers", { image: "valet-other-numbers", entrypoint });
+      const restored = await second.create("d20", STAY, { generation: 2, snapshotId });
+      await waitFor(() => inside(restored.id, "ls /tmp/started"));
+      const owners = "cd /sandbox && stat -c '%n %U:%G' home home/made workspace agent runner runner/made";
+      expect(inside(restored.id, owners).trim().split("\n")).toEqual([
+        "home valet:valet",
+        "home/made valet:valet",
+        "workspace valet:valet",
+        "agent valet-runner:valet-runner",
+        "runner valet-runner:valet-runner",
+        "runner/made valet-runner:valet-runner",
+      ]);
+    }, 120_000);
+
     test("a host's bridge is there while it is held, and then gone with its network", async () => {
       const of = { all: true, filters: { label: ["valet-scope=held"] } };
       const networks = async () => (await engine.engine.listNetworks()).map(({ Name }) => Name);
