@@ -40,9 +40,6 @@ const ROUND_MS = 5;
 
 /** Kills all of the agent's processes, OpenCode included, which starts again when it is needed. @throws WallError */
 async function endAll(wall: Wall, limits: RunnerLimits | undefined, sandboxId: string | undefined): Promise<void> {
-  const { firstPid } = wall;
-  // The kernel ends all processes of a PID namespace with its first one, and no process there can outrun that.
-  if (firstPid !== undefined) return kill(firstPid);
   if (wall.endProcesses !== undefined) return wall.endProcesses();
   const folders = foldersOf(limits?.group);
   if (folders.length === 0) {

@@ -1,4 +1,5 @@
 /** The error types of an agent's work. Their names contain OpenCode, the first agent, but they apply to any agent. */
+import type { LimitError } from "@valet/shared/limit-errors";
 import { type ErrorType, type Marked, marked } from "@valet/shared/spans";
 import type { Ending } from "./facts.ts";
 
@@ -10,7 +11,7 @@ export const AGENT_FAILED = "opencode_error" satisfies ErrorType;
 /** The agent could not be started. */
 export class AgentStartError extends Error {
   override readonly name: string = "AgentStartError";
-  readonly errorType: typeof AGENT_UNHEALTHY | "wall_failed";
+  readonly errorType: typeof AGENT_UNHEALTHY | "wall_failed" | LimitError;
 
   constructor(errorType: AgentStartError["errorType"], message: string) {
     super(message);

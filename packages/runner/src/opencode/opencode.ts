@@ -285,17 +285,14 @@ export class OpenCode implements AgentAccess {
       return running;
     } catch (error) {
       stream?.close();
-      await server?.stop();
       const failure = error instanceof OpenCodeStartError ? error : new OpenCodeStartError("unhealthy");
+      // Before it is ended here.
+      const limit = this.#limitHit(failure.reason === "died" ? (failure.wasKilled ?? server?.wasKilled) : undefined);
+      await server?.stop();
       if (failure.reason === "walled") this.#options.onProblem?.(failure.message);
       if (signal.aborted) endWith(span, "aborted", "runner_shutdown");
-      else
-        endWith(
-          span,
-          "error",
-          this.#limitHit() ?? (failure.reason === "died" ? "opencode_died" : startErrorType(failure)),
-        );
-      throw failure;
+      else endWith(span, "error", limit ?? (failure.reason === "died" ? "opencode_died" : startErrorType(failure)));
+      throw limit === undefined || signal.aborted ? failure : new OpenCodeStartError(failure.reason, { limit });
     }
   }
 

@@ -1,6 +1,7 @@
 /** Starts and ends the process `opencode serve`. */
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { LimitError } from "@valet/shared/limit-errors";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import {
   HIDE_PROCESS_VARIABLE,
@@ -77,13 +78,23 @@ const START_FAILURES = {
 export class OpenCodeStartError extends AgentStartError {
   override readonly name = "OpenCodeStartError";
   readonly reason: keyof typeof START_FAILURES;
+  /** Whether OpenCode was killed; `undefined` if it did not end by itself, or nobody knows. */
+  readonly wasKilled: boolean | undefined;
 
-  /** @param cause its message is neither content nor a secret */
-  constructor(reason: keyof typeof START_FAILURES, cause?: WallError) {
-    const type = reason === "walled" ? "wall_failed" : AGENT_UNHEALTHY;
-    super(type, cause === undefined ? START_FAILURES[reason] : `${START_FAILURES[reason]}: ${cause.message}`);
+  /** @param wall why the wall cannot be built; its message is neither content nor a secret */
+  constructor(reason: keyof typeof START_FAILURES, { wall, wasKilled, limit }: StartFailure = {}) {
+    const type = reason === "walled" ? "wall_failed" : (limit ?? AGENT_UNHEALTHY);
+    super(type, wall === undefined ? START_FAILURES[reason] : `${START_FAILURES[reason]}: ${wall.message}`);
     this.reason = reason;
+    this.wasKilled = wasKilled;
   }
+}
+
+interface StartFailure {
+  readonly wall?: WallError;
+  readonly wasKilled?: boolean;
+  /** The limit of the sandbox that was the cause. */
+  readonly limit?: LimitError;
 }
 
 /** A healthy OpenCode in a process group of its own. */
@@ -167,7 +178,10 @@ export class OpenCodeServer {
     const folder = toolOutputFolder(environment);
     if (folder !== undefined) void child.exited.then(boundToolOutput({ folder }));
     // A wall that cannot be connected ends OpenCode, and says so first.
-    const failed = Promise.race([wall.connected().then(() => FOREVER, walled), child.exited.then(died)]);
+    const failed = Promise.race([
+      wall.connected().then(() => FOREVER, walled),
+      child.exited.then(() => died(child, wall)),
+    ]);
     const inTime = <T>(work: Promise<T>) => before(deadline, failed, signal, work);
     try {
       const url = await inTime(addressOf(child.stdout));
@@ -189,8 +203,7 @@ export class OpenCodeServer {
 
   /** Whether the process has been killed, by whomever. */
   get wasKilled(): boolean {
-    const { signalCode, exitCode } = this.#process;
-    return signalCode === "SIGKILL" || (exitCode !== null && this.#wall.signalOf(exitCode) === "SIGKILL");
+    return wasKilled(this.#process, this.#wall);
   }
 
   /**
@@ -225,11 +238,15 @@ export class OpenCodeServer {
 const FOREVER = new Promise<never>(() => {});
 
 function walled(error: WallError): never {
-  throw new OpenCodeStartError("walled", error);
+  throw new OpenCodeStartError("walled", { wall: error });
 }
 
-function died(): never {
-  throw new OpenCodeStartError("died");
+function died(child: Subprocess, wall: Wall): never {
+  throw new OpenCodeStartError("died", { wasKilled: wasKilled(child, wall) });
+}
+
+function wasKilled({ signalCode, exitCode }: Subprocess, wall: Wall): boolean {
+  return signalCode === "SIGKILL" || (exitCode !== null && wall.signalOf(exitCode) === "SIGKILL");
 }
 
 /**

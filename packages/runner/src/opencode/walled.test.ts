@@ -60,6 +60,26 @@ test("a wall whose network cannot be connected fails the start, although it ends
   ]);
 });
 
+test("a start in which a limit of the sandbox killed OpenCode fails for that limit, and not for its health", async () => {
+  const ended: ReadableSpan[] = [];
+  const opencode = new OpenCode({
+    workspace: temporaryFolder(),
+    stateFolder: temporaryFolder(),
+    modelAccess: { model: "valet/m", providerKeys: {} },
+    wall: { ...NO_WALL, enter: async () => ({ command: ["/bin/sh", "-c", "kill -KILL $$"], cwd: "/" }) },
+    limitHit: (wasKilled) => (wasKilled ? "sandbox_out_of_memory" : undefined),
+    tracer: new Tracer<ValetSpans>({
+      scope: { name: "test" },
+      processor: { onStart: () => {}, onEnd: (span) => void ended.push(span) },
+    }),
+  });
+  const failure = await opencode.ready(INVALID_CONTEXT).catch((error: unknown) => error);
+  expect(startErrorType(failure)).toBe("sandbox_out_of_memory");
+  expect(ended.map(({ attributes }) => attributesToObject([...attributes])["error.type"])).toEqual([
+    "sandbox_out_of_memory",
+  ]);
+});
+
 test.each([
   ["knows a catalogue of providers", { ANTHROPIC_API_KEY: "x" }, false],
   ["may install what a trusted repository's plugins need", {}, true],

@@ -20,7 +20,7 @@ const TAIL_LENGTH = 4_000;
 /** What programs say, as the C library and common runtimes put it. */
 const SIGNS: Record<LimitError, RegExp> = {
   sandbox_out_of_memory:
-    /\bkilled\b|\bSIGKILL\b|signal 9\b|\b137\b|cannot allocate memory|\bENOMEM\b|out of memory|MemoryError|bad_alloc/i,
+    /\bkilled\b|\bSIGKILL\b|signal 9\b|\b(?:code|status|error|exit(?:ed)?|with)\W{1,3}137\b|cannot allocate memory|\bENOMEM\b|out of memory|MemoryError|bad_alloc/i,
   sandbox_out_of_processes:
     /resource temporarily unavailable|\bEAGAIN\b|(?:cannot|can't|unable to) (?:fork|(?:create|start) (?:a )?(?:new )?(?:native )?thread)|pthread_create/i,
   sandbox_disk_full: /no space left|\bENOSPC\b|file too large|\bEFBIG\b|file size limit exceeded/i,

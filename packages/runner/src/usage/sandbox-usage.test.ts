@@ -152,6 +152,14 @@ describe("limits", () => {
     expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
   });
 
+  test("explain the end of a process that was killed before any work, as it started", () => {
+    const { usage, set } = setUp();
+    vi.advanceTimersByTime(5_000);
+    set({ oomKills: 1 });
+    expect(usage.recentLimit(false)).toBeUndefined();
+    expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
+  });
+
   test("a counter that becomes known was not hit", () => {
     expect(hitsBetween({ ...NOTHING, oomKills: undefined }, { ...NOTHING, oomKills: 7 })).toEqual([]);
   });

@@ -79,6 +79,8 @@ export class SandboxUsage {
 
   constructor(options: SandboxUsageOptions) {
     this.#options = options;
+    // What is hit from now on counts, also while the agent starts, when nobody looks.
+    this.#read();
   }
 
   /** Must be called when the agent has started, before it hides from other processes of its user: what it writes is unknown otherwise. */

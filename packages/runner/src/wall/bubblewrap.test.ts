@@ -125,6 +125,18 @@ describe.skipIf(!isPossible)("a wall of bubblewrap (skipped where the machine al
     expect(stdout).toBe("asked\n");
   });
 
+  test("after all processes behind a wall were ended, the next program starts at once, and none of them is left", async () => {
+    const { wall, workspace, sh } = setUp();
+    const sleeper = `sleep 301 ${process.pid}`;
+    for (let round = 0; round < 10; round++) {
+      await sh(`for i in 1 2 3 4 5 6 7 8; do ${sleeper} >/dev/null 2>&1 & done`);
+      void wall.endProcesses();
+      const { command, cwd } = await wall.enter(["/bin/sh", "-c", "echo again"], workspace);
+      expect(spawnSync("pgrep", ["-f", `^${sleeper}$`], { encoding: "utf8" }).stdout).toBe("");
+      expect(spawnSync(command[0], command.slice(1), { cwd, encoding: "utf8" })).toMatchObject({ stdout: "again\n" });
+    }
+  });
+
   test("a wall that has fallen is built again", async () => {
     const { workspace, wall, sh } = setUp();
     const [pid] =

@@ -79,6 +79,8 @@ export class Bubblewrap implements Wall {
   #standing: Promise<Standing> | undefined;
   #firstPid: number | undefined;
   #child: ChildProcess | undefined;
+  /** Resolves once every process behind the last wall has ended, if that one was ended. */
+  #ended: Promise<void> = Promise.resolve();
   #isClosed = false;
 
   /** Begins to build the wall. */
@@ -100,10 +102,12 @@ export class Bubblewrap implements Wall {
   ): Promise<WalledCommand> {
     const { configuration } = this.#options;
     const sealed = configuration === undefined || mayConfigure ? [] : ["--ro-bind", configuration, configuration];
+    // Until then they count against the sandbox's limits, and nothing can enter their namespace any more.
+    await this.#ended;
     if (this.#isClosed) throw new WallError("the wall is closed");
     this.#standing ??= this.#start();
     const { pid, connected } = await this.#standing.then((standing) =>
-      isThere(standing.pid) ? standing : this.#restart(standing),
+      isRunning(standing.pid) ? standing : this.#restart(standing),
     );
     const { network } = this.#options;
     if (!beforeNetwork) {
@@ -149,10 +153,23 @@ export class Bubblewrap implements Wall {
     return names.find(([, number]) => exitCode === 128 + number)?.[0];
   }
 
+  /** The kernel ends all processes of a PID namespace with its first one, and no process there can outrun that. */
+  endProcesses(): Promise<void> {
+    const pid = this.#firstPid;
+    if (pid === undefined) return this.#ended;
+    attempt(() => process.kill(pid, "SIGKILL"));
+    this.#standing = undefined;
+    this.#firstPid = undefined;
+    this.#child = undefined;
+    this.#ended = untilEnded(pid);
+    return this.#ended;
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     const standing = await this.#standing?.catch(() => undefined);
     this.#options.network?.close();
+    await this.#ended;
     if (standing === undefined) return;
     const { child, pid } = standing;
     if (child.exitCode !== null || child.signalCode !== null) return;
@@ -160,8 +177,8 @@ export class Bubblewrap implements Wall {
     child.stdin?.end();
     await Promise.race([ended, sleep(END_TIMEOUT_MS, undefined, { ref: false })]);
     child.kill("SIGKILL");
-    // bubblewrap does not wait for the first process, and that one ends after all others.
-    for (let round = 0; round < MAX_END_ROUNDS && isRunning(pid); round++) await sleep(END_ROUND_MS);
+    // bubblewrap does not wait for the first process.
+    await untilEnded(pid);
   }
 
   /** Builds the wall anew, whose end the system has not told yet. */
@@ -271,12 +288,9 @@ function isRunning(pid: number): boolean {
   return state !== undefined && state !== "Z" && state !== "X";
 }
 
-function isThere(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
-  }
+/** Waits for the end of the first process behind a wall, which ends after all others there; not forever. */
+async function untilEnded(pid: number): Promise<void> {
+  for (let round = 0; round < MAX_END_ROUNDS && isRunning(pid); round++) await sleep(END_ROUND_MS);
 }
 
 /** Reads the first process's id from the JSON object that bubblewrap writes once it has made the namespaces. */

@@ -27,7 +27,8 @@ export interface Wall {
   /** Returns the processes behind the wall, up to one more than `atMost`; absent where only `firstPid` or a control group tells them. */
   readonly processes?: ((atMost: number) => number[]) | undefined;
   /**
-   * Ends every process behind the wall, which stays; absent where that is what ends `firstPid` or a control group.
+   * Ends every process behind the wall. What enters next finds a wall in which none of them is left. Absent where only a control group or
+   * the processes' environment tells them.
    * @throws WallError if some start others faster than they are ended
    */
   readonly endProcesses?: (() => Promise<void>) | undefined;

@@ -79,10 +79,9 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
     const warn = options.onWarning ?? ((line: string) => console.error(`valet-sandbox-broker: ${line}`));
     const brokerId = randomUUID();
     const isolation = await chooseIsolation(options.isolation, warn);
-    const [network, limits] = await Promise.all([
-      options.network ?? chooseNetwork(isolation, warn),
-      LocalLimits.open(stateDir, brokerId, options.limits ?? {}, isolation, warn),
-    ]);
+    // First, while nothing else starts processes, which would have to leave the broker's control group, too.
+    const limits = await LocalLimits.open(stateDir, brokerId, options.limits ?? {}, isolation, warn);
+    const network = options.network ?? (await chooseNetwork(isolation, warn));
     const settings: SandboxSettings = {
       state,
       brokerId,

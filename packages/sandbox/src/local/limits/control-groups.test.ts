@@ -1,5 +1,5 @@
 /** Makes control groups with the real kernel where it lets this user, and otherwise says that it is skipped. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -172,10 +172,10 @@ describe("version 2, on folders that stand for the kernel's", () => {
   test("a group with others' processes is not emptied", async () => {
     const top = temporaryFolder();
     groupIn(top, "memory pids", "");
-    // The parent of all processes is an ancestor; its other children are not.
-    const other = spawn("setsid", ["--fork", "sleep", "60"], { stdio: "ignore" });
-    onTestFinished(() => void other.kill());
-    writeFileSync(join(top, "cgroup.procs"), `${process.pid}\n2\n`);
+    // An orphan's parent is the parent of all processes, or another that is no descendant of this one.
+    const other = Number(execFileSync("/bin/sh", ["-c", "sleep 60 >/dev/null 2>&1 & echo $!"], { encoding: "utf8" }));
+    onTestFinished(() => void process.kill(other));
+    writeFileSync(join(top, "cgroup.procs"), `${process.pid}\n${other}\n`);
     await ControlGroups.open(temporaryFolder(), "sole", LIMITS, [{ version: 2, controllers: [], top, own: top }]);
     expect(existsSync(join(top, "valet-broker"))).toBe(false);
   });

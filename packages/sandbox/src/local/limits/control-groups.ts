@@ -8,6 +8,7 @@ import { availableParallelism } from "node:os";
 import { basename, dirname, join } from "node:path";
 import type { AppliedLimits, ControlGroup, SandboxLimits } from "@valet/shared/protocol/sandbox-limits";
 import { z } from "zod";
+import { emptied } from "./empty-group.ts";
 import { makeGroup, membersOf, removeGroup, settingsOf } from "./group-files.ts";
 import { CONTROLLERS, type Controller, type Hierarchy, hierarchiesOf } from "./hierarchies.ts";
 import { areKin } from "./kin.ts";
@@ -186,17 +187,15 @@ function isRootOfAll(folder: string): boolean {
 
 /** Moves the processes of a group into one below, if all are the broker's own. @returns whether none is left in it */
 function makeRoom(parent: string): boolean {
-  const members = membersOf(parent);
-  if (members.length === 0) return true;
-  if (!areKin(members)) return false;
   const leaf = join(parent, BROKER_GROUP);
-  return (
-    attempt(() => {
+  return emptied({
+    members: () => membersOf(parent),
+    areOwn: areKin,
+    move: (pid) => {
       mkdirSync(leaf, { recursive: true });
-      for (const pid of members) writeFileSync(join(leaf, "cgroup.procs"), `${pid}`, { flag: "r+" });
-      return true;
-    }) ?? false
-  );
+      writeFileSync(join(leaf, "cgroup.procs"), `${pid}`, { flag: "r+" });
+    },
+  });
 }
 
 /** Enables these controllers for the groups below one. @returns those that are enabled */

@@ -1,9 +1,11 @@
 import { readProcess } from "../process-table.ts";
 
-/** Whether each of these processes is this one, an ancestor or a descendant of it: a group with others must not be emptied. */
+/**
+ * Whether each of these processes is this one, an ancestor or a descendant of it, or has ended: a group with others must not be emptied.
+ */
 export function areKin(pids: readonly number[]): boolean {
   const ancestors = new Set(lineOf(process.pid));
-  return pids.every((pid) => ancestors.has(pid) || lineOf(pid).includes(process.pid));
+  return pids.every((pid) => ancestors.has(pid) || lineOf(pid).includes(process.pid) || readProcess(pid) === undefined);
 }
 
 /** Returns a process and its ancestors. */
