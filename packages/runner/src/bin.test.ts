@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadShippedScenario, startScriptedModel } from "@valet/scripted-model";
 import type { ToRunner } from "@valet/shared/protocol/runner-link";
+import { CreateSandbox, MAX_BROKER_REQUEST_BYTES } from "@valet/shared/protocol/sandbox-broker";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../test/folder.ts";
 import { makeRepository } from "../test/git-server.ts";
@@ -23,6 +24,7 @@ const NOBODY = "ws://127.0.0.1:1/runner/ses_1";
 describe("a start that cannot succeed exits at once with the reason", () => {
   test.each<[string, Partial<RunnerProcessOptions>]>([
     ["VALET_SESSION_ID is missing", { env: { VALET_SESSION_ID: undefined } }],
+    ["VALET_SESSION_ID is missing", { env: { VALET_SESSION_ID: undefined }, input: null }],
     ["VALET_GENERATION: not an integer", { env: { VALET_GENERATION: "one" } }],
     ["VALET_RUNNER_URL: not a ws or wss URL", { url: "http://localhost" }],
     ["VALET_WORKSPACE: not an absolute path", { env: { VALET_WORKSPACE: "here" } }],
@@ -76,6 +78,33 @@ describe("a runner that was started ahead of its sandbox", () => {
       },
     });
     expect(await server.hello(0)).toMatchObject({ generation: 1 });
+    runner.kill("SIGTERM");
+    expect(await runner.exited).toBe(0);
+  });
+
+  test("takes the largest environment that a broker accepts", async () => {
+    const sandbox = folders();
+    const server = startLinkServer();
+    // JSON needs two bytes for each line break.
+    const lines = "\n".repeat(31 * 1024);
+    const env = {
+      HOME: sandbox.home,
+      VALET_WORKSPACE: sandbox.workspace,
+      VALET_GENERATION: "7",
+      ...Object.fromEntries(Array.from({ length: 4 }, (_, index) => [`LINES_${index}`, lines])),
+    };
+    const request = { sessionId: "ses_1", generation: 7, env, runnerToken: TOKEN };
+    expect(CreateSandbox.safeParse(request).success).toBe(true);
+    expect(JSON.stringify(request).length).toBeGreaterThan(0.95 * MAX_BROKER_REQUEST_BYTES);
+    expect(JSON.stringify(request).length).toBeLessThanOrEqual(MAX_BROKER_REQUEST_BYTES);
+    const runner = startRunnerProcess({
+      url: server.url,
+      ...sandbox,
+      env: { VALET_GENERATION: undefined, VALET_STARTED_AHEAD: "1" },
+      input: null,
+    });
+    runner.write({ token: TOKEN, restartCount: 0, env });
+    expect(await server.hello(0)).toMatchObject({ generation: 7 });
     runner.kill("SIGTERM");
     expect(await runner.exited).toBe(0);
   });

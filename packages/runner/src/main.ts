@@ -65,14 +65,14 @@ export async function main(stopRequested: Promise<void>): Promise<never> {
 
 async function run(stopRequested: Promise<void>): Promise<number> {
   const stopped = stopRequested.then(() => undefined);
-  const timeoutMs = wasStartedAhead(process.env) ? undefined : INPUT_TIMEOUT_MS;
-  const input = await Promise.race([readInput(Bun.stdin.stream(), timeoutMs), stopped]);
+  const isAhead = wasStartedAhead(process.env);
+  // What is wrong is said before the input has come. If the runner was started ahead, the settings come with it.
+  const known = isAhead ? undefined : validSettings();
+  const input = await Promise.race([readInput(Bun.stdin.stream(), isAhead ? undefined : INPUT_TIMEOUT_MS), stopped]);
   if (input === undefined) return EXIT_CODES.stopped;
   const { token, restartCount } = input;
-  Object.assign(process.env, input.env);
-  const given = readSettings(process.env, process.cwd());
-  const problem = pluginProblem(PLUGIN, given.isolation === "user");
-  if (problem !== undefined) throw new SettingsError(problem);
+  if (isAhead) Object.assign(process.env, input.env);
+  const given = known ?? validSettings();
   if (given.lifeline !== undefined) void endWithHost(given.lifeline, given.sandboxId);
   // Otherwise the agent would use this context for all its work.
   for (const name of ["TRACEPARENT", "TRACESTATE", "BAGGAGE"]) delete process.env[name];
@@ -137,6 +137,14 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   const end = await runner.run();
   await wall.close();
   return EXIT_CODES[end];
+}
+
+/** @throws SettingsError */
+function validSettings(): Settings {
+  const settings = readSettings(process.env, process.cwd());
+  const problem = pluginProblem(PLUGIN, settings.isolation === "user");
+  if (problem !== undefined) throw new SettingsError(problem);
+  return settings;
 }
 
 /** Returns the wall that the broker asks for, which programs enter under the broker's limits. */

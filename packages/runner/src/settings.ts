@@ -3,6 +3,7 @@ import { join } from "node:path";
 import {
   EntrypointInput,
   Generation,
+  MAX_ENTRYPOINT_INPUT_BYTES,
   RUNNER_ISOLATIONS,
   type RunnerIsolation,
   SessionId,
@@ -134,8 +135,6 @@ export function earlierStateFolder(home: string): string {
   return join(home, ".valet-runner");
 }
 
-const MAX_INPUT_BYTES = 64 * 1024;
-
 /** Returns whether the runner was started before its sandbox was asked for: its input comes when it is, and has the other variables. */
 export function wasStartedAhead(env: EnvironmentRecord): boolean {
   return env.VALET_STARTED_AHEAD === "1";
@@ -162,7 +161,7 @@ async function readLine(stream: AsyncIterable<Uint8Array>): Promise<string> {
   let text = "";
   for await (const chunk of stream) {
     text += decoder.decode(chunk, { stream: true });
-    if (text.includes("\n") || text.length > MAX_INPUT_BYTES) break;
+    if (text.includes("\n") || text.length > MAX_ENTRYPOINT_INPUT_BYTES) break;
   }
   return text.split("\n", 1)[0] as string;
 }

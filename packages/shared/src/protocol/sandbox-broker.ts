@@ -252,6 +252,12 @@ export function brokerProblem(code: BrokerProblemCode, more?: ProblemDetails): B
   return { ...makeProblem(code, more), code };
 }
 
+/**
+ * The longest input of an entrypoint, in bytes. The variables and the token of a request are no longer in it than in the request, and
+ * what the broker adds is short.
+ */
+export const MAX_ENTRYPOINT_INPUT_BYTES = MAX_BROKER_REQUEST_BYTES + 64 * 1024;
+
 /** The line of JSON that the entrypoint reads from its standard input, which ends after it. */
 export const EntrypointInput = z.object({
   token: z.string().min(1),
