@@ -1,7 +1,7 @@
 /** Entrypoints that are started ahead of their sandboxes, with real processes. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { processesWith, SECRET, startBroker, temporaryFolder, waitFor } from "../../test/broker.ts";
@@ -9,11 +9,13 @@ import type { SandboxBrokerOptions } from "../index.ts";
 
 /** An entrypoint that can be started ahead: it applies the variables of its input, and stores what it has and had. */
 const ENTRYPOINT = `
+const { writeFileSync } = await import("node:fs");
+console.log("loaded");
+writeFileSync(import.meta.filename + ".loaded", "");
 process.stdin.setEncoding("utf8");
 let text = "";
 for await (const chunk of process.stdin) text += chunk;
 const { env, ...input } = JSON.parse(text);
-const { writeFileSync } = await import("node:fs");
 const before = { ...process.env };
 Object.assign(process.env, env);
 writeFileSync(process.env.VALET_WORKSPACE + "/seen.json", JSON.stringify({ pid: process.pid, input, env: { ...process.env }, before }));
@@ -90,6 +92,44 @@ test("one that has ended is not used", async () => {
   await broker.create("s1", "");
   await waitFor(() => broker.seen("s1"));
   expect(broker.seen("s1").before.VALET_WORKSPACE).toBe(join(broker.folder("s1"), "workspace"));
+  // Nor was it used and then replaced.
+  expect(broker.seen("s1").input.restartCount).toBe(0);
+});
+
+test("what one has written before its sandbox was asked for is in the sandbox's log", async () => {
+  const broker = await start();
+  await waitFor(() => existsSync(`${broker.program}.loaded`));
+  await broker.create("s1", "");
+  await waitFor(() => broker.read("s1", "log/entrypoint.log") === "loaded\n");
+});
+
+test("one that dies is replaced by an entrypoint that has all variables from its start", async () => {
+  const broker = await start();
+  await waitFor(() => broker.entrypoints().length === 1);
+  await broker.create("s1", "", { env: { CANARY: "of the session" } });
+  await waitFor(() => broker.seen("s1"));
+  const { pid, env } = broker.seen("s1");
+  process.kill(pid, "SIGKILL");
+  await waitFor(() => broker.seen("s1")?.pid !== pid && broker.seen("s1"));
+  const { input, before } = broker.seen("s1");
+  expect(input).toEqual({ token: "token-of-the-runner", restartCount: 1 });
+  const { VALET_STARTED_AHEAD, ...others } = env;
+  expect(VALET_STARTED_AHEAD).toBe("1");
+  expect(before).toEqual(others);
+});
+
+test("of two sandboxes that are created at once one gets it, and each has its own variables", async () => {
+  const broker = await start();
+  await waitFor(() => broker.entrypoints().length === 1);
+  const [spare] = broker.entrypoints();
+  const sessions = ["s1", "s2"];
+  const made = await Promise.all(sessions.map((each) => broker.create(each, "", { env: { CANARY: each } })));
+  await waitFor(() => sessions.every((each) => broker.seen(each)));
+  const seen = sessions.map((each) => broker.seen(each));
+  expect(seen.map(({ env }) => env.CANARY)).toEqual(sessions);
+  expect(seen.map(({ env }) => env.VALET_SANDBOX_ID)).toEqual(made.map(({ id }) => id));
+  expect(seen.filter(({ pid }) => pid === spare)).toHaveLength(1);
+  expect(new Set(made.map(({ id }) => id)).size).toBe(2);
 });
 
 test("one whose sandbox cannot be created ends", async () => {
