@@ -207,6 +207,18 @@ test.skipIf(!isPossible)("of a network that does not become ready in time nothin
   await expect.poll(ours, { timeout: 10_000 }).not.toMatch(/slirp4netns|sleep 600/);
 });
 
+test.skipIf(!isPossible)("two lines of the relays that arrive at once are both read", async () => {
+  const marks = mkdtempSync(join(tmpdir(), "valet-network-"));
+  onTestFinished(() => rmSync(marks, { recursive: true }));
+  const written = join(marks, "written");
+  const script = 'echo ready; : >"$1"; while read -r _; do echo ok; done';
+  const { folder, wall } = setUpWith(["/bin/sh", "-c", script, "sh", written], 10_000);
+  await wall.enter(["true"], folder, { beforeNetwork: true });
+  // This process reads nothing until both have been written.
+  for (const end = Date.now() + 8_000; !existsSync(written); ) if (Date.now() > end) throw new Error("not written");
+  await wall.connected();
+});
+
 test.skipIf(!isPossible)(
   "a program that may start before its network has no other one, and ends if it cannot be connected",
   async () => {
