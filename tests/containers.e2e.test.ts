@@ -1,5 +1,5 @@
 /**
- * Everything, with each sandbox in a container of a real engine, Docker or Podman: a message, a sleep, an agent that tries, a crash
+ * Everything, with each sandbox in a container of a real engine, Podman or else Docker: a message, a sleep, an agent that tries, a crash
  * of the host. Skipped where this machine cannot run one.
  */
 import { execFile } from "node:child_process";
@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";
 import { waitFor } from "../packages/cli/src/wait.ts";
-import { describeEngines, startEngine, type TestEngine } from "../packages/sandbox/test/engine.ts";
+import { describeOneEngine, startEngine, type TestEngine } from "../packages/sandbox/test/engine.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { certified } from "./certified.ts";
 import { makeSandboxImage } from "./containers/image.ts";
@@ -66,7 +66,7 @@ const scenario = parseScenario(
   "containers",
 );
 
-describeEngines(
+describeOneEngine(
   "sessions in containers, which answer, sleep, wake, keep an agent that tries inside, and outlive their host",
   (name) => {
     let engine: TestEngine;

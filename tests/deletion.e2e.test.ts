@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
-import { livingProcesses, readProcess } from "./processes.ts";
+import { concerns, livingProcesses, readProcess } from "./processes.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 import { ValetProcess } from "./soak/valet-process.ts";
 import { modelVariables, runCli } from "./valet-up.ts";
@@ -60,7 +60,7 @@ const cli = (...args: string[]) => runCli(["--state", system.stateDir, ...args],
 function processesOf(sessionId: string): number[] {
   return livingProcesses().filter((pid) => {
     const command = readProcess(pid, "cmdline").replaceAll("\0", " ");
-    return readProcess(pid, "environ").includes(sessionId) || command.includes(SLEEP);
+    return concerns(pid, sessionId) || command.includes(SLEEP);
   });
 }
 

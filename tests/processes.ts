@@ -1,8 +1,11 @@
 /** Reads processes from /proc on Linux; on other systems finds none. */
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** `getconf CLK_TCK` is 100 on every Linux that Node runs on. */
 const TICK_MS = 10;
+
+/** The command line of a runner. */
+export const RUNNER = /\/runner\/(?:dist\/\w+\/bin\.js|src\/bin\.ts)/;
 
 /** The command line of OpenCode's server. */
 export const OPENCODE = /^[^\0]*opencode(\.exe)?\0serve/;
@@ -55,6 +58,25 @@ export function killNow(pid: number): boolean {
     if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
     throw error;
   }
+}
+
+/**
+ * Whether a process has to do with a path, or with a session, of which paths have the id: its environment or one of its open files
+ * says so. A runner that was started ahead of its sandbox has only open files that do; before it has a sandbox, it has none.
+ */
+export function concerns(pid: number, text: string): boolean {
+  return readProcess(pid, "environ").includes(text) || openFilesOf(pid).some((path) => path.includes(text));
+}
+
+function openFilesOf(pid: number): string[] {
+  return list(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      // It has been closed.
+      return "";
+    }
+  });
 }
 
 /** Returns the command line, separated by spaces. */

@@ -5,7 +5,7 @@
  * in the processes.
  */
 import { execFileSync } from "node:child_process";
-import { globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -21,6 +21,7 @@ import type { MessageView } from "../packages/shared/src/protocol/session-view.t
 import { WorkflowView } from "../packages/shared/src/protocol/session-view.ts";
 import { uncatalogued } from "./catalogued.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
+import { concerns, livingProcesses, readProcess } from "./processes.ts";
 import { runCli } from "./valet-up.ts";
 
 const OTLP_KEY = "canary-otlp-key";
@@ -160,17 +161,10 @@ function parentOf(span: TraceSpan): TraceSpan | undefined {
 }
 
 function sandboxEnvironments(): string[] {
-  return readdirSync("/proc")
-    .filter((pid) => /^\d+$/.test(pid))
-    .map((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/environ`, "latin1");
-      } catch {
-        // The process has exited, or belongs to another user.
-        return "";
-      }
-    })
-    .filter((environment) => environment.includes(stateDir) && environment.includes("VALET_SANDBOX_ID="));
+  return livingProcesses()
+    .filter((pid) => concerns(pid, stateDir))
+    .map((pid) => readProcess(pid, "environ"))
+    .filter((environment) => environment.includes("VALET_SANDBOX_ID="));
 }
 
 describe("the agent's work", () => {

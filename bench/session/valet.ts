@@ -1,7 +1,7 @@
 /** A running `valet up` to measure. */
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
 import type { Connection } from "../../packages/cli/src/system/state.ts";
-import { childrenOf, commandOf, openCodesOf } from "../../tests/processes.ts";
+import { childrenOf, commandOf, openCodesOf, RUNNER } from "../../tests/processes.ts";
 import { endUp, startUp, type UpProcess } from "../../tests/valet-up.ts";
 
 export interface Processes {
@@ -51,8 +51,8 @@ export class Valet {
     const { pid: up } = this.#up;
     const children = childrenOf(up).map((pid) => ({ pid, command: commandOf(pid) }));
     const pick = (part: RegExp) => children.filter(({ command }) => part.test(command)).map(({ pid }) => pid);
-    // Its bundle, or its sources.
-    const runners = pick(/\/runner\/(?:dist\/\w+\/bin\.js|src\/bin\.ts)/);
+    // The one that waits for the next sandbox starts in the middle of the measurement, and is none of a session's.
+    const runners = pick(RUNNER).filter((pid) => openCodesOf([pid]).length > 0);
     const [workerd] = pick(/workerd serve/);
     if (workerd === undefined) throw new Error("`valet up` has no workerd");
     const known = new Set([workerd, ...runners]);

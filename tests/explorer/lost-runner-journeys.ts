@@ -1,7 +1,7 @@
 /** A runner that dies in the middle of a turn, as its page sees it. */
 import type { Page } from "playwright-core";
 import { beforeAll, expect, test } from "vitest";
-import { killNow, livingProcesses, readProcess } from "../processes.ts";
+import { concerns, killNow, livingProcesses, RUNNER, readProcess } from "../processes.ts";
 import type { Explorer } from "./page.ts";
 
 /** @param explorerOf has the scripted model of `session.test.ts` */
@@ -18,13 +18,9 @@ export function lostRunnerJourneys(explorerOf: () => Explorer): void {
 
   const talk = () => page.getByRole("region", { name: "Messages and turns" });
 
-  /** The runner of a session by its environment; its children have another command. */
+  /** The runner of a session; its children have another command. */
   const runnerOf = (sessionId: string) =>
-    livingProcesses().find(
-      (pid) =>
-        /\/runner\/(?:dist\/\w+\/bin\.js|src\/bin\.ts)/.test(readProcess(pid, "cmdline")) &&
-        readProcess(pid, "environ").split("\0").includes(`VALET_SESSION_ID=${sessionId}`),
-    );
+    livingProcesses().find((pid) => RUNNER.test(readProcess(pid, "cmdline")) && concerns(pid, sessionId));
 
   test("a runner that dies is said at once, with what becomes of the work, and the page goes on by itself", async () => {
     await talk().getByText("The agent works").waitFor({ timeout: 60_000 });

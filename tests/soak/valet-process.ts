@@ -3,14 +3,14 @@ import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
 import type { Connection } from "../../packages/cli/src/system/state.ts";
-import { childrenOf, killNow, livingProcesses, memoryBytes, OPENCODE, readProcess } from "../processes.ts";
+import { childrenOf, concerns, killNow, livingProcesses, memoryBytes, OPENCODE, RUNNER, readProcess } from "../processes.ts";
 import { endUp, startUp, type UpProcess } from "../valet-up.ts";
 
 export type Part = "runner" | "opencode" | "workerd";
 
 /** Matches the command line of each part. */
 const COMMANDS: Readonly<Record<Part, RegExp>> = {
-  runner: /\/runner\/(?:dist\/\w+\/bin\.js|src\/bin\.ts)/,
+  runner: RUNNER,
   opencode: OPENCODE,
   workerd: /\/workerd\0serve/,
 };
@@ -56,12 +56,8 @@ export class ValetProcess {
   find(part: Part, sessionId?: string): number[] {
     const isPart = (pid: number) => COMMANDS[part].test(readProcess(pid, "cmdline"));
     if (part === "workerd") return childrenOf(this.#up.pid).filter(isPart);
-    return livingProcesses().filter((pid) => {
-      if (!isPart(pid)) return false;
-      const environment = readProcess(pid, "environ").split("\0");
-      const isOurs = environment.some((each) => each.includes(this.stateDir));
-      return isOurs && (sessionId === undefined || environment.includes(`VALET_SESSION_ID=${sessionId}`));
-    });
+    const sandboxes = join(this.stateDir, "broker", "sandboxes", sessionId ?? "");
+    return livingProcesses().filter((pid) => isPart(pid) && concerns(pid, sandboxes));
   }
 
   /** Kills a part. @returns whether it was running */

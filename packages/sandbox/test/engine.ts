@@ -52,13 +52,22 @@ const IMAGE_PROGRAMS = [
   ...["tail", "touch", "tr", "wc", "xargs"],
 ];
 
+const ENGINES = ["Podman", "Docker"] as const;
+
 /** Defines tests for each engine. Of one that this machine cannot run they are skipped, and say why. */
 export function describeEngines(title: string, define: (name: EngineName) => void): void {
-  for (const name of ["Docker", "Podman"] as const) {
-    const missing = findNoEngine(name);
-    const why = missing === undefined ? "" : ` (skipped: ${missing})`;
-    describe.skipIf(missing !== undefined)(`${title}, with ${name}${why}`, () => define(name));
-  }
+  for (const name of ENGINES) describeEngine(name, title, define);
+}
+
+/** Defines tests that take minutes: for Podman, or for Docker where this machine cannot run Podman. */
+export function describeOneEngine(title: string, define: (name: EngineName) => void): void {
+  describeEngine(ENGINES.find((name) => findNoEngine(name) === undefined) ?? "Podman", title, define);
+}
+
+function describeEngine(name: EngineName, title: string, define: (name: EngineName) => void): void {
+  const missing = findNoEngine(name);
+  const why = missing === undefined ? "" : ` (skipped: ${missing})`;
+  describe.skipIf(missing !== undefined)(`${title}, with ${name}${why}`, () => define(name));
 }
 
 /** Returns why this machine cannot run an engine; `undefined` if it can. */
