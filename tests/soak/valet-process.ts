@@ -3,7 +3,16 @@ import { existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiClient } from "../../packages/cli/src/api-client.ts";
 import type { Connection } from "../../packages/cli/src/system/state.ts";
-import { childrenOf, concerns, killNow, livingProcesses, memoryBytes, OPENCODE, RUNNER, readProcess } from "../processes.ts";
+import {
+  childrenOf,
+  concerns,
+  killNow,
+  livingProcesses,
+  memoryBytes,
+  OPENCODE,
+  RUNNER,
+  readProcess,
+} from "../processes.ts";
 import { endUp, startUp, type UpProcess } from "../valet-up.ts";
 
 export type Part = "runner" | "opencode" | "workerd";

@@ -16,11 +16,12 @@ import {
   StatusCode,
   Tracer,
 } from "@valet/shared/tracing";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { FakeOpenCode, type FakeOptions, type RawEvent, type Rest } from "../test/fake-opencode.ts";
 import type { AgentAsks } from "./agent/agent.ts";
 import { JobRunner, type JobRunnerOptions } from "./jobs/job-runner.ts";
 import { OpenCodeAgent } from "./opencode/agent.ts";
+import { OpenCodeClient } from "./opencode/client.ts";
 
 const disposables: AsyncDisposable[] = [];
 afterEach(async () => {
@@ -264,6 +265,39 @@ valet.turn ok
     chat scripted-1 ok
   valet.turn.finalize ok`);
   expect(started.filter(({ statusCode }) => statusCode === StatusCode.ERROR)).toEqual([]);
+});
+
+test("an abort that OpenCode receives after the turn has ended does not end the next message", async () => {
+  const { abort } = OpenCodeClient.prototype;
+  let end = () => {};
+  const late = vi.spyOn(OpenCodeClient.prototype, "abort").mockImplementation(async function (
+    this: OpenCodeClient,
+    ...args
+  ) {
+    end();
+    await sleep(300);
+    return abort.apply(this, args);
+  });
+  onTestFinished(() => late.mockRestore());
+  const { opencode, runner, started } = setUp({
+    onPrompt: (prompt) => {
+      const turn = opencode.prompts.length - 1;
+      end = prompt.play("abort-then-prompt", { turn, until: ({ type }) => turn === 0 && type === "session.error" });
+    },
+  });
+  const [first, second] = [dispatch({ content: "Take your time." }), dispatch({ content: "Never mind." })];
+  const aborted = runner.run(first);
+  await vi.waitFor(() => expect(started.some(({ name }) => name === "execute_tool bash")).toBe(true), 20_000);
+  void runner.abort(first.attemptId, "steered");
+  const next = runner.run(second);
+  expect((await aborted.done).outcome).toBe("aborted");
+  expect((await next.done).outcome).toBe("ok");
+  const actions = opencode.calls.map(({ path }) => path.split("/").at(-1));
+  expect(actions.filter((each) => each === "abort" || each === "prompt_async")).toEqual([
+    "prompt_async",
+    "abort",
+    "prompt_async",
+  ]);
 });
 
 test("an abort ends the turn even if the agent ignores it", async () => {

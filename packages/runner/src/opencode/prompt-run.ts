@@ -50,6 +50,8 @@ export class PromptRun {
   readonly #ended = Promise.withResolvers<void>();
   #sent: Promise<void> | undefined;
   #aborting: Promise<void> | undefined;
+  /** OpenCode's answer to an abort, or its failure. An abort that arrived after the run would end the session's next prompt. */
+  #abortAnswer: Promise<unknown> | undefined;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
   #toldWorkingMs = Number.NEGATIVE_INFINITY;
   #heldTimer: ReturnType<typeof setTimeout> | undefined;
@@ -106,6 +108,7 @@ export class PromptRun {
       clearTimeout(this.#healthTimer);
       clearTimeout(this.#heldTimer);
     }
+    await this.#abortAnswer;
     return reducer.ending;
   }
 
@@ -131,13 +134,13 @@ export class PromptRun {
   }
 
   async #abort(ending: Ending): Promise<void> {
-    const { client, reducer, sessionId, context, limits } = this.#options;
+    const { reducer, limits } = this.#options;
     const timer = setTimeout(() => this.#close(ending), limits.abortTimeoutMs);
     try {
       // An abort that overtook its prompt would leave the prompt unanswered in the history.
       await this.#sent?.catch(() => undefined);
       if (reducer.hasEnded) return;
-      await client.abort(sessionId, context, limits.abortTimeoutMs);
+      await this.#requestAbort();
       await this.#catchUp.run();
       this.#take(reducer.abortAnswered(Date.now()));
       await this.#ended.promise;
@@ -297,7 +300,6 @@ export class PromptRun {
 
   /** Handles a prompt that could not be sent. Without an answer OpenCode may work on it nevertheless, so it is aborted. */
   async #refused(error: unknown): Promise<void> {
-    const { client, sessionId, context, limits } = this.#options;
     const isAnswer = error instanceof OpenCodeError && error.status !== undefined;
     // A broken connection is often the first sign of a crash, and no answer that of an OpenCode that hangs.
     if (!isAnswer) {
@@ -306,7 +308,14 @@ export class PromptRun {
     }
     if (this.#options.reducer.hasEnded) return;
     this.#close(REFUSED);
-    client.abort(sessionId, context, limits.abortTimeoutMs).catch(() => undefined);
+    void this.#requestAbort().catch(() => undefined);
+  }
+
+  #requestAbort(): Promise<unknown> {
+    const { client, sessionId, context, limits } = this.#options;
+    const answer = client.abort(sessionId, context, limits.abortTimeoutMs);
+    this.#abortAnswer = answer.catch(() => undefined);
+    return answer;
   }
 
   /** From now on the prompt's model calls are refused, also those whose permits were given ahead. */
