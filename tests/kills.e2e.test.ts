@@ -13,6 +13,8 @@ const TIMEOUT_MS = 90_000;
 let receiver: TraceReceiver;
 let system: ScriptedSystem;
 let sessionId: string;
+/** The runners that waited before the session was created. */
+let waiting: readonly number[];
 const messageIds: string[] = [];
 
 beforeAll(async () => {
@@ -22,9 +24,15 @@ beforeAll(async () => {
     OTEL_BSP_SCHEDULE_DELAY: "200",
     VALET_GRACE_MS: "10000",
   });
+  waiting = await waitFor(
+    "a runner that waits",
+    async () => system.valet.waiting(),
+    (pids) => pids.length > 0,
+    TIMEOUT_MS,
+  );
   ({ id: sessionId } = await system.api.createSession({}));
   await waitForStatus(system.api, sessionId, ["running"], TIMEOUT_MS);
-}, 120_000);
+}, 180_000);
 
 afterAll(async () => {
   await system?.close();
@@ -57,6 +65,11 @@ async function killInTurn(part: Part, id: string) {
     TIMEOUT_MS,
   );
 }
+
+test("the session has the runner that waited for it", () => {
+  expect(waiting).toHaveLength(1);
+  expect(system.valet.find("runner", sessionId)).toEqual(waiting);
+});
 
 test(
   "the runner is killed during a turn: the message is retried once",

@@ -1,5 +1,6 @@
 /** Reads processes from /proc on Linux; on other systems finds none. */
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
 
 /** `getconf CLK_TCK` is 100 on every Linux that Node runs on. */
 const TICK_MS = 10;
@@ -61,8 +62,32 @@ export function killNow(pid: number): boolean {
 }
 
 /**
- * Whether a process has to do with a path, or with a session, of which paths have the id: its environment or one of its open files
- * says so. A runner that was started ahead of its sandbox has only open files that do; before it has a sandbox, it has none.
+ * Returns the living processes of the sandbox that a session has in a state directory of `valet up`, by the broker's record of it: a
+ * runner that was started ahead of its sandbox has no variable that names a session, and no path has a session's id.
+ */
+export function processesOfSession(stateDir: string, sessionId: string): number[] {
+  const folder = join(stateDir, "broker", "sandboxes");
+  const marks = list(folder).flatMap((name) => {
+    const record = readRecord(join(folder, name, "sandbox.json"));
+    return record?.sessionId === sessionId ? [`VALET_SANDBOX_ID=${record.id}`] : [];
+  });
+  return livingProcesses().filter((pid) => {
+    const environment = readProcess(pid, "environ").split("\0");
+    return marks.some((mark) => environment.includes(mark));
+  });
+}
+
+/** The broker may be removing it. */
+function readRecord(path: string): { readonly id: string; readonly sessionId: string } | undefined {
+  try {
+    return JSON.parse(readFileSync(path, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether a process has to do with a path: its environment or one of its open files says so. A runner that was started ahead of its sandbox has only open files that do; before it has a sandbox, it has none.
  */
 export function concerns(pid: number, text: string): boolean {
   return readProcess(pid, "environ").includes(text) || openFilesOf(pid).some((path) => path.includes(text));

@@ -1,7 +1,7 @@
 /** A runner that dies in the middle of a turn, as its page sees it. */
 import type { Page } from "playwright-core";
 import { beforeAll, expect, test } from "vitest";
-import { concerns, killNow, livingProcesses, RUNNER, readProcess } from "../processes.ts";
+import { killNow, processesOfSession, RUNNER, readProcess } from "../processes.ts";
 import type { Explorer } from "./page.ts";
 
 /** @param explorerOf has the scripted model of `session.test.ts` */
@@ -20,7 +20,7 @@ export function lostRunnerJourneys(explorerOf: () => Explorer): void {
 
   /** The runner of a session; its children have another command. */
   const runnerOf = (sessionId: string) =>
-    livingProcesses().find((pid) => RUNNER.test(readProcess(pid, "cmdline")) && concerns(pid, sessionId));
+    processesOfSession(explorer.stateDir, sessionId).find((pid) => RUNNER.test(readProcess(pid, "cmdline")));
 
   test("a runner that dies is said at once, with what becomes of the work, and the page goes on by itself", async () => {
     await talk().getByText("The agent works").waitFor({ timeout: 60_000 });

@@ -39,6 +39,8 @@ export interface RunningSystem {
 
 export interface Explorer {
   readonly up: RunningSystem;
+  /** Where its data is. */
+  readonly stateDir: string;
   readonly browser: Browser;
   /** Opens a page in a browser profile of its own, not signed in. It is closed with the explorer. */
   open(options?: BrowserContextOptions): Promise<WatchedPage>;
@@ -77,6 +79,7 @@ export async function explore(start: (stateDir: string) => Promise<RunningSystem
 
   return {
     up,
+    stateDir,
     browser,
     open,
     link,

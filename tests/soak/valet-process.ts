@@ -10,6 +10,7 @@ import {
   livingProcesses,
   memoryBytes,
   OPENCODE,
+  processesOfSession,
   RUNNER,
   readProcess,
 } from "../processes.ts";
@@ -65,8 +66,14 @@ export class ValetProcess {
   find(part: Part, sessionId?: string): number[] {
     const isPart = (pid: number) => COMMANDS[part].test(readProcess(pid, "cmdline"));
     if (part === "workerd") return childrenOf(this.#up.pid).filter(isPart);
-    const sandboxes = join(this.stateDir, "broker", "sandboxes", sessionId ?? "");
-    return livingProcesses().filter((pid) => isPart(pid) && concerns(pid, sandboxes));
+    if (sessionId !== undefined) return processesOfSession(this.stateDir, sessionId).filter(isPart);
+    return livingProcesses().filter((pid) => isPart(pid) && concerns(pid, this.stateDir));
+  }
+
+  /** Returns the runners that wait for the next sandbox. */
+  waiting(): number[] {
+    const runners = childrenOf(this.#up.pid).filter((pid) => RUNNER.test(readProcess(pid, "cmdline")));
+    return runners.filter((pid) => !concerns(pid, this.stateDir));
   }
 
   /** Kills a part. @returns whether it was running */
