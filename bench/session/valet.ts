@@ -51,7 +51,7 @@ export class Valet {
     const { pid: up } = this.#up;
     const children = childrenOf(up).map((pid) => ({ pid, command: commandOf(pid) }));
     const pick = (part: RegExp) => children.filter(({ command }) => part.test(command)).map(({ pid }) => pid);
-    // The one that waits for the next sandbox starts in the middle of the measurement, and is none of a session's.
+    // Not the runner that waits for the next sandbox: it starts in the middle of the measurement, and works for no session.
     const runners = pick(RUNNER).filter((pid) => openCodesOf([pid]).length > 0);
     const [workerd] = pick(/workerd serve/);
     if (workerd === undefined) throw new Error("`valet up` has no workerd");

@@ -189,7 +189,7 @@ export const BROKER_VARIABLES = {
   },
   VALET_SANDBOX_MEMORY_BYTES: {
     meaning:
-      "memory of each sandbox's agent with all that it starts, in bytes, at least 268435456; drivers `local` and `docker`. If not set, half of the machine's, and no less than 2 GiB",
+      "memory of each sandbox's agent and its child processes, in bytes, at least 268435456; drivers `local` and `docker`. If not set, half of the machine's, and no less than 2 GiB",
   },
   VALET_SANDBOX_CPUS: {
     meaning:

@@ -1,5 +1,5 @@
 /**
- * A wall between two users of one container, whose engine is the wall to the machine: the agent with all that it starts runs as
+ * A wall between two users of one container, whose engine is the wall to the machine: the agent with its child processes runs as
  * another user than the runner, without capabilities. So it reads neither the runner's memory, environment and files, nor signals
  * it. The runner has the capabilities that this takes (`RUNNER_CAPABILITIES` of the broker's driver `docker`): it starts programs as
  * the other user, signals them, and reads and writes their files.
