@@ -30,6 +30,15 @@ test("a program that was killed, as its signal or its shell tells, was killed at
   }
 });
 
+test("of two limits that were hit, the program's cause is the one that it met first, in whatever order they were noticed", () => {
+  const refused = "bash: fork: retry: Resource temporarily unavailable";
+  for (const hits of [LIMITS, LIMITS.toReversed()]) {
+    expect(limitThatEnded({ exitCode: 137, output: refused }, hits)).toBe("sandbox_out_of_processes");
+    expect(limitThatEnded({ exitCode: 1, output: `${refused}\nKilled` }, hits)).toBe("sandbox_out_of_processes");
+    expect(limitThatEnded({ exitCode: 1, output: `Killed\n${refused}` }, hits)).toBe("sandbox_out_of_memory");
+  }
+});
+
 test("a file that became too large is the disk's limit, whatever else was hit", () => {
   fc.assert(
     fc.property(someLimits, (hits) => {

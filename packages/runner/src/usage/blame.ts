@@ -27,12 +27,20 @@ const SIGNS: Record<LimitError, RegExp> = {
   sandbox_out_of_files: /too many open files|\bEMFILE\b/i,
 };
 
-/** @param hits the limits that were hit while the program ran */
+/**
+ * Returns the limit that the program met first: the one whose sign is first in what it printed. That it was killed comes last, since it
+ * printed nothing afterwards.
+ * @param hits the limits that were hit while the program ran
+ */
 export function limitThatEnded(end: ProgramEnd, hits: readonly LimitError[]): LimitError | undefined {
   // Only a limit sends this signal, and only to the program that wrote.
   if (wasEndedBy(end, "SIGXFSZ")) return LIMIT_ERRORS.disk;
-  const said = end.output.slice(-TAIL_LENGTH);
-  return hits.find((limit) => (isKilling(limit) && wasEndedBy(end, "SIGKILL")) || SIGNS[limit].test(said));
+  const printed = end.output.slice(-TAIL_LENGTH);
+  const signs = hits
+    .map((limit) => ({ limit, at: printed.search(SIGNS[limit]) }))
+    .filter(({ at }) => at >= 0)
+    .sort((one, other) => one.at - other.at);
+  return signs[0]?.limit ?? (wasEndedBy(end, "SIGKILL") ? hits.find(isKilling) : undefined);
 }
 
 /** Whether processes are killed at this limit. At the others they are refused something, and end by themselves if they do. */
