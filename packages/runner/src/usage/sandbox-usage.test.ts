@@ -141,6 +141,18 @@ describe("limits", () => {
     expect(usage.recentLimit(true)).toBeUndefined();
   });
 
+  test("that the runner killed for, explain the end of a killed process although they refused something afterwards", () => {
+    const { usage, set } = setUp();
+    usage.begin();
+    set({ oomKills: 1 });
+    vi.advanceTimersByTime(5_000);
+    set({ tasks: 100, refusedForks: 10 });
+    vi.advanceTimersByTime(5_000);
+    set({ tasks: 1, refusedForks: 20 });
+    vi.advanceTimersByTime(250);
+    expect(usage.recentLimit(true)).toBe("sandbox_out_of_processes");
+  });
+
   test("that were hit at some time between two turns explain the end of a killed process, and of no other", () => {
     const { usage, set } = setUp();
     usage.begin().end();

@@ -69,8 +69,8 @@ export class SandboxUsage {
   readonly #windows = new Set<Window>();
   #last: Reading | undefined;
   #lastMs = Number.NEGATIVE_INFINITY;
-  /** The last hit of each limit, in the order of time. */
-  readonly #hits = new Map<LimitError, Hit>();
+  /** The last hit of each limit that killed, and the last that only refused something, in the order of time. */
+  readonly #hits = new Map<string, Hit>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #crowded = 0;
   #isLooking = false;
@@ -177,8 +177,9 @@ export class SandboxUsage {
   }
 
   #hit(hit: Hit): void {
-    this.#hits.delete(hit.limit);
-    this.#hits.set(hit.limit, hit);
+    const key = `${hit.limit} ${hit.kills}`;
+    this.#hits.delete(key);
+    this.#hits.set(key, hit);
     for (const { limits } of this.#windows) limits.add(hit.limit);
   }
 
