@@ -42,7 +42,7 @@ export interface AgentStart {
   readonly usage?: SandboxUsage | undefined;
   /** Settles once the repository is set up; the agent does not read the workspace before. Never rejects. */
   readonly workspaceReady: Promise<unknown>;
-  /** The timeout until the agent is healthy, and again until its event stream is connected. */
+  /** The timeout until the agent is ready to work, with the wait for the repository. */
   readonly startTimeoutMs: number;
   tell(news: JobNews): void;
   /** Sends a request of the agent to the SessionAgent. Never rejects. */

@@ -15,12 +15,13 @@ test("every timeout has a relation to another", () => {
   expect(Object.keys(LIMITS).filter((name) => !compared.has(name as keyof typeof LIMITS))).toEqual([]);
 });
 
-test("the parts of a start end before its deadline, for any time left", () => {
+test("the parts of a start end before its deadline, for any time left, and the agent's after that of git", () => {
   fc.assert(
     fc.property(fc.integer({ min: 100, max: 3_600_000 }), (leftMs) => {
       const { gitMs, agentMs } = startShares(leftMs);
-      expect(gitMs + agentMs).toBeLessThan(leftMs);
-      expect(Math.min(gitMs, agentMs)).toBeGreaterThan(0);
+      expect(agentMs).toBeLessThan(leftMs);
+      expect(gitMs).toBeGreaterThan(0);
+      expect(agentMs - gitMs).toBeGreaterThan(leftMs / 10);
       expect(innerLimit(leftMs)).toBeLessThan(leftMs);
     }),
   );

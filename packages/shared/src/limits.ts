@@ -131,8 +131,11 @@ export function stuckLimits(stuckTurnMs: number) {
   } as const;
 }
 
-/** Returns the timeouts of the two parts of a runner's start, within what is left of it. */
+/**
+ * Returns the timeouts of the two parts of a runner's start, within what is left of it. Both begin at once. The agent reads the
+ * repository once that is set up, so that its own timeout ends later.
+ */
 export function startShares(leftMs: number): { readonly gitMs: number; readonly agentMs: number } {
   const gitMs = innerLimit(leftMs);
-  return { gitMs, agentMs: innerLimit(leftMs - gitMs) };
+  return { gitMs, agentMs: gitMs + innerLimit(leftMs - gitMs) };
 }

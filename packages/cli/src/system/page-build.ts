@@ -3,7 +3,7 @@
  * a start with unchanged sources only reads it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { access, constants, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,10 +49,11 @@ export async function buildPage(options: BuildOptions): Promise<string> {
   const folder = await cacheFolder(join(sources.package, "node_modules/.cache/valet-page"), options.fallback);
   const built = join(folder, await hashSources(sources));
   if (await isThere(built)) return built;
-  const unfinished = `${built}.${process.pid}`;
+  // Another build of the same sources may be under way, here or in another process.
+  const unfinished = `${built}.${randomUUID()}`;
   try {
     await runBuild(unfinished, options);
-    // Another process may have built the same meanwhile; then its folder counts.
+    // The one that is ready first counts.
     await rename(unfinished, built).catch(async (error: unknown) => {
       if (!(await isThere(built))) throw error;
     });

@@ -55,6 +55,13 @@ interface Running {
   readonly stream: EventStream;
 }
 
+interface StartLimits {
+  /** When OpenCode must be ready, in epoch ms. */
+  readonly deadline: number;
+  /** How long it may take to load the repository's configuration, in ms. */
+  readonly configMs: number;
+}
+
 /** The parent of a start's span, or its links. */
 type Begins = Pick<StartOptions<ValetSpans["valet.runner.opencode_start"]>, "parent" | "links">;
 
@@ -224,8 +231,13 @@ export class OpenCode implements AgentAccess {
   /** Starts OpenCode, without the repository's configuration if it does not become healthy with it. */
   async #start(begins: Begins): Promise<Running> {
     let isOfRepository = false;
+    const { startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+    const limits: StartLimits = {
+      deadline: Date.now() + startTimeoutMs,
+      configMs: startTimeoutMs - innerLimit(startTimeoutMs),
+    };
     try {
-      return await this.#tryStart(begins, (written) => {
+      return await this.#tryStart(begins, limits, (written) => {
         isOfRepository = written.isOfRepository;
       }).catch((error: unknown) => {
         if (!isOfRepository || this.#stopping.signal.aborted) throw error;
@@ -233,7 +245,7 @@ export class OpenCode implements AgentAccess {
           "OpenCode did not start with the repository's configuration. It is started without it",
         );
         this.#options.onWarning?.("repository_config_dropped");
-        return this.#tryStart(begins);
+        return this.#tryStart(begins, limits);
       });
     } catch (error) {
       this.#running = undefined;
@@ -244,8 +256,13 @@ export class OpenCode implements AgentAccess {
   }
 
   /** @param onWritten receives the repository's configuration, which is ignored if this is absent */
-  async #tryStart(begins: Begins, onWritten?: (written: WrittenConfig) => void): Promise<Running> {
-    const { tracer, workspaceReady, startTimeoutMs = START_TIMEOUT_MS } = this.#options;
+  async #tryStart(
+    begins: Begins,
+    { deadline, configMs }: StartLimits,
+    onWritten?: (written: WrittenConfig) => void,
+  ): Promise<Running> {
+    const { tracer, workspaceReady } = this.#options;
+    const leftMs = () => Math.max(1, deadline - Date.now());
     const { signal } = this.#stopping;
     const span = tracer.startSpan("valet.runner.opencode_start", {
       ...begins,
@@ -263,6 +280,7 @@ export class OpenCode implements AgentAccess {
         configFolder: this.#configFolder,
         refusalsFile: this.#refusals.path,
         signal,
+        startTimeoutMs: leftMs(),
         runsRepositoryCode: onWritten !== undefined && this.#options.trustsRepository === true,
       });
       this.#options.onProcess?.();
@@ -272,10 +290,17 @@ export class OpenCode implements AgentAccess {
       await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
       this.#warmUp?.skip();
       if (signal.aborted) throw new OpenCodeStartError("stopped");
-      span.setAttribute("valet.opencode.repository_config", this.#writeConfig(onWritten, span.context));
+      const written = onWritten && this.#writeConfig(span.context);
+      if (written !== undefined) onWritten?.(written);
+      const config = written === undefined ? "dropped" : this.#options.trustsRepository ? "trusted" : "text";
+      span.setAttribute("valet.opencode.repository_config", config);
       stream = this.#openStream(server);
-      // The rest of the time limit is for a start without the repository's configuration.
-      await this.#connect(server, stream, onWritten === undefined ? startTimeoutMs : innerLimit(startTimeoutMs));
+      // If the repository's configuration lets it hang, there must be time for a start without it.
+      await this.#connect(
+        server,
+        stream,
+        written?.isOfRepository ? Math.min(configMs, innerLimit(leftMs())) : leftMs(),
+      );
       const running = { server, stream };
       void server.exited.then(() => this.#died(running.stream, this.#limitHit(server?.wasKilled) ?? "opencode_died"));
       span.setAttribute("valet.opencode.version", server.version);
@@ -311,11 +336,7 @@ export class OpenCode implements AgentAccess {
     void checkMcpServers({ client, tracer: this.#options.tracer, start, onFailed, nowMs: createMillisClock() });
   }
 
-  #writeConfig(
-    onWritten: ((written: WrittenConfig) => void) | undefined,
-    parent: SpanContext,
-  ): "text" | "trusted" | "dropped" {
-    if (onWritten === undefined) return "dropped";
+  #writeConfig(parent: SpanContext): WrittenConfig {
     const { workspace, modelAccess, tracer, trustsRepository = false, onProblem, onWarning } = this.#options;
     const written = this.#configFolder.write({
       workspace,
@@ -328,8 +349,7 @@ export class OpenCode implements AgentAccess {
       endWith(span, "error", "repository_config_invalid");
       onWarning?.("repository_config_invalid");
     }
-    onWritten(written);
-    return trustsRepository ? "trusted" : "text";
+    return written;
   }
 
   #openStream({ client }: OpenCodeServer): EventStream {

@@ -51,7 +51,7 @@ export interface ServerOptions {
   readonly wall?: Wall;
   /** The runner's environment; `process.env` by default. */
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** The timeout until OpenCode is healthy. */
+  /** The timeout of the start. */
   readonly startTimeoutMs?: number;
   /** Aborts the start. */
   readonly signal?: AbortSignal;

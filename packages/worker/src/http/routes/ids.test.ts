@@ -51,21 +51,22 @@ test("a session's messages, workflows and traces are found by the beginning of t
   const { id } = await createSession(token);
   const session = `/api/sessions/${id}`;
   const post = (path: string, body: object) => call("POST", session + path, { token, body });
-  await post("/messages", { id: "msg_ab1", content: "hello" });
-  await post("/messages", { id: "ab2", content: "hello" });
-  await post("/workflows", { id: "wfl_ab3", name: "check", steps: [{ name: "build", run: "make" }] });
+  // No beginning of a trace's id, which is hexadecimal and random.
+  await post("/messages", { id: "msg_xy1", content: "hello" });
+  await post("/messages", { id: "xy2", content: "hello" });
+  await post("/workflows", { id: "wfl_xy3", name: "check", steps: [{ name: "build", run: "make" }] });
   const sent = (await (await post("/messages", { id: "zz", content: "hello" })).json()) as { traceId: string };
-  expect(idsOf(await find(token, `${session}/ids?prefix=ab`)).toSorted()).toEqual([
-    "message ab2",
-    "message msg_ab1",
-    "workflow wfl_ab3",
+  expect(idsOf(await find(token, `${session}/ids?prefix=xy`)).toSorted()).toEqual([
+    "message msg_xy1",
+    "message xy2",
+    "workflow wfl_xy3",
   ]);
-  expect(idsOf(await find(token, `${session}/ids?prefix=msg_`))).toEqual(["message msg_ab1"]);
+  expect(idsOf(await find(token, `${session}/ids?prefix=msg_`))).toEqual(["message msg_xy1"]);
   await vi.waitFor(async () => {
     const found = await find(token, `${session}/ids?prefix=${sent.traceId.slice(0, 12)}`);
     expect(idsOf(found)).toEqual([`trace ${sent.traceId}`]);
   }, 20_000);
   const other = await createSession(token);
-  expect(await find(token, `/api/sessions/${other.id}/ids?prefix=ab`)).toEqual({ ids: [], hasMore: false });
-  expect((await call("GET", `${session}/ids?prefix=ab`, { token: await signIn() })).status).toBe(404);
+  expect(await find(token, `/api/sessions/${other.id}/ids?prefix=xy`)).toEqual({ ids: [], hasMore: false });
+  expect((await call("GET", `${session}/ids?prefix=xy`, { token: await signIn() })).status).toBe(404);
 });
