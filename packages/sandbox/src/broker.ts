@@ -1,13 +1,12 @@
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
+import type { ServerType } from "@hono/node-server";
 import type { ShownLimits } from "@valet/shared/protocol/sandbox-limits";
 import type { Network } from "@valet/shared/protocol/sandbox-network";
 import type { SpanLimits } from "@valet/shared/tracing";
-import { createApp } from "./app.ts";
 import type { Driver } from "./driver.ts";
 import type { DockerDriverOptions } from "./drivers/docker.ts";
-import { type LocalDriverOptions, startLocalDriver } from "./drivers/local.ts";
+import type { LocalDriverOptions } from "./drivers/local.ts";
 import type { ModalDriverOptions } from "./drivers/modal.ts";
 
 interface ServerOptions {
@@ -53,7 +52,11 @@ const FLUSH_MS = 500;
  * @throws when an option is invalid, the address is in use, or another broker uses the state directory
  */
 export function startSandboxBroker(options: SandboxBrokerOptions): Promise<SandboxBroker> {
-  return serve(options, (onError) => startLocalDriver({ ...options, onError }));
+  return serve(options, async (onError) => {
+    // Imported on demand, as the server is: most commands of the CLI need other parts of this package only.
+    const { startLocalDriver } = await import("./drivers/local.ts");
+    return startLocalDriver({ ...options, onError });
+  });
 }
 
 /**
@@ -91,6 +94,7 @@ async function serve(
       "The secret, or each of several separated by commas, must have at least 16 characters and no spaces",
     );
   const onError = options.onError ?? ((error: Error) => console.error(`sandbox broker: ${error.message}`));
+  const [{ createAdaptorServer }, { createApp }] = await Promise.all([import("@hono/node-server"), import("./app.ts")]);
   const driver = await startDriver(onError);
   let isDraining = false;
   const app = createApp({
@@ -125,7 +129,7 @@ async function serve(
   };
 }
 
-async function closeAll(server: ReturnType<typeof createAdaptorServer>, driver: Driver): Promise<void> {
+async function closeAll(server: ServerType, driver: Driver): Promise<void> {
   const closed = once(server, "close");
   server.close();
   await driver.close();

@@ -7,8 +7,7 @@ import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
 import type { Command } from "commander";
 import { ApiClient } from "../api-client.ts";
 import { type GlobalOptions, print, printJson, report } from "../context.ts";
-import { DEMO_IN_IMAGE, makeDemoRepository } from "../demo/demo-repository.ts";
-import { type DemoResult, runDemo } from "../demo/run-demo.ts";
+import type { DemoResult } from "../demo/run-demo.ts";
 import { ExitCode } from "../errors.ts";
 import { flushBeforeStop } from "../flush-spans.ts";
 import { helpEnd } from "../help-text.ts";
@@ -44,7 +43,11 @@ export function addDemo(program: Command): void {
       const options = command.optsWithGlobals<DemoOptions>();
       refuseIsolation(command, options);
       // Loaded here, since the other commands start in half the time without it.
-      const { startSystem } = await import("../system/system.ts");
+      const [{ startSystem }, { DEMO_IN_IMAGE, makeDemoRepository }, { runDemo }] = await Promise.all([
+        import("../system/system.ts"),
+        import("../demo/demo-repository.ts"),
+        import("../demo/run-demo.ts"),
+      ]);
       const env = becomeHost();
       const isInContainers = options.driver === "docker";
       const repository = isInContainers ? undefined : await makeDemoRepository();

@@ -1,10 +1,5 @@
 /** Chooses the model of a local system's agents from the environment. */
-import {
-  loadShippedScenario,
-  type ScriptedModel,
-  type ShippedScenario,
-  startScriptedModel,
-} from "@valet/scripted-model";
+import type { ScriptedModel, ShippedScenario } from "@valet/scripted-model";
 import { OWN_PROVIDER, PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { UserError } from "../errors.ts";
 
@@ -65,6 +60,8 @@ export function chooseModel(env: Environment): Readonly<Record<string, string>> 
 export async function setUpModel(env: Environment, scenario: ShippedScenario): Promise<ModelSetup> {
   const chosen = chooseModel(env);
   if (chosen !== undefined) return { variables: chosen, scripted: undefined };
+  // Imported on demand: commands that only look at the settings start sooner without it.
+  const { loadShippedScenario, startScriptedModel } = await import("@valet/scripted-model");
   const scripted = await startScriptedModel({
     scenario: { ...(await loadShippedScenario(scenario)), models: [SCRIPTED] },
   });

@@ -17,7 +17,7 @@ import type { Network } from "@valet/shared/protocol/sandbox-network";
 import { hostOf, readTracingConfig } from "@valet/shared/tracing";
 import { UserError } from "../errors.ts";
 import { capacityVariables, chooseCapacity, type WantedCapacity } from "./capacity.ts";
-import { type Containers, startContainers } from "./containers.ts";
+import type { Containers } from "./containers.ts";
 import { ensureToken, newSignInUrl, prepareDatabase } from "./database.ts";
 import { diskError, requireKinds, requireSpace, requireWritable } from "./disk-error.ts";
 import { chooseModel, type ModelSetup, setUpModel } from "./model.ts";
@@ -132,6 +132,8 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     let containers: Containers | undefined;
     let broker: SandboxBroker;
     if (isolation === "container") {
+      // Imported on demand: the engine's library is large.
+      const { startContainers } = await import("./containers.ts");
       containers = await startContainers({
         ...ofBroker,
         stateDir: state.path,

@@ -6,7 +6,7 @@ import type { Page } from "./page.ts";
 import { PortTakenError } from "./ports.ts";
 import { createEgress } from "./public-egress.ts";
 import type { StateDirectory } from "./state-directory.ts";
-import { bundleWorker } from "./worker-bundle.ts";
+import { bundleWorker, workerModule } from "./worker-bundle.ts";
 import { probeWorker } from "./worker-probe.ts";
 import { killWorkerd, wrapWorkerd } from "./worker-process.ts";
 
@@ -43,7 +43,7 @@ const RESTART_DELAY_MS = 200;
 /** @throws PortTakenError when another program has taken the port */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { report, onFailure } = options;
-  const script = await bundleWorker(options.entry);
+  const script = await (options.entry === undefined ? workerModule() : bundleWorker(options.entry));
   const stopping = new AbortController();
   let restarting: Promise<void> = Promise.resolve();
   const onCrash = (error: Error) => {
