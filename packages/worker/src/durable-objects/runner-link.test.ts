@@ -285,6 +285,14 @@ describe("an invalid frame", () => {
   });
 });
 
+/** Sends frames until the connection is closed for it, at one moment of the clock: however slow the machine is, nothing is refilled. */
+async function flood(runner: FakeRunner, send: () => void): Promise<void> {
+  const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now());
+  for (let i = 0; i < 2500; i++) send();
+  await eventually(() => expect(runner.closed?.code).toBe(1008));
+  clock.mockRestore();
+}
+
 describe("an attacker with a stolen token", () => {
   /** A hello as the generation's runner says it. */
   const hello = (instanceId: string, generation = 1) => ({
@@ -312,7 +320,7 @@ describe("an attacker with a stolen token", () => {
     const { session } = await TestSession.running();
     const before = await stored(session);
     const thief = await session.connect();
-    for (let i = 0; i < 8000; i++) thief.send(hello(`run_${i}`));
+    for (let i = 0; i < 500; i++) thief.send(hello(`run_${i}`));
     await eventually(() => expect(thief.closed?.code).toBe(1008));
     expect(thief.heard.filter(({ type }) => type === "config")).toHaveLength(1);
     expect((await stored(session)).session).toBeLessThan(before.session + 500);
@@ -354,12 +362,10 @@ describe("an attacker with a stolen token", () => {
 
   test("can send a limited number of frames of any type over all connections", async () => {
     const { session, runner } = await TestSession.running();
-    for (let i = 0; i < 5000; i++) runner.send({ type: "stage", stage: "connected" });
-    await eventually(() => expect(runner.closed?.code).toBe(1008));
+    await flood(runner, () => runner.send({ type: "stage", stage: "connected" }));
     expect((await session.view()).agent).toBe("disconnected");
     const again = await session.connect();
-    for (let i = 0; i < 5000; i++) again.sendRaw("{");
-    await eventually(() => expect(again.closed?.code).toBe(1008));
+    await flood(again, () => again.sendRaw("{"));
   });
 
   test("cannot fill a table with names of runners that do not exist", async () => {
