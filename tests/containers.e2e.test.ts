@@ -1,6 +1,6 @@
 /**
  * Everything, with each sandbox in a container of a real engine, Podman or else Docker: a message, a sleep, an agent that tries, a crash
- * of the host. Skipped where this machine cannot run one.
+ * of the host. Skipped where this machine cannot run one. Two sessions serve all tests: one that works, and one whose agent attacks.
  */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -73,6 +73,10 @@ describeOneEngine(
     let system: ScriptedSystem;
     let receiver: TraceReceiver;
     let inHome: string;
+    /** A session that has done the work of "[works]". */
+    let worker: string;
+    /** Another one, whose agent attacks. */
+    let attacker: string;
 
     beforeAll(async () => {
       engine = await startEngine(name);
@@ -92,6 +96,11 @@ describeOneEngine(
         },
         ["--driver", "docker"],
       );
+      [{ id: worker }, { id: attacker }] = await Promise.all([
+        system.api.createSession({}),
+        system.api.createSession({}),
+      ]);
+      expect(await say(worker, "[works]")).toMatchObject({ outcome: "ok" });
     }, SET_UP_MS);
 
     afterAll(async () => {
@@ -117,22 +126,20 @@ describeOneEngine(
     test(
       "a message is answered, and its session sleeps and wakes with its files, in whole traces",
       async () => {
-        const { id } = await system.api.createSession({});
-        expect(await say(id, "[works]")).toMatchObject({ outcome: "ok" });
-        const [first] = await containersOf(id);
-        await system.api.change(id, "hibernate");
+        const [first] = await containersOf(worker);
+        await system.api.change(worker, "hibernate");
         const asleep = await waitFor(
           "hibernated",
-          () => system.api.session(id),
+          () => system.api.session(worker),
           ({ status }) => status === "hibernated",
           TIMEOUT_MS,
         );
         expect(asleep.status).toBe("hibernated");
-        expect(await containersOf(id)).toEqual([]);
-        expect(await say(id, "[reads]")).toMatchObject({ outcome: "ok" });
-        expect(await containersOf(id)).not.toContain(first);
-        expect(await read(id, "/sandbox/workspace/both.txt")).toBe(`${plant("workspace")}\n${plant("home")}\n`);
-        await certified(system.api, id, receiver);
+        expect(await containersOf(worker)).toEqual([]);
+        expect(await say(worker, "[reads]")).toMatchObject({ outcome: "ok" });
+        expect(await containersOf(worker)).not.toContain(first);
+        expect(await read(worker, "/sandbox/workspace/both.txt")).toBe(`${plant("workspace")}\n${plant("home")}\n`);
+        await certified(system.api, worker, receiver);
       },
       TIMEOUT_MS,
     );
@@ -140,22 +147,19 @@ describeOneEngine(
     test(
       "an agent that tries finds nothing of its runner, another session or the host, and ends its own processes only",
       async () => {
-        const victim = await system.api.createSession({});
-        await say(victim.id, "[works]");
-        const { id } = await system.api.createSession({});
-        await say(id, "[tries]");
-        const looks = await read(id, "/sandbox/workspace/looks.txt");
+        await say(attacker, "[tries]");
+        const looks = await read(attacker, "/sandbox/workspace/looks.txt");
         expect(looks).toMatch(/^1000\n1000\nCapPrm:\t0+\nCapEff:\t0+\nCapAmb:\t0+\nNoNewPrivs:\t1\n/);
         expect(looks.match(/Read-only file system/g)).toHaveLength(2);
         expect(looks).not.toContain("reached");
-        const seen = await read(id, "/sandbox/workspace/seen.txt");
+        const seen = await read(attacker, "/sandbox/workspace/seen.txt");
         expect(seen).toContain("looked at memory");
         expect(seen).toMatch(/process \d+ bun/);
         expect(seen).not.toMatch(/attached (?:bun|catatonit|opencode)/);
         expect(seen.match(new RegExp(`${CANARY}-[\\w-]+`, "g")) ?? []).toEqual([]);
         // It has killed all that it can, and the session goes on, as does the other.
-        expect(await say(id, "Are you there?")).toMatchObject({ outcome: "ok" });
-        expect(await say(victim.id, "Are you there?")).toMatchObject({ outcome: "ok" });
+        expect(await say(attacker, "Are you there?")).toMatchObject({ outcome: "ok" });
+        expect(await say(worker, "Are you there?")).toMatchObject({ outcome: "ok" });
       },
       TIMEOUT_MS,
     );
@@ -163,9 +167,8 @@ describeOneEngine(
     test(
       "nothing of this machine's loopback interface answers an agent, nor does a cloud's metadata",
       async () => {
-        const { id } = await system.api.createSession({});
-        expect(await say(id, "[connects]")).toMatchObject({ outcome: "ok" });
-        const answered = await read(id, "/sandbox/workspace/answered.txt");
+        expect(await say(worker, "[connects]")).toMatchObject({ outcome: "ok" });
+        const answered = await read(worker, "/sandbox/workspace/answered.txt");
         expect(answered).not.toContain(CANARY);
         // Refused at once, as opposed to a timeout.
         expect(answered.match(/metadata \d+/g)).toEqual(Array(5).fill("metadata 7"));
@@ -176,11 +179,10 @@ describeOneEngine(
     test(
       "an agent that takes what it can is stopped by each limit, whose name is the cause, and its session goes on",
       async () => {
-        const { id } = await system.api.createSession({});
         /** Attacks, and expects the cause on the tool call. */
         const attack = async (content: string, errorType: string) => {
-          const message = await say(id, content);
-          const spans = readSpans(await system.api.trace(id, message.traceId as string));
+          const message = await say(attacker, content);
+          const spans = readSpans(await system.api.trace(attacker, message.traceId as string));
           const of = (name: string) => spans.filter((span) => span.name === name).map(({ attributes }) => attributes);
           expect([content, of("execute_tool bash")]).toMatchObject([content, [{ "error.type": errorType }]]);
           return { message, turn: of("valet.turn")[0] };
@@ -193,18 +195,18 @@ describeOneEngine(
         await attack("[file]", "sandbox_disk_full");
         const full = await attack("[disk]", "sandbox_disk_full");
         expect(full.message).toMatchObject({ outcome: "error", errorType: "sandbox_disk_full" });
-        expect(await say(id, "[tidies]")).toMatchObject({ outcome: "ok" });
+        expect(await say(attacker, "[tidies]")).toMatchObject({ outcome: "ok" });
         await attack("[files]", "sandbox_out_of_files");
-        const bombed = await say(id, "[bomb]");
+        const bombed = await say(attacker, "[bomb]");
         expect(bombed).toMatchObject({ outcome: "error", errorType: "sandbox_out_of_processes" });
         // On a busy machine the runner may want a thread while the bomb has them all. It ends, and the message gets its second attempt.
-        const calls = readSpans(await system.api.trace(id, bombed.traceId as string)).filter(
+        const calls = readSpans(await system.api.trace(attacker, bombed.traceId as string)).filter(
           ({ name }) => name === "execute_tool bash",
         );
         expect(calls).toHaveLength(bombed.attempts ?? 0);
         expect(calls.at(-1)?.attributes).toMatchObject({ "error.type": "sandbox_out_of_processes" });
-        expect(await say(id, "Are you there?")).toMatchObject({ outcome: "ok" });
-        expect((await system.api.session(id)).generation).toBe(1);
+        expect(await say(attacker, "Are you there?")).toMatchObject({ outcome: "ok" });
+        expect((await system.api.session(attacker)).generation).toBe(1);
       },
       TIMEOUT_MS,
     );
@@ -228,13 +230,11 @@ describeOneEngine(
     test(
       "sandboxes outlive a crash of the host, whose successor goes on with them, and end with it",
       async () => {
-        const { id } = await system.api.createSession({});
-        await say(id, "[works]");
-        const before = await containersOf(id);
+        const before = await containersOf(worker);
         await system.valet.crash();
         await system.startAgain();
-        expect(await say(id, "[reads]")).toMatchObject({ outcome: "ok" });
-        expect(await containersOf(id)).toEqual(before);
+        expect(await say(worker, "[reads]")).toMatchObject({ outcome: "ok" });
+        expect(await containersOf(worker)).toEqual(before);
         await system.valet.stop();
         expect(await engine.engine.listContainers()).toEqual([]);
       },

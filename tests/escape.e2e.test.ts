@@ -75,6 +75,10 @@ describe.skipIf(missing !== undefined)(
   `an agent behind a wall${missing === undefined ? "" : ` (skipped: ${missing.reason})`}`,
   () => {
     let system: ScriptedSystem;
+    /** A session with something to find. */
+    let victim: string;
+    /** Another one, whose agent tries. */
+    let attacker: string;
     let planted: string;
     let inHome: string;
     let inPrograms: string | undefined;
@@ -98,6 +102,9 @@ describe.skipIf(missing !== undefined)(
         VALET_MODEL_API_KEY: plant("model-key"),
         SOME_KEY_OF_THE_HOST: plant("environment"),
       });
+      const create = async () => (await system.api.createSession({})).id;
+      [victim, attacker] = await Promise.all([create(), create()]);
+      expect(await say(victim, "[victim]")).toMatchObject({ outcome: "ok" });
     }, TIMEOUT_MS);
 
     afterAll(async () => {
@@ -111,10 +118,7 @@ describe.skipIf(missing !== undefined)(
     test(
       "it finds no canary: not of another session, the model's key, the host's home, environment or telemetry, and no secret of the broker or of OpenCode",
       async () => {
-        const victim = await system.api.createSession({});
-        await say(victim.id, "[victim]");
-        const { id } = await system.api.createSession({});
-        expect(await say(id, "[tries]")).toMatchObject({ outcome: "ok" });
+        expect(await say(attacker, "[tries]")).toMatchObject({ outcome: "ok" });
         const seen = workspaceFile("seen.txt");
         expect(seen.match(new RegExp(`${CANARY}-[\\w-]+`, "g")) ?? []).toEqual([]);
         for (const secret of Object.values(
@@ -142,8 +146,7 @@ describe.skipIf(missing !== undefined)(
       test(
         "nothing of this machine answers it but what it needs",
         async () => {
-          const { id } = await system.api.createSession({});
-          expect(await say(id, "[connects]")).toMatchObject({ outcome: "ok" });
+          expect(await say(attacker, "[connects]")).toMatchObject({ outcome: "ok" });
           const answered = workspaceFile("answered.txt");
           expect(answered).not.toContain(CANARY);
           // Refused at once, as opposed to a timeout.
@@ -163,14 +166,13 @@ describe.skipIf(missing !== undefined)(
     test(
       "what OpenCode itself writes counts, although it hides from the runner's user, and the start says which wall stands",
       async () => {
-        const { id } = await system.api.createSession({});
-        const { outcome, traceId } = await say(id, "[writes]");
+        const { outcome, traceId } = await say(attacker, "[writes]");
         expect(outcome).toBe("ok");
-        const turn = (await system.api.turns(id)).find((each) => each.trace_id === traceId);
+        const turn = (await system.api.turns(attacker)).find((each) => each.trace_id === traceId);
         expect(turn?.disk_written_bytes).toBeGreaterThanOrEqual(WRITTEN_BYTES);
-        const traces = await system.api.traces(id);
+        const traces = await system.api.traces(attacker);
         const spans = await Promise.all(
-          traces.map(async (each) => readSpans(await system.api.trace(id, each.traceId))),
+          traces.map(async (each) => readSpans(await system.api.trace(attacker, each.traceId))),
         );
         const starts = spans.flat().filter(({ name }) => name === "valet.sandbox.spawn");
         expect(starts.map(({ attributes }) => attributes["valet.sandbox.isolation"])).toEqual(["bwrap"]);
@@ -181,10 +183,11 @@ describe.skipIf(missing !== undefined)(
     test(
       "it ends its own processes and nobody else's",
       async () => {
-        const { id } = await system.api.createSession({});
-        await say(id, "[kills]");
+        await say(attacker, "[kills]");
         // The session goes on, whatever became of that turn, and so does everybody else.
-        expect(await say(id, "Are you there?")).toMatchObject({ outcome: "ok" });
+        expect(await say(attacker, "Are you there?")).toMatchObject({ outcome: "ok" });
+        expect(await say(victim, "Are you there?")).toMatchObject({ outcome: "ok" });
+        expect((await system.api.session(victim)).generation).toBe(1);
       },
       TIMEOUT_MS,
     );

@@ -53,8 +53,17 @@ export function openCodesOf(pids: readonly number[]): number[] {
 
 /** Kills a process with SIGKILL. @returns false if it has exited already */
 export function killNow(pid: number): boolean {
+  return signal(pid, "SIGKILL");
+}
+
+/** Lets a process go on that a test has stopped. @returns false if it has exited meanwhile */
+export function resume(pid: number): boolean {
+  return signal(pid, "SIGCONT");
+}
+
+function signal(pid: number, name: NodeJS.Signals): boolean {
   try {
-    return process.kill(pid, "SIGKILL");
+    return process.kill(pid, name);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
     throw error;

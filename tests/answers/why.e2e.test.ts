@@ -1,6 +1,7 @@
 /**
  * Twelve messages of which it is known why they took long, cost more or failed, on the whole system; the answer `why` must say so.
- * Five are asked about while they wait, too. Most share a session, each in a channel of its own, one after the other.
+ * Five are asked about while they wait, too. All but those of a child session and a failed clone share a session, each in a channel of its
+ * own, one after the other.
  */
 import { execFileSync } from "node:child_process";
 import { rmSync } from "node:fs";
@@ -10,6 +11,7 @@ import { makeDemoRepository } from "../../packages/cli/src/demo/demo-repository.
 import { waitFor, waitForStatus } from "../../packages/cli/src/wait.ts";
 import type { SendMessage } from "../../packages/shared/src/protocol/session-api.ts";
 import type { Part, WhyView } from "../../packages/shared/src/protocol/why.ts";
+import { resume } from "../processes.ts";
 import { ScriptedSystem } from "../scripted-system.ts";
 import { runCli } from "../valet-up.ts";
 import { expectLargest, expectSound, MARGIN_MS } from "./check-answer.ts";
@@ -20,12 +22,8 @@ const DEBOUNCE_MS = 2000;
 const GRACE_MS = 3000;
 
 let system: ScriptedSystem;
-/** A session for the messages that need no more than its agent. */
+/** The session of the messages. */
 let shared: string;
-/** A session that sleeps, is restored, and loses its runner. */
-let restored: string;
-/** The message whose agent gives work to a child session, which works beside the other tests. */
-let parentMessage: string;
 /** A repository that has lost a file, so that it can be reached but not be cloned. */
 let broken: { folder: string; url: string };
 
@@ -40,15 +38,8 @@ beforeAll(async () => {
     VALET_GRACE_MS: String(GRACE_MS),
     VALET_MAX_AWAKE: "6",
   });
-  [shared, restored] = await Promise.all([running("[quick]"), running("[fills the cache]")]);
-  parentMessage = await send("[child]", { channel: "parent" });
-  await waitFor(
-    "the first answer",
-    () => system.api.messages(restored),
-    ([message]) => message?.status === "done",
-    TIMEOUT_MS,
-  );
-  await system.api.change(restored, "hibernate");
+  ({ id: shared } = await system.api.createSession({ prompt: "[quick]" }));
+  await waitForStatus(system.api, shared, ["running"], TIMEOUT_MS);
 }, TIMEOUT_MS);
 
 afterAll(async () => {
@@ -56,17 +47,11 @@ afterAll(async () => {
   if (broken !== undefined) rmSync(broken.folder, { recursive: true, force: true });
 }, TIMEOUT_MS);
 
-async function running(prompt: string): Promise<string> {
-  const { id } = await system.api.createSession({ prompt });
-  await waitForStatus(system.api, id, ["running"], TIMEOUT_MS);
-  return id;
-}
-
 let sent = 0;
 /** Sends a message in a channel of its own, unless one is named. @returns its id */
-async function send(content: string, more: Partial<SendMessage> = {}, sessionId = shared): Promise<string> {
+async function send(content: string, more: Partial<SendMessage> = {}): Promise<string> {
   const channel = `channel-${++sent}`;
-  return (await system.api.sendMessage(sessionId, { content, channel, ...more })).messageId;
+  return (await system.api.sendMessage(shared, { content, channel, ...more })).messageId;
 }
 
 const whyOf = (messageId: string, sessionId = shared) => system.api.why(sessionId, "message", messageId);
@@ -78,9 +63,9 @@ async function ended(messageId: string, sessionId = shared): Promise<WhyView> {
 }
 
 /** Returns the first sound answer about an unfinished message whose sentence matches. */
-async function meanwhile(messageId: string, pattern: RegExp, sessionId = shared): Promise<WhyView> {
+async function meanwhile(messageId: string, pattern: RegExp): Promise<WhyView> {
   const matches = ({ sentence, outcome }: WhyView) => outcome !== null || pattern.test(sentence);
-  const view = await waitFor(String(pattern), () => whyOf(messageId, sessionId), matches, TIMEOUT_MS);
+  const view = await waitFor(String(pattern), () => whyOf(messageId), matches, TIMEOUT_MS);
   expectSound(view);
   expect(view).toMatchObject({ outcome: null, sentence: expect.stringMatching(pattern) });
   expect(view.sentence).toContain(" so far: ");
@@ -211,6 +196,7 @@ describe("a message of which it is known why it took long", () => {
   test(
     "a child session",
     async () => {
+      const parentMessage = await send("[child]");
       const view = await ended(parentMessage);
       expectSound(view);
       const children = async () =>
@@ -241,28 +227,30 @@ describe("a message of which it is known why it took long", () => {
   );
 });
 
-describe("a session that was restored", () => {
+describe("a session that is restored, and loses its runner and its agents", () => {
   test(
     "slow restore, and a lost cache that cost money",
     async () => {
-      await waitForStatus(system.api, restored, ["hibernated"], TIMEOUT_MS);
-      const [first] = await system.api.messages(restored);
-      const id = await send("[finds no cache]", { channel: first?.channel ?? "main" }, restored);
+      const conversation = { channel: "cached" };
+      await ended(await send("[fills the cache]", conversation));
+      await system.api.change(shared, "hibernate");
+      await waitForStatus(system.api, shared, ["hibernated"], TIMEOUT_MS);
+      const id = await send("[finds no cache]", conversation);
       const agents = await waitFor(
         "the agent's process",
-        async () => system.valet.find("opencode", restored),
+        async () => system.valet.find("opencode", shared),
         (pids) => pids.length > 0,
         TIMEOUT_MS,
       );
       const stopped = Date.now();
       for (const pid of agents) process.kill(pid, "SIGSTOP");
       try {
-        await meanwhile(id, /now starting the agent, for /, restored);
+        await meanwhile(id, /now starting the agent, for /);
         await plant(stopped);
       } finally {
-        for (const pid of agents) process.kill(pid, "SIGCONT");
+        for (const pid of agents) resume(pid);
       }
-      const view = await ended(id, restored);
+      const view = await ended(id);
       const restore = expectLargest(view, { name: "queue.sandbox", detail: "restore" }, PLANTED_MS);
       expect(within(restore, "sandbox.agent_start")?.ms).toBeGreaterThanOrEqual(PLANTED_MS - MARGIN_MS);
       expect(view.sentence).toMatch(/waiting for the sandbox to restore, of which \S+ m?s starting the agent/);
@@ -276,14 +264,14 @@ describe("a session that was restored", () => {
   test(
     "a killed runner",
     async () => {
-      const id = await send("[tool]", {}, restored);
-      await meanwhile(id, /now in the tool `bash`, for /, restored);
-      expect(system.valet.kill("runner", restored)).toBe(true);
-      const ask = () => whyOf(id, restored);
+      const id = await send("[tool]");
+      await meanwhile(id, /now in the tool `bash`, for /);
+      expect(system.valet.kill("runner", shared)).toBe(true);
+      const ask = () => whyOf(id);
       const fails = ({ failure, outcome }: WhyView) => failure !== null || outcome !== null;
       const trouble = await waitFor("another attempt", ask, fails, TIMEOUT_MS);
       expect(trouble).toMatchObject({ outcome: null, failure: { type: "runner_lost", outcome: "lost" } });
-      const view = await ended(id, restored);
+      const view = await ended(id);
       expectSound(view);
       expect(view).toMatchObject({ outcome: "ok", failure: null });
       const lost = partOf(view, "lost_attempt");
@@ -307,16 +295,16 @@ describe("a session that was restored", () => {
   ] as const)(
     "a killed agent: %s",
     async (_when, content, doing, part, open) => {
-      const id = await send(content, {}, restored);
-      await meanwhile(id, doing, restored);
+      const id = await send(content);
+      await meanwhile(id, doing);
       await waitFor(
         "the text",
-        () => system.api.message(restored, id),
+        () => system.api.message(shared, id),
         (message) => message?.parts.some(({ type }) => type === "text") === true,
         TIMEOUT_MS,
       );
-      expect(system.valet.kill("opencode", restored)).toBe(true);
-      const view = await ended(id, restored);
+      expect(system.valet.kill("opencode", shared)).toBe(true);
+      const view = await ended(id);
       expectSound(view);
       expect(view).toMatchObject({ outcome: "error", failure: { type: "opencode_died", outcome: "error" } });
       const { sentence, cause, evidence, remedy } = view.failure ?? {};
@@ -328,7 +316,7 @@ describe("a session that was restored", () => {
       expect(remedy).toMatch(/^Try again\./);
       expect(view.time.parts).toContainEqual(expect.objectContaining({ name: part, cause: "opencode_died" }));
       // The agent's process is replaced, and the next message is answered.
-      expect(await ended(await send("[quick]", {}, restored), restored)).toMatchObject({
+      expect(await ended(await send("[quick]"))).toMatchObject({
         outcome: "ok",
         failure: null,
       });
