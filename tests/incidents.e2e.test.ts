@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import type { AttentionItem, NowView } from "../packages/shared/src/protocol/now.ts";
+import { resume } from "./processes.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 import { runCli } from "./valet-up.ts";
 
@@ -49,8 +50,13 @@ let host: Server;
 beforeAll(async () => {
   host = createServer(() => {}).listen(0, "127.0.0.1");
   await once(host, "listening");
-  const variables = { VALET_LINK_SILENCE_MS: "40000", VALET_MAX_AWAKE: "6", VALET_MAX_STARTING: "3" };
-  system = await ScriptedSystem.start(scenario, variables);
+  system = await ScriptedSystem.start(scenario, {
+    VALET_LINK_SILENCE_MS: "40000",
+    // After the silence and this time a frozen runner is lost, and its sandbox is replaced: not before all five have been seen.
+    VALET_GRACE_MS: String(TIMEOUT_MS),
+    VALET_MAX_AWAKE: "6",
+    VALET_MAX_STARTING: "3",
+  });
 }, TIMEOUT_MS);
 
 afterAll(async () => {
@@ -120,7 +126,7 @@ test(
       const order = (await api.attention()).map(({ verdict }) => verdict.since);
       expect(order).toEqual(order.toSorted());
     } finally {
-      process.kill(pid as number, "SIGCONT");
+      resume(pid as number);
     }
 
     // What the list says to do is what helps.
