@@ -54,14 +54,22 @@ const IMAGE_PROGRAMS = [
 
 const ENGINES = ["Podman", "Docker"] as const;
 
-/** Defines tests for each engine. Of one that this machine cannot run they are skipped, and say why. */
-export function describeEngines(title: string, define: (name: EngineName) => void): void {
-  for (const name of ENGINES) describeEngine(name, title, define);
+/**
+ * Defines tests for each engine. Of one that this machine cannot run they are skipped, and say why. @param define may define what does
+ * not depend on the engine only where `isFirst`
+ */
+export function describeEngines(title: string, define: (name: EngineName, isFirst: boolean) => void): void {
+  const first = firstEngine();
+  for (const name of ENGINES) describeEngine(name, title, () => define(name, name === first));
 }
 
 /** Defines tests that take minutes: for Podman, or for Docker where this machine cannot run Podman. */
 export function describeOneEngine(title: string, define: (name: EngineName) => void): void {
-  describeEngine(ENGINES.find((name) => findNoEngine(name) === undefined) ?? "Podman", title, define);
+  describeEngine(firstEngine(), title, define);
+}
+
+function firstEngine(): EngineName {
+  return ENGINES.find((name) => findNoEngine(name) === undefined) ?? "Podman";
 }
 
 function describeEngine(name: EngineName, title: string, define: (name: EngineName) => void): void {

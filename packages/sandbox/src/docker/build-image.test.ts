@@ -38,7 +38,7 @@ function makeCheckout(dockerfile: string): string {
 
 describeEngines(
   "the image of sandboxes, which the engine builds from the checkout and a base that it has already",
-  (name) => {
+  (name, isFirst) => {
     let engine: TestEngine;
     beforeAll(async () => {
       engine = await startEngine(name);
@@ -85,25 +85,28 @@ describeEngines(
       ]);
     });
 
-    test("an image of other sources is told from one of these, whatever else has changed in the checkout", async () => {
-      const root = makeCheckout("FROM some-base\n");
-      await buildImage({ root, engine: engine.host, tag: "dated", onLine: () => {} });
-      const find = () => findNoContainers(engine.host, "dated", root);
-      writeFileSync(join(root, "packages/shared/src/more.test.ts"), "");
-      writeFileSync(join(root, "secret.txt"), "another one");
-      expect(await find()).toBeUndefined();
-      writeFileSync(join(root, "packages/shared/src/kept.ts"), "changed");
-      expect(await find()).toMatchObject({ what: "version", reason: expect.stringContaining("`valet image build`") });
-      // It says nothing of its sources.
-      expect(await findNoContainers(engine.host, "some-base", root)).toBeUndefined();
-    });
-
     test("a step that fails is named", async () => {
       await expect(build("FROM some-base\nCOPY nothing /nothing\n")).rejects.toThrow(
         /The image cannot be built: .*nothing/s,
       );
       expect(await engine.engine.listContainers({ all: true })).toEqual([]);
     });
+
+    // Of the label that every engine keeps as it is.
+    if (isFirst) {
+      test("an image of other sources is told from one of these, whatever else has changed in the checkout", async () => {
+        const root = makeCheckout("FROM some-base\n");
+        await buildImage({ root, engine: engine.host, tag: "dated", onLine: () => {} });
+        const find = () => findNoContainers(engine.host, "dated", root);
+        writeFileSync(join(root, "packages/shared/src/more.test.ts"), "");
+        writeFileSync(join(root, "secret.txt"), "another one");
+        expect(await find()).toBeUndefined();
+        writeFileSync(join(root, "packages/shared/src/kept.ts"), "changed");
+        expect(await find()).toMatchObject({ what: "version", reason: expect.stringContaining("`valet image build`") });
+        // It says nothing of its sources.
+        expect(await findNoContainers(engine.host, "some-base", root)).toBeUndefined();
+      });
+    }
   },
 );
 
