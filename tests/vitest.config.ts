@@ -6,9 +6,10 @@ export default defineConfig({
   root: resolve(import.meta.dirname, ".."),
   test: {
     name: "system",
-    testTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // What is waited for may take long on a machine that is busy.
-    expect: { poll: { timeout: 15_000 } },
+    expect: { poll: { timeout: 30_000 } },
     include: ["tests/**/*.test.ts"],
     // By default one core stays free, but these tests wait for their processes most of the time. Each finds only its own.
     maxWorkers: "100%",

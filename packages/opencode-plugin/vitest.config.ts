@@ -1,5 +1,5 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  test: { name: "opencode-plugin", testTimeout: 30_000, include: ["src/**/*.test.ts"] },
+  test: { name: "opencode-plugin", testTimeout: 60_000, hookTimeout: 60_000, include: ["src/**/*.test.ts"] },
 });

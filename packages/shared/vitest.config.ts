@@ -24,5 +24,5 @@ const projects =
       ];
 
 export default defineConfig({
-  test: { globalSetup: "./test/backend.ts", testTimeout: 30_000, isolate: false, projects },
+  test: { globalSetup: "./test/backend.ts", testTimeout: 60_000, hookTimeout: 60_000, isolate: false, projects },
 });

@@ -47,6 +47,9 @@ function readMigrations() {
   return names.map((name) => ({ name, sql: readFileSync(new URL(`migrations/${name}`, import.meta.url), "utf8") }));
 }
 
+/** In ms. Long, since a machine that runs other tests is slow. */
+const timeouts = { testTimeout: 60_000, hookTimeout: 60_000 };
+
 interface Files {
   readonly include: string[];
   readonly exclude?: string[];
@@ -70,7 +73,7 @@ function workerProject(name: string, files: Files) {
         },
       }),
     ],
-    test: { name, testTimeout: 30_000, globalSetup: "./test/statements/statements.node.ts", ...files },
+    test: { name, ...timeouts, globalSetup: "./test/statements/statements.node.ts", ...files },
   };
 }
 
@@ -93,7 +96,7 @@ function sessionProject(name: string, files: Files, capacity: Record<string, str
     ],
     test: {
       name,
-      testTimeout: 30_000,
+      ...timeouts,
       globalSetup: ["./test/broker.node.ts", "./test/statements/statements.node.ts"],
       setupFiles: "./test/setup.ts",
       ...files,
@@ -118,7 +121,7 @@ export default defineConfig({
           }),
         ],
         // These files share a workerd, since each object is one test's; those below share a database, and have a workerd each.
-        test: { name: "worker:storage", testTimeout: 30_000, include: storageOnly, isolate: false },
+        test: { name: "worker:storage", ...timeouts, include: storageOnly, isolate: false },
       },
       workerProject("worker", {
         include: ["src/**/*.test.ts"],

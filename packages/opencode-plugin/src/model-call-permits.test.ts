@@ -94,7 +94,7 @@ test("a request for an answer whose event is late waits for it, and does not tak
 test("the permit is requested when OpenCode announces the answer, once, and a retry requests another one", async () => {
   const { requests, answers, headersFor } = await setUp({ reply: CONTEXT, refusals: () => 0 });
   await answers("msg_2", "msg_1");
-  await vi.waitFor(() => expect(requests).toHaveLength(1));
+  await vi.waitFor(() => expect(requests).toHaveLength(1), 20_000);
   await answers("msg_2", "msg_1");
   expect(await headersFor("msg_1")).toEqual(HEADERS);
   expect(requests).toHaveLength(1);
@@ -112,7 +112,7 @@ test.each([
     refusals: () => (isRefused ? later() : 0),
   });
   await answers("msg_2", "msg_1");
-  await vi.waitFor(() => expect(requests).toHaveLength(1));
+  await vi.waitFor(() => expect(requests).toHaveLength(1), 20_000);
   isRefused = true;
   expect(await ask("msg_1")).toEqual({ isRefused, headers: {} });
   expect(requests).toHaveLength(2);
@@ -169,7 +169,7 @@ test("once a runner has refused calls, one for which it does not answer waits fo
     limits: IMPATIENT,
   });
   await answers("msg_2", "msg_1");
-  await vi.waitFor(() => expect(hanging).toHaveLength(1));
+  await vi.waitFor(() => expect(hanging).toHaveLength(1), 20_000);
   count = 1;
   const asked = ask("msg_1");
   expect(await Promise.race([asked, sleep(2 * LIMITS.hookMs, "waits")])).toBe("waits");
@@ -188,7 +188,7 @@ test("a call waits only once for a runner that hangs, though what it was promise
   await answers("msg_2", "msg_1");
   const asked = headersFor("msg_1");
   // It waits for what was requested ahead.
-  await vi.waitFor(() => expect(requests).toHaveLength(1));
+  await vi.waitFor(() => expect(requests).toHaveLength(1), 20_000);
   refused++;
   expect(await Promise.race([asked, sleep(1.75 * limits.permitMs, "waits for another")])).toEqual({});
 });

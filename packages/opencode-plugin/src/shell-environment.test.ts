@@ -15,7 +15,7 @@ async function runnerThat(answers: string | undefined) {
     bodies.push(body);
     if (answers !== undefined) response.end(answers);
   }).listen(0, "127.0.0.1");
-  await vi.waitFor(() => expect(server.listening).toBe(true));
+  await vi.waitFor(() => expect(server.listening).toBe(true), 20_000);
   onTestFinished(() => {
     server.closeAllConnections();
     server.close();

@@ -86,7 +86,7 @@ test("each turn has what it changed, and its span the counts without a name", as
   expect(spans[0]?.links[0]?.context.spanId).toBe("b7ad6b7169203331");
   expect(JSON.stringify(spans)).not.toContain("secret-name");
   expect(problems).toEqual([]);
-  await vi.waitFor(() => expect(objects()).toHaveLength(1));
+  await vi.waitFor(() => expect(objects()).toHaveLength(1), 20_000);
 });
 
 test("a turn that changed nothing says so after a look", async () => {

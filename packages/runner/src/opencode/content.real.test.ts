@@ -149,7 +149,7 @@ async function run(captureContent: boolean, contentMaxBytes?: number): Promise<R
     }),
   ).done;
   expect(outcome).toBe("ok");
-  await vi.waitFor(() => expect(spans.slice(from).every(({ endTime }) => endTime !== undefined)).toBe(true));
+  await vi.waitFor(() => expect(spans.slice(from).every(({ endTime }) => endTime !== undefined)).toBe(true), 20_000);
   return spans.slice(from);
 }
 

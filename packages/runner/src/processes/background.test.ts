@@ -28,10 +28,10 @@ test("a background process of a command counts until it ends", async () => {
   expect(countBackgroundProcesses(sandboxId)).toBe(0);
   const { ended, stepId } = commandIn(sandboxId, "sleep 60 >/dev/null 2>&1 & (sleep 61 & sleep 62) >/dev/null 2>&1 &");
   await ended;
-  await vi.waitFor(() => expect(countBackgroundProcesses(sandboxId)).toBe(2));
+  await vi.waitFor(() => expect(countBackgroundProcesses(sandboxId)).toBe(2), 20_000);
   expect(countBackgroundProcesses(newSandbox())).toBe(0);
   killCommandOf(stepId);
-  await vi.waitFor(() => expect(countBackgroundProcesses(sandboxId)).toBe(0));
+  await vi.waitFor(() => expect(countBackgroundProcesses(sandboxId)).toBe(0), 20_000);
 });
 
 test("a running command and its child processes do not count", async () => {

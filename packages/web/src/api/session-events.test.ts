@@ -67,7 +67,7 @@ function listen(): { readonly heard: string[]; readonly stop: () => void } {
 
 /** Waits until the newest socket exists, and opens it. */
 async function opened(count: number): Promise<FakeSocket> {
-  await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(count));
+  await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(count), 20_000);
   const socket = FakeSocket.all.at(-1) as FakeSocket;
   socket.onopen?.();
   return socket;
@@ -165,7 +165,7 @@ test("a socket that is refused asks why: of a session that is gone no other is o
   );
   const { heard, stop } = listen();
   for (const count of [1, 2]) {
-    await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(count));
+    await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(count), 20_000);
     FakeSocket.all.at(-1)?.close();
     await vi.advanceTimersByTimeAsync(30_000);
   }

@@ -67,7 +67,7 @@ test("after a break it reads as many pages as were missed, and leaves no hole", 
   await store.load();
   for (let index = 13; index <= 50; index++) api.all.push(message(index));
   store.hear({ type: "opened", isAgain: true });
-  await vi.waitFor(() => expect(idsOf(store)).toHaveLength(48));
+  await vi.waitFor(() => expect(idsOf(store)).toHaveLength(48), 20_000);
   expect(store.read().older).toBe("more");
   await store.loadOlder();
   expect(idsOf(store)).toHaveLength(50);
@@ -82,7 +82,7 @@ test("what happens between the first answer and the socket is read, even if the 
     if (waits) await first;
     api.all[0] = message(1);
     store.hear({ type: "opened", isAgain: false });
-    await vi.waitFor(() => expect(store.read().conversation.messages.get("m1")?.status).toBe("done"));
+    await vi.waitFor(() => expect(store.read().conversation.messages.get("m1")?.status).toBe("done"), 20_000);
     expect(api.messages).toHaveBeenCalledTimes(2);
   }
 });
@@ -96,8 +96,9 @@ test("a delta that was lost is read again, once for all that come together", asy
   for (const from of [8, 9]) {
     store.hear({ type: "part-delta", messageId: "m1", delta: { partId: "p", field: "text", from, text: "x" } });
   }
-  await vi.waitFor(() =>
-    expect(store.read().conversation.messages.get("m1")?.parts).toMatchObject([{ text: "abcdefghij" }]),
+  await vi.waitFor(
+    () => expect(store.read().conversation.messages.get("m1")?.parts).toMatchObject([{ text: "abcdefghij" }]),
+    20_000,
   );
   expect(api.messages).toHaveBeenCalledTimes(2);
 });

@@ -54,9 +54,9 @@ describe.skipIf(!isPossible)("control groups (skipped where none can be written)
     const groups = await open(temporaryFolder(), "sole");
     const folder = folderOf(groups.create("sb-1", LIMITS));
     const child = sleeperIn(folder);
-    await vi.waitFor(() => expect(membersOf(folder)).toEqual([child.pid]));
+    await vi.waitFor(() => expect(membersOf(folder)).toEqual([child.pid]), 20_000);
     await groups.remove("sb-1");
-    await vi.waitFor(() => expect(child.signalCode).toBe("SIGKILL"));
+    await vi.waitFor(() => expect(child.signalCode).toBe("SIGKILL"), 20_000);
     expect(existsSync(folder)).toBe(false);
   });
 
@@ -65,12 +65,12 @@ describe.skipIf(!isPossible)("control groups (skipped where none can be written)
     const dead = await ControlGroups.open(stateDir, "dead", LIMITS);
     const folder = folderOf(dead.create("sb-1", LIMITS));
     const child = sleeperIn(folder);
-    await vi.waitFor(() => expect(membersOf(folder)).toHaveLength(1));
+    await vi.waitFor(() => expect(membersOf(folder)).toHaveLength(1), 20_000);
     const other = await open(temporaryFolder(), "elsewhere");
     const others = folderOf(other.create("sb-2", LIMITS));
     await open(stateDir, "next");
     expect(existsSync(folder)).toBe(false);
-    await vi.waitFor(() => expect(child.signalCode).toBe("SIGKILL"));
+    await vi.waitFor(() => expect(child.signalCode).toBe("SIGKILL"), 20_000);
     // And nobody else's.
     expect(existsSync(others)).toBe(true);
   });
@@ -82,7 +82,7 @@ describe.skipIf(!isPossible)("control groups (skipped where none can be written)
     const next = await open(stateDir, "next");
     const folder = folderOf(next.create("sb-1", LIMITS));
     const child = sleeperIn(folder);
-    await vi.waitFor(() => expect(membersOf(folder)).toEqual([child.pid]));
+    await vi.waitFor(() => expect(membersOf(folder)).toEqual([child.pid]), 20_000);
     await guardianOf(stateDir, "dead");
     expect(membersOf(folder)).toEqual([child.pid]);
     await guardianOf(stateDir, "next");
@@ -94,14 +94,14 @@ describe.skipIf(!isPossible)("control groups (skipped where none can be written)
     const dead = await ControlGroups.open(stateDir, "dead", LIMITS);
     const folders = Array.from({ length: 20 }, (_, n) => folderOf(dead.create(`sb-${n}`, LIMITS)));
     const children = folders.map(sleeperIn);
-    await vi.waitFor(() => expect(folders.map((each) => membersOf(each).length)).toEqual(folders.map(() => 1)));
+    await vi.waitFor(() => expect(folders.map((each) => membersOf(each).length)).toEqual(folders.map(() => 1)), 20_000);
     const [, , next] = await Promise.all([
       guardianOf(stateDir, "dead"),
       guardianOf(stateDir, "dead"),
       open(stateDir, "next"),
     ]);
     expect(folders.filter((each) => existsSync(each))).toEqual([]);
-    await vi.waitFor(() => expect(children.every(({ signalCode }) => signalCode === "SIGKILL")).toBe(true));
+    await vi.waitFor(() => expect(children.every(({ signalCode }) => signalCode === "SIGKILL")).toBe(true), 20_000);
     expect(next.applied).toEqual(trial.applied);
     expect(existsSync(folderOf(next.create("sb-1", LIMITS)))).toBe(true);
   });

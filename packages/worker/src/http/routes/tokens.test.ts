@@ -119,7 +119,7 @@ test("the last use is recorded once an hour, not with every request", async () =
     const [own] = await list(token);
     expect(own?.lastUsedAt).toEqual(expect.any(String));
     return own?.lastUsedAt;
-  });
+  }, 20_000);
   await statusOf(token);
   expect((await list(token))[0]?.lastUsedAt).toBe(first);
 });
