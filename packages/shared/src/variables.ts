@@ -185,7 +185,7 @@ export const BROKER_VARIABLES = {
   },
   DOCKER_HOST: {
     meaning:
-      "the engine's address: `unix:///run/podman/podman.sock`, `tcp://…`, `ssh://…`; driver `docker`. Docker's usual socket if not set",
+      "the engine's address: `unix:///run/podman/podman.sock`, `tcp://…`, `ssh://…`; driver `docker`. Docker's usual socket if not set. For `tcp://…`, `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH` count as for Docker's command",
   },
   VALET_SANDBOX_MEMORY_BYTES: {
     meaning:

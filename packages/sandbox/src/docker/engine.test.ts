@@ -1,10 +1,15 @@
-/** What a user is told of an engine that cannot be used. */
+/** How an engine is reached, and what a user is told of one that cannot be used. */
+import { execFileSync } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { readFileSync } from "node:fs";
+import { createServer as createHttpServer } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { runProgram, temporaryFolder } from "../../test/broker.ts";
+import { answers, connectEngine } from "./engine.ts";
 
 const ARGUMENTS = ["--driver", "docker", "--image", "none", "--scope", "unusable", "--", "true"];
 const NOBODY = 65_534;
@@ -33,4 +38,42 @@ test.skipIf(process.getuid?.() !== 0)("an engine that this user may not use: be 
   const said = await startWith({ DOCKER_HOST: `unix://${socket}` }, NOBODY);
   expect(said).toMatch(/cannot be reached: .*EACCES.*as root or as a member of the group `docker`/);
   expect(said).not.toContain("Install");
+});
+
+test("a socket that is named counts, and not the variable", async () => {
+  const socket = join(temporaryFolder(), "engine.sock");
+  const server = createHttpServer((_, response) => response.end("OK"));
+  await once(server.listen(socket), "listening");
+  onTestFinished(() => void server.close());
+  vi.stubEnv("DOCKER_HOST", "tcp://127.0.0.1:1");
+  onTestFinished(() => void vi.unstubAllEnvs());
+  expect(await answers(connectEngine(`unix://${socket}`))).toBe(true);
+  expect(await answers(connectEngine())).toBe(false);
+});
+
+/** Makes a certificate for this machine, which is its own authority. @returns the folder, with the names of Docker's command */
+function makeCertificate(): string {
+  const folder = temporaryFolder();
+  const names = ["-keyout", join(folder, "key.pem"), "-out", join(folder, "cert.pem"), "-subj", "/CN=127.0.0.1"];
+  const kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"];
+  execFileSync("openssl", ["req", ...kind, ...names, "-addext", "subjectAltName=IP:127.0.0.1"], { stdio: "ignore" });
+  execFileSync("cp", [join(folder, "cert.pem"), join(folder, "ca.pem")]);
+  return folder;
+}
+
+test("with TLS the certificates are those of Docker's command, and one that cannot be read is said", async () => {
+  const folder = makeCertificate();
+  const [key, cert] = ["key", "cert"].map((name) => readFileSync(join(folder, `${name}.pem`)));
+  const options = { key, cert, ca: cert, requestCert: true, rejectUnauthorized: true };
+  const server = createHttpsServer(options, (_, response) => response.end("OK"));
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => void server.close());
+  const host = `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  expect(await answers(connectEngine(host))).toBe(false);
+  onTestFinished(() => void vi.unstubAllEnvs());
+  vi.stubEnv("DOCKER_TLS_VERIFY", "1");
+  vi.stubEnv("DOCKER_CERT_PATH", folder);
+  expect(await answers(connectEngine(host))).toBe(true);
+  const said = await startWith({ DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: temporaryFolder() });
+  expect(said).toMatch(/certificates of the container engine cannot be read .*ENOENT.*DOCKER_CERT_PATH/);
 });

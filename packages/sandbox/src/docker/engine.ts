@@ -1,4 +1,7 @@
 /** The connection to a container engine that speaks the Docker Engine API: Docker itself, or Podman's service. */
+import { readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
 import Docker from "dockerode";
 import { limitCalls } from "./call-limits.ts";
 
@@ -7,7 +10,7 @@ export type Engine = Docker;
 /**
  * Returns a client of the engine, each of whose calls has a time limit. Does not connect yet.
  * @param host `unix:///run/podman/podman.sock` or `tcp://…`; if omitted, the value of `DOCKER_HOST`, which may be `ssh://…`, too, or
- * else Docker's usual socket
+ * else Docker's usual socket. With `tcp://…` the variables `DOCKER_TLS_VERIFY` and `DOCKER_CERT_PATH` count as they do for Docker's command.
  * @param limitMs how long the engine may take for any call; longer for some if omitted
  * @throws Error if it cannot be an engine's address
  */
@@ -17,14 +20,36 @@ export function connectEngine(host?: string, limitMs?: number): Engine {
   return engine;
 }
 
-function clientOf(host: string | undefined): Engine {
-  if (host === undefined) return new Docker();
+function clientOf(host = process.env.DOCKER_HOST): Engine {
+  if (!host || (host === process.env.DOCKER_HOST && host.startsWith("ssh:"))) return new Docker();
   const url = URL.parse(host);
-  if (url?.protocol === "unix:") return new Docker({ socketPath: url.pathname });
+  // The client takes from DOCKER_HOST what it is not given here.
+  if (url?.protocol === "unix:") return new Docker({ host: "", socketPath: url.pathname });
   if (url?.protocol === "tcp:" || url?.protocol === "http:") {
-    return new Docker({ protocol: "http", host: url.hostname, port: url.port || 2375 });
+    const tls = tlsOptions();
+    const [protocol, port] = tls === undefined ? (["http", 2375] as const) : (["https", 2376] as const);
+    return new Docker({ protocol, host: url.hostname, port: url.port || port, ...tls });
   }
   throw new Error("The engine's address (DOCKER_HOST) must be unix:///path or tcp://host:port");
+}
+
+/**
+ * Returns the certificates for an engine behind TLS, which are found as Docker's command finds them; `undefined` without TLS.
+ * @throws Error if they cannot be read
+ */
+function tlsOptions(): { ca: Buffer; cert: Buffer; key: Buffer } | undefined {
+  const { DOCKER_TLS_VERIFY, DOCKER_CERT_PATH } = process.env;
+  if (!DOCKER_TLS_VERIFY) return undefined;
+  const folder = DOCKER_CERT_PATH || join(homedir(), ".docker");
+  try {
+    const [ca, cert, key] = ["ca", "cert", "key"].map((name) => readFileSync(join(folder, `${name}.pem`)));
+    return { ca, cert, key } as { ca: Buffer; cert: Buffer; key: Buffer };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new Error(
+      `The certificates of the container engine cannot be read (${code}): DOCKER_TLS_VERIFY needs ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH`,
+    );
+  }
 }
 
 /** @throws Error that says what to do, if the engine does not answer */

@@ -8,7 +8,7 @@ import { createServer } from "node:net";
 
 /**
  * Resolves to a function that gives the lock back.
- * @param engine the engine's address, so that scopes of different engines may have one name
+ * @param engine what tells the engine from others, so that scopes of different engines may have one name
  * @throws Error that says what to do, if another broker has it
  */
 export async function lockScope(engine: string, scope: string): Promise<() => Promise<void>> {

@@ -1,15 +1,25 @@
 /** The driver with real engines, Docker and Podman, by the Docker Engine API. Skipped where this machine cannot run one. */
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, symlinkSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { networkInterfaces } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { DeleteAnswer, SandboxAnswer, SandboxList, SnapshotAnswer } from "@valet/shared/protocol/sandbox-broker";
 import { UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
-import { createRequest, processesWith, runProgram, SECRET, STAY, testBroker, waitFor } from "../../test/broker.ts";
+import {
+  createRequest,
+  processesWith,
+  runProgram,
+  SECRET,
+  STAY,
+  temporaryFolder,
+  testBroker,
+  waitFor,
+} from "../../test/broker.ts";
 import { describeEngines, startEngine, type TestEngine } from "../../test/engine.ts";
 import { openBridge } from "../docker/host-bridge.ts";
 import { type DockerBrokerOptions, startDockerBroker } from "../index.ts";
@@ -370,9 +380,14 @@ describeEngines(
         await startBroker("hung").then((next) => next.close());
       }, 60_000);
 
-      test("one broker at a time has a scope", async () => {
+      test("one broker at a time has a scope, by whatever address it reaches the engine", async () => {
         const first = await startBroker("held-scope");
-        await expect(startBroker("held-scope")).rejects.toThrow(/Another broker on this machine.*held-scope.*--scope/);
+        const link = join(temporaryFolder(), "engine.sock");
+        symlinkSync(engine.host.replace("unix://", ""), link);
+        for (const address of [engine.host, `unix://${link}`]) {
+          const second = startBroker("held-scope", { engine: address });
+          await expect(second).rejects.toThrow(/Another broker on this machine.*held-scope.*--scope/);
+        }
         await first.close();
         await startBroker("held-scope");
       });

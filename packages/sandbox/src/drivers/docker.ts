@@ -64,10 +64,15 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
   const engine = connectEngine(options.engine);
   await requireEngine(engine);
   if (!(await hasImage(engine, image))) throw new Error(`Sandboxes cannot start: ${imageMissing(image)}`);
-  const unlock = await lockScope(options.engine ?? process.env.DOCKER_HOST ?? "", scope);
+  const info: EngineInfo & { readonly DockerRootDir?: string; readonly Name?: string } = await engine
+    .info()
+    .catch((error) => {
+      throw unusable(error);
+    });
+  // An engine may have several addresses. Podman's has no id that lasts.
+  const unlock = await lockScope(`${info.Name} ${info.DockerRootDir}`, scope);
   try {
     const network = options.network ?? (await ensureNetwork(engine, networkOf(scope))).name;
-    const info: EngineInfo & { readonly DockerRootDir?: string } = await engine.info();
     const limits = engineLimits(info, options.limits ?? {}, sizeBeside(info.DockerRootDir), DISK_FOLDERS);
     const volumes = new Volumes(engine, image, { [SCOPE]: scope });
     const report = (error: unknown) =>
@@ -88,8 +93,12 @@ export async function startDockerDriver(options: DockerDriverOptions): Promise<D
     return driver;
   } catch (error) {
     await unlock();
-    throw new Error(`The container engine cannot be used: ${describeEngineError(error)}`, { cause: error });
+    throw unusable(error);
   }
+}
+
+function unusable(error: unknown): Error {
+  return new Error(`The container engine cannot be used: ${describeEngineError(error)}`, { cause: error });
 }
 
 const UNANSWERED = "the engine does not answer, so its sandboxes are not stopped";
