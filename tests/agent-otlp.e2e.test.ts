@@ -7,7 +7,6 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { ApiClient } from "../packages/cli/src/api-client.ts";
 import type { TraceSpan } from "../packages/cli/src/trace-tree.ts";
 import { waitForMessage } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
@@ -47,6 +46,8 @@ const scenario = parseScenario(
 
 let receiver: TraceReceiver;
 let system: ScriptedSystem;
+/** A session whose commands' programs send their traces, as the system's default says. */
+let sessionId: string;
 
 beforeAll(async () => {
   receiver = await startOtlpReceiver();
@@ -56,6 +57,7 @@ beforeAll(async () => {
     VALET_AGENT_OTLP: "on",
   };
   system = await ScriptedSystem.start(scenario, variables);
+  ({ id: sessionId } = await system.api.createSession({ repoUrl: `file://${repository}`, title: TITLE }));
 }, TIMEOUT_MS);
 
 afterAll(async () => {
@@ -64,12 +66,11 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 }, TIMEOUT_MS);
 
-async function run(api: ApiClient, prompt: string) {
-  const session = await api.createSession({ repoUrl: `file://${repository}`, title: TITLE, prompt });
-  const [message] = await api.messages(session.id);
-  const ended = await waitForMessage(api, session.id, message!.id, () => {}, TIMEOUT_MS);
+async function say(content: string): Promise<MessageView> {
+  const { messageId } = await system.api.sendMessage(sessionId, { content });
+  const ended = await waitForMessage(system.api, sessionId, messageId, () => {}, TIMEOUT_MS);
   expect(ended.outcome).toBe("ok");
-  return { sessionId: session.id, message: ended };
+  return ended;
 }
 
 const outputsOf = (message: { readonly parts?: readonly object[] }) =>
@@ -78,7 +79,7 @@ const outputsOf = (message: { readonly parts?: readonly object[] }) =>
 test(
   `spans of the SDK for Node, of ${protobufBy}, and of ${jsonBy} hang below the right tool call, in the same trace at the backend, whether or not their program takes up the context`,
   async () => {
-    const { sessionId, message: ended } = await run(system.api, "[all]");
+    const ended = await say("[all]");
     const traceId = ended.traceId as string;
     const inTrace = () => [...receiver.spansById().values()].filter((span) => span.traceId === traceId);
     const expected = 2 * COURSES.reduce((sum, { tree }) => sum + Object.keys(tree).length, 0);
@@ -120,15 +121,14 @@ test(
 test(
   "an instrumented suite gives the same results with and without it, as the command that starts the session says",
   async () => {
-    const states = ["on", "off"].map(async (state) => {
-      const prompt = ["prompt", "[suite]", "--repo", repository, "--agent-otlp", state, "--json"];
-      const { code, stdout, stderr } = await runCli(["--state", system.stateDir, ...prompt]);
-      expect(code, stderr).toBe(0);
-      const { sessionId, message } = JSON.parse(stdout) as { sessionId: string; message: MessageView };
-      expect((await system.api.session(sessionId)).agentOtlp).toBe(state === "on");
-      return outputsOf(message).join("\n").trim();
-    });
-    const [on = "", off = ""] = await Promise.all(states);
+    const lines = (message: MessageView) => outputsOf(message).join("\n").trim();
+    const on = lines(await say("[suite]"));
+    const args = ["prompt", "[suite]", "--repo", repository, "--agent-otlp", "off", "--json"];
+    const { code, stdout, stderr } = await runCli(["--state", system.stateDir, ...args]);
+    expect(code, stderr).toBe(0);
+    const without = JSON.parse(stdout) as { sessionId: string; message: MessageView };
+    expect((await system.api.session(without.sessionId)).agentOtlp).toBe(false);
+    const off = lines(without.message);
     expect(on).toMatch(/tests 2\n.*pass 1\n.*fail 1\n3$/);
     expect(off).toBe(on.replace(/3$/, "0"));
   },
