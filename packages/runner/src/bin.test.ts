@@ -23,14 +23,8 @@ const NOBODY = "ws://127.0.0.1:1/runner/ses_1";
 
 describe("a start that cannot succeed exits at once with the reason", () => {
   test.each<[string, Partial<RunnerProcessOptions>]>([
-    ["VALET_SESSION_ID is missing", { env: { VALET_SESSION_ID: undefined } }],
     ["VALET_SESSION_ID is missing", { env: { VALET_SESSION_ID: undefined }, input: null }],
-    ["VALET_GENERATION: not an integer", { env: { VALET_GENERATION: "one" } }],
-    ["VALET_RUNNER_URL: not a ws or wss URL", { url: "http://localhost" }],
-    ["VALET_WORKSPACE: not an absolute path", { env: { VALET_WORKSPACE: "here" } }],
-    ["HOME is missing", { env: { HOME: undefined } }],
     ['standard input: expected a line {"token": "…"}', { input: "secret\n" }],
-    ['standard input: expected a line {"token": "…"}', { input: "" }],
   ])("%s", async (problem, options) => {
     const { exited, log } = startRunnerProcess({ url: NOBODY, ...folders(), ...options });
     expect(await exited).toBe(78);

@@ -1,14 +1,12 @@
-/** Tests the warm-up with the real OpenCode: what it leaves behind, what cancels it, and that no provider gets a request. */
+/** Tests the warm-up with the real OpenCode: what it leaves behind, what cancels it, and that no provider gets a request. warm-up.test.ts has its ends. */
 import { Database } from "bun:sqlite";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import { parseScenario } from "@valet/scripted-model";
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { attributesToObject, INVALID_CONTEXT, type ReadableSpan } from "@valet/shared/tracing";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { temporaryFolder } from "../../test/folder.ts";
 import { dispatchOf, MODEL, RealAgent, type RealAgentOptions } from "../../test/real-agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
 import { OpenCodeAgent } from "./agent.ts";
@@ -97,15 +95,34 @@ function filesOf(folder: string): string[] {
   return files.filter((name) => name !== ".git/opencode").sort();
 }
 
-test("runs before the first message, and leaves no session, file, request, model or span behind", async () => {
+/** Starts OpenCode before its repository is ready, and says that it is once the first warm-up is so far. */
+async function setUpEarly(isFar: (warmUp: ReadableSpan | undefined) => boolean) {
+  const workspaceReady = Promise.withResolvers<void>();
+  const real = new RealAgent();
   let before: string[] = [];
-  const { real, runner, request, sessions, warmUps, endOf, requests, asked, providerCalls } = await setUp({
-    change: ({ workspace }) => {
-      before = filesOf(workspace);
-      return {};
+  const isSetUp = setUp(
+    {
+      prepare: (workspace) => {
+        mkdirSync(join(workspace, ".opencode/command"), { recursive: true });
+        writeFileSync(join(workspace, ".opencode/command/greet.md"), "Say hello.");
+      },
+      change: ({ workspace }) => {
+        before = filesOf(workspace);
+        return { workspaceReady: workspaceReady.promise };
+      },
     },
-  });
-  expect(await endOf(0)).toBe("workspace ok");
+    real,
+  );
+  await vi.waitFor(() => expect(isFar(warmUpsOf(real)[0])).toBe(true), WAIT);
+  workspaceReady.resolve();
+  return { before, ...(await isSetUp) };
+}
+
+test("prepares the process while the repository is set up, then the workspace, and leaves no session, file, request, model or span behind", async () => {
+  const { before, real, runner, request, sessions, warmUps, endOf, requests, asked, providerCalls } = await setUpEarly(
+    (warmUp) => warmUp?.endTime !== undefined,
+  );
+  expect([await endOf(0), await endOf(1)]).toEqual(["process ok", "workspace ok"]);
   await vi.waitFor(async () => expect(await sessions()).toEqual([]), WAIT);
   expect(historyRows(real.home)).toBe(0);
   expect(filesOf(real.workspace)).toEqual(before);
@@ -113,21 +130,34 @@ test("runs before the first message, and leaves no session, file, request, model
   expect([requests(), asked, providerCalls]).toEqual([0, [], []]);
   const { providers } = (await request("GET", "/config/providers")) as { providers: { id: string; models: object }[] };
   expect(providers.map(({ id, models }) => [id, Object.keys(models)])).toEqual([["valet", ["scripted-1"]]]);
+  expect(((await request("GET", "/command")) as { name: string }[]).map(({ name }) => name)).toContain("greet");
 
   const [start] = real.spans.filter(({ name }) => name === "valet.runner.opencode_start");
-  expect(warmUps().map(({ parent }) => parent?.spanId)).toEqual([start?.context.spanId]);
+  const parent = start?.context.spanId;
+  expect(warmUps().map((span) => span.parent?.spanId)).toEqual([parent, parent]);
   const turn = dispatchOf("Are you there?");
   const { opencodeSessionId, ...result } = await runner.run(turn).done;
   expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 1, tokens: { input: 100, output: 10 } } });
-  expect(requests()).toBe(1);
-  expect(warmUps()).toHaveLength(1);
+  // The plugin works for the workspace, since it has sent the runner a request about the call.
+  expect([requests(), asked.length]).toEqual([1, 1]);
+  expect(warmUps()).toHaveLength(2);
   expect(real.spans.filter(({ name }) => name.startsWith("chat "))).toHaveLength(1);
   const history = (await request("GET", `/session/${opencodeSessionId}/message`)) as unknown[];
   expect(history).toHaveLength(2);
 }, 120_000);
 
-test("is cancelled by a message, which is the only one answered", async () => {
-  const { runner, sessions, endOf, warmUps, requests } = await setUp();
+test("of the process is cancelled when the repository is ready, and that of the workspace follows", async () => {
+  const { runner, request, endOf, requests, asked, sessions } = await setUpEarly((warmUp) => warmUp !== undefined);
+  expect([await endOf(0), await endOf(1)]).toEqual(["process skipped agent_needed", "workspace ok"]);
+  expect(((await request("GET", "/command")) as { name: string }[]).map(({ name }) => name)).toContain("greet");
+  expect(requests()).toBe(0);
+  expect(await sessions()).toEqual([]);
+  expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
+  expect([requests(), asked.length]).toEqual([1, 1]);
+}, 120_000);
+
+test("is cancelled by a message, which is the only one answered; that of a later start deletes leftover sessions", async () => {
+  const { real, runner, request, sessions, endOf, warmUps, requests } = await setUp();
   expect(warmUps().map(({ endTime }) => endTime)).toEqual([undefined]);
   const { done } = runner.run(dispatchOf("Are you there?"));
   expect(await endOf(0)).toBe("workspace skipped agent_needed");
@@ -135,78 +165,55 @@ test("is cancelled by a message, which is the only one answered", async () => {
   expect(requests()).toBe(1);
   await vi.waitFor(async () => expect(await sessions()).toHaveLength(1), WAIT);
   expect(await sessions()).not.toContain("Valet warm-up");
-}, 120_000);
 
-test("ends when the runner stops, and holds nothing up", async () => {
-  const { real, endOf, requests } = await setUp();
-  await real.opencode.stop();
-  expect(await endOf(0)).toBe("workspace aborted runner_shutdown");
-  expect([openCodes(), requests()]).toEqual([[], 0]);
-}, 120_000);
-
-test("ends with OpenCode; the warm-up after a start that no work waits for deletes leftover sessions", async () => {
-  const { real, runner, request, endOf, warmUps, requests } = await setUp();
-  const die = async () => {
-    const died = new Promise<void>((resolve) => {
-      const listener = { onEvent: () => {}, onReconnected: () => {}, onDeath: () => resolve() };
-      onTestFinished(real.opencode.subscribe(listener));
-    });
-    process.kill(pidOfOpenCode(), "SIGKILL");
-    await died;
-  };
-  expect(await endOf(0)).toBe("workspace ok");
   const [left, kept] = (await Promise.all(
     ["Valet warm-up", "Valet warm-up, they said"].map((title) => request("POST", "/session", { title })),
   )) as { id: string }[];
-  await die();
+  const died = Promise.withResolvers<void>();
+  onTestFinished(
+    real.opencode.subscribe({ onEvent: () => {}, onReconnected: () => {}, onDeath: () => died.resolve() }),
+  );
+  process.kill(pidOfOpenCode(), "SIGKILL");
+  await died.promise;
   real.opencode.restart(INVALID_CONTEXT);
   expect(await endOf(1)).toBe("workspace ok");
   const agent = new OpenCodeAgent(real.opencode);
   const parent = real.tracer.startSpan("valet.runner.bootstrap");
   const isNew = async (sessionId = "") => (await agent.open({ parent, sessionId })).isNew;
   expect([await isNew(left?.id), await isNew(kept?.id)]).toEqual([true, false]);
+  expect(requests()).toBe(1);
+}, 120_000);
 
-  await die();
-  real.opencode.restart(INVALID_CONTEXT);
-  await vi.waitFor(() => expect(warmUps()).toHaveLength(3), WAIT);
-  await die();
-  expect(await endOf(2)).toBe("workspace error opencode_died");
-  // A start that work waits for has no warm-up.
-  expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
-  expect([requests(), warmUps().length]).toEqual([1, 3]);
-}, 180_000);
-
-test.each<[string, NonNullable<RealAgentOptions["change"]>]>([
-  [
-    "OpenCode has not loaded the plugin that answers it",
-    ({ tools }) => ({
-      ...(tools && { tools: { ...tools, plugin: pluginFile("export const Nothing = async () => ({});") } }),
-    }),
-  ],
-  [
-    "OpenCode does not know the model",
-    ({ modelAccess }) => ({
+test("fails where OpenCode does not know the model. A warm-up's prompt is answered in the protocol of its model's provider, which gets no request", async () => {
+  const providerKeys = { ANTHROPIC_API_KEY: "key", OPENAI_API_KEY: "key", GOOGLE_GENERATIVE_AI_API_KEY: "key" };
+  const { request, endOf, requests, sessions, runner } = await setUp({
+    change: ({ modelAccess: { openAiCompatible } }) => ({
       modelAccess: {
-        ...modelAccess,
         model: "nobody/knows",
-        ...(modelAccess.openAiCompatible && {
-          openAiCompatible: { ...modelAccess.openAiCompatible, models: [MODEL] },
-        }),
+        providerKeys,
+        ...(openAiCompatible && { openAiCompatible: { ...openAiCompatible, models: [MODEL] } }),
       },
     }),
-  ],
-])(
-  "fails where %s: no provider is asked, and messages are answered",
-  async (_what, change) => {
-    const { runner, endOf, requests, sessions } = await setUp({ change });
-    expect(await endOf(0)).toBe("workspace error agent_warm_up_failed");
-    await vi.waitFor(async () => expect(await sessions()).toEqual([]), WAIT);
-    expect(requests()).toBe(0);
-    expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
-    expect(requests()).toBe(1);
-  },
-  120_000,
-);
+  });
+  expect(await endOf(0)).toBe("workspace error agent_warm_up_failed");
+  await vi.waitFor(async () => expect(await sessions()).toEqual([]), WAIT);
+  for (const model of [MODEL, "anthropic/claude-sonnet-4-5", "openai/gpt-5", "google/gemini-2.5-flash"]) {
+    const { id } = (await request("POST", "/session", {})) as { id: string };
+    const [providerID, modelID] = model.split("/");
+    const answer = await request("POST", `/session/${id}/message`, {
+      messageID: newWarmUpMessageId(),
+      model: { providerID, modelID },
+      parts: [{ type: "text", text: "Hello" }],
+    });
+    expect(answer, model).toMatchObject({ info: { finish: "stop", cost: 0, tokens: { input: 0, output: 0 } } });
+    expect(answer, model).toMatchObject({
+      parts: [{ type: "step-start" }, { text: "Ready." }, { type: "step-finish" }],
+    });
+  }
+  expect(requests()).toBe(0);
+  expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
+  expect(requests()).toBe(1);
+}, 120_000);
 
 test("sends no request to a provider if a trusted repository's plugin has replaced Valet's", async () => {
   const { real, endOf, requests, runner } = await setUp({
@@ -222,73 +229,6 @@ test("sends no request to a provider if a trusted repository's plugin has replac
   expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
   expect(real.model.requests().filter(({ headers }) => headers["x-valet-warm-up"] !== undefined)).toEqual([]);
 }, 120_000);
-
-test.each([
-  ["is over", true],
-  ["has begun", false],
-])(
-  "prepares the process while the repository is set up, then the workspace: the first %s",
-  async (_what, isOver) => {
-    const workspaceReady = Promise.withResolvers<void>();
-    const real = new RealAgent();
-    const isSetUp = setUp(
-      {
-        prepare: (workspace) => {
-          mkdirSync(join(workspace, ".opencode/command"), { recursive: true });
-          writeFileSync(join(workspace, ".opencode/command/greet.md"), "Say hello.");
-        },
-        change: () => ({ workspaceReady: workspaceReady.promise }),
-      },
-      real,
-    );
-    await vi.waitFor(() => {
-      const [first] = warmUpsOf(real);
-      expect(isOver ? first?.endTime : first?.startTime).toBeDefined();
-    }, WAIT);
-    workspaceReady.resolve();
-    const { runner, request, endOf, requests, asked, sessions } = await isSetUp;
-    expect([await endOf(0), await endOf(1)]).toEqual([
-      isOver ? "process ok" : "process skipped agent_needed",
-      "workspace ok",
-    ]);
-    expect(((await request("GET", "/command")) as { name: string }[]).map(({ name }) => name)).toContain("greet");
-    expect(requests()).toBe(0);
-    expect(await sessions()).toEqual([]);
-    expect(await runner.run(dispatchOf("Are you there?")).done).toMatchObject({ outcome: "ok" });
-    // The plugin works for the workspace, since it has sent the runner a request about the call.
-    expect([requests(), asked.length]).toEqual([1, 1]);
-  },
-  120_000,
-);
-
-test("is answered in the protocol of the model's provider", async () => {
-  const providerKeys = { ANTHROPIC_API_KEY: "key", OPENAI_API_KEY: "key", GOOGLE_GENERATIVE_AI_API_KEY: "key" };
-  const { request, endOf, requests } = await setUp({
-    change: ({ modelAccess }) => ({ modelAccess: { ...modelAccess, providerKeys } }),
-  });
-  await endOf(0);
-  for (const model of [MODEL, "anthropic/claude-sonnet-4-5", "openai/gpt-5", "google/gemini-2.5-flash"]) {
-    const { id } = (await request("POST", "/session", {})) as { id: string };
-    const [providerID, modelID] = model.split("/");
-    const answer = await request("POST", `/session/${id}/message`, {
-      messageID: newWarmUpMessageId(),
-      model: { providerID, modelID },
-      parts: [{ type: "text", text: "Hello" }],
-    });
-    expect(answer, model).toMatchObject({ info: { finish: "stop", cost: 0, tokens: { input: 0, output: 0 } } });
-    expect(answer, model).toMatchObject({
-      parts: [{ type: "step-start" }, { text: "Ready." }, { type: "step-finish" }],
-    });
-  }
-  expect(requests()).toBe(0);
-}, 120_000);
-
-/** Returns the entry of another plugin in OpenCode's configuration. */
-function pluginFile(source: string): string {
-  const path = join(temporaryFolder(), "plugin.js");
-  writeFileSync(path, source);
-  return pathToFileURL(path).href;
-}
 
 function openCodes(): number[] {
   return readdirSync("/proc")

@@ -1,0 +1,50 @@
+/** An OpenCode that does not respond any more when work needs it: on a stand-in for its process. */
+import type { ValetSpans } from "@valet/shared/spans";
+import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
+import { expect, onTestFinished, test } from "vitest";
+import { temporaryFolder } from "../../test/folder.ts";
+import { standInForOpenCode } from "../../test/stand-in-opencode.ts";
+import { OpenCode } from "./opencode.ts";
+
+test("an idle OpenCode that hangs is killed and replaced, and its successor begins the session, once", async () => {
+  let isFrozen = false;
+  const standIn = standInForOpenCode(onTestFinished, () => (isFrozen ? new Promise<never>(() => {}) : undefined));
+  const spans: ReadableSpan[] = [];
+  const tracer = new Tracer<ValetSpans>({
+    scope: { name: "test" },
+    processor: { onStart: (span) => void spans.push(span), onEnd: () => {} },
+  });
+  const opencode = new OpenCode({
+    workspace: temporaryFolder(),
+    stateFolder: temporaryFolder(),
+    modelAccess: { model: "valet/m", openAiCompatible: { baseUrl: "http://127.0.0.1:9/" }, providerKeys: {} },
+    env: { PATH: process.env.PATH },
+    wall: {
+      ...standIn.wall,
+      enter: (...given) => {
+        isFrozen = false;
+        return standIn.wall.enter(...given);
+      },
+    },
+    health: { tryMs: 50, hungMs: 200 },
+    tracer,
+  });
+  onTestFinished(() => opencode.stop());
+  const parent = tracer.startSpan("valet.runner.bootstrap").context;
+  await opencode.ready(parent);
+  const first = standIn.pid();
+  isFrozen = true;
+  const from = spans.length;
+  const begun: string[] = [];
+  await opencode.begin(parent, async (client) => begun.push(await client.createSession(parent)));
+  expect(begun).toEqual(["ses_1"]);
+  expect(standIn.pid()).not.toBe(first);
+  expect(() => process.kill(first, 0)).toThrow("ESRCH");
+  const told = spans
+    .slice(from)
+    .map(({ name, attributes }) => [name, attributesToObject([...attributes])["error.type"]]);
+  expect(told).toEqual([
+    ["valet.agent.unresponsive", "opencode_hung"],
+    ["valet.runner.opencode_start", undefined],
+  ]);
+});
