@@ -9,12 +9,13 @@ import { startScriptedModel } from "../packages/scripted-model/src/index.ts";
 import { startOtlpReceiver } from "../tests/otlp-receiver.ts";
 import { type Backend, startBackend } from "../tests/soak/backend.ts";
 import { faultsIn } from "../tests/soak/check-traces.ts";
+import { ALL_ORDERS, endWithSandbox, SANDBOX_ORDERS, surviveDeaths } from "../tests/soak/deaths.ts";
 import { FaultyBackend, runFaultRounds } from "../tests/soak/fault-rounds.ts";
 import { inParallel } from "../tests/soak/in-parallel.ts";
 import { scenario } from "../tests/soak/scenario.ts";
 import { runSession, type SessionEnd, type SoakWorld } from "../tests/soak/session-course.ts";
 import { ValetProcess } from "../tests/soak/valet-process.ts";
-import { modelVariables } from "../tests/valet-up.ts";
+import { endUp, modelVariables, startUp } from "../tests/valet-up.ts";
 
 const DEFAULTS = { sessions: 30, messages: 10, awake: 6 };
 /** The time of the rounds of faults, in minutes. */
@@ -24,8 +25,9 @@ const HELP = `Usage: pnpm soak [--sessions N] [--messages N] [--awake N] [--json
 
 Runs N sessions (default ${DEFAULTS.sessions}) with N messages each (default ${DEFAULTS.messages}), at most N at a time (default ${DEFAULTS.awake}; each takes some 600 MB), on
 real parts and a scripted model. Kills runners, agents and workerd, hibernates sessions, sends messages twice, and lets
-the backend refuse for a while. Exits with 0 if every message has one outcome, every span is complete, no process or
-folder is left over, and neither broker nor workerd has grown. Progress goes to standard error; --json prints the result
+the backend refuse for a while. Then kills \`valet up\`, workerd and what ends the sandboxes, on another state, in every order. Exits
+with 0 if every message has one outcome, every span is complete, no process or folder is left over, neither broker nor workerd has
+grown, and one Worker serves the other state after each order. Progress goes to standard error; --json prints the result
 as one line.
 
 With --faults, does each fault of the trace plane N times instead: what a backend may answer, and what may be killed, each during a
@@ -124,7 +126,7 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
         `${ended.length} of ${sessions} sessions have ended; broker ${memory.broker} MB, workerd ${memory.workerd} MB`,
       );
     });
-    const faults = await faultsOf(valet, backend, ended, messages);
+    const faults = [...(await faultsOf(valet, backend, ended, messages)), ...(await deathFaults(report))];
     const memory = { warm: warm ?? valet.memory(), end: valet.memory() };
     for (const part of ["broker", "workerd"] as const) {
       const growth = memory.end[part] - memory.warm[part];
@@ -176,6 +178,30 @@ async function soakFaults({ faults: times, awake, minutes, json }: Arguments): P
     await model.close();
     await receiver.close();
     rmSync(stateDir, { recursive: true, force: true });
+  }
+}
+
+/** Kills the parts of a system in every order. @returns what was wrong first; none if nothing was */
+async function deathFaults(report: (line: string) => void): Promise<string[]> {
+  const state = mkdtempSync(join(tmpdir(), "valet-soak-"));
+  const start = (args: readonly string[] = []) => startUp(state, { args });
+  let up = await start();
+  try {
+    for (const order of ALL_ORDERS) {
+      up = await surviveDeaths(up, state, order, start);
+      report(`one Worker serves the state after the death of ${order.join(", then ")}`);
+    }
+    for (const order of Object.values(SANDBOX_ORDERS)) {
+      const ms = await endWithSandbox(up, state, order);
+      report(`a sandbox's processes ended ${ms} ms after the death of ${order.join(", then ")}`);
+      up = await start();
+    }
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
+  } finally {
+    await endUp(up);
+    rmSync(state, { recursive: true, force: true });
   }
 }
 

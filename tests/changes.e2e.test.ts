@@ -8,8 +8,8 @@ import { readSpans } from "../packages/cli/src/trace-tree.ts";
 import { waitFor, waitForMessage, waitForStatus, waitForWorkflow } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { DiffView } from "../packages/shared/src/protocol/changes.ts";
+import { runInProcess } from "./run-in-process.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
-import { runCli } from "./valet-up.ts";
 
 const TIMEOUT_MS = 300_000;
 const bash = (command: string) => [[{ tool: "bash", arguments: { command } }], [{ text: "Done." }]];
@@ -109,7 +109,7 @@ test(
     await api.change(id, "hibernate");
     await waitForStatus(api, id, ["hibernated"], TIMEOUT_MS);
     const cli = async (...args: string[]) => {
-      const { code, stdout, stderr } = await runCli(["diff", id, ...args, "--state", stateDir]);
+      const { code, stdout, stderr } = await runInProcess("diff", id, ...args, "--state", stateDir);
       expect([code, stderr.replace(/^#.*\n/gm, "")], args.join(" ")).toEqual([0, ""]);
       return stdout;
     };

@@ -1,3 +1,4 @@
+/** What the rules of `.dependency-cruiser.mjs` find, in small trees. `pnpm lint` applies them to this project. */
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -37,10 +38,6 @@ function check(files: Record<string, string[]>): string[] {
   }
   return violations(folder, "packages");
 }
-
-it("finds no violation in this project", () => {
-  expect(violations(ROOT, "packages", "bench", "tests", "scripts")).toEqual([]);
-});
 
 it("finds no violation in what the tables allow", () => {
   const files = {

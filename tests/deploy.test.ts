@@ -1,4 +1,4 @@
-// The steps of a deployment that need no account: the page is built, wrangler bundles the Worker with all its bindings, and applies the
+// The steps of a deployment that need no account: the page is built as for `valet up`, which keeps it, wrangler bundles the Worker with all its bindings, and applies the
 // migrations to an empty database.
 import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, expect, test } from "vitest";
+import { buildPage, pageSources } from "../packages/cli/src/system/page-build.ts";
 
 const WORKER = resolve(import.meta.dirname, "../packages/worker");
 const scratch = mkdtempSync(join(tmpdir(), "valet-deploy-"));
@@ -21,9 +22,9 @@ async function wrangler(...args: string[]): Promise<string> {
 }
 
 test("the Worker bundles as it would be deployed, with the page and every binding that its code uses", async () => {
-  const page = resolve(WORKER, "../web");
-  await promisify(execFile)(process.execPath, [join(page, "scripts/build.ts"), join(page, "dist")]);
-  const output = await wrangler("deploy", "--dry-run", "--outdir", join(scratch, "bundle"));
+  const { signal } = new AbortController();
+  const page = await buildPage({ sources: pageSources(), fallback: join(scratch, "page"), env: process.env, signal });
+  const output = await wrangler("deploy", "--dry-run", "--assets", page, "--outdir", join(scratch, "bundle"));
   for (const binding of ["SESSION_AGENT", "CAPACITY", "DB", "CHANGES_LIMIT", "SIGN_INS_LIMIT", "ASSETS"])
     expect(output).toContain(`env.${binding} `);
   expect(readdirSync(join(scratch, "bundle"))).toContain("index.js");

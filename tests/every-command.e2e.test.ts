@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { createProgram } from "../packages/cli/src/program.ts";
-import { runProgram } from "../packages/cli/src/run-program.ts";
+import { runInProcess as run } from "./run-in-process.ts";
 import { type CommandResult, endUp, runCli, startUp, type UpProcess } from "./valet-up.ts";
 
 type Command = ReturnType<typeof createProgram>;
@@ -40,23 +40,6 @@ const each = all.map((one) => [one.path, one] as const);
 const runnable = all.filter(({ command }) => command.commands.length === 0);
 /** These run without a system: they start one, check for one, or wait for one. */
 const WITHOUT_SYSTEM = new Set(["up", "demo", "doctor", "image build", "mcp"]);
-
-/** Runs a command in this process, as `bin.ts` does. */
-async function run(...args: string[]): Promise<CommandResult> {
-  const written = { stdout: "", stderr: "" };
-  const capture = (stream: "stdout" | "stderr") =>
-    vi.spyOn(process[stream], "write").mockImplementation((text) => {
-      written[stream] += text;
-      return true;
-    });
-  const spies = [capture("stdout"), capture("stderr")];
-  try {
-    return { code: await runProgram(args), ...written };
-  } finally {
-    for (const spy of spies) spy.mockRestore();
-    process.exitCode = undefined;
-  }
-}
 
 /** @throws if a text has a stack of a program error or an escape sequence */
 function expectPlain({ stdout, stderr }: CommandResult): void {

@@ -5,21 +5,40 @@ import {
   chmodSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { findHost } from "../packages/cli/src/check-host.ts";
+import { UserError } from "../packages/cli/src/errors.ts";
+import { startSystem } from "../packages/cli/src/system/system.ts";
+import { guardiansOf, processesAbout, until, workersOf } from "./host-processes.ts";
 import { readProcess } from "./processes.ts";
-import { guardiansOf, processesAbout, run, startUp, temporaryState, until, valet, workersOf } from "./up-process.ts";
-import { CLI, endUp, hasEnded } from "./valet-up.ts";
+import { run, startUp, temporaryState, valet } from "./up-process.ts";
+import { CLI, endUp, hasEnded, startUp as startForAll, type UpProcess } from "./valet-up.ts";
 
 const TIMEOUT_MS = 60_000;
 
-async function refusal(state: string): Promise<string> {
+/** Returns why a state directory is refused. Here `valet up` itself does not run, whose output {@link refusalOfUp} reads. */
+async function refusal(stateDir: string): Promise<string> {
+  const starting = startSystem({ stateDir, env: process.env, scenario: "demo", report: () => {} });
+  starting.then((system) => system.stop()).catch(() => {});
+  const error = await starting.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(UserError);
+  return (error as UserError).message;
+}
+
+async function refusalOfUp(state: string): Promise<string> {
   const child = valet(["--state", state, "up", "--json"]);
   let printed = "";
   child.stdout?.on("data", (chunk) => (printed += chunk));
@@ -35,36 +54,27 @@ interface Finding {
   readonly source?: string;
 }
 
-/** Returns a finding of `valet doctor` in a shell with these variables. */
-async function doctorsFinding(wanted: string, state: string, variables = {}): Promise<Finding> {
+/** Returns the findings of `valet doctor` in a shell with these variables, by their names. */
+async function findingsOf(state: string, variables = {}): Promise<Record<string, Finding | undefined>> {
   const { stdout } = await run(["--state", state, "doctor", "--json"], { env: { ...process.env, ...variables } });
-  return JSON.parse(stdout).findings.find(({ name }: Finding) => name === wanted);
+  return Object.fromEntries(JSON.parse(stdout).findings.map((finding: Finding) => [finding.name, finding]));
 }
 
-const systemFinding = (state: string) => doctorsFinding("system", state);
+const systemFinding = async (state: string) => (await findingsOf(state)).system;
 
 describe("the state directory", () => {
   test(
-    "is restricted to its owner, also when it existed before, and so is everything that the Worker writes",
+    "is restricted to its owner, also when it existed before; its secrets rotate: without its token `up` makes another and the old one is refused; a new key goes in front",
     async () => {
       const state = temporaryState();
       chmodSync(state, 0o755);
       mkdirSync(join(state, "broker"), { mode: 0o755 });
-      await startUp(state);
+      const before = await startUp(state);
       for (const path of [state, join(state, "broker")]) expect(statSync(path).mode & 0o777).toBe(0o700);
       for (const file of ["secrets.json", "connection.json", "format.json", "worker.lock"]) {
         expect(statSync(join(state, file)).mode & 0o077, file).toBe(0);
       }
       expect(statSync(join(state, "storage/d1")).mode & 0o077).toBe(0);
-    },
-    TIMEOUT_MS,
-  );
-
-  test(
-    "has secrets that rotate: without its token `up` makes another and the old one is refused; a new key goes in front",
-    async () => {
-      const state = temporaryState();
-      const before = await startUp(state);
       await endUp(before);
       const file = join(state, "secrets.json");
       const { credentialKeys } = JSON.parse(readFileSync(file, "utf8"));
@@ -78,14 +88,14 @@ describe("the state directory", () => {
       expect(secrets).toMatchObject({ token: after.token, brokerSecret: expect.any(String), credentialKeys: keys });
       await endUp(after);
     },
-    TIMEOUT_MS,
+    2 * TIMEOUT_MS,
   );
 
   test("must not be a directory that other programs need", async () => {
     const shared = join(temporaryState(), "shared");
     mkdirSync(shared);
     chmodSync(shared, 0o1777);
-    expect(await refusal(shared)).toContain(`${shared} holds other users' files`);
+    expect(await refusalOfUp(shared)).toContain(`${shared} holds other users' files`);
     expect(statSync(shared).mode & 0o7777).toBe(0o1777);
   });
 
@@ -96,7 +106,7 @@ describe("the state directory", () => {
     const state = temporaryState();
     writeFileSync(join(state, "format.json"), JSON.stringify(format));
     expect(await refusal(state)).toContain(sentence);
-    expect((await systemFinding(state)).detail).toContain(sentence);
+    expect((await findHost(state)).finding.detail).toContain(sentence);
     // Nothing was changed.
     expect(existsSync(join(state, "secrets.json"))).toBe(false);
   });
@@ -112,43 +122,48 @@ describe("the state directory", () => {
       [join(folder, "file/state")]: "file: a file is in the way (EEXIST)",
       [join(folder, "circle")]: "circle: its links lead in a circle (ELOOP)",
       [join(folder, "n".repeat(300))]: ": the name is too long (ENAMETOOLONG)",
-      "": "The folder has no name",
     };
-    const states = Object.entries(why);
-    const refusals = await Promise.all(states.map(([state]) => refusal(state)));
-    for (const [nth, [, part]] of states.entries()) expect(refusals[nth]).toContain(part);
+    for (const [state, part] of Object.entries(why)) expect(await refusal(state)).toContain(part);
+    expect(await refusalOfUp("")).toContain("The folder has no name");
   });
 
   test("is refused with a sentence when something else is where its files and folders must be", async () => {
-    const taken = ["broker", "log", "storage", "connection.json", "secrets.json", "worker.lock"].map((name) => {
+    for (const name of ["broker", "log", "storage", "connection.json", "secrets.json", "worker.lock"]) {
       const state = temporaryState();
       const path = join(state, name);
       if (name.includes(".")) mkdirSync(path);
       else writeFileSync(path, "");
-      return {
-        state,
-        sentence: `${path} must be a ${name.includes(".") ? "file" : "folder"}. Move what is there away`,
-      };
-    });
-    const refusals = await Promise.all(taken.map(({ state }) => refusal(state)));
-    for (const [nth, { sentence }] of taken.entries()) expect(refusals[nth]).toContain(sentence);
+      const kind = name.includes(".") ? "file" : "folder";
+      expect(await refusal(state)).toContain(`${path} must be a ${kind}. Move what is there away`);
+    }
   });
 });
 
+/** Settings of a user's own model, at an address at which nothing answers. */
+const REAL = { VALET_MODEL_BASE_URL: "http://127.0.0.1:9", VALET_MODEL: "m" };
+
 describe("doctor", () => {
   test(
-    "says whether the system runs, hangs or does not exist",
+    "says whether the system runs, hangs or does not exist; in another shell it shows the running host's model",
     async () => {
       const state = temporaryState();
+      const shell = { source: "this shell's environment" };
+      expect((await findingsOf(state, REAL)).model).toMatchObject({ state: "ok", ...shell });
       const up = await startUp(state);
-      expect(await systemFinding(state)).toMatchObject({ state: "ok" });
-      expect(await doctorsFinding("model's provider", state)).toMatchObject({
+      const running = await findingsOf(state, REAL);
+      expect(running.system).toMatchObject({ state: "ok" });
+      expect(running["model's provider"]).toMatchObject({
         state: "ok",
         detail: expect.stringMatching(/^127\.0\.0\.1:\d+ answers and has valet\/scripted; no prompt was sent/),
       });
-      expect(await doctorsFinding("sandbox broker", state)).toMatchObject({
+      expect(running["sandbox broker"]).toMatchObject({
         state: "ok",
         detail: expect.stringMatching(/answers; driver local; 0 awake, at most \d+/),
+      });
+      expect(running.model).toMatchObject({
+        state: "note",
+        detail: expect.stringMatching(/^scripted; .*valet\/m/),
+        source: "the running host",
       });
       const [pid] = workersOf(state);
       process.kill(pid as number, "SIGSTOP");
@@ -157,7 +172,7 @@ describe("doctor", () => {
         detail: expect.stringMatching(/its Worker does not answer at .* within 5 s; its sandbox broker answers/),
       });
       process.kill(pid as number, "SIGCONT");
-      await until("the Worker's answer", async () => (await systemFinding(state)).state === "ok");
+      await until("the Worker's answer", async () => (await systemFinding(state))?.state === "ok");
       up.child.kill("SIGSTOP");
       expect(await systemFinding(state)).toMatchObject({
         state: "missing",
@@ -165,62 +180,49 @@ describe("doctor", () => {
       });
       await endUp(up, "SIGKILL");
       await until("the Worker's end", () => workersOf(state).length === 0);
-      expect(await systemFinding(state)).toMatchObject({
-        state: "note",
-        detail: expect.stringContaining("nothing runs"),
-      });
-      expect(await doctorsFinding("sandbox broker", state)).toMatchObject({
-        state: "note",
-        detail: "not checked: no Valet answers",
-      });
+      const ended = await findingsOf(state);
+      expect(ended.system).toMatchObject({ state: "note", detail: expect.stringContaining("nothing runs") });
+      expect(ended["sandbox broker"]).toMatchObject({ state: "note", detail: "not checked: no Valet answers" });
+      expect(ended.model).toMatchObject({ state: "note", ...shell });
     },
     2 * TIMEOUT_MS,
   );
 });
 
-describe("doctor in another shell", () => {
+describe("with a user's own model", () => {
+  const secret = `secret-${process.pid}-${Date.now()}`;
+  let state: string;
+  let up: UpProcess;
+
+  beforeAll(async () => {
+    state = mkdtempSync(join(tmpdir(), "valet-up-"));
+    const keys = {
+      VALET_MODEL_API_KEY: `${secret}-model`,
+      OTEL_EXPORTER_OTLP_HEADERS: `authorization=${secret}-export`,
+      UNRELATED_TOKEN: `${secret}-other`,
+    };
+    up = await startForAll(state, { env: { ...process.env, ...REAL, ...keys } });
+  }, TIMEOUT_MS);
+  afterAll(async () => {
+    await endUp(up);
+    rmSync(state, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  }, TIMEOUT_MS);
+
   test(
-    "shows the running host's model, and the source of each fact",
+    "doctor shows the running host's model, and the source of each fact, also in a shell without one",
     async () => {
-      const state = temporaryState();
-      const real = { VALET_MODEL_BASE_URL: "http://127.0.0.1:9", VALET_MODEL: "m" };
-      const shell = { source: "this shell's environment" };
-      expect(await doctorsFinding("model", state, real)).toMatchObject({ state: "ok", ...shell });
-      const scripted = await startUp(state);
-      expect(await doctorsFinding("model", state, real)).toMatchObject({
-        state: "note",
-        detail: expect.stringMatching(/^scripted; .*valet\/m/),
-        source: "the running host",
-      });
-      await endUp(scripted);
-      const up = await startUp(state, { env: { ...process.env, ...real } });
-      expect(await doctorsFinding("model", state)).toMatchObject({
+      expect((await findingsOf(state)).model).toMatchObject({
         state: "ok",
         detail: expect.stringMatching(/^valet\/m; .*scripted/),
         source: "the running host",
       });
-      await endUp(up);
-      expect(await doctorsFinding("model", state)).toMatchObject({ state: "note", ...shell });
     },
     TIMEOUT_MS,
   );
-});
 
-describe("the environment", () => {
   test(
-    "of every process that `up` starts, and its own, holds no secret, also after a restart of the Worker",
+    "the environment of every process that `up` starts, and its own, holds no secret, also after a restart of the Worker",
     async () => {
-      const secret = `secret-${process.pid}-${Date.now()}`;
-      const state = temporaryState();
-      const env = {
-        ...process.env,
-        VALET_MODEL_BASE_URL: "http://127.0.0.1:9",
-        VALET_MODEL: "m",
-        VALET_MODEL_API_KEY: `${secret}-model`,
-        OTEL_EXPORTER_OTLP_HEADERS: `authorization=${secret}-export`,
-        UNRELATED_TOKEN: `${secret}-other`,
-      };
-      const up = await startUp(state, { env });
       const [before] = workersOf(state);
       expect(guardiansOf(state)).toHaveLength(1);
       expect(processesAbout(secret)).toEqual([]);
@@ -229,7 +231,6 @@ describe("the environment", () => {
       await until("another Worker", () => up.log().includes("runs again"));
       expect(workersOf(state)).not.toEqual([before]);
       expect(processesAbout(secret)).toEqual([]);
-      expect(await endUp(up)).toBe(0);
     },
     TIMEOUT_MS,
   );
@@ -257,11 +258,10 @@ describe("an unwritable log", () => {
       const up = await upInto(output());
       up.child.stdout?.destroy();
       up.child.stderr?.destroy();
-      for (let crashes = 0; crashes < 2; crashes++) {
-        const [pid] = workersOf(up.state);
-        process.kill(pid as number, "SIGKILL");
-        await until("another Worker", () => hasEnded(up.child) || workersOf(up.state).some((each) => each !== pid));
-      }
+      // Of a crash it writes two lines.
+      const [pid] = workersOf(up.state);
+      process.kill(pid as number, "SIGKILL");
+      await until("another Worker", () => hasEnded(up.child) || workersOf(up.state).some((each) => each !== pid));
       const headers = { authorization: `Bearer ${up.token}` };
       await until("an answer", () => fetch(`${up.url}/api/sessions`, { headers }).catch(() => undefined));
       expect(hasEnded(up.child)).toBe(false);

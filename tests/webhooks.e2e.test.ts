@@ -7,8 +7,8 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { WebhookEvent } from "../packages/shared/src/protocol/webhooks.ts";
+import { runInProcess } from "./run-in-process.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
-import { runCli } from "./valet-up.ts";
 
 const TIMEOUT_MS = 180_000;
 const CANARY = "content-canary";
@@ -42,7 +42,7 @@ afterAll(async () => {
   server.close();
 }, TIMEOUT_MS);
 
-const cli = (...args: string[]) => runCli(["--state", system.stateDir, "webhooks", ...args], {});
+const cli = (...args: string[]) => runInProcess("--state", system.stateDir, "webhooks", ...args);
 
 test(
   "an endpoint that the CLI adds gets signed events of a session, in order, and is tested and removed",

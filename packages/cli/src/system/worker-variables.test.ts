@@ -17,6 +17,8 @@ test.each([
   ["VALET_ALLOW_FILE_REPOS", "TRUE", "must be `true` or `false`"],
   ["VALET_TRACE_URL_TEMPLATE", "jaeger", "must be an http or https URL with `{traceId}` in it"],
   ["VALET_GRACE_MS", "1s", "must be a whole number of milliseconds from 1 to 2147483647"],
+  ["VALET_IDLE_TIMEOUT_MS", "15m", "must be a whole number of milliseconds from 1 to 2147483647"],
+  ["VALET_RETENTION_DAYS", "0", "must be a number of days above 0, at most 36500"],
   ["VALET_MODEL_PRICES", "cheap", "must be INPUT/OUTPUT[/CACHE_READ[/CACHE_WRITE]], in USD per million tokens"],
 ])("an invalid %s is named with what is allowed", (name, value, allowed) => {
   expect(invalidVariable({ [name]: value })).toBe(`${name}: ${allowed}`);
