@@ -5,8 +5,31 @@ import { type Browser, chromium } from "playwright-core";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
+/**
+ * The pop-ups of the address bar are pages, too, which each window would have: a second of CPU time for what nobody sees. The others are
+ * those that Playwright disables: of two lists Chromium reads the last.
+ */
+const DISABLED_FEATURES = [
+  "WebUIOmniboxPopup",
+  "WebUIOmniboxAimPopup",
+  "AimEnabled",
+  "AvoidCorsURLLoaderRestartOnRedirect",
+  "AvoidUnnecessaryBeforeUnloadCheckSync",
+  "DestroyProfileOnBrowserClose",
+  "HttpsFirstBalancedModeAutoEnable",
+  "HttpsUpgrades",
+  "LensOverlay",
+  "MediaRouter",
+  "NetworkTimeServiceQuerying",
+  "OptimizationHints",
+  "PaintHolding",
+  "PreconnectToSearch",
+  "ThirdPartyStoragePartitioning",
+];
+
 /** Nothing of the browser's own goes over the network, and nothing asks the user. */
 const FLAGS = [
+  `--disable-features=${DISABLED_FEATURES}`,
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",

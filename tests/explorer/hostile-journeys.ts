@@ -18,7 +18,8 @@ export function hostileJourneys(explorerOf: () => SeededExplorer): void {
       dialogs.push(dialog.message());
       void dialog.dismiss();
     });
-  }, 30_000);
+    return () => page.context().close();
+  });
 
   /**
    * What the outside has made of the page: elements that only markup can make, links other than to this site or by https into another

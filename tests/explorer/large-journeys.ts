@@ -15,7 +15,8 @@ export function largeJourneys(explorerOf: () => SeededExplorer): void {
     const explorer = explorerOf();
     origin = explorer.up.url;
     ({ page } = await explorer.openSignedIn("/", { viewport: { width: 1440, height: 900 } }));
-  }, 30_000);
+    return () => page.context().close();
+  });
 
   const elements = () => page.evaluate(() => document.querySelectorAll("*").length);
   const talk = () => page.getByRole("region", { name: "Messages and turns" });
@@ -40,7 +41,7 @@ export function largeJourneys(explorerOf: () => SeededExplorer): void {
       await page.keyboard.press("End");
       return oldest.count();
     };
-    await expect.poll(toEnd, { timeout: 15_000 }).toBe(1);
+    await expect.poll(toEnd).toBe(1);
     // A row that is the last one that exists is as high as it is among others: else each step of a wheel measures rows again.
     const heights = await page
       .getByRole("list", { name: "Rest" })
@@ -75,7 +76,7 @@ export function largeJourneys(explorerOf: () => SeededExplorer): void {
         .allInnerTexts();
       return Math.min(...questions.map((text) => Number(/Question (\d+)/.exec(text)?.[1])));
     };
-    await expect.poll(back, { timeout: 25_000 }).toBeLessThanOrEqual(MESSAGES - 150);
+    await expect.poll(back).toBeLessThanOrEqual(MESSAGES - 150);
     expect(await elements()).toBeLessThan(MAX_ELEMENTS);
   });
 
@@ -84,7 +85,7 @@ export function largeJourneys(explorerOf: () => SeededExplorer): void {
     async (index) => {
       await page.goto(`${origin}/sessions/${LONG_SESSION}?message=${messageId(index)}`);
       const answer = `Answer ${index}, with emphasis and code.`;
-      await expect.poll(() => isInView(answer), { timeout: 15_000 }).toBe(true);
+      await expect.poll(() => isInView(answer)).toBe(true);
       expect(await talk().locator('[data-row][aria-current="true"]').count()).toBe(1);
     },
   );

@@ -13,6 +13,7 @@ export function lifeJourneys(explorerOf: () => SeededExplorer): void {
     await explorer.seed(lifeSeed(Date.now()));
     const viewport = { width: 1440, height: 900 };
     ({ page } = await explorer.openSignedIn(`/sessions/${LIFE_SESSION}`, { viewport }));
+    return () => page.context().close();
   }, 60_000);
 
   const talk = () => page.getByRole("region", { name: "Messages and turns" });
@@ -36,7 +37,7 @@ export function lifeJourneys(explorerOf: () => SeededExplorer): void {
       await page.keyboard.press("Home");
       return lives().count();
     };
-    await expect.poll(toStart, { timeout: 15_000 }).toBe(DAYS - 1);
+    await expect.poll(toStart).toBe(DAYS - 1);
     expect(await lives().first().textContent()).toMatch(/2.h.19.m · \$2\.10$/);
     expect(await lives().nth(2).textContent()).toContain("1 lost");
     expect(

@@ -13,13 +13,21 @@ export function lifecycleJourneys(explorerOf: () => Explorer): void {
     ({ id } = await explorer.up.api.createSession({}));
     await explorer.up.api.sendMessage(id, { content: "[ask] me" });
     ({ page } = await explorer.openSignedIn(`/sessions/${id}`));
-  }, 30_000);
+    return () => page.context().close();
+  });
 
   const talk = () => page.getByRole("region", { name: "Messages and turns" });
   const composer = () => page.getByRole("form", { name: "Message" });
   const send = async (text: string) => {
     await composer().getByRole("textbox", { name: "Message" }).fill(text);
     await page.keyboard.press("Control+Enter");
+  };
+  const dialog = () => page.getByRole("dialog");
+  /** Chooses an item of the session's menu that asks first. */
+  const choose = async (item: string) => {
+    await page.getByRole("button", { name: "More to do with the session" }).click();
+    await page.getByRole("menuitem", { name: item }).click();
+    await dialog().waitFor();
   };
   const messageOf = async (content: string) =>
     (await explorer.up.api.messages(id)).find((message) => message.content === content);
@@ -52,15 +60,32 @@ export function lifecycleJourneys(explorerOf: () => Explorer): void {
 
   test("a message waits behind the turn that runs, and one that steers takes the turn's place", async () => {
     await send("[slow] first");
-    await expect.poll(async () => (await messageOf("[slow] first"))?.status, { timeout: 15_000 }).toBe("accepted");
+    await expect.poll(async () => (await messageOf("[slow] first"))?.status).toBe("accepted");
     await send("behind it");
     await talk().getByText("It waits for the turn before it in its channel.").waitFor();
     await composer().getByRole("button", { name: "Steer now" }).click();
     await send("rather this");
-    await expect.poll(async () => (await messageOf("rather this"))?.outcome, { timeout: 15_000 }).toBe("ok");
-    await expect.poll(async () => (await messageOf("[slow] first"))?.outcome, { timeout: 15_000 }).toBe("superseded");
+    await expect.poll(async () => (await messageOf("rather this"))?.outcome).toBe("ok");
+    await expect.poll(async () => (await messageOf("[slow] first"))?.outcome).toBe("superseded");
     await composer().getByRole("button", { name: "After this turn" }).click();
-    await expect.poll(async () => (await messageOf("behind it"))?.outcome, { timeout: 15_000 }).toBe("ok");
+    await expect.poll(async () => (await messageOf("behind it"))?.outcome).toBe("ok");
+  });
+
+  test("the queue is cleared only when that is confirmed", async () => {
+    const { api } = explorer.up;
+    const queued = async () => (await api.session(id)).queueLength;
+    await send("[slow] again");
+    await expect.poll(async () => (await messageOf("[slow] again"))?.status).toBe("accepted");
+    await send("not wanted");
+    await expect.poll(queued).toBe(1);
+    await choose("Clear the queue…");
+    await dialog().getByRole("button", { name: "Keep it" }).click();
+    expect(await queued()).toBe(1);
+    await choose("Clear the queue…");
+    await dialog().getByRole("button", { name: "Withdraw" }).click();
+    await expect.poll(queued).toBe(0);
+    await api.change(id, "abort");
+    await expect.poll(async () => (await messageOf("[slow] again"))?.status).toBe("done");
   });
 
   test("a session that is hibernated and woken tells both between its messages", async () => {
@@ -91,11 +116,20 @@ export function lifecycleJourneys(explorerOf: () => Explorer): void {
   });
 
   test("a session that is terminated can be read, and takes no more messages", async () => {
-    await page.getByRole("button", { name: "More to do with the session" }).click();
-    await page.getByRole("menuitem", { name: "Terminate…" }).click();
-    await page.getByRole("dialog").getByRole("button", { name: "Terminate" }).click();
+    await choose("Terminate…");
+    await dialog().getByRole("button", { name: "Terminate" }).click();
     await page.getByText("The session has ended: it can be read, and takes no more messages.").waitFor();
     await talk().getByText("rather this").first().waitFor();
     expect(await composer().count()).toBe(0);
+  });
+
+  test("a session is deleted only when that is confirmed, and one that is gone looks like one that nobody may see", async () => {
+    await choose("Delete…");
+    await dialog().getByRole("button", { name: "Delete" }).click();
+    await page.waitForURL((url) => url.pathname === "/");
+    for (const gone of [id, `ses_${"0".repeat(26)}`]) {
+      await page.goto(`${explorer.up.url}/sessions/${gone}`);
+      await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();
+    }
   });
 }

@@ -13,10 +13,11 @@ export function liveLooks(workOf: () => Work): void {
   let sessionId: string;
   beforeAll(async () => {
     sessionId = await workOf().begin("Streams", "stream", ({ status }) => status === "running");
-    const options = { bypassCSP: true, reducedMotion: "reduce" } as const;
+    const options = { bypassCSP: true };
     ({ page } = await workOf().explorer.openSignedIn(`/sessions/${sessionId}`, options));
     await page.getByText(/One word and One word/).waitFor();
-  }, 60_000);
+    return () => page.context().close();
+  }, 180_000);
   afterAll(() => workOf().explorer.up.api.deleteSession(sessionId));
 
   const menu = () => page.getByRole("button", { name: "More to do with the session" }).click();
@@ -36,7 +37,7 @@ export function liveLooks(workOf: () => Work): void {
   test("an answer that streams", async () => {
     await checkLooks(page, WIDTHS);
     await checkStill(page);
-  }, 30_000);
+  });
 
   test.each(shows)("%s over it", async (_what, role, open) => {
     await page.setViewportSize({ width: 1440, height: 900 });

@@ -14,7 +14,8 @@ export function lostRunnerJourneys(explorerOf: () => Explorer): void {
     ({ id } = await explorer.up.api.createSession({ title: "Loses its runner" }));
     await explorer.up.api.sendMessage(id, { content: "[slow] and lost" });
     ({ page } = await explorer.openSignedIn(`/sessions/${id}`, { viewport: { width: 1440, height: 900 } }));
-  }, 30_000);
+    return () => page.context().close();
+  });
 
   const talk = () => page.getByRole("region", { name: "Messages and turns" });
 
@@ -29,7 +30,7 @@ export function lostRunnerJourneys(explorerOf: () => Explorer): void {
     expect(killNow(pid)).toBe(true);
     await page.getByText("The link to the runner is down.").waitFor();
     await talk().getByText("An attempt was lost; it starts again.", { exact: false }).waitFor();
-    await talk().getByText("Attempt 1 was lost", { exact: false }).waitFor({ timeout: 30_000 });
+    await talk().getByText("Attempt 1 was lost", { exact: false }).waitFor();
     await talk().getByText("The agent works").waitFor({ timeout: 60_000 });
     await expect
       .poll(() => page.getByRole("region", { name: "Timeline" }).getByText(/lost/).count())

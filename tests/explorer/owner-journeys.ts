@@ -29,7 +29,8 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     await page.getByText(`${NEEDY}, oldest first`).waitFor();
     await page.goto(`${origin}/sessions/${LONG_SESSION}`);
     await page.getByRole("heading", { level: 1, name: "A long life" }).waitFor();
-  }, 30_000);
+    return () => page.context().close();
+  });
 
   const palette = async (words: string) => {
     await page.keyboard.press("Control+k");
@@ -133,7 +134,7 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     await page.getByText("Answer 9000, with").first().waitFor();
     const sql = "UPDATE page_sessions SET expires_at = ? WHERE owner_id = ?";
     await explorer.seed({ statements: [{ sql, params: ["2020-01-01T00:00:00.000Z", OWNER] }] });
-    await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor({ timeout: 20_000 });
+    await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
     await page.getByLabel("Or paste a token").fill(explorer.up.token);
     await page.keyboard.press("Enter");
     await page.waitForURL((url) => url.search === "?message=msg_9000");

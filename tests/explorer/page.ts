@@ -12,7 +12,7 @@ import { endUp, startUp } from "../valet-up.ts";
 import { launchBrowser } from "./browser.ts";
 
 /** For each step of a journey: shorter than that of a test, so that an error names the step. */
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 45_000;
 
 /** What a page has done that no page may do. */
 export interface Misdeeds {
@@ -42,7 +42,7 @@ export interface Explorer {
   /** Where its data is. */
   readonly stateDir: string;
   readonly browser: Browser;
-  /** Opens a page in a browser profile of its own, not signed in. It is closed with the explorer. */
+  /** Opens a page in a browser profile of its own, not signed in, for a reader who wishes less motion. It is closed with the explorer. */
   open(options?: BrowserContextOptions): Promise<WatchedPage>;
   /** Opens a page that is signed in, at a path: the inbox if omitted. */
   openSignedIn(path?: string, options?: BrowserContextOptions): Promise<WatchedPage>;
@@ -70,7 +70,8 @@ export async function explore(start: (stateDir: string) => Promise<RunningSystem
   const link = async () => signInUrl(up.url, (await up.api.createPageTicket()).ticket);
 
   async function open(options?: BrowserContextOptions): Promise<WatchedPage> {
-    const context = await browser.newContext(options);
+    // What pulses is drawn sixty times a second, on each page that is open.
+    const context = await browser.newContext({ reducedMotion: "reduce", ...options });
     context.setDefaultTimeout(TIMEOUT_MS);
     contexts.push(context);
     const page = await context.newPage();
@@ -125,7 +126,7 @@ async function watch(page: Page, origin: string, all: Misdeeds): Promise<Misdeed
   });
   page.on("pageerror", (error) => note("errors", error.stack ?? error.message));
   page.on("console", (message) => {
-    const isAnswer = message.text().startsWith("Failed to load resource");
+    const isAnswer = /^(?:Failed to load resource|WebSocket connection to \S+ failed: HTTP)/.test(message.text());
     if (message.type() === "error" && !isAnswer) note("errors", message.text());
   });
   const checkOrigin = (url: string) => {

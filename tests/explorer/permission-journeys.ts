@@ -11,7 +11,8 @@ export function permissionJourneys(explorerOf: () => Explorer): void {
   beforeAll(async () => {
     explorer = explorerOf();
     ({ page } = await explorer.openSignedIn("/"));
-  }, 30_000);
+    return () => page.context().close();
+  });
 
   const talk = () => page.getByRole("region", { name: "Messages and turns" });
   const ask = () => page.getByRole("region", { name: "The agent asks for permission" });

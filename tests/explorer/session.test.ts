@@ -7,6 +7,7 @@ import { lifecycleJourneys } from "./lifecycle-journeys.ts";
 import { lostRunnerJourneys } from "./lost-runner-journeys.ts";
 import { type Explorer, startExplorer } from "./page.ts";
 import { permissionJourneys } from "./permission-journeys.ts";
+import { timelineJourneys } from "./timeline-journeys.ts";
 
 const HOSTILE = '<img src=x onerror="alert(1)"> \u202Eright\u202C zero\u200Bwidth <script>alert(2)</script>';
 const WORDS = Array.from({ length: 60 }, (_, index) => `word${index}`);
@@ -47,6 +48,14 @@ const SCENARIO = {
         [{ tool: "bash", arguments: { command: "echo second" } }],
         [{ tool: "bash", arguments: { command: "pwd && echo third" } }],
         [{ text: "All of it ran." }],
+      ],
+    },
+    {
+      name: "work",
+      when: { userContains: "[work]" },
+      turn: [
+        [{ tool: "bash", arguments: { command: "true" } }, { usage: { input: 8200, cached: 8000, output: 9 } }],
+        [{ text: "Done." }, { usage: { input: 8400, cached: 8200, output: 9 } }],
       ],
     },
     { name: "slow", when: { userContains: "[slow]" }, reply: [{ delayMs: 600_000 }, { text: "Late." }] },
@@ -101,7 +110,7 @@ test("a tool call is one line with its outcome, which opens to what went in and 
 test("what an agent writes stays text, and leads to shown places only", async () => {
   await page.getByRole("region", { name: /^The agent asks/ }).waitFor();
   // What the agent asks overtakes the text that it wrote before.
-  await expect.poll(() => messages().textContent(), { timeout: 10_000 }).toContain("there (example.com)");
+  await expect.poll(() => messages().textContent()).toContain("there (example.com)");
   const text = await messages().textContent();
   expect(text).toContain('<img src=x onerror="alert(1)">');
   expect(text).toContain("<script>alert(2)</script>");
@@ -253,34 +262,10 @@ test("the palette has what was typed before it was loaded", async () => {
   await page.keyboard.press("Escape");
 });
 
-test("what destroys asks first; a deleted session says that it is gone, and so does one that nobody may see", async () => {
-  const { api } = explorer.up;
-  const { id } = await api.createSession({});
-  await api.sendMessage(id, { content: "[slow]" });
-  await api.sendMessage(id, { content: "queued" });
-  await page.goto(`${explorer.up.url}/sessions/${id}`);
-  const dialog = page.getByRole("dialog");
-  const choose = async (item: string) => {
-    await page.getByRole("button", { name: "More to do with the session" }).click();
-    await page.getByRole("menuitem", { name: item }).click();
-    await dialog.waitFor();
-  };
-  await choose("Clear the queue…");
-  await dialog.getByRole("button", { name: "Keep it" }).click();
-  expect((await api.session(id)).queueLength).toBeGreaterThan(0);
-  await choose("Clear the queue…");
-  await dialog.getByRole("button", { name: "Withdraw" }).click();
-  await expect.poll(async () => (await api.session(id)).queueLength).toBe(0);
-  await choose("Delete…");
-  await dialog.getByRole("button", { name: "Delete" }).click();
-  await page.waitForURL((url) => url.pathname === "/");
-  await page.goto(`${explorer.up.url}/sessions/ses_${"0".repeat(26)}`);
-  await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();
-});
-
 describe("from the first message to the end", () => lifecycleJourneys(() => explorer));
 describe("an agent that asks for permission", () => permissionJourneys(() => explorer));
 describe("a runner that is lost", () => lostRunnerJourneys(() => explorer));
+describe("the timeline", () => timelineJourneys(() => explorer));
 
 test("no page has violated its policy, logged an error or asked another origin", () => {
   expect(explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });

@@ -24,7 +24,8 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
     await page.goto(address);
     tree = page.getByRole("treegrid", { name: "Spans" });
     await tree.waitFor();
-  }, 30_000);
+    return () => page.context().close();
+  });
 
   const row = (text: string | RegExp) => tree.getByRole("row").filter({ hasText: text });
   const active = () => tree.locator('[role="row"][aria-selected="true"]');

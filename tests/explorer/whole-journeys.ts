@@ -4,6 +4,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import type { Work } from "./work.ts";
 
 const PERMISSIONS = ["clipboard-read", "clipboard-write"];
+/** Of a sandbox's start. */
+const TIMEOUT_MS = 180_000;
 /** More presses of Tab than any way on the page takes. */
 const MAX_TABS = 60;
 
@@ -13,12 +15,14 @@ export function wholeJourneys(workOf: () => Work): void {
   let title: string;
   let sessionId: string;
 
-  async function begin(by: string): Promise<void> {
+  /** @returns what closes the page */
+  async function begin(by: string, reducedMotion: "reduce" | "no-preference"): Promise<() => Promise<void>> {
     title = `Asks, and is answered by ${by}`;
     sessionId = await workOf().begin(title, "ask", ({ questions }) => questions.length > 0);
-    const options = { viewport: { width: 1440, height: 900 }, permissions: PERMISSIONS };
+    const options = { viewport: { width: 1440, height: 900 }, permissions: PERMISSIONS, reducedMotion };
     ({ page } = await workOf().explorer.openSignedIn("/", options));
     await needy().waitFor();
+    return () => page.context().close();
   }
 
   const needy = () => page.getByRole("region", { name: "Needs you" }).getByRole("link", { name: title });
@@ -39,7 +43,7 @@ export function wholeJourneys(workOf: () => Work): void {
   const link = (name: string) => page.getByRole("navigation", { name: "Main" }).getByRole("link", { name });
 
   describe("by mouse", () => {
-    beforeAll(() => begin("mouse"), 60_000);
+    beforeAll(() => begin("mouse", "no-preference"), TIMEOUT_MS);
 
     test("what needs somebody leads to its question, and the answer to the end of the turn", async () => {
       await needy().click();
@@ -110,7 +114,7 @@ export function wholeJourneys(workOf: () => Work): void {
     }
 
     beforeAll(async () => {
-      await begin("keyboard");
+      const close = await begin("keyboard", "reduce");
       await page.exposeFunction("valetFocusLost", (after: string) => lost.push(after));
       await page.evaluate(() => {
         const { valetFocusLost } = window as unknown as { valetFocusLost(after: string): void };
@@ -126,7 +130,8 @@ export function wholeJourneys(workOf: () => Work): void {
           );
         });
       });
-    }, 60_000);
+      return close;
+    }, TIMEOUT_MS);
 
     test("the list of keys turns single keys off, and on again", async () => {
       const keys = page.getByRole("dialog", { name: "Keys" });

@@ -2,6 +2,7 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { liveLooks } from "./live-looks.ts";
+import { looksJourneys } from "./looks-journeys.ts";
 import { wholeJourneys } from "./whole-journeys.ts";
 import { BIG_LINES, HOSTILE, startWork, type Work } from "./work.ts";
 
@@ -162,7 +163,7 @@ test("what a turn cost is the same on its session, at Why and among the turns; w
 test("a session that sleeps shows what it changed, as before", async () => {
   const { api } = work.explorer.up;
   await api.change(work.sessionId, "hibernate");
-  await expect.poll(async () => (await api.session(work.sessionId)).status, { timeout: 30_000 }).toBe("hibernated");
+  await expect.poll(async () => (await api.session(work.sessionId)).status).toBe("hibernated");
   await open(`/changes?to=${work.messages.edit}&from=${work.messages.edit}&file=src%2Fhello.ts`);
   await page.getByText("export const hello = 1;").first().waitFor();
   await page.getByText("Written by").waitFor();
@@ -172,6 +173,7 @@ test("a session that sleeps shows what it changed, as before", async () => {
 
 describe("everything, one way through", () => wholeJourneys(() => work));
 describe("a page that lives", () => liveLooks(() => work));
+describe("how it looks", () => looksJourneys(() => work));
 
 test("nothing ran that should not, and no request left the page", () => {
   expect(work.explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });

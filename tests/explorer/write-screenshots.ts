@@ -31,7 +31,7 @@ try {
     trace: `${session}/traces/${prompt.traceId}`,
     why: `${session}/messages/${message.id}/why`,
   };
-  const { page } = await explorer.openSignedIn("/", { viewport: SIZE, colorScheme: "light", reducedMotion: "reduce" });
+  const { page } = await explorer.openSignedIn("/", { viewport: SIZE, colorScheme: "light" });
   for (const [name, path] of Object.entries(pages)) {
     await page.goto(explorer.up.url + path);
     await page.locator("h1").first().waitFor({ state: "attached" });
