@@ -559,9 +559,10 @@ test("a turn only reads its own part of a long history, however its stream break
   const path = `/session/${sessionId}/message`;
   const said = JSON.stringify({
     noReply: true,
-    parts: [{ type: "text", text: "What was said long ago. ".repeat(400) }],
+    parts: [{ type: "text", text: "What was said long ago." }],
   });
-  for (let message = 0; message < 150; message++) {
+  // More than a turn may ask for at once.
+  for (let message = 0; message < 30; message++) {
     const headers = { ...client.headers, "content-type": "application/json" };
     expect((await plainFetch(`${client.url}${path}`, { method: "POST", headers, body: said })).status).toBe(200);
   }
@@ -638,22 +639,18 @@ valet.turn error opencode_died
   );
 }, 60_000);
 
-test.each(["a new session", "the session of the last message"])(
-  "OpenCode freezes while idle: the next message, in %s, gets a new one and runs once, and the trace shows the reason",
-  async (session) => {
-    const before = await runner.run(dispatchOf("Are you there?")).done;
-    const frozen = pidOfOpenCode();
-    process.kill(frozen, "SIGSTOP");
-    const known = session === "a new session" ? {} : { opencodeSessionId: before.opencodeSessionId };
-    const next = dispatchOf("Are you still there?", known);
-    expect(await runner.run(next).done).toMatchObject({ outcome: "ok", parts: [{ text: "Here I am." }], ...known });
-    expect(pidOfOpenCode()).not.toBe(frozen);
-    expect(treeOf(next.attemptId)).toMatch(
-      /^\nvalet\.turn ok\n {2}valet\.agent\.unresponsive error opencode_hung\n {2}valet\.runner\.opencode_start ok\n {2}invoke_agent build ok/,
-    );
-  },
-  60_000,
-);
+test("OpenCode freezes while idle: the next message gets a new one and runs once, in its session, and the trace shows the reason", async () => {
+  const { opencodeSessionId } = await runner.run(dispatchOf("Are you there?")).done;
+  const frozen = pidOfOpenCode();
+  process.kill(frozen, "SIGSTOP");
+  const next = dispatchOf("Are you still there?", { opencodeSessionId });
+  const answer = { outcome: "ok", parts: [{ text: "Here I am." }], opencodeSessionId };
+  expect(await runner.run(next).done).toMatchObject(answer);
+  expect(pidOfOpenCode()).not.toBe(frozen);
+  expect(treeOf(next.attemptId)).toMatch(
+    /^\nvalet\.turn ok\n {2}valet\.agent\.unresponsive error opencode_hung\n {2}valet\.runner\.opencode_start ok\n {2}invoke_agent build ok/,
+  );
+}, 60_000);
 
 test("OpenCode freezes during a turn: the turn ends with that error, its tool's command ends, and OpenCode is restarted", async () => {
   const long = dispatchOf("Something long.");
