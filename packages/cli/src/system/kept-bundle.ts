@@ -40,7 +40,12 @@ export async function keptBundle({ bundles, files, base, make }: BundleSource): 
   return folder;
 }
 
-/** Returns the paths of a package's sources and of its manifest, which pins what others wrote. */
+/** Returns the path of the lockfile, which stands for all that is installed. @param packageFolder a package of the workspace */
+export function lockfileOf(packageFolder: string): string {
+  return join(packageFolder, "../../pnpm-lock.yaml");
+}
+
+/** Returns the paths of a package's sources and of its manifest. */
 export async function sourcesOf(packageFolder: string): Promise<string[]> {
   const names = await readdir(join(packageFolder, "src"), { recursive: true });
   const isSource = (name: string) => name.endsWith(".ts") && !name.endsWith(".test.ts");

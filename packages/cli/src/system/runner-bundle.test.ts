@@ -29,7 +29,7 @@ function copyPackages(): string {
     cpSync(join(PACKAGES, name, "package.json"), join(root, "packages", name, "package.json"));
     symlinkSync(join(PACKAGES, name, "node_modules"), join(root, "packages", name, "node_modules"));
   }
-  cpSync(join(PACKAGES, "..", "tsconfig.base.json"), join(root, "tsconfig.base.json"));
+  for (const name of ["tsconfig.base.json", "pnpm-lock.yaml"]) cpSync(join(PACKAGES, "..", name), join(root, name));
   return join(root, "packages/runner");
 }
 
@@ -56,17 +56,20 @@ test("the bundle starts as the sources do, and is made once", async () => {
   expect(started).toMatchObject({ code: 78, stderr: expect.stringContaining("VALET_SESSION_ID is missing") });
 });
 
-test.each(["runner/src/runner.ts", "shared/src/limits.ts", "opencode-plugin/src/index.ts", "runner/scripts/bundle.ts"])(
-  "a change of %s makes another bundle",
-  async (file) => {
-    const runner = copyPackages();
-    const before = await runnerProgram(runner);
-    appendFileSync(join(runner, "..", file), "\n// changed\n");
-    const after = await runnerProgram(runner);
-    expect(after).not.toBe(before);
-    expect((await start(after)).code).toBe(78);
-  },
-);
+test.each([
+  "runner/src/runner.ts",
+  "shared/src/limits.ts",
+  "opencode-plugin/src/index.ts",
+  "runner/scripts/bundle.ts",
+  "../pnpm-lock.yaml",
+])("a change of %s makes another bundle", async (file) => {
+  const runner = copyPackages();
+  const before = await runnerProgram(runner);
+  appendFileSync(join(runner, "..", file), file.endsWith(".yaml") ? "# changed\n" : "\n// changed\n");
+  const after = await runnerProgram(runner);
+  expect(after).not.toBe(before);
+  expect((await start(after)).code).toBe(78);
+});
 
 test("the sources run if they cannot be bundled", async () => {
   const runner = copyPackages();

@@ -2,13 +2,13 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { keptBundle, sourcesOf } from "./kept-bundle.ts";
+import { keptBundle, lockfileOf, sourcesOf } from "./kept-bundle.ts";
 import { BUN, BUN_FLAGS, BUN_MANIFEST, RUNNER_PACKAGE } from "./programs.ts";
 
 const ENTRYPOINT = "bin.js";
 const BUILD_TIMEOUT_MS = 30_000;
 
-/** The workspace packages whose sources the bundle contains. Their manifests pin everything else in it. */
+/** The workspace packages whose sources the bundle contains. */
 const CONTENTS = ["runner", "shared", "opencode-plugin"] as const;
 
 /**
@@ -23,7 +23,7 @@ export async function runnerProgram(runnerPackage: string = RUNNER_PACKAGE): Pro
     const sources = await Promise.all(CONTENTS.map((name) => sourcesOf(join(runnerPackage, "..", name))));
     const folder = await keptBundle({
       bundles: join(runnerPackage, "dist"),
-      files: [BUN_MANIFEST, script, ...sources.flat()],
+      files: [BUN_MANIFEST, script, lockfileOf(runnerPackage), ...sources.flat()],
       base: runnerPackage,
       make: async (unfinished) => {
         await promisify(execFile)(BUN, [...BUN_FLAGS, script, unfinished], {

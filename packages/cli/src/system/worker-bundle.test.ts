@@ -38,7 +38,7 @@ function copyPackages(): string {
       symlinkSync(join(root, "packages/shared"), join(copy, "node_modules/@valet/shared"));
     }
   }
-  cpSync(join(PACKAGES, "..", "tsconfig.base.json"), join(root, "tsconfig.base.json"));
+  for (const name of ["tsconfig.base.json", "pnpm-lock.yaml"]) cpSync(join(PACKAGES, "..", name), join(root, name));
   return join(root, "packages/worker");
 }
 
@@ -57,11 +57,13 @@ test("the module is made once for the same sources, and is read from then on; a 
   expect([name, others]).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/), []]);
   writeFileSync(join(worker, "node_modules/.cache/valet-worker", name ?? "", "index.js"), "kept");
   expect(await workerModule(worker)).toBe("kept");
+  appendFileSync(join(worker, "../../pnpm-lock.yaml"), "# another version of something that is installed\n");
+  expect(await workerModule(worker)).toContain("SessionAgent");
   for (const file of ["worker/src/index.ts", "shared/src/limits.ts"]) {
     appendFileSync(join(worker, "..", file), `\nglobalThis.changed = "change of ${file}";\n`);
     expect(await workerModule(worker)).toContain(`change of ${file}`);
   }
-  expect(kept(worker)).toHaveLength(3);
+  expect(kept(worker)).toHaveLength(4);
 });
 
 test("sources with an error are reported, and leave nothing", async () => {

@@ -3,7 +3,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { keptBundle, sourcesOf } from "./kept-bundle.ts";
+import { keptBundle, lockfileOf, sourcesOf } from "./kept-bundle.ts";
 
 /** The directory of the Worker's package. */
 export const WORKER_DIR = join(dirname(fileURLToPath(import.meta.resolve("@valet/worker"))), "..");
@@ -13,7 +13,7 @@ let bundling = 0;
 
 const MODULE = "index.js";
 const ENTRY = "src/index.ts";
-/** The workspace packages whose sources the module contains. Their manifests pin everything else in it. */
+/** The workspace packages whose sources the module contains. */
 const CONTENTS = ["worker", "shared"] as const;
 
 /**
@@ -31,6 +31,7 @@ export async function workerModule(workerPackage: string = WORKER_DIR): Promise<
       files: [
         fileURLToPath(import.meta.url),
         createRequire(import.meta.url).resolve("esbuild/package.json"),
+        lockfileOf(workerPackage),
         ...sources.flat(),
       ],
       base: workerPackage,
