@@ -2,7 +2,7 @@
 import { parseScenario } from "../../packages/scripted-model/src/index.ts";
 
 /** How long each planted delay lasts, ms: far longer than what a turn needs otherwise. */
-export const PLANTED_MS = 2500;
+export const PLANTED_MS = 4000;
 const SECONDS = PLANTED_MS / 1000;
 
 /** Tokens that a provider has cached, and USD per million tokens: input, output, cached input. */

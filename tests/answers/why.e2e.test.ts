@@ -38,8 +38,9 @@ beforeAll(async () => {
     VALET_GRACE_MS: String(GRACE_MS),
     VALET_MAX_AWAKE: "6",
   });
-  ({ id: shared } = await system.api.createSession({ prompt: "[quick]" }));
-  await waitForStatus(system.api, shared, ["running"], TIMEOUT_MS);
+  ({ id: shared } = await system.api.createSession());
+  // The agent is prepared by its first message, which takes longer than what is planted on a busy machine.
+  await ended(await send("[quick]"));
 }, TIMEOUT_MS);
 
 afterAll(async () => {

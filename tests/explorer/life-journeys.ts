@@ -65,4 +65,30 @@ export function lifeJourneys(explorerOf: () => SeededExplorer): void {
     await page.goBack();
     await expect.poll(top).toBe(before);
   });
+
+  test("so do those to whom older messages come while they are away", async () => {
+    const older = (url: URL) => url.pathname.endsWith("/messages") && url.searchParams.has("cursor");
+    const held = Promise.withResolvers<void>();
+    await page.route(older, async (route) => {
+      await held.promise;
+      await route.continue();
+    });
+    await page.goto(`${origin}/sessions/${LIFE_SESSION}?message=${lifeMessageId(DAYS * TURNS_A_DAY)}`);
+    const asked = page.waitForRequest((request) => older(new URL(request.url())));
+    await talk().focus();
+    await page.keyboard.press("Home");
+    const came = (await asked).response();
+    await talk().getByText("Older messages are being read…").waitFor();
+    const top = talk().locator("[data-key]").first();
+    const row = talk().locator(`[data-key="${await top.getAttribute("data-key")}"]`);
+    const topOf = async () => Math.round((await row.boundingBox())?.y ?? 0);
+    const before = await topOf();
+    await page.getByRole("link", { name: "Inbox" }).first().click();
+    await page.waitForURL((url) => !url.pathname.includes("/sessions/"));
+    held.resolve();
+    await (await came)?.finished();
+    await page.goBack();
+    await expect.poll(topOf).toBe(before);
+    await page.unroute(older);
+  });
 }

@@ -127,6 +127,13 @@ export function lifecycleJourneys(explorerOf: () => Explorer): void {
     await choose("Delete…");
     await dialog().getByRole("button", { name: "Delete" }).click();
     await page.waitForURL((url) => url.pathname === "/");
+    // Until it is deleted it can be read, and a page that has read it says that it was deleted.
+    const isThere = () =>
+      explorer.up.api.session(id).then(
+        () => true,
+        () => false,
+      );
+    await expect.poll(isThere).toBe(false);
     for (const gone of [id, `ses_${"0".repeat(26)}`]) {
       await page.goto(`${explorer.up.url}/sessions/${gone}`);
       await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();

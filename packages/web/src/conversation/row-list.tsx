@@ -1,5 +1,5 @@
 /** The rows of a conversation, of which only those near the window exist. It stays at its end only while a reader is there. */
-import { useVirtualizer, type VirtualItem } from "@tanstack/react-virtual";
+import { useVirtualizer } from "@tanstack/react-virtual";
 import {
   type ReactNode,
   type Ref,
@@ -14,6 +14,7 @@ import { Kept } from "../app/kept.ts";
 import { Button } from "../ui/button.tsx";
 import { Scrollable } from "../ui/scrollable.tsx";
 import { idOf, useRowOptions } from "../ui/use-row-options.ts";
+import { placeIn, placeOf } from "./list-place.ts";
 import { rowHeight } from "./row-height.ts";
 import { moveFocus } from "./row-keys.ts";
 import type { Row } from "./rows.ts";
@@ -43,17 +44,13 @@ interface RowListProps {
 /** So near to the start, px, older messages are read. */
 const NEAR_START_PX = 600;
 
-interface ListPlace {
-  readonly offsetPx: number;
-  readonly sizes: VirtualItem[];
-}
-const PLACES = new Kept<ListPlace | null>();
+const PLACES = new Kept<ReturnType<typeof placeOf>>();
 
 export function RowList({ handle, place, rows, selected, older, onOlder, onMissing, children }: RowListProps) {
   const scroller = useRef<HTMLElement>(null);
   const [kept, setKept] = useState<string>();
   const content = useRef<HTMLOListElement>(null);
-  const [left] = useState(() => PLACES.get(place) ?? undefined);
+  const [left] = useState(() => placeIn(rows, PLACES.get(place) ?? undefined));
   const end = useFollowEnd(scroller, content, left === undefined);
   const keptIndex = kept === undefined ? -1 : rows.findIndex(({ id }) => id === kept);
   const virtual = useVirtualizer({
@@ -74,7 +71,7 @@ export function RowList({ handle, place, rows, selected, older, onOlder, onMissi
     return () => {
       const { virtual, isAtEnd } = now.current;
       // Whoever was at the end is to be there again, whatever came meanwhile.
-      PLACES.set(place, isAtEnd ? null : { offsetPx: virtual.scrollOffset ?? 0, sizes: virtual.takeSnapshot() });
+      PLACES.set(place, isAtEnd ? null : placeOf(virtual));
     };
   }, [left, place]);
   const show = (index: number, align: "start" | "center") => {
