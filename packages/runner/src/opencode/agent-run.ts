@@ -235,7 +235,8 @@ export class AgentRun {
   ending: Ending = OK;
 
   #ownEnding(): Ending | undefined {
-    if (this.#error?.type === "aborted") return { outcome: "aborted", errorType: "user_abort" };
+    // An abort that somebody asked for is why the run was cut short.
+    if (this.#error?.type === "aborted") return { outcome: "error", errorType: "opencode_error" };
     if (this.#error !== undefined) return { outcome: "error", errorType: this.#error.type };
     const last = [...this.#steps.values()].at(-1);
     if (last?.wasDenied) return { outcome: "error", errorType: "permission_denied" };

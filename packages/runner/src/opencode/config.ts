@@ -71,6 +71,9 @@ export function openCodeConfig(
     model: withProvider(access.model),
     share: "disabled",
     autoupdate: false,
+    // OpenCode would copy the workspace with several git commands before and after each model call, to undo what the agent did. Nobody can
+    // ask Valet for that, and the diff of a turn does not need it.
+    snapshot: false,
     permission: { "*": "allow", ...permission },
     // The title agent would call the model during the first turn, for a title that nobody sees, and without an event.
     agent: { title: { disable: true } },

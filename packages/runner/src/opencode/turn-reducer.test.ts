@@ -441,6 +441,13 @@ describe("model calls in the conventions' terms", () => {
   });
 });
 
+test("an abort that nobody asked for is an error of OpenCode's, and no user's", () => {
+  const recording = loadRecording("abort-then-prompt");
+  const calls = recording.calls.filter(({ path }) => !path.endsWith("/abort"));
+  const [turn] = replay({ ...recording, calls });
+  expect(turn?.reducer.ending).toEqual({ outcome: "error", errorType: "opencode_error" });
+});
+
 test("ids depend on the attempt and on nothing else that varies", () => {
   const [turn] = replay(loadRecording("simple"));
   const [again] = replay(loadRecording("simple"));

@@ -10,10 +10,14 @@ const PROMPT = "POST /session/ses_1/message";
 const never = new Promise<never>(() => {});
 const WAIT = { timeout: 20_000, interval: 5 };
 
-/** Starts an OpenCode whose prompts are never answered. @param toolNames the names of the loaded tools; those of Valet by default */
-async function setUp(toolNames?: readonly string[]) {
+/**
+ * Starts an OpenCode.
+ * @param toolNames the names of the loaded tools; those of Valet by default
+ * @param answer the answer to prompts; there is none by default
+ */
+async function setUp(toolNames?: readonly string[], answer: Promise<Response> = never) {
   const standIn = standInForOpenCode(onTestFinished, (request) => {
-    if (request === PROMPT) return never;
+    if (request === PROMPT) return answer;
     return toolNames && request === "GET /experimental/tool/ids" ? Response.json(toolNames) : undefined;
   });
   const spans: ReadableSpan[] = [];
@@ -70,6 +74,17 @@ test("ends with OpenCode, of whose death a broken connection is the first sign",
   await standIn.close();
   process.kill(standIn.pid(), "SIGKILL");
   expect(await end()).toBe("workspace error opencode_died");
+});
+
+test("is over for work that comes, which does not abort its prompt: its session is deleted once that is answered", async () => {
+  const answered = Promise.withResolvers<Response>();
+  const { opencode, standIn, end, prompted } = await setUp(undefined, answered.promise);
+  await prompted();
+  await opencode.ready(INVALID_CONTEXT);
+  expect(await end()).toBe("workspace skipped agent_needed");
+  answered.resolve(Response.json({}));
+  await vi.waitFor(() => expect(standIn.requests).toContain("DELETE /session/ses_1"), WAIT);
+  expect(standIn.requests.filter((request) => request.endsWith("/abort"))).toEqual([]);
 });
 
 test("a start that work waits for has no warm-up", async () => {

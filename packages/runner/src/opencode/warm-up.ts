@@ -29,7 +29,6 @@ const TITLE = "Valet warm-up";
 const TEXT = "Answer with one word.";
 /** Longer than OpenCode's default timeout for the MCP servers of a repository. */
 const TIMEOUT_MS = 120_000;
-const ABORT_TIMEOUT_MS = 5_000;
 /** From the end of OpenCode's process to the notice of it. */
 const DEATH_NOTICE_MS = 5_000;
 
@@ -50,7 +49,10 @@ export class WarmUp {
     this.done = this.#run();
   }
 
-  /** Cancels the warm-up, if it is still running. Work that needs OpenCode does not wait for the cleanup. */
+  /**
+   * Ends the warm-up, if it is still running. Work that needs OpenCode does not wait for it. Its prompt is not aborted: an OpenCode that
+   * is aborted while it loads its state for a folder ends every later prompt there as aborted.
+   */
   skip(): void {
     this.#end("skipped", "agent_needed");
   }
@@ -109,10 +111,6 @@ export class WarmUp {
   async #prompt(sessionId: string): Promise<void> {
     const { client, model } = this.#options;
     const prompt = { messageID: newWarmUpMessageId(), model, parts: [{ type: "text", text: TEXT } as const] };
-    const answered = client.promptAndWait(sessionId, prompt, this.#context, TIMEOUT_MS);
-    await Promise.race([answered, this.#ended.promise]);
-    if (!this.#hasEnded) return;
-    answered.catch(() => {});
-    await client.abort(sessionId, this.#context, ABORT_TIMEOUT_MS);
+    await client.promptAndWait(sessionId, prompt, this.#context, TIMEOUT_MS);
   }
 }

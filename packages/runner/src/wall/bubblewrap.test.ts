@@ -110,7 +110,8 @@ describe.skipIf(!isPossible)("a wall of bubblewrap (skipped where the machine al
     await sh(`(${sleeper} & echo $! >pid) >/dev/null 2>&1`);
     expect((await sh("kill -0 $(cat pid) && echo alive")).stdout).toBe("alive\n");
     const listed = () => spawnSync("pgrep", ["-f", `^${sleeper}$`], { encoding: "utf8" }).stdout;
-    expect(listed()).not.toBe("");
+    // The shell that starts it may not have become it yet.
+    await expect.poll(listed).not.toBe("");
     await wall.close();
     expect(listed()).toBe("");
     await expect(wall.enter(["true"], workspace)).rejects.toThrow(WallError);
