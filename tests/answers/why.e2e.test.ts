@@ -38,7 +38,7 @@ beforeAll(async () => {
     VALET_GRACE_MS: String(GRACE_MS),
     VALET_MAX_AWAKE: "6",
   });
-  ({ id: shared } = await system.api.createSession());
+  ({ id: shared } = await system.api.createSession({}));
   // The agent is prepared by its first message, which takes longer than what is planted on a busy machine.
   await ended(await send("[quick]"));
 }, TIMEOUT_MS);
