@@ -143,9 +143,8 @@ export class ModelStep {
       this.#attempts++;
       this.#call.tryAgain(atMs);
     } else if (this.#attempts === 0) {
-      // The permit shows that the plugin is there, and will report the request in a moment.
-      if (this.#requestMs === undefined) this.#beginCall(atMs);
-      else this.#heldMs ??= atMs;
+      // Valet's plugin will report the request in a moment, also if its permit is still on its way.
+      this.#heldMs ??= atMs;
     }
   }
 
