@@ -1,6 +1,6 @@
 /**
  * Everything, with each sandbox in a container of a real engine, Podman or else Docker: a message, a sleep, an agent that tries, a crash
- * of the host. Skipped where this machine cannot run one. Two sessions serve all tests: one that works, and one whose agent attacks.
+ * of the host. Skipped where this machine cannot run one. All tests share two sessions: the agent of the first works, that of the second attacks.
  */
 import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 /**
- * The agent that takes all that it can get: by its real shell it exhausts memory, processes, disk and open files. With a wall if this
- * machine has one, and without: Valet ends all processes in another way, so both do what needs that. Else the kernel and the runner
- * do the same in either, which is tested once. Where no control group can be written, all are skipped.
+ * The agent that takes all that it can get: by its real shell it exhausts memory, processes, disk and open files. If this machine can
+ * build a wall, every limit is tested behind it, and those after which Valet ends all processes are tested without a wall as well, since
+ * Valet ends them in another way there. All tests are skipped where no control group can be written.
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";

@@ -71,4 +71,12 @@ describe("bad input", () => {
     expect(code).toBe(2);
     expect(existsSync(state)).toBe(false);
   });
+
+  test("`up` looks for the engine's certificates where the environment says, and names what cannot be read", async () => {
+    const [state, DOCKER_CERT_PATH] = [temporaryState(), temporaryState()];
+    const env = { ...process.env, DOCKER_HOST: "tcp://127.0.0.1:1", DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH };
+    const { code, stderr } = await run(["--state", state, "up", "--driver", "docker"], { env });
+    expect(stderr).toMatch(/certificates of the container engine cannot be read .*ENOENT.*DOCKER_CERT_PATH/);
+    expect(code).toBe(2);
+  });
 });

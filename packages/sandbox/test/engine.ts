@@ -55,8 +55,8 @@ const IMAGE_PROGRAMS = [
 const ENGINES = ["Podman", "Docker"] as const;
 
 /**
- * Defines tests for each engine. Of one that this machine cannot run they are skipped, and say why. @param define may define what does
- * not depend on the engine only where `isFirst`
+ * Defines tests for each engine. If this machine cannot run an engine, its tests are skipped, and their title says why.
+ * @param define gets `isFirst` for one engine only: tests that do not depend on the engine are defined for that one
  */
 export function describeEngines(title: string, define: (name: EngineName, isFirst: boolean) => void): void {
   const first = firstEngine();

@@ -3,10 +3,10 @@
  * a start with unchanged sources only reads it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createHash, randomUUID } from "node:crypto";
-import { access, constants, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { access, constants, mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { keptBundle, sourcesIn } from "./kept-bundle.ts";
 
 export interface PageSources {
   /** The package of the page; it is built by its `scripts/build.ts`. */
@@ -33,35 +33,26 @@ export interface BuildOptions {
   readonly signal: AbortSignal;
 }
 
-const NOT_SOURCES = new Set(["node_modules", "dist"]);
 const TIMEOUT_MS = 3 * 60_000;
 /** How much of the build's errors is kept, in UTF-16 code units. */
 const MAX_ERROR = 4000;
-/** What a process that died has left is removed after this time. */
-const LEFTOVER_MS = 60 * 60_000;
 
 /**
  * Returns the folder of the built page.
  * @throws Error with what the build says
  */
 export async function buildPage(options: BuildOptions): Promise<string> {
-  const { sources } = options;
-  const folder = await cacheFolder(join(sources.package, "node_modules/.cache/valet-page"), options.fallback);
-  const built = join(folder, await hashSources(sources));
-  if (await isThere(built)) return built;
-  // Another build of the same sources may be under way, here or in another process.
-  const unfinished = `${built}.${randomUUID()}`;
-  try {
-    await runBuild(unfinished, options);
-    // The one that is ready first counts.
-    await rename(unfinished, built).catch(async (error: unknown) => {
-      if (!(await isThere(built))) throw error;
-    });
-  } finally {
-    await rm(unfinished, { recursive: true, force: true });
-  }
-  await removeOthers(folder, built);
-  return built;
+  const { sources, fallback } = options;
+  const { package: root, others } = sources;
+  const files = await Promise.all([root, ...others].map((path) => sourcesIn(path)));
+  return keptBundle({
+    bundles: await cacheFolder(join(root, "node_modules/.cache/valet-page"), fallback),
+    files: files.flat(),
+    base: join(root, ".."),
+    // A running `valet up` has read its page into memory.
+    unusedMs: 0,
+    make: (folder) => runBuild(folder, options),
+  });
 }
 
 /** Returns the first folder if it can be written, or else the other one. */
@@ -74,27 +65,6 @@ async function cacheFolder(preferred: string, fallback: string): Promise<string>
     await mkdir(fallback, { recursive: true });
     return fallback;
   }
-}
-
-/** Returns the hash of the names and contents of all sources. Tests are none. */
-async function hashSources({ package: root, others }: PageSources): Promise<string> {
-  const base = join(root, "..");
-  const lists = await Promise.all([root, ...others].map((path) => filesIn(path)));
-  const paths = lists.flat().sort();
-  const hashes = await Promise.all(
-    paths.map(async (path) => `${relative(base, path)} ${digest(await readFile(path))}\n`),
-  );
-  return digest(hashes.join("")).slice(0, 32);
-}
-
-function digest(content: string | Buffer): string {
-  return createHash("sha256").update(content).digest("hex");
-}
-
-async function filesIn(path: string): Promise<string[]> {
-  if ((await stat(path)).isFile()) return /\.test\.tsx?$/.test(path) ? [] : [path];
-  const names = (await readdir(path)).filter((name) => !NOT_SOURCES.has(name));
-  return (await Promise.all(names.map((name) => filesIn(join(path, name))))).flat();
 }
 
 async function runBuild(folder: string, { sources, env, signal }: BuildOptions): Promise<void> {
@@ -121,22 +91,4 @@ function endOf(child: ChildProcess): Promise<string | undefined> {
       resolve(code === 0 ? undefined : failed);
     });
   });
-}
-
-/** Removes earlier builds, and what processes that died have left. A running `valet up` has read its page into memory. */
-async function removeOthers(folder: string, kept: string): Promise<void> {
-  for (const name of await readdir(folder)) {
-    const path = join(folder, name);
-    if (path === kept) continue;
-    const isInProgress = name.includes(".") && Date.now() - (await modifiedAt(path)) < LEFTOVER_MS;
-    if (!isInProgress) await rm(path, { recursive: true, force: true });
-  }
-}
-
-async function modifiedAt(path: string): Promise<number> {
-  return (await stat(path).catch(() => undefined))?.mtimeMs ?? 0;
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
 }

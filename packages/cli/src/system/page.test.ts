@@ -110,9 +110,7 @@ test.each([
   ["process.exit(3);", "the build ended with 3"],
   ["", "the build has no index.html"],
 ])("a build that fails is reported once, and said wherever the page is asked for: %s", async (script, reason) => {
-  const { start, reports } = makeSources(
-    script === "" ? 'import { mkdirSync } from "node:fs"; mkdirSync(process.argv[2]);' : script,
-  );
+  const { start, reports } = makeSources(script);
   const { get } = start();
   for (const path of ["/index.html", "/assets/x.js"]) {
     expect(await get(path)).toEqual([503, "text/plain; charset=utf-8", expect.stringContaining(reason)]);

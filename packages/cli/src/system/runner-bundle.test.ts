@@ -61,6 +61,7 @@ test.each([
   "shared/src/limits.ts",
   "opencode-plugin/src/index.ts",
   "runner/scripts/bundle.ts",
+  "runner/src/receiver/proto/opentelemetry/proto/trace/v1/trace_pb.js",
   "../pnpm-lock.yaml",
 ])("a change of %s makes another bundle", async (file) => {
   const runner = copyPackages();

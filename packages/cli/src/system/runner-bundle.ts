@@ -7,6 +7,8 @@ import { BUN, BUN_FLAGS, BUN_MANIFEST, RUNNER_PACKAGE } from "./programs.ts";
 
 const ENTRYPOINT = "bin.js";
 const BUILD_TIMEOUT_MS = 30_000;
+/** Runners run from the bundle for as long as their sandboxes live. */
+const UNUSED_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** The workspace packages whose sources the bundle contains. */
 const CONTENTS = ["runner", "shared", "opencode-plugin"] as const;
@@ -25,6 +27,7 @@ export async function runnerProgram(runnerPackage: string = RUNNER_PACKAGE): Pro
       bundles: join(runnerPackage, "dist"),
       files: [BUN_MANIFEST, script, lockfileOf(runnerPackage), ...sources.flat()],
       base: runnerPackage,
+      unusedMs: UNUSED_MS,
       make: async (unfinished) => {
         await promisify(execFile)(BUN, [...BUN_FLAGS, script, unfinished], {
           cwd: runnerPackage,

@@ -35,6 +35,8 @@ export async function workerModule(workerPackage: string = WORKER_DIR): Promise<
         ...sources.flat(),
       ],
       base: workerPackage,
+      // Each start has read the whole module.
+      unusedMs: 0,
       make: async (unfinished) => writeFile(join(unfinished, MODULE), await bundleWorker(entry)),
     });
     return await readFile(join(folder, MODULE), "utf8");

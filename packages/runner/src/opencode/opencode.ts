@@ -14,9 +14,10 @@ import { withoutUndefined } from "@valet/shared/without-undefined";
 import { startErrorType } from "../agent/errors.ts";
 import { createMillisClock } from "../spans/tracing.ts";
 import type { AgentAccess, AgentListener, DeathType } from "./agent-access.ts";
+import { type AppliedConfig, applyConfig } from "./apply-config.ts";
 import type { OpenCodeClient } from "./client.ts";
-import { openCodeModel, secretVariables } from "./config.ts";
-import { ConfigFolder, type WrittenConfig } from "./config-folder.ts";
+import { openCodeModel } from "./config.ts";
+import { ConfigFolder } from "./config-folder.ts";
 import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
 import { answerOf } from "./first-request.ts";
@@ -230,17 +231,18 @@ export class OpenCode implements AgentAccess {
 
   /** Starts OpenCode, without the repository's configuration if it does not become healthy with it. */
   async #start(begins: Begins): Promise<Running> {
-    let isOfRepository = false;
+    let config: AppliedConfig | undefined;
     const { startTimeoutMs = START_TIMEOUT_MS } = this.#options;
     const limits: StartLimits = {
       deadline: Date.now() + startTimeoutMs,
       configMs: startTimeoutMs - innerLimit(startTimeoutMs),
     };
     try {
-      return await this.#tryStart(begins, limits, (written) => {
-        isOfRepository = written.isOfRepository;
+      return await this.#tryStart(begins, limits, (parent) => {
+        config = applyConfig(this.#configFolder, this.#options, parent);
+        return config;
       }).catch((error: unknown) => {
-        if (!isOfRepository || this.#stopping.signal.aborted) throw error;
+        if (!config?.isOfRepository || this.#stopping.signal.aborted) throw error;
         this.#options.onProblem?.(
           "OpenCode did not start with the repository's configuration. It is started without it",
         );
@@ -255,11 +257,11 @@ export class OpenCode implements AgentAccess {
     }
   }
 
-  /** @param onWritten receives the repository's configuration, which is ignored if this is absent */
+  /** @param configure applies the repository's configuration, which is ignored if this is absent */
   async #tryStart(
     begins: Begins,
     { deadline, configMs }: StartLimits,
-    onWritten?: (written: WrittenConfig) => void,
+    configure?: (parent: SpanContext) => AppliedConfig,
   ): Promise<Running> {
     const { tracer, workspaceReady } = this.#options;
     const leftMs = () => Math.max(1, deadline - Date.now());
@@ -281,7 +283,7 @@ export class OpenCode implements AgentAccess {
         refusalsFile: this.#refusals.path,
         signal,
         startTimeoutMs: leftMs(),
-        runsRepositoryCode: onWritten !== undefined && this.#options.trustsRepository === true,
+        runsRepositoryCode: configure !== undefined && this.#options.trustsRepository === true,
       });
       this.#options.onProcess?.();
       // During the repository's setup OpenCode loads everything that does not depend on the workspace.
@@ -290,23 +292,18 @@ export class OpenCode implements AgentAccess {
       await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
       this.#warmUp?.skip();
       if (signal.aborted) throw new OpenCodeStartError("stopped");
-      const written = onWritten && this.#writeConfig(span.context);
-      if (written !== undefined) onWritten?.(written);
-      const config = written === undefined ? "dropped" : this.#options.trustsRepository ? "trusted" : "text";
-      span.setAttribute("valet.opencode.repository_config", config);
+      const config = configure?.(span.context);
+      span.setAttribute("valet.opencode.repository_config", config?.kind ?? "dropped");
       stream = this.#openStream(server);
       // If the repository's configuration lets it hang, there must be time for a start without it.
-      await this.#connect(
-        server,
-        stream,
-        written?.isOfRepository ? Math.min(configMs, innerLimit(leftMs())) : leftMs(),
-      );
+      const connectMs = config?.isOfRepository ? Math.min(configMs, innerLimit(leftMs())) : leftMs();
+      await this.#connect(server, stream, connectMs);
       const running = { server, stream };
       void server.exited.then(() => this.#died(running.stream, this.#limitHit(server?.wasKilled) ?? "opencode_died"));
       span.setAttribute("valet.opencode.version", server.version);
       if (!this.#isNeeded) this.#startWarmUp(server.client, span.context, "workspace");
       endWith(span, "ok");
-      if (onWritten !== undefined && this.#options.trustsRepository) this.#checkMcpServers(server, span.context);
+      if (config?.kind === "trusted") this.#checkMcpServers(server, span.context);
       return running;
     } catch (error) {
       stream?.close();
@@ -334,22 +331,6 @@ export class OpenCode implements AgentAccess {
   #checkMcpServers({ client }: OpenCodeServer, start: SpanContext): void {
     const onFailed = () => this.#options.onWarning?.("mcp_server_failed");
     void checkMcpServers({ client, tracer: this.#options.tracer, start, onFailed, nowMs: createMillisClock() });
-  }
-
-  #writeConfig(parent: SpanContext): WrittenConfig {
-    const { workspace, modelAccess, tracer, trustsRepository = false, onProblem, onWarning } = this.#options;
-    const written = this.#configFolder.write({
-      workspace,
-      isTrusted: trustsRepository,
-      secretVariables: secretVariables(modelAccess),
-    });
-    for (const problem of written.problems) onProblem?.(problem);
-    if (written.problems.length > 0) {
-      const span = tracer.startSpan("valet.runner.repository_config", { parent });
-      endWith(span, "error", "repository_config_invalid");
-      onWarning?.("repository_config_invalid");
-    }
-    return written;
   }
 
   #openStream({ client }: OpenCodeServer): EventStream {

@@ -1,4 +1,4 @@
-/** Tests the warm-up with the real OpenCode: what it leaves behind, what cancels it, and that no provider gets a request. warm-up.test.ts has its ends. */
+/** Tests the warm-up with the real OpenCode: what it leaves behind, what ends it, and that no provider gets a request. warm-up.test.ts has its ends. */
 import { Database } from "bun:sqlite";
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -50,7 +50,7 @@ async function setUp(options: Pick<RealAgentOptions, "prepare" | "change"> = {},
     onWorking: () => {},
   });
   const request = async (method: string, path: string, body?: unknown) => {
-    // The address does not change during OpenCode's lifetime, and requesting it here would cancel the warm-up.
+    // The address does not change during OpenCode's lifetime, and requesting it here would end the warm-up.
     const { url, headers } = client;
     const response = await fetch(`${url}${path}`, {
       method,
@@ -146,7 +146,7 @@ test("prepares the process while the repository is set up, then the workspace, a
   expect(history).toHaveLength(2);
 }, 120_000);
 
-test("of the process is cancelled when the repository is ready, and that of the workspace follows", async () => {
+test("of the process ends when the repository is ready, and that of the workspace follows", async () => {
   const { runner, request, endOf, requests, asked, sessions } = await setUpEarly((warmUp) => warmUp !== undefined);
   expect([await endOf(0), await endOf(1)]).toEqual(["process skipped agent_needed", "workspace ok"]);
   expect(((await request("GET", "/command")) as { name: string }[]).map(({ name }) => name)).toContain("greet");
@@ -156,7 +156,7 @@ test("of the process is cancelled when the repository is ready, and that of the 
   expect([requests(), asked.length]).toEqual([1, 1]);
 }, 120_000);
 
-test("is cancelled by a message, which is the only one answered; that of a later start deletes leftover sessions", async () => {
+test("ends when a message arrives, which is the only one answered; that of a later start deletes leftover sessions", async () => {
   const { real, runner, request, sessions, endOf, warmUps, requests } = await setUp();
   expect(warmUps().map(({ endTime }) => endTime)).toEqual([undefined]);
   const { done } = runner.run(dispatchOf("Are you there?"));

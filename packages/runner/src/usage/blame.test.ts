@@ -30,7 +30,7 @@ test("a program that was killed, as its signal or its shell tells, was killed at
   }
 });
 
-test("of two limits that were hit, the program's cause is the one that it met first, in whatever order they were noticed", () => {
+test("if a program met two limits, the first of them is its cause, whichever was noticed first", () => {
   const refused = "bash: fork: retry: Resource temporarily unavailable";
   for (const hits of [LIMITS, LIMITS.toReversed()]) {
     expect(limitThatEnded({ exitCode: 137, output: refused }, hits)).toBe("sandbox_out_of_processes");

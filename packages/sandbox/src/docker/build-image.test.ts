@@ -94,7 +94,7 @@ describeEngines(
 
     // Of the label that every engine keeps as it is.
     if (isFirst) {
-      test("an image of other sources is told from one of these, whatever else has changed in the checkout", async () => {
+      test("an image of other sources than the checkout's is recognised; a change of anything else in the checkout makes no difference", async () => {
         const root = makeCheckout("FROM some-base\n");
         await buildImage({ root, engine: engine.host, tag: "dated", onLine: () => {} });
         const find = () => findNoContainers(engine.host, "dated", root);

@@ -1,4 +1,4 @@
-/** How an engine is reached, and what a user is told of one that cannot be used. */
+/** How an engine is reached, and what a user is told if it cannot be used. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -61,7 +61,7 @@ function makeCertificate(): string {
   return folder;
 }
 
-test("with TLS the certificates are those of Docker's command, and one that cannot be read is said", async () => {
+test("with TLS the certificates are where Docker's command has them, and the user is told if they cannot be read", async () => {
   const folder = makeCertificate();
   const [key, cert] = ["key", "cert"].map((name) => readFileSync(join(folder, `${name}.pem`)));
   const options = { key, cert, ca: cert, requestCert: true, rejectUnauthorized: true };

@@ -201,7 +201,7 @@ describeEngines(
     test("a broker that closes stops its sandboxes, whose files the next one has", async () => {
       const first = await startBroker("closing");
       const { id } = await first.create("d8", STAY);
-      // One that has just been forked may miss the signal, and is killed.
+      // The entrypoint may miss the signal while it is being forked. Then it is killed.
       await waitFor(() => inside(id, "cat /sandbox/workspace/inputs.jsonl"));
       await first.close();
       expect((await engine.engine.getContainer(id).inspect()).State.Running).toBe(false);

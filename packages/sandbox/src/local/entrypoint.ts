@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { EntrypointInput } from "@valet/shared/protocol/sandbox-broker";
 import type { LogFile } from "./log-file.ts";
-import { identify, type ProcessIdentity } from "./process-table.ts";
+import { identify, isAlive, type ProcessIdentity } from "./process-table.ts";
 
 /** An entrypoint that waits for its input. */
 export interface WaitingEntrypoint {
@@ -63,7 +63,8 @@ export async function startEntrypoint(
   return {
     identity,
     exited,
-    hasExited: () => child.exitCode !== null || child.signalCode !== null,
+    // Node may not have been told of its end yet.
+    hasExited: () => !isAlive(identity),
     begin(input, log) {
       const logged = Promise.all([child.stdout, child.stderr].map((stream) => log.drain(stream)));
       child.stdin.end(`${JSON.stringify(input)}\n`);

@@ -22,6 +22,9 @@ const HARMLESS: readonly string[] = [
   "NODE_OPTIONS",
   "NODE_COMPILE_CACHE",
   "NODE_NO_WARNINGS",
+  // Where the certificates for a container engine are.
+  "DOCKER_TLS_VERIFY",
+  "DOCKER_CERT_PATH",
   ...CERTIFICATE_VARIABLES,
 ];
 

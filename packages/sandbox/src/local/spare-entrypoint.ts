@@ -6,7 +6,7 @@
 import { certificateVariables } from "@valet/shared/certificate-variables";
 import { type EndOptions, endProcesses } from "./end-processes.ts";
 import { startEntrypoint, type WaitingEntrypoint } from "./entrypoint.ts";
-import { isAlive, SANDBOX_ID_VARIABLE } from "./process-table.ts";
+import { SANDBOX_ID_VARIABLE } from "./process-table.ts";
 import { newId } from "./state-directory.ts";
 
 export interface SpareOptions extends EndOptions {
@@ -49,8 +49,7 @@ export class SpareEntrypoint {
     clearTimeout(this.#timer);
     const spare = this.#spare;
     this.#spare = undefined;
-    // Node may not have been told of its end yet.
-    return spare !== undefined && isAlive(spare.entrypoint.identity) ? spare : undefined;
+    return spare?.entrypoint.hasExited() === true ? undefined : spare;
   }
 
   /** Starts a spare once it has been quiet for long enough, unless there is one. One that has ended is replaced after the next sandbox. */

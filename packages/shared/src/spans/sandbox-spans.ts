@@ -147,7 +147,7 @@ export const SANDBOX_SPANS = {
   },
   "valet.runner.agent_warm_up": {
     meaning:
-      "OpenCode prepares for its first message: it handles a prompt that the runner's plugin answers, without a model call. Nothing waits for it, and a message cancels it.",
+      "OpenCode prepares for its first message: it handles a prompt that the runner's plugin answers, without a model call. Nothing waits for it, and it ends when a message arrives.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.opencode_start"],

@@ -14,7 +14,7 @@ import { Kept } from "../app/kept.ts";
 import { Button } from "../ui/button.tsx";
 import { Scrollable } from "../ui/scrollable.tsx";
 import { idOf, useRowOptions } from "../ui/use-row-options.ts";
-import { placeIn, placeOf } from "./list-place.ts";
+import { type ListPlace, offsetOf, placeOf } from "./list-place.ts";
 import { rowHeight } from "./row-height.ts";
 import { moveFocus } from "./row-keys.ts";
 import type { Row } from "./rows.ts";
@@ -44,13 +44,17 @@ interface RowListProps {
 /** So near to the start, px, older messages are read. */
 const NEAR_START_PX = 600;
 
-const PLACES = new Kept<ReturnType<typeof placeOf>>();
+const PLACES = new Kept<ListPlace | null>();
 
 export function RowList({ handle, place, rows, selected, older, onOlder, onMissing, children }: RowListProps) {
   const scroller = useRef<HTMLElement>(null);
   const [kept, setKept] = useState<string>();
   const content = useRef<HTMLOListElement>(null);
-  const [left] = useState(() => placeIn(rows, PLACES.get(place) ?? undefined));
+  const [left] = useState(() => {
+    const kept = PLACES.get(place) ?? undefined;
+    const offsetPx = kept && offsetOf(kept, rows);
+    return kept && offsetPx !== undefined ? { offsetPx, measured: kept.measured } : undefined;
+  });
   const end = useFollowEnd(scroller, content, left === undefined);
   const keptIndex = kept === undefined ? -1 : rows.findIndex(({ id }) => id === kept);
   const virtual = useVirtualizer({
@@ -61,7 +65,7 @@ export function RowList({ handle, place, rows, selected, older, onOlder, onMissi
     paddingEnd: 8,
     // Rows above may come and grow: what is read stays where it is.
     anchorTo: "end",
-    ...(left !== undefined && { initialOffset: left.offsetPx, initialMeasurementsCache: left.sizes }),
+    ...(left !== undefined && { initialOffset: left.offsetPx, initialMeasurementsCache: left.measured }),
   });
   const now = useRef({ virtual, isAtEnd: end.isAtEnd });
   now.current = { virtual, isAtEnd: end.isAtEnd };

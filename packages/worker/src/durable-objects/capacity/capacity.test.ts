@@ -377,8 +377,8 @@ describe("thirty sessions at once", () => {
 });
 
 /**
- * Returns the sessions that wait for their first slots while one that came after them has them and starts. One that starts again, since
- * its runner was lost on a busy machine, has kept its slot and passes them rightly.
+ * Returns the sessions that were overtaken: they wait for their first slots, and a session that came later has its slots already. A
+ * session that starts again does not count: its runner was lost, on a busy machine, and it has kept its slot.
  */
 function overtakenIn(all: readonly CapacityEntry[]): string[] {
   const starts = all.filter(({ need, generation }) => need === "start" && generation === 1);
