@@ -40,6 +40,16 @@ test.skipIf(process.getuid?.() !== 0)("an engine that this user may not use: be 
   expect(said).not.toContain("Install");
 });
 
+test("what answers otherwise than an engine: check the address", async () => {
+  const server = createHttpServer((_, response) =>
+    response.writeHead(400).end("Client sent an HTTP request to an HTTPS server."),
+  );
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  onTestFinished(() => void server.close());
+  const said = await startWith({ DOCKER_HOST: `tcp://127.0.0.1:${(server.address() as AddressInfo).port}` });
+  expect(said).toMatch(/cannot be reached: the engine answered 400\. Something is there: check DOCKER_HOST/);
+});
+
 test("a socket that is named counts, and not the variable", async () => {
   const socket = join(temporaryFolder(), "engine.sock");
   const server = createHttpServer((_, response) => response.end("OK"));
@@ -74,6 +84,12 @@ test("with TLS the certificates are where Docker's command has them, and the use
   vi.stubEnv("DOCKER_TLS_VERIFY", "1");
   vi.stubEnv("DOCKER_CERT_PATH", folder);
   expect(await answers(connectEngine(host))).toBe(true);
+  const withOthers = { DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: makeCertificate() };
+  for (const variables of [{}, withOthers]) {
+    expect(await startWith({ DOCKER_HOST: host, ...variables })).toMatch(
+      /cannot be reached: .*Something is there: check DOCKER_HOST and, .* DOCKER_CERT_PATH/,
+    );
+  }
   const said = await startWith({ DOCKER_HOST: host, DOCKER_TLS_VERIFY: "1", DOCKER_CERT_PATH: temporaryFolder() });
   expect(said).toMatch(/certificates of the container engine cannot be read .*ENOENT.*DOCKER_CERT_PATH/);
 });

@@ -63,9 +63,16 @@ export async function requireEngine(engine: Engine): Promise<void> {
   }
 }
 
+/** Errors of connections that were made, and on which one side did not understand or trust the other. */
+const MISUNDERSTOOD = /CERT|TLS|SSL|SIGNATURE|EPROTO|HPE_|ECONNRESET/;
+
 /** Returns what to do about an engine that does not answer. */
 function remedyFor(error: unknown): string {
-  if ((error as NodeJS.ErrnoException | undefined)?.code === "EACCES") {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  if (statusOf(error) !== undefined || MISUNDERSTOOD.test(code ?? "")) {
+    return "Something is there: check DOCKER_HOST and, if the engine wants TLS, DOCKER_TLS_VERIFY and DOCKER_CERT_PATH";
+  }
+  if (code === "EACCES") {
     return "This user may not use it: run the command as root or as a member of the group `docker`, or set DOCKER_HOST to an engine that this user may use";
   }
   return "Install and start Docker, or run `podman system service --time 0 unix:///run/podman/podman.sock` as root and set DOCKER_HOST to that address";
