@@ -52,17 +52,19 @@ test("the Worker's end ends `up` with a reason, when it cannot be restarted", as
   const blocker = createServer();
   const port = Number(new URL(up.url).port);
   const [pid] = workersOf(state);
-  // A program that takes the port in between keeps workerd from restarting.
-  const taken = until("the port", async () => {
-    blocker
-      .removeAllListeners()
-      .listen(port, "127.0.0.1")
-      .on("error", () => {});
-    await new Promise((tried) => blocker.once("listening", tried).once("error", tried));
-    return blocker.listening;
-  });
-  process.kill(pid as number, "SIGKILL");
-  await taken;
+  // A program takes the port before `up`, which stands still, can restart workerd there.
+  process.kill(up.pid, "SIGSTOP");
+  try {
+    process.kill(pid as number, "SIGKILL");
+    // The port is free a moment after the process has ended.
+    await until("the port", async () => {
+      blocker.removeAllListeners().listen(port, "127.0.0.1");
+      await new Promise((tried) => blocker.once("listening", tried).once("error", tried));
+      return blocker.listening;
+    });
+  } finally {
+    process.kill(up.pid, "SIGCONT");
+  }
   await until("the end", () => hasEnded(up.child), 60_000);
   blocker.close();
   expect(up.child.exitCode).toBe(1);

@@ -107,9 +107,20 @@ test.each([
   },
 );
 
-test("without the plugin a call begins with OpenCode's event", () => {
-  const { busy, begun } = setUp({ isPermitted: false });
+test("a call whose permit is still on its way waits for the report as well", () => {
+  const { reducer, busy, report, begun } = setUp({ isPermitted: false });
   busy();
+  expect([begun(), reducer.holdsCall]).toEqual([[], true]);
+  reducer.recordRequest(CALL, T + 12);
+  report();
+  expect(begun()).toMatchObject([{ startMs: T + 40, attributes: { "valet.llm.start_source": "hook" } }]);
+});
+
+test("without the plugin a call begins with OpenCode's event, once the time for a report is over", () => {
+  const { reducer, facts, busy, begun } = setUp({ isPermitted: false });
+  busy();
+  expect([begun(), reducer.holdsCall]).toEqual([[], true]);
+  facts.push(...reducer.beginHeldCalls());
   expect(begun()).toMatchObject(FROM_EVENTS);
 });
 

@@ -26,7 +26,11 @@ export async function settleAddress(engine: Engine, { image, labels, gateway }: 
   const container = await engine.createContainer(networkScript({ image, labels }, script));
   try {
     await container.start();
-    await container.wait({ abortSignal: AbortSignal.timeout(WAIT_MS) });
+    const { StatusCode } = await container.wait({ abortSignal: AbortSignal.timeout(WAIT_MS) });
+    if (StatusCode !== 0)
+      throw new Error(
+        `The bridge ${name} could not be given a hardware address of its own: ip ended with ${StatusCode}`,
+      );
   } finally {
     await unlessMissing(container.remove({ force: true }));
   }

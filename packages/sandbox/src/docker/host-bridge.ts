@@ -58,8 +58,10 @@ interface HoldOptions {
 async function hold(engine: Engine, { scope, image, network, gateway, isOwn }: HoldOptions) {
   const labels = { "valet-scope": scope, [KEEPS_BRIDGE]: "1" };
   const left = await engine.listContainers({ all: true, filters: { label: [KEEPS_BRIDGE, `valet-scope=${scope}`] } });
-  // One that still runs goes on: the bridge stays as it is.
-  const running = left.find(({ State }) => State === "running");
+  // One that still runs there goes on: the bridge stays as it is.
+  const running = left.find(
+    ({ State, NetworkSettings }) => State === "running" && NetworkSettings.Networks[network] !== undefined,
+  );
   for (const each of left)
     if (each !== running) await unlessMissing(engine.getContainer(each.Id).remove({ force: true }));
   const container =

@@ -299,6 +299,14 @@ describeEngines(
         all?.some(({ address }) => address === bridge.gateway),
       ) as [string, unknown];
       expect(readFileSync(`/sys/class/net/${name}/addr_assign_type`, "utf8").trim()).toBe("3");
+      // The next host may have sandboxes in another network, whose bridge the container of before does not keep.
+      const network = "valet-elsewhere";
+      const elsewhere = await openBridge({ engine: engine.host, scope: "held", image: IMAGE, network });
+      const leave = await elsewhere.hold();
+      const keepers = await engine.engine.listContainers(of);
+      expect(keepers.map(({ NetworkSettings }) => Object.keys(NetworkSettings.Networks))).toEqual([[network]]);
+      await leave();
+      await engine.engine.getNetwork(network).remove();
       await release();
       expect(await engine.engine.listContainers(of)).toEqual([]);
       expect(await networks()).not.toContain("valet-held");

@@ -11,7 +11,7 @@ export interface Now {
   readonly ms: number;
 }
 
-/** How much of the time is named before the sentence ends, and how many parts at most. */
+/** How much of the time is named before the sentence ends, and how many parts at most; a lost attempt is named in any case. */
 const NAMED_SHARE = 0.97;
 const MAX_NAMED = 5;
 /** A part of a part is named if it takes this share of it. */
@@ -83,15 +83,16 @@ function models(parts: readonly Part[]): readonly Part[] {
   return [...parts.filter((part) => !isModel(part)), ...joined].sort((a, b) => b.ms - a.ms);
 }
 
+/** Returns the parts that are named. @param parts largest first */
 function largest(parts: readonly Part[], wallMs: number): readonly Part[] {
   let sum = 0;
-  const named: Part[] = [];
-  for (const part of parts) {
-    if (named.length >= MAX_NAMED || sum >= wallMs * NAMED_SHARE) break;
-    named.push(part);
-    sum += part.ms;
+  let count = 0;
+  for (const { ms } of parts) {
+    if (count >= MAX_NAMED || sum >= wallMs * NAMED_SHARE) break;
+    count++;
+    sum += ms;
   }
-  return named;
+  return parts.filter(({ name }, index) => index < count || name === "lost_attempt");
 }
 
 function waitText(part: Part): string {

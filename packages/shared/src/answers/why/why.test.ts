@@ -366,6 +366,37 @@ describe("waits", () => {
   });
 });
 
+test("a lost attempt is named, however short it was", () => {
+  const { all } = messageSpans(20_000, 0);
+  const ids = { "valet.message.id": MESSAGE, "valet.channel.id": "main" };
+  const tools = ["bash", "read", "edit", "grep", "glob", "list"].map((name, index) =>
+    span(`execute_tool ${name}`, 1000 + index * 3000, 3900 + index * 3000, { parent: "agent2" }),
+  );
+  const spans = [
+    ...all.slice(0, 3),
+    span("valet.turn", 10, 400, {
+      outcome: "lost",
+      sealed: true,
+      attributes: { "error.type": "runner_lost" },
+      id: "turn1",
+      parent: `${MESSAGE}-dispatch`,
+    }),
+    span("valet.queue.wait", 450, 500, {
+      id: "wait2",
+      parent: `${MESSAGE}-prompt`,
+      attributes: ids,
+      reasons: [[450, "runner_disconnected"]],
+    }),
+    span("valet.prompt.dispatch", 500, 510, { id: "dispatch2", parent: `${MESSAGE}-prompt`, attributes: ids }),
+    span("valet.turn", 510, 20_000, { id: "turn2", parent: "dispatch2" }),
+    span("invoke_agent build", 510, 20_000, { id: "agent2", parent: "turn2" }),
+    ...tools,
+  ];
+  const { sentence, time } = why(input(message(20_000), spans));
+  expect(time.parts.findIndex(({ name }) => name === "lost_attempt")).toBeGreaterThanOrEqual(5);
+  expect(sentence).toContain("in attempt 1 that was lost (`runner_lost`)");
+});
+
 describe("an unfinished message", () => {
   test("counts until now, and says what it is in", () => {
     const { all } = messageSpans(null, 100);
