@@ -6,6 +6,7 @@ import {
   CheckRepository,
   CreateSandbox,
   type DeleteAnswer,
+  DeleteSandbox,
   LIMIT_HEADER,
   MAX_BROKER_REQUEST_BYTES,
   type RepositoryAnswer,
@@ -150,7 +151,13 @@ export function createApp({ driver, secrets, isDraining = () => false, onError, 
 
   route("DELETE", "/v1/sandboxes/:id", 200, async (c, steps) => {
     const { id } = await find(c, steps);
-    return { alreadyGone: !(await driver.terminate(id, steps)) } satisfies DeleteAnswer;
+    const { keeps } = parse(DeleteSandbox, c.req.query());
+    const wasThere = await driver.terminate(id, steps);
+    if (keeps !== undefined) {
+      for (const snapshot of await driver.snapshotsOf(id))
+        if (snapshot !== keeps) await driver.deleteSnapshot(snapshot, steps);
+    }
+    return { alreadyGone: !wasThere } satisfies DeleteAnswer;
   });
 
   route("DELETE", "/v1/snapshots/:id", 200, async (c, steps) => {

@@ -158,6 +158,28 @@ describe("snapshots", () => {
     expect(again).toMatchObject({ status: 404, body: { code: "not_found", detail: `no snapshot ${snapshotId}` } });
   });
 
+  test("that nobody has heard of end with their sandbox, whether or not it is there: all but the one that its caller keeps", async () => {
+    const broker = await startBroker();
+    const [one, other] = await Promise.all([broker.create("s1", STAY), broker.create("s2", STAY)]);
+    const take = async ({ id }: { id: string }): Promise<string> =>
+      (await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).body.snapshotId;
+    const [first, second, others] = [await take(one), await take(one), await take(other)];
+    const end = (query: string, id = one.id) => broker.call("DELETE", `/v1/sandboxes/${id}${query}`);
+    const left = () => readdirSync(join(broker.stateDir, "snapshots")).sort();
+
+    expect((await end("?keeps=../s")).status).toBe(400);
+    expect((await end(`?keeps=${second}`)).body).toEqual({ alreadyGone: false });
+    expect(left()).toEqual([second, others].sort());
+    expect(left()).not.toContain(first);
+    // Whoever asks for no snapshot's end changes none, and neither does an id that only begins as theirs do.
+    expect((await end("")).body).toEqual({ alreadyGone: true });
+    await end("?keeps=", "sb");
+    await end("?keeps=", one.id.slice(0, -1));
+    expect(left()).toEqual([second, others].sort());
+    expect((await end("?keeps=")).body).toEqual({ alreadyGone: true });
+    expect(left()).toEqual([others]);
+  });
+
   test("of a sandbox that is gone are refused as a conflict", async () => {
     const broker = await startBroker();
     const { id } = await broker.create("s1", STAY);

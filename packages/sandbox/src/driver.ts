@@ -56,6 +56,8 @@ export interface Driver {
    * there was none.
    */
   terminate(id: string, steps: Steps): Promise<boolean>;
+  /** Returns the snapshots of a sandbox that can be found, whether or not it is still there. Asked when it has ended. */
+  snapshotsOf(id: string): Promise<readonly string[]>;
   /** Deletes a snapshot; `false` when there was none. */
   deleteSnapshot(id: string, steps: Steps): Promise<boolean>;
   /** Says whether a repository of this machine could be cloned; drivers whose sandboxes run elsewhere have no such method. */

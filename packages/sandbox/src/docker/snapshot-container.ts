@@ -4,7 +4,7 @@ import { BrokerError } from "../problem.ts";
 import { sessionTag } from "../remote/tags.ts";
 import type { Steps } from "../request-trace.ts";
 import type { SandboxContainers } from "./sandbox-containers.ts";
-import { type Volumes, volumeOf } from "./volumes.ts";
+import { ofSandbox, type Volumes, volumeOf } from "./volumes.ts";
 
 export interface SnapshotContainerOptions {
   readonly containers: SandboxContainers;
@@ -23,7 +23,7 @@ export async function snapshotContainer(options: SnapshotContainerOptions): Prom
   const volume = volumeOf(info.Mounts);
   if (volume === undefined) throw new BrokerError("sandbox_gone");
   const { sessionId, state } = described.sandbox;
-  const snapshotId = await volumes.create("snapshot", sessionTag(sessionId));
+  const snapshotId = await volumes.create("snapshot", { ...sessionTag(sessionId), ...ofSandbox(id) });
   try {
     const sizeBytes = await steps.run("valet.sandbox.pause", {}, async (within) => {
       const isRunning = state === "running";

@@ -14,6 +14,9 @@ const PURPOSE = "valet-volume";
 /** The label of a container that fills a volume, with the volume's name. */
 const FILLS = "valet-fills";
 
+/** The labels of a snapshot by which it is found. */
+export const ofSandbox = (id: string): Readonly<Record<string, string>> => ({ "valet-of-sandbox": id });
+
 /** Of what a copy is part. */
 type CopyFailure = "snapshot_failed" | "start_failed";
 
@@ -50,6 +53,12 @@ export class Volumes {
     if (!/^valet-sn-[\w-]+$/.test(name)) return false;
     const volume = await unlessMissing(this.#engine.getVolume(name).inspect());
     return volume !== undefined && this.#isOurs(volume.Labels) && volume.Labels?.[PURPOSE] === "snapshot";
+  }
+
+  /** Returns the names of a sandbox's snapshots. */
+  async snapshotsOf(sandboxId: string): Promise<string[]> {
+    const found = await this.#list({ ...ofSandbox(sandboxId), [PURPOSE]: "snapshot" });
+    return found.map(({ Name }) => Name);
   }
 
   /** Removes a volume. Returns `false` if there was none. */
@@ -118,16 +127,21 @@ export class Volumes {
       const unfinished = Labels[FILLS];
       if (unfinished !== undefined) await this.#removeIfUnused(unfinished);
     }
-    const all = await this.#engine.listVolumes({ filters: { label: this.#filter() } });
-    // Podman returns volumes that have any of several labels, snapshots among them.
-    const left = (all.Volumes ?? []).filter(({ Labels }) => this.#isOurs(Labels) && Labels[PURPOSE] === "sandbox");
-    for (const { Name } of left) await this.#removeIfUnused(Name);
+    for (const { Name } of await this.#list({ [PURPOSE]: "sandbox" })) await this.#removeIfUnused(Name);
   }
 
   /** Removes all volumes that belong to this broker, snapshots included, but for those that a container uses. */
   async removeAll(): Promise<void> {
-    const all = await this.#engine.listVolumes({ filters: { label: this.#filter() } });
-    for (const { Name, Labels } of all.Volumes ?? []) if (this.#isOurs(Labels)) await this.#removeIfUnused(Name);
+    for (const { Name } of await this.#list()) await this.#removeIfUnused(Name);
+  }
+
+  /** Lists the volumes that belong to this broker and have these labels. */
+  async #list(labels: Readonly<Record<string, string>> = {}) {
+    const { Volumes: all } = await this.#engine.listVolumes({ filters: { label: this.#filter() } });
+    // Podman returns volumes that have any of several labels.
+    return (all ?? []).filter(
+      ({ Labels }) => this.#isOurs(Labels) && Object.entries(labels).every(([key, value]) => Labels?.[key] === value),
+    );
   }
 
   /** The engine refuses to remove a volume that a container uses (409). */

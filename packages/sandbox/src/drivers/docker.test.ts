@@ -88,7 +88,9 @@ describeEngines(
       expect(sizeBytes).toBeGreaterThan(4);
       // It goes on after the snapshot.
       expect(inside(sandbox.id, "echo here")).toBe("here\n");
-      const deleted = await broker.call("DELETE", path, undefined, TRACED);
+      const unheard = await broker.call("POST", `${path}/snapshot`);
+      const deleted = await broker.call("DELETE", `${path}?keeps=${snapshotId}`, undefined, TRACED);
+      expect(engine.run("volume", "ls", "--quiet")).not.toContain(unheard.body.snapshotId);
       expect(DeleteAnswer.strict().parse(deleted.body)).toMatchObject({ alreadyGone: false });
       expect((await broker.call("DELETE", path)).body).toEqual({ alreadyGone: true });
       expect((await broker.call("GET", path)).status).toBe(404);
@@ -108,7 +110,7 @@ describeEngines(
       expect([created, taken, deleted, restored, removed].map(namesOf)).toEqual([
         ["valet.sandbox.prepare", "valet.sandbox.process_start", "POST /v1/sandboxes"],
         ["valet.sandbox.copy", "valet.sandbox.pause", "valet.sandbox.commit", "POST /v1/sandboxes/:id/snapshot"],
-        ["valet.sandbox.process_stop", "DELETE /v1/sandboxes/:id"],
+        ["valet.sandbox.process_stop", "valet.sandbox.remove", "DELETE /v1/sandboxes/:id"],
         ["valet.sandbox.copy", "valet.sandbox.prepare", "valet.sandbox.process_start", "POST /v1/sandboxes"],
         ["valet.sandbox.remove", "DELETE /v1/snapshots/:id"],
       ]);

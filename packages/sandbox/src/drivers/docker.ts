@@ -181,6 +181,10 @@ class DockerDriver implements Driver {
     });
   }
 
+  snapshotsOf(id: string): Promise<string[]> {
+    return this.#call("terminate_failed", () => this.#volumes.snapshotsOf(id));
+  }
+
   deleteSnapshot(id: string, steps: Steps): Promise<boolean> {
     return this.#call("internal", async () => {
       if (!(await this.#volumes.hasSnapshot(id))) return false;

@@ -17,7 +17,7 @@ import { chooseNetwork } from "../local/network.ts";
 import { makePrivateDirectory } from "../local/private-directory.ts";
 import { RepositoryChecks } from "../local/repository-checks.ts";
 import { LocalSandbox, type SandboxSettings } from "../local/sandbox.ts";
-import { deleteSnapshot } from "../local/snapshots.ts";
+import { deleteSnapshot, snapshotsOf } from "../local/snapshots.ts";
 import { SpareEntrypoint } from "../local/spare-entrypoint.ts";
 import { startGuardian } from "../local/start-guardian.ts";
 import { deleteFolder, type SandboxRecord, StateDirectory, setAside } from "../local/state-directory.ts";
@@ -193,6 +193,10 @@ class LocalDriver implements Driver {
     // There may not have been room for it before.
     this.#spare?.prepare();
     return wasThere;
+  }
+
+  snapshotsOf(id: string): Promise<string[]> {
+    return snapshotsOf(this.#settings.state, id);
   }
 
   deleteSnapshot(id: string, steps: Steps): Promise<boolean> {

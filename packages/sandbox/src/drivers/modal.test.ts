@@ -81,7 +81,9 @@ test("sandboxes are created, read, listed, snapshotted, terminated and restored 
   const taken = await broker.call("POST", `/v1/sandboxes/${sandbox.id}/snapshot`);
   expect(taken.status).toBe(201);
   const { snapshotId } = SnapshotAnswer.strict().parse(taken.body);
-  const deleted = await broker.call("DELETE", `/v1/sandboxes/${sandbox.id}`);
+  const unheard = (await broker.call("POST", `/v1/sandboxes/${sandbox.id}/snapshot`)).body.snapshotId;
+  const deleted = await broker.call("DELETE", `/v1/sandboxes/${sandbox.id}?keeps=${snapshotId}`);
+  expect((await broker.call("DELETE", `/v1/snapshots/${unheard}`)).body).toEqual({ alreadyGone: true });
   expect(DeleteAnswer.strict().parse(deleted.body)).toEqual({ alreadyGone: false });
   expect(sandboxOf(sandbox.id).result).toBeDefined();
   expect((await broker.call("DELETE", `/v1/sandboxes/${sandbox.id}`)).body).toEqual({ alreadyGone: true });

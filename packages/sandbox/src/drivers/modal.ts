@@ -69,6 +69,8 @@ class ModalDriver implements Driver {
   readonly #imageId: string;
   /** Sandboxes that this broker is starting or terminating. Of all others the broker only knows that they run. */
   readonly #underWay = new Map<string, "starting" | "terminating">();
+  /** The snapshots that this broker has taken, by sandbox, until they are asked for: Modal lists no images of a sandbox. */
+  readonly #taken = new Map<string, string[]>();
   readonly #calls = new Set<Promise<unknown>>();
   #isClosed = false;
 
@@ -102,6 +104,7 @@ class ModalDriver implements Driver {
             unlessAborted(limit, sandbox.snapshotFilesystem({ ttlMs: null })),
           );
           span.setAttributes({ "valet.snapshot.id": image.imageId });
+          this.#taken.set(id, [...(this.#taken.get(id) ?? []), image.imageId]);
           return { snapshotId: image.imageId };
         } catch (error) {
           if (!limit.aborted) await this.#mustBeThere(id);
@@ -117,6 +120,12 @@ class ModalDriver implements Driver {
       await steps.run("valet.sandbox.process_stop", {}, () => this.#end(id));
       return true;
     });
+  }
+
+  async snapshotsOf(id: string): Promise<string[]> {
+    const taken = this.#taken.get(id) ?? [];
+    this.#taken.delete(id);
+    return taken;
   }
 
   deleteSnapshot(id: string, steps: Steps): Promise<boolean> {

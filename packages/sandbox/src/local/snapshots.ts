@@ -1,6 +1,6 @@
 /** Takes and restores snapshots: copies of a sandbox's files. A snapshot exists completely or not at all. */
 import { existsSync, lstatSync } from "node:fs";
-import { mkdir, rename, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { BrokerError } from "../problem.ts";
 import type { Steps } from "../request-trace.ts";
@@ -32,7 +32,7 @@ export async function takeSnapshot(
   options: SnapshotOptions,
   steps: Steps,
 ): Promise<TakenSnapshot> {
-  const snapshotId = newId("sn");
+  const snapshotId = newId(prefixOf(options.sandboxId));
   const path = state.snapshot(snapshotId);
   const partial = `${path}.partial`;
   await mkdir(partial, { mode: 0o700 });
@@ -86,6 +86,18 @@ export async function restoreSnapshot(
   await steps.run("valet.sandbox.copy", { "valet.snapshot.id": snapshotId }, async () => {
     await copyFolders(from, to, foldersOf(from), options);
   });
+}
+
+/** A snapshot's name begins with its sandbox's, by which it is found. */
+const prefixOf = (sandboxId: string) => sandboxId.replace(/^sb/, "sn");
+
+/** Returns the snapshots of a sandbox. */
+export async function snapshotsOf(state: StateDirectory, sandboxId: string): Promise<string[]> {
+  // The names of earlier versions' snapshots name no sandbox, and begin like that of a shorter id.
+  if (!/^sb-[0-9a-f]{16}$/.test(sandboxId)) return [];
+  const prefix = `${prefixOf(sandboxId)}-`;
+  const names = await readdir(state.snapshots);
+  return names.filter((name) => name.startsWith(prefix) && /^[0-9a-f]{16}$/.test(name.slice(prefix.length)));
 }
 
 /** Deletes a snapshot; `false` when there is none. A restore that is copying from it fails. */

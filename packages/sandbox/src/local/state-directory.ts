@@ -121,7 +121,7 @@ export class StateDirectory {
 }
 
 /** Returns a new id of a form that never needs escaping. */
-export function newId(prefix: "sb" | "sn"): string {
+export function newId(prefix: string): string {
   return `${prefix}-${randomBytes(8).toString("hex")}`;
 }
 

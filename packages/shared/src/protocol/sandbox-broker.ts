@@ -9,7 +9,7 @@
  * | `GET /v1/sandboxes?sessionId=` | 200 {@link SandboxList} |
  * | `POST /v1/sandboxes/:id/snapshot` | 201 {@link SnapshotAnswer}; 409 when the sandbox is gone |
  * | `POST /v1/repositories/check` {@link CheckRepository} | 200 {@link RepositoryAnswer}; 404 where sandboxes run on another machine |
- * | `DELETE /v1/sandboxes/:id`, `DELETE /v1/snapshots/:id` | 200 {@link DeleteAnswer}, also when there was nothing left |
+ * | `DELETE /v1/sandboxes/:id` {@link DeleteSandbox}, `DELETE /v1/snapshots/:id` | 200 {@link DeleteAnswer}, also when there was nothing left |
  *
  * Every other answer is a {@link BrokerProblem}. Requests carry the shared secret as a bearer token, `traceparent` and
  * `tracestate`, the session in {@link SESSION_HEADER} and the timeout in {@link LIMIT_HEADER}. The broker refuses unknown fields; a
@@ -185,6 +185,13 @@ export type RepositoryState = z.infer<typeof RepositoryState>;
 /** A state that a newer broker knows counts as `unknown`. */
 export const RepositoryAnswer = z.object({ state: RepositoryState.catch("unknown"), ...spans });
 export type RepositoryAnswer = z.infer<typeof RepositoryAnswer>;
+
+/**
+ * The query of `DELETE /v1/sandboxes/:id`. With `keeps`, the snapshots of this sandbox are deleted, too, also if it is gone already: all
+ * but the named one, and all if the name is empty. Of a snapshot whose answer was lost, the caller has never heard.
+ */
+export const DeleteSandbox = z.strictObject({ keeps: z.union([BrokerId, z.literal("")]).optional() });
+export type DeleteSandbox = z.infer<typeof DeleteSandbox>;
 
 /** `alreadyGone`: there was nothing to delete. */
 export const DeleteAnswer = z.object({ alreadyGone: z.boolean(), ...spans });

@@ -44,12 +44,15 @@ describe("an invalid answer", () => {
 
   test("a missing answer, or one after the timeout", async () => {
     const refused = brokerThat(() => Promise.reject(new TypeError("connection refused")));
-    expect(await refused.broker.terminate("sbx_1", CALLER)).toMatchObject({ ok: false, failure: "broker_unreachable" });
+    expect(await refused.broker.terminate("sbx_1", "", CALLER)).toMatchObject({
+      ok: false,
+      failure: "broker_unreachable",
+    });
     const slow = brokerThat(
       ({ signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
       20,
     );
-    expect(await slow.broker.terminate("sbx_1", CALLER)).toMatchObject({ ok: false, failure: "broker_timeout" });
+    expect(await slow.broker.terminate("sbx_1", "", CALLER)).toMatchObject({ ok: false, failure: "broker_timeout" });
   });
 });
 
@@ -63,10 +66,11 @@ test("a problem keeps its code and the broker's spans; an unknown code becomes a
 
 test("a call carries the secret, the session and the trace; an id cannot change the path", async () => {
   const { broker, seen } = brokerThat(() => Response.json({ alreadyGone: true }));
-  expect(await broker.terminate("../health", CALLER)).toMatchObject({ ok: true, value: { alreadyGone: true } });
+  expect(await broker.terminate("../health", "sn&1", CALLER)).toMatchObject({ ok: true, value: { alreadyGone: true } });
   const [request] = seen;
   expect(request?.method).toBe("DELETE");
-  expect(new URL(request?.url ?? "").pathname).toBe("/v1/sandboxes/..%2Fhealth");
+  const { pathname, search } = new URL(request?.url ?? "");
+  expect([pathname, search]).toEqual(["/v1/sandboxes/..%2Fhealth", "?keeps=sn%261"]);
   const headers = Object.fromEntries(request?.headers ?? []);
   expect(headers).toMatchObject({ authorization: "Bearer secret", "valet-session-id": "ses_1" });
   expect(headers).toMatchObject({ "valet-limit-ms": "4000" });

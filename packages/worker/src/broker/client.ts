@@ -82,9 +82,13 @@ export class SandboxBroker {
     return this.#call("GET", `/v1/sandboxes?sessionId=${encodeURIComponent(sessionId)}`, SandboxList, caller);
   }
 
-  /** Ends a sandbox. Idempotent. */
-  terminate(sandboxId: string, caller: BrokerCaller): Promise<BrokerResult<DeleteAnswer>> {
-    return this.#call("DELETE", `/v1/sandboxes/${encodeURIComponent(sandboxId)}`, DeleteAnswer, caller);
+  /**
+   * Ends a sandbox. Idempotent.
+   * @param keeps the snapshot with which its other snapshots do not end; empty for none; without it none end
+   */
+  terminate(sandboxId: string, keeps: string | undefined, caller: BrokerCaller): Promise<BrokerResult<DeleteAnswer>> {
+    const query = keeps === undefined ? "" : `?keeps=${encodeURIComponent(keeps)}`;
+    return this.#call("DELETE", `/v1/sandboxes/${encodeURIComponent(sandboxId)}${query}`, DeleteAnswer, caller);
   }
 
   /** Asks whether a repository of the broker's machine could be cloned there. */

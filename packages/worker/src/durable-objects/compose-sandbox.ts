@@ -38,7 +38,8 @@ export function composeSandbox(options: SandboxCompositionOptions) {
     url: options.broker.url,
     acceptSpans: options.acceptSpans,
   });
-  const orphans = new Orphans({ ...options, calls, broker, callMs: intervals.brokerCallMs });
+  const snapshotId = () => state.record.snapshot?.id;
+  const orphans = new Orphans({ ...options, calls, broker, snapshotId, callMs: intervals.brokerCallMs });
   const startTimes = new StartTimes(sql, now);
   const { awake, starting } = parseCapacity(env);
   const lifecycle = new SandboxLifecycle({

@@ -15,6 +15,8 @@ export interface OrphansOptions extends DurableCallOptions {
   readonly calls: BrokerCalls;
   readonly broker: SandboxBroker;
   readonly sessionId: () => string;
+  /** The snapshot from which the session would be restored now, if it has one. */
+  readonly snapshotId: () => string | undefined;
   /** The timeout of a call of the broker, in ms. */
   readonly callMs: number;
 }
@@ -27,8 +29,9 @@ const LONGEST_WAIT_MS = 24 * 60 * 60_000;
 type Orphan = {
   /** The span of the operation that left it behind. */
   readonly from: SpanContext;
-} & (
-  | { readonly what: "sandbox"; readonly driver: SandboxRef["driver"] }
+} & /** `keeps`: the session's snapshot when it lost the sandbox, empty if it had none. Rows of earlier versions lack it. */
+(
+  | { readonly what: "sandbox"; readonly driver: SandboxRef["driver"]; readonly keeps?: string }
   | { readonly what: "snapshot" }
   | { readonly what: "unheard" }
 );
@@ -68,7 +71,7 @@ export class Orphans {
 
   /** @param from the span of the operation that left it behind */
   addSandbox({ id, driver }: SandboxRef, from: SpanContext): void {
-    this.#add(id, { what: "sandbox", driver, from });
+    this.#add(id, { what: "sandbox", driver, keeps: this.#options.snapshotId() ?? "", from });
   }
 
   addSnapshot(snapshotId: string, from: SpanContext): void {
@@ -104,7 +107,7 @@ export class Orphans {
         "valet.sandbox.id": key,
         "valet.sandbox.driver": orphan.driver,
       },
-      perform: (context) => broker.terminate(key, { ...caller, context }),
+      perform: (context) => broker.terminate(key, orphan.keeps, { ...caller, context }),
       judge: (answer) =>
         answer.ok ? { outcome: "ok" } : { outcome: "error", errorType: brokerErrorType(answer.failure) },
     });

@@ -20,6 +20,8 @@ describe("hibernate", () => {
     const view = await session.reaches("hibernated");
     expect([view.agent, view.sandbox]).toEqual(["none", undefined]);
     expect((await session.broker.calls()).map(({ call }) => call)).toEqual(["create", "snapshot", "terminate"]);
+    // With the sandbox its other snapshots end, of which the session has not heard.
+    expect((await session.broker.calls("terminate"))[0]?.path).toMatch(/\?keeps=snp_\d+$/);
     const operation = await session.onlySpan("valet.sandbox.hibernate");
     expect(operation).toMatchObject({
       parentSpanId: undefined,
@@ -348,5 +350,7 @@ describe("terminate", () => {
     await session.reaches("terminated");
     expect(outcomeOf(await session.onlySpan("valet.session.terminate"))).toEqual(["error", "broker_unreachable"]);
     await eventually(async () => expect(await session.broker.calls("terminate")).toHaveLength(2));
+    // With the snapshots that an answer has named which was lost.
+    for (const { path } of await session.broker.calls("terminate")) expect(path).toMatch(/\?keeps=$/);
   });
 });

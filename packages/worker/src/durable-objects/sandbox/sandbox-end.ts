@@ -184,7 +184,7 @@ export class SandboxEnd {
   /** Asks the broker to end the sandbox. */
   delete(): void {
     const { state, operations, calls, broker, orphans, watch } = this.#parts;
-    const { id: sessionId, sandbox } = state.record;
+    const { id: sessionId, sandbox, snapshot } = state.record;
     const operation = operations.current;
     if (operation === undefined) return;
     if (sandbox === undefined) {
@@ -200,7 +200,7 @@ export class SandboxEnd {
         "valet.sandbox.id": sandbox.id,
         "valet.sandbox.driver": sandbox.driver,
       },
-      perform: (context) => broker.terminate(sandbox.id, { sessionId, context }),
+      perform: (context) => broker.terminate(sandbox.id, snapshot?.id ?? "", { sessionId, context }),
       judge: (result) =>
         result.ok ? { outcome: "ok" } : { outcome: "error", errorType: brokerErrorType(result.failure) },
       settle: (result) => {
