@@ -65,11 +65,12 @@ test("the Worker's end ends `up` with a reason, when it cannot be restarted", as
   } finally {
     process.kill(up.pid, "SIGCONT");
   }
-  await until("the end", () => hasEnded(up.child), 60_000);
+  // That program is silent, so that Miniflare waits for it in vain.
+  await until("the end", () => hasEnded(up.child), 100_000);
   blocker.close();
   expect(up.child.exitCode).toBe(1);
   expect(up.log()).toContain("the Worker crashed and cannot be started again");
-}, 120_000);
+}, 180_000);
 
 describe("the death of a Worker", () => {
   let up: UpProcess;

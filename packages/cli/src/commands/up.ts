@@ -93,5 +93,7 @@ Stop: Ctrl-C`);
       if (failure === undefined) await flushBeforeStop(system, env);
       await system.stop();
       await exitSoon();
+      // Miniflare may hold the process for ever, whose workerd has crashed.
+      process.exit();
     });
 }

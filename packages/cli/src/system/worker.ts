@@ -39,6 +39,8 @@ const EXIT_EVENTS = ["SIGINT", "SIGTERM", "exit"] as const;
 /** How often the Worker is started anew once Miniflare's own restart has failed, and the first delay, which doubles. */
 const MAX_RESTARTS = 5;
 const RESTART_DELAY_MS = 200;
+/** How long Miniflare may take to end. It kills workerd, too. */
+const DISPOSE_MS = 3_000;
 
 /** @throws PortTakenError when another program has taken the port */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
@@ -63,8 +65,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   async function restart(cause: Error): Promise<void> {
     let last = cause;
+    await dispose(miniflare, options.state);
     for (let tries = 0; tries < MAX_RESTARTS; tries++) {
-      await miniflare.dispose().catch(() => {});
       await sleep(RESTART_DELAY_MS * 2 ** tries, undefined, { signal: stopping.signal }).catch(() => {});
       if (stopping.signal.aborted) return;
       try {
@@ -85,7 +87,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       stopping.abort();
       await probing;
       await restarting;
-      await miniflare.dispose().catch(() => {});
+      await dispose(miniflare, options.state);
     },
   };
 }
@@ -133,7 +135,7 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
   try {
     await miniflare.ready;
   } catch (error) {
-    await miniflare.dispose().catch(() => {});
+    await dispose(miniflare, state);
     if ((error as MiniflareCoreError).code === "ERR_ADDRESS_IN_USE") throw new PortTakenError(port);
     throw error;
   } finally {
@@ -143,6 +145,19 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
     }
   }
   return miniflare;
+}
+
+/**
+ * Ends Miniflare and its workerd. Miniflare itself may wait for ever: it says goodbye at the address of a workerd that has crashed, where
+ * another program may listen by now and be silent. Never rejects.
+ */
+async function dispose(miniflare: Miniflare, state: StateDirectory): Promise<void> {
+  const disposed = miniflare.dispose().then(
+    () => true,
+    () => true,
+  );
+  if (await Promise.race([disposed, sleep(DISPOSE_MS, false)])) return;
+  killWorkerd(state);
 }
 
 /** Logs the lines that Miniflare writes about workerd. */
