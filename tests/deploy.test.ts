@@ -1,5 +1,5 @@
 // The steps of a deployment that need no account: wrangler bundles the Worker with the page and all its bindings, and applies the
-// migrations to an empty database. The page is the one that `valet up` builds and keeps.
+// migrations to an empty database. It deploys the page that `valet up` has built.
 import { execFile } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

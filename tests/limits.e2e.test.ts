@@ -1,5 +1,5 @@
 /**
- * The agent that takes all that it can get: by its real shell it exhausts memory, processes, disk and open files. If this machine can
+ * An agent that tries to use up everything: in its real shell it exhausts memory, processes, disk and open files. If this machine can
  * build a wall, every limit is tested behind it, and those after which Valet ends all processes are tested without a wall as well, since
  * Valet ends them in another way there. All tests are skipped where no control group can be written.
  */

@@ -65,7 +65,7 @@ test("the Worker's end ends `up` with a reason, when it cannot be restarted", as
   } finally {
     process.kill(up.pid, "SIGCONT");
   }
-  // That program is silent, so that Miniflare waits for it in vain.
+  // The program that has the port accepts connections and answers nothing.
   await until("the end", () => hasEnded(up.child), 100_000);
   blocker.close();
   expect(up.child.exitCode).toBe(1);

@@ -158,7 +158,7 @@ describe("snapshots", () => {
     expect(again).toMatchObject({ status: 404, body: { code: "not_found", detail: `no snapshot ${snapshotId}` } });
   });
 
-  test("that nobody has heard of end with their sandbox, whether or not it is there: all but the one that its caller keeps", async () => {
+  test("are deleted with their sandbox, except the one that the caller keeps, even if the sandbox is already gone", async () => {
     const broker = await startBroker();
     const [one, other] = await Promise.all([broker.create("s1", STAY), broker.create("s2", STAY)]);
     const take = async ({ id }: { id: string }): Promise<string> =>
@@ -171,7 +171,7 @@ describe("snapshots", () => {
     expect((await end(`?keeps=${second}`)).body).toEqual({ alreadyGone: false });
     expect(left()).toEqual([second, others].sort());
     expect(left()).not.toContain(first);
-    // Whoever asks for no snapshot's end changes none, and neither does an id that only begins as theirs do.
+    // Without `keeps` no snapshot is deleted, and neither is one by an id that is only the beginning of its sandbox's id.
     expect((await end("")).body).toEqual({ alreadyGone: true });
     await end("?keeps=", "sb");
     await end("?keeps=", one.id.slice(0, -1));

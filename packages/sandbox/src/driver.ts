@@ -56,7 +56,7 @@ export interface Driver {
    * there was none.
    */
   terminate(id: string, steps: Steps): Promise<boolean>;
-  /** Returns the snapshots of a sandbox that can be found, whether or not it is still there. Asked when it has ended. */
+  /** Returns the ids of a sandbox's snapshots, as far as the driver can find them. Called once the sandbox has ended. */
   snapshotsOf(id: string): Promise<readonly string[]>;
   /** Deletes a snapshot; `false` when there was none. */
   deleteSnapshot(id: string, steps: Steps): Promise<boolean>;

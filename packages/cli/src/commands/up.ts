@@ -93,7 +93,7 @@ Stop: Ctrl-C`);
       if (failure === undefined) await flushBeforeStop(system, env);
       await system.stop();
       await exitSoon();
-      // Miniflare may hold the process for ever, whose workerd has crashed.
+      // After a crash of workerd, Miniflare may keep connections open that would keep this process running.
       process.exit();
     });
 }

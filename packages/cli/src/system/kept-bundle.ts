@@ -72,7 +72,7 @@ async function hashOf(files: readonly string[], base: string): Promise<string> {
   return hash.digest("hex").slice(0, 32);
 }
 
-/** Removes what is not used any more, except for the bundle that was just made. */
+/** Removes the bundles that no start has used for `unusedMs`, and what dead processes have left. The bundle that was just made stays. */
 async function removeUnused(bundles: string, made: string, unusedMs: number): Promise<void> {
   for (const name of await readdir(bundles)) {
     const path = join(bundles, name);

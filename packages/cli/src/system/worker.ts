@@ -39,7 +39,7 @@ const EXIT_EVENTS = ["SIGINT", "SIGTERM", "exit"] as const;
 /** How often the Worker is started anew once Miniflare's own restart has failed, and the first delay, which doubles. */
 const MAX_RESTARTS = 5;
 const RESTART_DELAY_MS = 200;
-/** How long Miniflare may take to end. It kills workerd, too. */
+/** How long Miniflare may take to end. */
 const DISPOSE_MS = 3_000;
 
 /** @throws PortTakenError when another program has taken the port */
@@ -148,16 +148,16 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
 }
 
 /**
- * Ends Miniflare and its workerd. Miniflare itself may wait for ever: it says goodbye at the address of a workerd that has crashed, where
- * another program may listen by now and be silent. Never rejects.
+ * Ends Miniflare and its workerd. Never rejects. Without a time limit it might never resolve: after a crash of workerd, Miniflare sends its
+ * last requests to workerd's port, where another program may listen that answers nothing.
  */
 async function dispose(miniflare: Miniflare, state: StateDirectory): Promise<void> {
-  const disposed = miniflare.dispose().then(
-    () => true,
-    () => true,
-  );
-  if (await Promise.race([disposed, sleep(DISPOSE_MS, false)])) return;
-  killWorkerd(state);
+  const limit = new AbortController();
+  const late = sleep(DISPOSE_MS, undefined, { signal: limit.signal })
+    .then(() => killWorkerd(state))
+    .catch(() => {});
+  await Promise.race([miniflare.dispose().catch(() => {}), late]);
+  limit.abort();
 }
 
 /** Logs the lines that Miniflare writes about workerd. */

@@ -1,4 +1,4 @@
-/** How an engine is reached, and what a user is told if it cannot be used. */
+/** Tests how Valet reaches a container engine, and what it tells the user if it cannot use one. */
 import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -71,7 +71,7 @@ function makeCertificate(): string {
   return folder;
 }
 
-test("with TLS the certificates are where Docker's command has them, and the user is told if they cannot be read", async () => {
+test("with TLS Valet reads the certificates that Docker's command would read, and tells the user if it cannot", async () => {
   const folder = makeCertificate();
   const [key, cert] = ["key", "cert"].map((name) => readFileSync(join(folder, `${name}.pem`)));
   const options = { key, cert, ca: cert, requestCert: true, rejectUnauthorized: true };

@@ -58,7 +58,7 @@ interface HoldOptions {
 async function hold(engine: Engine, { scope, image, network, gateway, isOwn }: HoldOptions) {
   const labels = { "valet-scope": scope, [KEEPS_BRIDGE]: "1" };
   const left = await engine.listContainers({ all: true, filters: { label: [KEEPS_BRIDGE, `valet-scope=${scope}`] } });
-  // One that still runs there goes on: the bridge stays as it is.
+  // A container that still runs in this network keeps its bridge, and is used again.
   const running = left.find(
     ({ State, NetworkSettings }) => State === "running" && NetworkSettings.Networks[network] !== undefined,
   );

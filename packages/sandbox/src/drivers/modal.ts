@@ -69,7 +69,7 @@ class ModalDriver implements Driver {
   readonly #imageId: string;
   /** Sandboxes that this broker is starting or terminating. Of all others the broker only knows that they run. */
   readonly #underWay = new Map<string, "starting" | "terminating">();
-  /** The snapshots that this broker has taken, by sandbox, until they are asked for: Modal lists no images of a sandbox. */
+  /** The snapshots that this broker has taken, by sandbox, since Modal cannot list them. Removed once they have been read. */
   readonly #taken = new Map<string, string[]>();
   readonly #calls = new Set<Promise<unknown>>();
   #isClosed = false;

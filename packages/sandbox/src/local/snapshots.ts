@@ -93,7 +93,7 @@ const prefixOf = (sandboxId: string) => sandboxId.replace(/^sb/, "sn");
 
 /** Returns the snapshots of a sandbox. */
 export async function snapshotsOf(state: StateDirectory, sandboxId: string): Promise<string[]> {
-  // The names of earlier versions' snapshots name no sandbox, and begin like that of a shorter id.
+  // Snapshots of earlier versions are named `sn-<16 hex digits>`, without a sandbox's id: the id `sb` must not find them.
   if (!/^sb-[0-9a-f]{16}$/.test(sandboxId)) return [];
   const prefix = `${prefixOf(sandboxId)}-`;
   const names = await readdir(state.snapshots);

@@ -187,8 +187,9 @@ export const RepositoryAnswer = z.object({ state: RepositoryState.catch("unknown
 export type RepositoryAnswer = z.infer<typeof RepositoryAnswer>;
 
 /**
- * The query of `DELETE /v1/sandboxes/:id`. With `keeps`, the snapshots of this sandbox are deleted, too, also if it is gone already: all
- * but the named one, and all if the name is empty. Of a snapshot whose answer was lost, the caller has never heard.
+ * The query of `DELETE /v1/sandboxes/:id`. With `keeps`, the broker also deletes the sandbox's snapshots, even if the sandbox is already
+ * gone: all except the one that `keeps` names, or all if it is empty. The caller does not know a snapshot whose answer was lost, and could
+ * not delete it by its id.
  */
 export const DeleteSandbox = z.strictObject({ keeps: z.union([BrokerId, z.literal("")]).optional() });
 export type DeleteSandbox = z.infer<typeof DeleteSandbox>;

@@ -218,7 +218,7 @@ export const SANDBOX_SPANS = {
     links: [],
   },
   "valet.runner.git_submodules": {
-    meaning: "The runner checks out the repository's submodules, if it has any.",
+    meaning: "The runner checks out the submodules of the repository, if there are any.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.runner.git_setup"],

@@ -83,8 +83,8 @@ export class SandboxBroker {
   }
 
   /**
-   * Ends a sandbox. Idempotent.
-   * @param keeps the snapshot with which its other snapshots do not end; empty for none; without it none end
+   * Ends a sandbox, and deletes its snapshots except one. Idempotent.
+   * @param keeps the snapshot to keep; empty to delete them all; `undefined` to delete none
    */
   terminate(sandboxId: string, keeps: string | undefined, caller: BrokerCaller): Promise<BrokerResult<DeleteAnswer>> {
     const query = keeps === undefined ? "" : `?keeps=${encodeURIComponent(keeps)}`;

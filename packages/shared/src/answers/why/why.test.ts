@@ -336,20 +336,10 @@ describe("waits", () => {
   test("a lost attempt holds what it did, and the time without its runner", () => {
     const { all } = messageSpans(20_000, 0);
     const lost = { outcome: "lost", sealed: true, attributes: { "error.type": "runner_lost" } } as const;
-    const ids = { "valet.message.id": MESSAGE, "valet.channel.id": "main" };
     const spans = [
       ...all.slice(0, 3),
-      span("valet.turn", 10, 4000, { ...lost, id: "turn1", parent: `${MESSAGE}-dispatch` }),
+      ...lostAndRepeated({ lostMs: 4000, goneMs: 10_000, backMs: 12_000 }),
       span("execute_tool bash", 1000, 4000, { ...lost, parent: "turn1" }),
-      span("valet.queue.wait", 10_000, 12_000, {
-        id: "wait2",
-        parent: `${MESSAGE}-prompt`,
-        attributes: ids,
-        reasons: [[10_000, "runner_disconnected"]],
-      }),
-      span("valet.prompt.dispatch", 12_000, 12_010, { id: "dispatch2", parent: `${MESSAGE}-prompt`, attributes: ids }),
-      span("valet.turn", 12_010, 20_000, { id: "turn2", parent: "dispatch2" }),
-      span("invoke_agent build", 12_010, 20_000, { id: "agent2", parent: "turn2" }),
     ];
     const job = message(20_000);
     expect(partsOf(spans, { job, leastMs: 1000 })).toEqual([
@@ -368,34 +358,36 @@ describe("waits", () => {
 
 test("a lost attempt is named, however short it was", () => {
   const { all } = messageSpans(20_000, 0);
-  const ids = { "valet.message.id": MESSAGE, "valet.channel.id": "main" };
   const tools = ["bash", "read", "edit", "grep", "glob", "list"].map((name, index) =>
     span(`execute_tool ${name}`, 1000 + index * 3000, 3900 + index * 3000, { parent: "agent2" }),
   );
-  const spans = [
-    ...all.slice(0, 3),
-    span("valet.turn", 10, 400, {
+  const spans = [...all.slice(0, 3), ...lostAndRepeated({ lostMs: 400, goneMs: 450, backMs: 500 }), ...tools];
+  const { sentence, time } = why(input(message(20_000), spans));
+  expect(time.parts.findIndex(({ name }) => name === "lost_attempt")).toBeGreaterThanOrEqual(5);
+  expect(sentence).toContain("in attempt 1 that was lost (`runner_lost`)");
+});
+
+/**
+ * Returns the spans of a turn whose runner is lost, and of the second attempt, which ends at 20,000 ms.
+ * @param times when the turn is lost, when the message waits for a runner again, and when that is back; ms
+ */
+function lostAndRepeated({ lostMs, goneMs, backMs }: { lostMs: number; goneMs: number; backMs: number }): WhySpan[] {
+  const attributes = { "valet.message.id": MESSAGE, "valet.channel.id": "main" };
+  const inPrompt = { parent: `${MESSAGE}-prompt`, attributes };
+  return [
+    span("valet.turn", 10, lostMs, {
       outcome: "lost",
       sealed: true,
       attributes: { "error.type": "runner_lost" },
       id: "turn1",
       parent: `${MESSAGE}-dispatch`,
     }),
-    span("valet.queue.wait", 450, 500, {
-      id: "wait2",
-      parent: `${MESSAGE}-prompt`,
-      attributes: ids,
-      reasons: [[450, "runner_disconnected"]],
-    }),
-    span("valet.prompt.dispatch", 500, 510, { id: "dispatch2", parent: `${MESSAGE}-prompt`, attributes: ids }),
-    span("valet.turn", 510, 20_000, { id: "turn2", parent: "dispatch2" }),
-    span("invoke_agent build", 510, 20_000, { id: "agent2", parent: "turn2" }),
-    ...tools,
+    span("valet.queue.wait", goneMs, backMs, { ...inPrompt, id: "wait2", reasons: [[goneMs, "runner_disconnected"]] }),
+    span("valet.prompt.dispatch", backMs, backMs + 10, { ...inPrompt, id: "dispatch2" }),
+    span("valet.turn", backMs + 10, 20_000, { id: "turn2", parent: "dispatch2" }),
+    span("invoke_agent build", backMs + 10, 20_000, { id: "agent2", parent: "turn2" }),
   ];
-  const { sentence, time } = why(input(message(20_000), spans));
-  expect(time.parts.findIndex(({ name }) => name === "lost_attempt")).toBeGreaterThanOrEqual(5);
-  expect(sentence).toContain("in attempt 1 that was lost (`runner_lost`)");
-});
+}
 
 describe("an unfinished message", () => {
   test("counts until now, and says what it is in", () => {

@@ -29,8 +29,13 @@ const LONGEST_WAIT_MS = 24 * 60 * 60_000;
 type Orphan = {
   /** The span of the operation that left it behind. */
   readonly from: SpanContext;
-} /** `keeps`: the session's snapshot when it lost the sandbox, empty if it had none. Rows of earlier versions lack it. */ & (
-  | { readonly what: "sandbox"; readonly driver: SandboxRef["driver"]; readonly keeps?: string }
+} & (
+  | {
+      readonly what: "sandbox";
+      readonly driver: SandboxRef["driver"];
+      /** The session's snapshot when it lost the sandbox; empty if it had none. Rows of earlier versions lack it. */
+      readonly keeps?: string;
+    }
   | { readonly what: "snapshot" }
   | { readonly what: "unheard" }
 );

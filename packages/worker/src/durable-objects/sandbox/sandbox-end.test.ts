@@ -20,7 +20,7 @@ describe("hibernate", () => {
     const view = await session.reaches("hibernated");
     expect([view.agent, view.sandbox]).toEqual(["none", undefined]);
     expect((await session.broker.calls()).map(({ call }) => call)).toEqual(["create", "snapshot", "terminate"]);
-    // With the sandbox its other snapshots end, of which the session has not heard.
+    // The broker deletes the sandbox's other snapshots, whose answers the session has not received.
     expect((await session.broker.calls("terminate"))[0]?.path).toMatch(/\?keeps=snp_\d+$/);
     const operation = await session.onlySpan("valet.sandbox.hibernate");
     expect(operation).toMatchObject({
@@ -47,7 +47,7 @@ describe("hibernate", () => {
     const session = new TestSession();
     await session.create({ idleTimeoutMs: 50 });
     const runner = await (await session.connect()).ready();
-    // On a busy machine it has been running, and hibernates, before anybody asks.
+    // On a busy machine the session hibernates before this test could read that it is running.
     expect(await runner.next("shutdown")).toMatchObject({ reason: "hibernate" });
     expect((await session.onlySpan("valet.sandbox.hibernate")).attributes["valet.hibernate.reason"]).toBe(
       "idle_timeout",
@@ -350,7 +350,7 @@ describe("terminate", () => {
     await session.reaches("terminated");
     expect(outcomeOf(await session.onlySpan("valet.session.terminate"))).toEqual(["error", "broker_unreachable"]);
     await eventually(async () => expect(await session.broker.calls("terminate")).toHaveLength(2));
-    // With the snapshots that an answer has named which was lost.
+    // The session keeps no snapshot, so the broker deletes all of the sandbox, both times that it is asked.
     for (const { path } of await session.broker.calls("terminate")) expect(path).toMatch(/\?keeps=$/);
   });
 });
