@@ -32,6 +32,8 @@ export const script = parseScenario(
       turn("quick", [done]),
       turn("first token", [{ delayMs: PLANTED_MS }, done]),
       turn("tool", [bash(`sleep ${SECONDS}`)], [done]),
+      // Runs until its runner dies, and the planted time when the turn is tried again.
+      turn("tool of a killed runner", [bash(`test -e begun || { touch begun; sleep 600; }; sleep ${SECONDS}`)], [done]),
       turn("text and tool", [{ text: "I begin." }, bash("sleep 600")]),
       turn("half a text", [{ text: "I begin." }, { delayMs: 600_000 }, done]),
       turn("tool limit", [bash("sleep 600", { timeout: PLANTED_MS })], [done]),

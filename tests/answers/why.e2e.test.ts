@@ -65,10 +65,16 @@ async function ended(messageId: string, sessionId = shared): Promise<WhyView> {
 
 /** Returns the first sound answer about an unfinished message whose sentence matches. */
 async function meanwhile(messageId: string, pattern: RegExp): Promise<WhyView> {
+  const seen: string[] = [];
+  const ask = async () => {
+    const view = await whyOf(messageId);
+    seen.push(view.sentence);
+    return view;
+  };
   const matches = ({ sentence, outcome }: WhyView) => outcome !== null || pattern.test(sentence);
-  const view = await waitFor(String(pattern), () => whyOf(messageId), matches, TIMEOUT_MS);
+  const view = await waitFor(String(pattern), ask, matches, TIMEOUT_MS);
   expectSound(view);
-  expect(view).toMatchObject({ outcome: null, sentence: expect.stringMatching(pattern) });
+  expect(view, seen.join("\n")).toMatchObject({ outcome: null, sentence: expect.stringMatching(pattern) });
   expect(view.sentence).toContain(" so far: ");
   return view;
 }
@@ -265,7 +271,7 @@ describe("a session that is restored, and loses its runner and its agents", () =
   test(
     "a killed runner",
     async () => {
-      const id = await send("[tool]");
+      const id = await send("[tool of a killed runner]");
       await meanwhile(id, /now in the tool `bash`, for /);
       expect(system.valet.kill("runner", shared)).toBe(true);
       const ask = () => whyOf(id);

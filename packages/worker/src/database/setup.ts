@@ -1,10 +1,10 @@
-/** Prepares a fresh database for the Worker. Works with every D1 client. */
+/** Prepares a fresh database for the Worker. */
 import { hashToken, newToken } from "../durable-objects/core/ids.ts";
 
 /** The part of a D1 database that is used here. */
-interface Database<S> {
-  prepare(sql: string): S & { bind(...values: unknown[]): S; all(): Promise<{ results: unknown[] }> };
-  batch(statements: S[]): Promise<unknown>;
+interface Database {
+  prepare(sql: string): { all(): Promise<{ results: unknown[] }> };
+  exec(lines: string): Promise<unknown>;
 }
 
 export interface Migration {
@@ -14,27 +14,32 @@ export interface Migration {
 }
 
 /** The same table as that of `wrangler d1 migrations apply`, so that each continues the other's work. */
-const APPLIED = `CREATE TABLE IF NOT EXISTS d1_migrations (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)`;
+const APPLIED =
+  "CREATE TABLE IF NOT EXISTS d1_migrations (" +
+  "id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)";
 
-/** Applies the pending migrations in order, each atomically. */
-export async function migrate<S>(db: Database<S>, migrations: readonly Migration[]): Promise<void> {
-  await db.batch([db.prepare(APPLIED)]);
+/**
+ * Applies the pending migrations of a local database in order, all in one transaction. They are one request: from outside workerd, each
+ * statement of a batch would be one of its own, and `valet up` would wait half a second for them.
+ */
+export async function migrate(db: Database, migrations: readonly Migration[]): Promise<void> {
+  await db.exec(APPLIED);
   const { results } = await db.prepare("SELECT name FROM d1_migrations").all();
   const applied = new Set((results as { name: string }[]).map(({ name }) => name));
-  for (const { name, sql } of migrations) {
-    if (applied.has(name)) continue;
-    const recordApplied = db.prepare("INSERT INTO d1_migrations (name) VALUES (?)").bind(name);
-    await db.batch([...splitStatements(sql).map((statement) => db.prepare(statement)), recordApplied]);
-  }
+  const pending = migrations.filter(({ name }) => !applied.has(name));
+  const script = pending.flatMap(({ name, sql }) => [
+    ...statementsOf(sql),
+    `INSERT INTO d1_migrations (name) VALUES ('${name}')`,
+  ]);
+  if (script.length > 0) await db.exec(script.join("\n"));
 }
 
-/** D1 takes one statement at a time. In migrations every statement ends with a semicolon at the end of a line. */
-function splitStatements(sql: string): string[] {
+/** Returns each statement as one line, as `exec` takes them. In migrations every statement ends with a semicolon at the end of a line. */
+function statementsOf(sql: string): string[] {
   const withoutComments = sql.replaceAll(/--.*$/gm, "");
   return withoutComments
     .split(/;\s*$/m)
-    .map((statement) => statement.trim())
+    .map((statement) => statement.replaceAll(/\s+/g, " ").trim())
     .filter((statement) => statement !== "");
 }
 

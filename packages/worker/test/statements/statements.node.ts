@@ -12,7 +12,7 @@ const MIGRATIONS = ["durable-objects/session-schema.ts"];
 
 /** Lists of columns, and of their values, which do not decide how rows are found; and each file's migrations. */
 const SUBSTITUTES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  "database/setup.ts": { statement: "CREATE TABLE migrated (id)" },
+  "database/setup.ts": { 'script.join("\\n")': "CREATE TABLE migrated (id)" },
   "database/turns.ts": {
     'Object.keys(columns).join(", ")': "attempt_id",
     'values.map(() => "?").join(", ")': "?",
