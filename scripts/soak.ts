@@ -36,11 +36,13 @@ done at the same time, but for the death of workerd, which all sessions would ha
 that the backend has. No round begins after so many minutes (default ${MINUTES}), and what was not done counts as a failure.
 `;
 
-/**
- * The allowed growth between two thirds of the sessions and the last; more is a leak. A fresh workerd's heap reaches
- * its full size after a hundred messages.
- */
+/** How much the broker or workerd may grow during a third of the sessions, once their heaps are full. */
 const MAX_GROWTH_MB = 64;
+/**
+ * How many more thirds are run while one of them still grows. A heap that has no reason to collect its garbage fills up, which took
+ * workerd 140 messages since its start, and 80 MB from the 100th on; a leak goes on.
+ */
+const MORE_THIRDS = 2;
 const SPANS_TIMEOUT_MS = 60_000;
 /** A deletion that was interrupted by the death of workerd is repeated after the timeout of a broker call. */
 const LEFT_TIMEOUT_MS = 200_000;
@@ -100,6 +102,17 @@ function printResult(result: object, json: boolean): void {
   process.stdout.write(`${JSON.stringify(result, undefined, json ? 0 : 2)}\n`);
 }
 
+type Memory = ReturnType<ValetProcess["memory"]>;
+
+/** Returns a sentence for each part that has grown too much. */
+function growthsBetween(before: Memory | undefined, after: Memory | undefined): string[] {
+  if (before === undefined || after === undefined) return [];
+  return (["broker", "workerd"] as const).flatMap((part) => {
+    const growth = after[part] - before[part];
+    return growth > MAX_GROWTH_MB ? [`${part} has grown by ${growth} MB`] : [];
+  });
+}
+
 async function soak({ sessions, messages, awake, json }: Arguments): Promise<boolean> {
   const { seconds, report } = startClock();
   const stateDir = mkdtempSync(join(tmpdir(), "valet-soak-"));
@@ -114,27 +127,37 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
   });
   try {
     const ended: SessionEnd[] = [];
-    const killsUntil = Math.ceil(sessions / 3);
-    const warmUp = Math.ceil((2 * sessions) / 3);
-    let warm: ReturnType<ValetProcess["memory"]> | undefined;
-    const world: SoakWorld = { valet, backend, report, mayKillWorkerd: () => ended.length < killsUntil };
-    await inParallel(sessions, awake, async (number) => {
-      ended.push(await runSession(world, number, messages));
-      const memory = valet.memory();
-      if (ended.length === warmUp) warm = memory;
-      report(
-        `${ended.length} of ${sessions} sessions have ended; broker ${memory.broker} MB, workerd ${memory.workerd} MB`,
-      );
-    });
-    const faults = [...(await faultsOf(valet, backend, ended, messages)), ...(await deathFaults(report))];
-    const memory = { warm: warm ?? valet.memory(), end: valet.memory() };
-    for (const part of ["broker", "workerd"] as const) {
-      const growth = memory.end[part] - memory.warm[part];
-      if (growth > MAX_GROWTH_MB) faults.push(`${part} has grown by ${growth} MB`);
+    const third = Math.ceil(sessions / 3);
+    const memories: Memory[] = [];
+    const world: SoakWorld = { valet, backend, report, mayKillWorkerd: () => ended.length < third };
+    const run = async (count: number) => {
+      const [first, all] = [ended.length, ended.length + count];
+      await inParallel(count, awake, async (number) => {
+        ended.push(await runSession(world, first + number, messages));
+        const memory = valet.memory();
+        memories.push(memory);
+        report(
+          `${ended.length} of ${all} sessions have ended; broker ${memory.broker} MB, workerd ${memory.workerd} MB`,
+        );
+      });
+    };
+    const growths = () => growthsBetween(memories.at(-1 - third), memories.at(-1));
+    await run(sessions);
+    for (let more = 0; more < MORE_THIRDS && growths().length > 0; more++) {
+      report(`${growths().join(", ")}: a leak would go on, so ${third} more sessions are run`);
+      await run(third);
     }
+    const faults = [...(await faultsOf(valet, backend, ended, messages)), ...(await deathFaults(report)), ...growths()];
+    const memory = { before: memories.at(-1 - third) ?? null, end: memories.at(-1) };
     const outcomes = countBy(ended.flatMap((end) => end.messages.map(({ outcome }) => String(outcome))));
     const injected = countBy(ended.flatMap((end) => end.faults));
-    const figures = { seconds: seconds(), sessions, messages: sessions * messages, outcomes, injected };
+    const figures = {
+      seconds: seconds(),
+      sessions: ended.length,
+      messages: ended.length * messages,
+      outcomes,
+      injected,
+    };
     const result = {
       ...figures,
       spans: receiver.spansById().size,
