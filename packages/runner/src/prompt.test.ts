@@ -167,12 +167,11 @@ test("a turn has its answer, its figures, its spans below the dispatch, and its 
     "valet.turn.model_call_count": 4,
     "valet.opencode.session.id": result.opencodeSessionId,
   });
-  // Calls for the prompt have the context of its run, the others that of the turn.
+  // The call for the prompt has the context of its run, the other that of the turn.
   const ids = { turn: turn?.context.spanId, run: run?.context.spanId };
   expect(opencode.calls.map(({ path, traceparent }) => [path.split("/").at(-1), traceparent?.split("-")[2]])).toEqual([
     ["session", ids.turn],
     ["prompt_async", ids.run],
-    ["message", started.at(-1)?.context.spanId],
   ]);
 });
 
@@ -685,7 +684,19 @@ test("a failure is reported even if OpenCode hangs, with the answer as far as it
   expect(performance.now() - begunMs).toBeLessThan(10_000);
   const finalize = started.find(({ name }) => name === "valet.turn.finalize");
   expect(attributesOf(finalize)["error.type"]).toBe("opencode_unhealthy");
+  const read = opencode.calls.find(({ path }) => path.endsWith("/message"));
+  expect(read?.traceparent?.split("-")[2]).toBe(finalize?.context.spanId);
   mayRead.resolve();
+});
+
+test("a turn that succeeds waits for no history: its events have told the answer", async () => {
+  const { opencode, runner, started } = setUp({ onPrompt: (prompt) => void prompt.play("simple") });
+  opencode.mayRead = new Promise(() => {});
+  const { outcome, parts } = await runner.run(dispatch()).done;
+  expect(outcome).toBe("ok");
+  expect(parts.map(({ type }) => type)).toEqual(["reasoning", "text", "tool", "tool", "tool", "text"]);
+  const finalize = started.find(({ name }) => name === "valet.turn.finalize");
+  expect(attributesOf(finalize)["error.type"]).toBeUndefined();
 });
 
 test("OpenCode refuses the prompt", async () => {

@@ -113,6 +113,8 @@ export interface AgentPrompt {
   part(partId: string): MessagePart | undefined;
   /** Returns the answer as far as events reported it. */
   seenParts(): MessagePart[];
+  /** Whether events may have been lost, so that only the agent's history has the whole answer. */
+  readonly mayHaveMissed: boolean;
   /**
    * Reads the answer from the agent's history.
    * @param timeoutMs how long the agent may take; the timeout of all calls by default

@@ -1,4 +1,4 @@
-/** Runs one prompt of the agent: tries one model after the other until one has answered, then reads the answer. */
+/** Runs one prompt of the agent: tries one model after the other until one has answered, then returns the answer. */
 
 import type { StepDurations } from "@valet/shared/answers/verdict/durations";
 import type { Heard } from "@valet/shared/heard";
@@ -174,7 +174,7 @@ export class AgentTask {
     const hasDied = errorType === AGENT_DIED || errorType === AGENT_HUNG || isLimitError(errorType);
     // The next prompt needs the agent; this result does not wait for the restart.
     if (hasDied) agent.restart(span.context);
-    const parts = await this.#finalize(!hasDied, ending.outcome === "ok" ? undefined : FAILED_READ_MS);
+    const parts = await this.#finalize(hasDied, ending);
     return this.#result(ending, session?.id, parts);
   }
 
@@ -320,20 +320,23 @@ export class AgentTask {
   }
 
   /**
-   * Returns the answer from the agent's history, or as far as events reported it if the agent does not answer.
-   * @param isThere whether the agent's process is running
-   * @param timeoutMs how long the agent may take; the timeout of all calls by default
+   * Returns the answer. If the prompt succeeded and no event can have been lost, the events have told all of it, and nobody waits for
+   * another request. Otherwise it is read from the agent's history; if the agent does not answer, it is what the events told.
+   * @param hasDied whether the agent's process has ended
    */
-  async #finalize(isThere: boolean, timeoutMs: number | undefined): Promise<MessagePart[]> {
+  async #finalize(hasDied: boolean, { outcome }: Ending): Promise<MessagePart[]> {
     const span = this.#options.tracer.startSpan("valet.turn.finalize", {
       parent: this.#frame.span,
       startTime: this.#frame.nowMs(),
       attributes: this.#task.attributes,
     });
-    let parts = this.#prompt?.seenParts() ?? [];
+    const prompt = this.#prompt;
+    let parts = prompt?.seenParts() ?? [];
     let errorType: typeof AGENT_UNHEALTHY | undefined;
     try {
-      if (isThere) parts = (await this.#prompt?.readParts(span.context, timeoutMs)) ?? parts;
+      if (prompt !== undefined && !hasDied && (outcome !== "ok" || prompt.mayHaveMissed)) {
+        parts = await prompt.readParts(span.context, outcome === "ok" ? undefined : FAILED_READ_MS);
+      }
     } catch {
       errorType = AGENT_UNHEALTHY;
     }

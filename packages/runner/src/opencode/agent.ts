@@ -223,6 +223,10 @@ class OpenCodePrompt implements AgentPrompt {
     return this.#answer.all();
   }
 
+  get mayHaveMissed(): boolean {
+    return this.#run.mayHaveMissed;
+  }
+
   /** @throws OpenCodeError */
   async readParts(context: SpanContext, timeoutMs?: number): Promise<MessagePart[]> {
     const { sessionId } = this.#reducer;

@@ -43,6 +43,8 @@ export class CatchUp {
   /** Whether a newer history is needed than the one that is being read. */
   #isStale = false;
   #triesLeft = 0;
+  /** Whether the history was needed: events may have been lost. */
+  wasNeeded = false;
 
   constructor(options: CatchUpOptions) {
     this.#options = options;
@@ -61,6 +63,7 @@ export class CatchUp {
    * @throws the error of the last try
    */
   run(tries = 1): Promise<void> {
+    this.wasNeeded = true;
     this.#triesLeft = Math.max(this.#triesLeft, tries);
     if (this.#running === undefined) this.#running = this.#run();
     else this.#isStale = true;

@@ -81,22 +81,26 @@ test("an OpenCode that loads its configuration slowly is waited for until the ti
   await expect(silent.stream.connect(undefined, 200)).rejects.toThrow();
 });
 
-test("a stream that ends or falls silent is reopened, and the reconnect is reported", async () => {
+test("a stream that ends or falls silent is reopened, and the reconnect is reported before the events after it", async () => {
   const { stream, events, onReconnected } = setUp(
     (sink, count) => {
-      sink.enqueue(CONNECTED);
-      sink.enqueue(sse(status(`ses_${count}`)));
+      sink.enqueue(CONNECTED + sse(status(`ses_${count}`)));
       if (count === 1) sink.close();
       return undefined;
     },
     { silenceMs: 80 },
   );
+  /** How many events had been told before each reconnect was. */
+  const before: number[] = [];
+  onReconnected.mockImplementation(() => before.push(events.length));
   await stream.connect();
   await vi.waitFor(() => expect(onReconnected.mock.calls.length).toBeGreaterThanOrEqual(2), 5_000);
   expect(events.slice(0, 2)).toMatchObject([
     { properties: { sessionID: "ses_1" } },
     { properties: { sessionID: "ses_2" } },
   ]);
+  // Events after those that were lost must not be taken for all there are.
+  expect(before[0]).toBe(1);
 });
 
 test("invalid events are ignored, and chunks may end anywhere", async () => {

@@ -12,7 +12,7 @@ export interface EventStreamOptions {
   readonly secrets?: SecretValues;
   /** @param readMs when the event was read, epoch ms */
   onEvent(event: AgentEvent, readMs: number): void;
-  /** Called after a reconnect. Events may have been lost. */
+  /** Called after a reconnect, before any event of the new connection. Events may have been lost. */
   onReconnected(): void;
   /** The timeout of a try until OpenCode reports that it is connected; of several tries, that of the first. */
   readonly connectTimeoutMs?: number;
@@ -69,7 +69,7 @@ export class EventStream {
     for (let attempt = 1; ; attempt++) {
       const leftMs = deadline - performance.now();
       try {
-        void this.#keepOpen(await this.#open(Math.min(tryMs, leftMs)));
+        void this.#keepOpen(await this.#open({ timeoutMs: Math.min(tryMs, leftMs) }));
         return;
       } catch (error) {
         if (error instanceof EventStreamRefused) refusals++;
@@ -92,9 +92,8 @@ export class EventStream {
       await current?.ended;
       if (this.#closed.signal.aborted) return;
       try {
-        current = await this.#open();
+        current = await this.#open({ onConnected: this.#options.onReconnected });
         delayMs = FIRST_DELAY_MS;
-        this.#options.onReconnected();
       } catch {
         current = undefined;
         await sleep(delayMs);
@@ -104,8 +103,9 @@ export class EventStream {
   }
 
   /** Resolves once connected. */
-  async #open(timeoutMs = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS): Promise<Connection> {
-    const { client, onEvent, silenceMs = SILENCE_MS } = this.#options;
+  async #open(how: { readonly timeoutMs?: number; onConnected?(): void }): Promise<Connection> {
+    const { client, onEvent, connectTimeoutMs = CONNECT_TIMEOUT_MS, silenceMs = SILENCE_MS } = this.#options;
+    const { timeoutMs = connectTimeoutMs, onConnected } = how;
     const connection = new AbortController();
     const signal = AbortSignal.any([this.#closed.signal, connection.signal]);
     let timer = setTimeout(() => connection.abort(), timeoutMs);
@@ -129,6 +129,7 @@ export class EventStream {
         if (event?.type === "server.connected") break;
       }
       alive();
+      onConnected?.();
       const readOn = async () => {
         for (let event = await next(); event !== "end"; event = await next()) {
           alive();

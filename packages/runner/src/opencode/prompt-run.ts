@@ -118,6 +118,11 @@ export class PromptRun {
     if (!reducer.hasEnded) this.#take(reducer.recordRequest(call, Date.now()));
   }
 
+  /** Whether events of the prompt may have been lost. */
+  get mayHaveMissed(): boolean {
+    return this.#catchUp.wasNeeded;
+  }
+
   /** Resolves once all events that the stream has delivered so far have been applied. Never rejects. */
   caughtUp(): Promise<void> {
     return this.#catchUp.settled();

@@ -31,7 +31,8 @@ export const TURN_SPANS = {
     links: [],
   },
   "valet.turn.finalize": {
-    meaning: "The runner reads and reports the answer, once the agent is idle.",
+    meaning:
+      "The runner reports the answer, once the agent is idle. It reads it from the agent's history if the turn failed, or events may have been lost.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.turn", "valet.workflow.step {name}"],
