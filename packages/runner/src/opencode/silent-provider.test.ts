@@ -22,7 +22,7 @@ const rules = [
   { name: "always", when: { userContains: "[always]" }, reply: [pings] },
   { name: "one model", when: { userContains: "[one model]", model: "scripted-1" }, reply: [pings] },
   { name: "silent", when: { userContains: "[silent]" }, reply: ["hang"] },
-  { name: "slow", when: { userContains: "[slow]" }, reply: [{ ping: { everyMs: 50, forMs: 800 } }, ...done] },
+  { name: "slow", when: { userContains: "[slow]" }, reply: [{ ping: { everyMs: 25, forMs: 100 } }, ...done] },
   { name: "stops", when: { userContains: "[stops]" }, reply: [{ text: "I beg" }, "hang"] },
   { name: "answers", reply: done },
 ];
