@@ -113,7 +113,7 @@ export interface AgentPrompt {
   part(partId: string): MessagePart | undefined;
   /** Returns the answer as far as events reported it. */
   seenParts(): MessagePart[];
-  /** Whether events may have been lost, so that only the agent's history has the whole answer. */
+  /** Whether the agent's history may have another answer than the events told. */
   readonly mayHaveMissed: boolean;
   /**
    * Reads the answer from the agent's history.

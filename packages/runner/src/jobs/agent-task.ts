@@ -320,7 +320,7 @@ export class AgentTask {
   }
 
   /**
-   * Returns the answer. If the prompt succeeded and no event can have been lost, the events have told all of it, and nobody waits for
+   * Returns the answer. If the prompt succeeded, and the history can have no other answer, it is what the events told, and nobody waits for
    * another request. Otherwise it is read from the agent's history; if the agent does not answer, it is what the events told.
    * @param hasDied whether the agent's process has ended
    */

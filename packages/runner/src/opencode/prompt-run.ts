@@ -64,6 +64,7 @@ export class PromptRun {
   /** When the agent last waited for a person, epoch ms; 0 if it never has. */
   #waitedMs = 0;
   readonly #catchUp: CatchUp;
+  #wasRetried = false;
   /** The current check whether OpenCode works on the prompt. */
   #checking: Promise<void> | undefined;
 
@@ -118,9 +119,12 @@ export class PromptRun {
     if (!reducer.hasEnded) this.#take(reducer.recordRequest(call, Date.now()));
   }
 
-  /** Whether events of the prompt may have been lost. */
+  /**
+   * Whether the history may have another answer than the events: some may have been lost, or a model call was tried again. OpenCode
+   * (1.18.33) then drops what the failed try had said, without an event.
+   */
   get mayHaveMissed(): boolean {
-    return this.#catchUp.wasNeeded;
+    return this.#catchUp.wasNeeded || this.#wasRetried;
   }
 
   /** Resolves once all events that the stream has delivered so far have been applied. Never rejects. */
@@ -181,6 +185,7 @@ export class PromptRun {
     const hasWaited = reducer.isWaiting;
     const facts = reducer.apply(event, readMs);
     if (hasWaited || reducer.isWaiting) this.#waitedMs = Date.now();
+    if (event.type === "session.status" && event.properties.status.type === "retry") this.#wasRetried = true;
     onEvent(event);
     this.#take(facts);
     this.#watchHeldCall();

@@ -90,6 +90,8 @@ test.each(["once", "mid-text"])(
     const { result, requests, spans: own } = await run(name);
     expect(result).toMatchObject({ outcome: "ok", summary: { modelCalls: 1, retries: 1 } });
     expect(requests).toEqual(["scripted-1", "scripted-1"]);
+    // Nothing of what the first try had said.
+    expect(result.parts).toMatchObject([{ type: "text", text: "Done." }]);
     const below = own.filter(([span]) => /^valet\.(?:llm\.try|retry\.wait)$/.test(String(span)));
     expect(below).toEqual([
       ["valet.llm.try", "provider_timeout"],

@@ -32,7 +32,7 @@ export const TURN_SPANS = {
   },
   "valet.turn.finalize": {
     meaning:
-      "The runner reports the answer, once the agent is idle. It reads it from the agent's history if the turn failed, or events may have been lost.",
+      "The runner reports the answer, once the agent is idle. It reads it from the agent's history if the turn failed, a model call was tried again, or events may have been lost.",
     kind: "INTERNAL",
     emitters: ["runner"],
     parents: ["valet.turn", "valet.workflow.step {name}"],
