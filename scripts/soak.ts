@@ -26,9 +26,10 @@ const HELP = `Usage: pnpm soak [--sessions N] [--messages N] [--awake N] [--json
 Runs N sessions (default ${DEFAULTS.sessions}) with N messages each (default ${DEFAULTS.messages}), at most N at a time (default ${DEFAULTS.awake}; each takes some 600 MB), on
 real parts and a scripted model. Kills runners, agents and workerd, hibernates sessions, sends messages twice, and lets
 the backend refuse for a while. Then kills \`valet up\`, workerd and what ends the sandboxes, on another state, in every order. Exits
-with 0 if every message has one outcome, every span is complete, no process or folder is left over, neither broker nor workerd has
-grown, and one Worker serves the other state after each order. Progress goes to standard error; --json prints the result
-as one line.
+with 0 if every message has one outcome, every span is complete, no process or folder is left over, neither broker nor workerd
+goes on growing, and one Worker serves the other state after each order. If broker or workerd
+has grown, up to two thirds of the sessions more are run to see whether it goes on. Progress goes to standard error; --json prints the
+result as one line.
 
 With --faults, does each fault of the trace plane N times instead: what a backend may answer, and what may be killed, each during a
 message of a session that has this fault only; the clock, the disk, evictions and the link are simulated. Of the faults, --awake are
@@ -36,13 +37,14 @@ done at the same time, but for the death of workerd, which all sessions would ha
 that the backend has. No round begins after so many minutes (default ${MINUTES}), and what was not done counts as a failure.
 `;
 
-/** How much the broker or workerd may grow during a third of the sessions, once their heaps are full. */
+/** How much the broker or workerd may grow during the last third of the sessions. */
 const MAX_GROWTH_MB = 64;
 /**
- * How many more thirds are run while one of them still grows. A heap that has no reason to collect its garbage fills up, which took
- * workerd 140 messages since its start, and 80 MB from the 100th on; a leak goes on.
+ * If one has grown more, further thirds are run. A leak goes on, but a heap that nothing makes V8 collect is full at some time: workerd's
+ * grew by 80 MB between its 100th and its 140th message, and by 4 MB in the 60 after them.
  */
-const MORE_THIRDS = 2;
+const MAX_FURTHER_GROWTH_MB = 32;
+const FURTHER_THIRDS = 2;
 const SPANS_TIMEOUT_MS = 60_000;
 /** A deletion that was interrupted by the death of workerd is repeated after the timeout of a broker call. */
 const LEFT_TIMEOUT_MS = 200_000;
@@ -104,12 +106,12 @@ function printResult(result: object, json: boolean): void {
 
 type Memory = ReturnType<ValetProcess["memory"]>;
 
-/** Returns a sentence for each part that has grown too much. */
-function growthsBetween(before: Memory | undefined, after: Memory | undefined): string[] {
+/** Returns a sentence for each part that has grown by more. */
+function growthsBetween(before: Memory | undefined, after: Memory | undefined, maxMb: number): string[] {
   if (before === undefined || after === undefined) return [];
   return (["broker", "workerd"] as const).flatMap((part) => {
     const growth = after[part] - before[part];
-    return growth > MAX_GROWTH_MB ? [`${part} has grown by ${growth} MB`] : [];
+    return growth > maxMb ? [`${part} has grown by ${growth} MB`] : [];
   });
 }
 
@@ -141,13 +143,15 @@ async function soak({ sessions, messages, awake, json }: Arguments): Promise<boo
         );
       });
     };
-    const growths = () => growthsBetween(memories.at(-1 - third), memories.at(-1));
+    const growths = (maxMb: number) => growthsBetween(memories.at(-1 - third), memories.at(-1), maxMb);
     await run(sessions);
-    for (let more = 0; more < MORE_THIRDS && growths().length > 0; more++) {
-      report(`${growths().join(", ")}: a leak would go on, so ${third} more sessions are run`);
+    let grown = growths(MAX_GROWTH_MB);
+    for (let further = 0; further < FURTHER_THIRDS && grown.length > 0; further++) {
+      report(`${grown.join(", ")}: a leak would go on, so ${third} more sessions are run`);
       await run(third);
+      grown = growths(MAX_FURTHER_GROWTH_MB);
     }
-    const faults = [...(await faultsOf(valet, backend, ended, messages)), ...(await deathFaults(report)), ...growths()];
+    const faults = [...(await faultsOf(valet, backend, ended, messages)), ...(await deathFaults(report)), ...grown];
     const memory = { before: memories.at(-1 - third) ?? null, end: memories.at(-1) };
     const outcomes = countBy(ended.flatMap((end) => end.messages.map(({ outcome }) => String(outcome))));
     const injected = countBy(ended.flatMap((end) => end.faults));
@@ -258,8 +262,14 @@ function countBy(values: readonly string[]): Record<string, number> {
   return Object.fromEntries(groups.map(([value, each]) => [value, each.length]));
 }
 
+let given: Arguments;
 try {
-  const given = readArguments();
+  given = readArguments();
+} catch (error) {
+  console.error(`${(error as Error).message}\nAdd --help to see how it is used.`);
+  process.exit(2);
+}
+try {
   if (given.help) process.stdout.write(HELP);
   else if (!(await (given.faults > 0 ? soakFaults(given) : soak(given)))) process.exitCode = 1;
 } catch (error) {

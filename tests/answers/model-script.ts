@@ -5,6 +5,9 @@ import { parseScenario } from "../../packages/scripted-model/src/index.ts";
 export const PLANTED_MS = 4000;
 const SECONDS = PLANTED_MS / 1000;
 
+/** What the tool of a killed runner runs at first. No other process has these arguments. */
+export const FIRST_COMMAND = `sleep ${100_000 + process.pid}`;
+
 /** Tokens that a provider has cached, and USD per million tokens: input, output, cached input. */
 export const CACHED = 50_000;
 export const PRICES = { input: 2, output: 8, cached: 0.5 };
@@ -33,7 +36,11 @@ export const script = parseScenario(
       turn("first token", [{ delayMs: PLANTED_MS }, done]),
       turn("tool", [bash(`sleep ${SECONDS}`)], [done]),
       // Runs until its runner dies, and the planted time when the turn is tried again.
-      turn("tool of a killed runner", [bash(`test -e begun || { touch begun; sleep 600; }; sleep ${SECONDS}`)], [done]),
+      turn(
+        "tool of a killed runner",
+        [bash(`test -e begun || { touch begun; ${FIRST_COMMAND}; }; sleep ${SECONDS}`)],
+        [done],
+      ),
       turn("text and tool", [{ text: "I begin." }, bash("sleep 600")]),
       turn("half a text", [{ text: "I begin." }, { delayMs: 600_000 }, done]),
       turn("tool limit", [bash("sleep 600", { timeout: PLANTED_MS })], [done]),

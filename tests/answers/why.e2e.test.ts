@@ -11,11 +11,11 @@ import { makeDemoRepository } from "../../packages/cli/src/demo/demo-repository.
 import { waitFor, waitForStatus } from "../../packages/cli/src/wait.ts";
 import type { SendMessage } from "../../packages/shared/src/protocol/session-api.ts";
 import type { Part, WhyView } from "../../packages/shared/src/protocol/why.ts";
-import { resume } from "../processes.ts";
+import { commandOf, livingProcesses, resume } from "../processes.ts";
 import { ScriptedSystem } from "../scripted-system.ts";
 import { runCli } from "../valet-up.ts";
 import { expectLargest, expectSound, MARGIN_MS } from "./check-answer.ts";
-import { CACHED, PLANTED_MS, PRICES, script } from "./model-script.ts";
+import { CACHED, FIRST_COMMAND, PLANTED_MS, PRICES, script } from "./model-script.ts";
 
 const TIMEOUT_MS = 240_000;
 const DEBOUNCE_MS = 2000;
@@ -273,6 +273,9 @@ describe("a session that is restored, and loses its runner and its agents", () =
     async () => {
       const id = await send("[tool of a killed runner]");
       await meanwhile(id, /now in the tool `bash`, for /);
+      // A span begins before its command.
+      const isRunning = async () => livingProcesses().some((pid) => commandOf(pid).trim() === FIRST_COMMAND);
+      await waitFor("its command", isRunning, Boolean, TIMEOUT_MS);
       expect(system.valet.kill("runner", shared)).toBe(true);
       const ask = () => whyOf(id);
       const fails = ({ failure, outcome }: WhyView) => failure !== null || outcome !== null;

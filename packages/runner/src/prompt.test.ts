@@ -274,11 +274,12 @@ test("an abort that OpenCode receives after the turn has ended does not end the 
     ...args
   ) {
     end();
-    await sleep(300);
+    // The turn's spans have ended, and the turn waits for this answer only.
+    await vi.waitFor(() => expect(ended.some(({ name }) => name === "invoke_agent build")).toBe(true), 20_000);
     return abort.apply(this, args);
   });
   onTestFinished(() => late.mockRestore());
-  const { opencode, runner, started } = setUp({
+  const { opencode, runner, started, ended } = setUp({
     onPrompt: (prompt) => {
       const turn = opencode.prompts.length - 1;
       end = prompt.play("abort-then-prompt", { turn, until: ({ type }) => turn === 0 && type === "session.error" });

@@ -43,7 +43,7 @@ export class CatchUp {
   /** Whether a newer history is needed than the one that is being read. */
   #isStale = false;
   #triesLeft = 0;
-  /** Whether the history was needed: events may have been lost. */
+  /** Whether the history has been asked for, since events may have been lost. */
   wasNeeded = false;
 
   constructor(options: CatchUpOptions) {

@@ -187,9 +187,9 @@ export const RepositoryAnswer = z.object({ state: RepositoryState.catch("unknown
 export type RepositoryAnswer = z.infer<typeof RepositoryAnswer>;
 
 /**
- * The query of `DELETE /v1/sandboxes/:id`. With `keeps`, the broker also deletes the sandbox's snapshots, even if the sandbox is already
- * gone: all except the one that `keeps` names, or all if it is empty. The caller does not know a snapshot whose answer was lost, and could
- * not delete it by its id.
+ * The query of `DELETE /v1/sandboxes/:id`. If `keeps` is the id of a snapshot, the broker deletes the sandbox's other snapshots, too. If
+ * `keeps` is empty, it deletes all of them. It does so even if the sandbox no longer exists. A caller that never received the answer to a
+ * snapshot does not know that snapshot's id, so it could not delete it in another way.
  */
 export const DeleteSandbox = z.strictObject({ keeps: z.union([BrokerId, z.literal("")]).optional() });
 export type DeleteSandbox = z.infer<typeof DeleteSandbox>;

@@ -14,10 +14,10 @@ test("migrations are applied once, in order, and a later one is added", async ()
   await migrate(DB, MIGRATIONS);
   await migrate(DB, MIGRATIONS);
   expect(await tables()).toEqual(expect.arrayContaining(["tokens", "tickets", "sessions", "turns"]));
-  await migrate(DB, [
-    ...MIGRATIONS,
-    { name: "0099_more.sql", sql: "CREATE TABLE a (x); -- one;\nCREATE TABLE b (y);\n" },
-  ]);
+  const more =
+    "CREATE TABLE a (x); -- one;\nCREATE TABLE b (\n  y DEFAULT 'two  spaces'\n);\nINSERT INTO b DEFAULT VALUES;\n";
+  await migrate(DB, [...MIGRATIONS, { name: "0099_more.sql", sql: more }]);
+  expect(await DB.prepare("SELECT y FROM b").first("y")).toBe("two  spaces");
   expect(await tables()).toEqual(expect.arrayContaining(["a", "b"]));
   const { results } = await DB.prepare("SELECT name FROM d1_migrations ORDER BY id").all();
   expect(results).toEqual([...MIGRATIONS.map(({ name }) => ({ name })), { name: "0099_more.sql" }]);
@@ -31,6 +31,15 @@ test("migration numbers are consecutive and unique", () => {
   expect(names).toEqual(expect.arrayContaining(twins));
   const numbers = names.filter((name) => name !== twins[1]).map((name) => Number(name.slice(0, 4)));
   expect(numbers).toEqual(numbers.map((_, place) => place + 1));
+});
+
+test("no string of a migration contains a line break or a comment, which `valet up` would remove", () => {
+  for (const { name, sql } of MIGRATIONS) {
+    for (const line of sql.split("\n")) {
+      const [code = ""] = line.split("--");
+      expect(code.split("'").length % 2, `${name}: ${line}`).toBe(1);
+    }
+  }
 });
 
 test("a failed migration leaves nothing behind and is retried", async () => {

@@ -34,12 +34,15 @@ export async function migrate(db: Database, migrations: readonly Migration[]): P
   if (script.length > 0) await db.exec(script.join("\n"));
 }
 
-/** Returns each statement as one line, as `exec` takes them. In migrations every statement ends with a semicolon at the end of a line. */
+/**
+ * Returns each statement as one line, as `exec` takes them. In migrations every statement ends with a semicolon at the end of a line, and
+ * no string contains a line break or `--`.
+ */
 function statementsOf(sql: string): string[] {
   const withoutComments = sql.replaceAll(/--.*$/gm, "");
   return withoutComments
     .split(/;\s*$/m)
-    .map((statement) => statement.replaceAll(/\s+/g, " ").trim())
+    .map((statement) => statement.trim().replaceAll(/\s*\n\s*/g, " "))
     .filter((statement) => statement !== "");
 }
 

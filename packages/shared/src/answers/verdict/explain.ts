@@ -230,7 +230,7 @@ function doingText(step: Step): string {
     case "agent":
       return "OpenCode starts, or does not respond";
     case "finalize":
-      return "The runner reads the answer";
+      return "The runner reports the answer";
     case "person":
       return "The agent waits for a person";
   }
