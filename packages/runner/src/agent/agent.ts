@@ -114,7 +114,7 @@ export interface AgentPrompt {
   /** Returns the answer as far as events reported it. */
   seenParts(): MessagePart[];
   /** Whether the agent's history may have another answer than the events told. */
-  readonly mayHaveMissed: boolean;
+  readonly historyMayDiffer: boolean;
   /**
    * Reads the answer from the agent's history.
    * @param timeoutMs how long the agent may take; the timeout of all calls by default

@@ -334,7 +334,7 @@ export class AgentTask {
     let parts = prompt?.seenParts() ?? [];
     let errorType: typeof AGENT_UNHEALTHY | undefined;
     try {
-      if (prompt !== undefined && !hasDied && (outcome !== "ok" || prompt.mayHaveMissed)) {
+      if (prompt !== undefined && !hasDied && (outcome !== "ok" || prompt.historyMayDiffer)) {
         parts = await prompt.readParts(span.context, outcome === "ok" ? undefined : FAILED_READ_MS);
       }
     } catch {

@@ -223,8 +223,8 @@ class OpenCodePrompt implements AgentPrompt {
     return this.#answer.all();
   }
 
-  get mayHaveMissed(): boolean {
-    return this.#run.mayHaveMissed;
+  get historyMayDiffer(): boolean {
+    return this.#run.historyMayDiffer;
   }
 
   /** @throws OpenCodeError */

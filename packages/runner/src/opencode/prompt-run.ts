@@ -123,7 +123,7 @@ export class PromptRun {
    * Whether the history may have another answer than the events: some may have been lost, or a model call was tried again. OpenCode
    * (1.18.33) then drops what the failed try had said, without an event.
    */
-  get mayHaveMissed(): boolean {
+  get historyMayDiffer(): boolean {
     return this.#catchUp.wasNeeded || this.#wasRetried;
   }
 
