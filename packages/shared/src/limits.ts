@@ -59,8 +59,13 @@ export const LIMITS = {
    */
   callPermitMs: 5_000,
   callCatchUpMs: 3_000,
-  /** What a hook in the agent may wait for, or the runner for its report: then both go on without. */
+  /** What a hook in the agent may wait for: then the agent goes on without. */
   hookMs: 250,
+  /**
+   * From OpenCode's word that it sends a request until the plugin reports that the request has left. It is mostly 50 ms. Two hooks
+   * may wait before it, and a busy machine takes its time.
+   */
+  requestReportMs: 2_000,
 
   /** How often a session that waits for a slot asks for its place; and how long it counts as waiting without asking. */
   capacityAskMs: 60_000,
@@ -97,6 +102,7 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
   [["providerSilenceMs"], "commandWaitMs"],
   [["callCatchUpMs"], "callPermitMs"],
   [["hookMs"], "callCatchUpMs"],
+  [["hookMs", "hookMs"], "requestReportMs"],
   [["agentSilenceMs", "agentHungMs", "agentHealthMs"], "commandWaitMs"],
   [["capacityAskMs"], "startLeaseMs"],
   [["capacityCallMs"], "leaseRetryMs"],

@@ -133,7 +133,7 @@ async function run(captureContent: boolean, contentMaxBytes?: number): Promise<R
     captureContent,
     contentMaxBytes,
     defaultModel: OTHER_MODEL,
-    stuckTurnMs: 20_000,
+    stuckTurnMs: 60_000,
     workspace,
     env: process.env,
     onPart: () => {},
@@ -181,7 +181,7 @@ test("without capture no span holds content", async () => {
   for (const chat of attributesOf(own, "chat ")) {
     expect(chat).toMatchObject({ "valet.llm.start_source": "hook", "gen_ai.request.max_tokens": expect.any(Number) });
   }
-}, 60_000);
+}, 90_000);
 
 test("with capture the conventions' attributes hold it, and nothing else does, nor any secret", async () => {
   const own = await run(true);
@@ -236,7 +236,7 @@ test("with capture the conventions' attributes hold it, and nothing else does, n
       ),
     ).toEqual([]);
   }
-}, 60_000);
+}, 90_000);
 
 test("content that is longer than it may be is cut, and stays JSON", async () => {
   const own = await run(true, 512);
@@ -249,4 +249,4 @@ test("content that is longer than it may be is cut, and stays JSON", async () =>
     }
   }
   expect(textOf(own)).toContain("gen_ai.input.messages");
-}, 60_000);
+}, 90_000);

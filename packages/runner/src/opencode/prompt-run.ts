@@ -305,7 +305,7 @@ export class PromptRun {
     this.#heldTimer ??= setTimeout(() => {
       this.#heldTimer = undefined;
       if (!reducer.hasEnded) this.#take(reducer.beginHeldCalls());
-    }, LIMITS.hookMs);
+    }, LIMITS.requestReportMs);
   }
 
   /** Handles a prompt that could not be sent. Without an answer OpenCode may work on it nevertheless, so it is aborted. */

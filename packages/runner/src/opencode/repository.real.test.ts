@@ -131,7 +131,7 @@ async function start(
     tracer,
     captureContent: true,
     defaultModel: modelAccess.model,
-    stuckTurnMs: 20_000,
+    stuckTurnMs: 60_000,
     workspace,
     env: process.env,
     onPart: (_, part) => parts.set(part.id, part),
@@ -153,7 +153,7 @@ function shareBetweenTests(begin: (atEnd: AtEnd) => Promise<void>): void {
   beforeAll(() => begin((end) => ends.unshift(end)), 90_000);
   afterAll(async () => {
     for (const end of ends) await end();
-  }, 60_000);
+  }, 90_000);
 }
 
 type Config = { provider: Record<string, { options?: { baseURL?: string } }>; permission: object; plugin: string[] };
