@@ -4,6 +4,8 @@ import { type ReadableSpan, Tracer } from "@valet/shared/tracing";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { FakeOpenCode, type FakeOptions, type RawEvent, type Rest } from "../test/fake-opencode.ts";
 import { dispatchOf } from "../test/real-agent.ts";
+import type { ModelCallRef } from "./agent/agent.ts";
+import type { CallPermit } from "./jobs/agent-task.ts";
 import { JobRunner } from "./jobs/job-runner.ts";
 import { OpenCodeAgent } from "./opencode/agent.ts";
 
@@ -65,23 +67,58 @@ async function begun() {
   return { ...all, dispatch, done, call, playRest: () => rest() };
 }
 
-test("a call waits until its answer has been announced, then gets the context of its span", async () => {
+test("the first call of a turn gets the context of its span before its answer has been announced", async () => {
   const { opencode, runner, call, spans } = await begun();
-  const permit = runner.permitModelCall(call);
-  expect(await Promise.race([permit, new Promise((resolve) => setTimeout(resolve, 100, "waits"))])).toBe("waits");
+  const { isRefused, context } = await runner.permitModelCall(call);
+  expect(isRefused).toBe(false);
   announce(opencode, call);
   opencode.send({ type: "session.status", properties: { sessionID: call.sessionId, status: { type: "busy" } } });
-  const { isRefused, context } = await permit;
-  expect(isRefused).toBe(false);
   await vi.waitFor(() => expect(spans.at(-1)?.name).toBe("chat m"), 20_000);
   expect(context?.spanId).toBe(spans.at(-1)?.context.spanId as string);
   // A retry, whose answer has already been announced.
   expect(await runner.permitModelCall(call)).toEqual({ isRefused, context });
 });
 
-test("a call that no event announces is permitted after a timeout", async () => {
-  const { runner, call } = await begun();
-  expect(await runner.permitModelCall(call)).toMatchObject({ isRefused: false });
+/** Asks for the permit of the first call. @returns another call of the same turn */
+async function afterFirst({ runner, call }: Pick<Awaited<ReturnType<typeof begun>>, "runner" | "call">) {
+  await runner.permitModelCall(call);
+  return { ...call, messageId: "msg_second" };
+}
+
+/** Resolves to `waits` if the permit takes longer than any other work here. */
+const soon = (permit: Promise<CallPermit>) =>
+  Promise.race([permit, new Promise<string>((resolve) => setTimeout(resolve, 100, "waits"))]);
+
+test.each([
+  ["a later call", (call) => call],
+  ["a call for another message", ({ sessionId }) => ({ sessionId, userMessageId: "msg_other", messageId: "msg_its" })],
+] satisfies [string, (call: ModelCallRef) => ModelCallRef][])(
+  "%s waits until its answer has been announced",
+  async (_what, of) => {
+    const all = await begun();
+    const call = of(await afterFirst(all));
+    const permit = all.runner.permitModelCall(call);
+    expect(await soon(permit)).toBe("waits");
+    announce(all.opencode, call);
+    expect(await permit).toMatchObject({ isRefused: false });
+  },
+);
+
+test("the first call waits, too, if the agent has begun an answer of which no permit was asked for", async () => {
+  const { opencode, runner, call, spans } = await begun();
+  announce(opencode, call);
+  opencode.send({ type: "session.status", properties: { sessionID: call.sessionId, status: { type: "busy" } } });
+  await vi.waitFor(() => expect(spans.at(-1)?.name).toBe("chat m"), 20_000);
+  const later = { ...call, messageId: "msg_second" };
+  const permit = runner.permitModelCall(later);
+  expect(await soon(permit)).toBe("waits");
+  announce(opencode, later);
+  expect(await permit).toMatchObject({ isRefused: false });
+});
+
+test("a later call that no event announces is permitted after a timeout", async () => {
+  const all = await begun();
+  expect(await all.runner.permitModelCall(await afterFirst(all))).toMatchObject({ isRefused: false });
 }, 20_000);
 
 test("an aborted turn makes no further calls, neither while it ends nor afterwards; a refused call has no span", async () => {
@@ -128,11 +165,11 @@ test("a turn that succeeded does not refuse a call", async () => {
 
 test("no call waits after the stream broke or OpenCode died", async () => {
   const { opencode, runner, call } = await begun();
-  const first = runner.permitModelCall(call);
+  const second = runner.permitModelCall(await afterFirst({ runner, call }));
   opencode.breakStreams();
-  expect(await first).toMatchObject({ isRefused: false });
-  const second = runner.permitModelCall({ ...call, messageId: "msg_2" });
+  expect(await second).toMatchObject({ isRefused: false });
+  const third = runner.permitModelCall({ ...call, messageId: "msg_3" });
   await opencode.die();
   // The turn ended with its agent, so no request may be sent.
-  expect(await second).toMatchObject({ isRefused: true });
+  expect(await third).toMatchObject({ isRefused: true });
 });

@@ -8,6 +8,7 @@ import { type Ending, type FactAttributes, OK } from "../agent/facts.ts";
 import { LoopGuard } from "../agent/loop-guard.ts";
 import { classifyError, isAbort } from "./agent-errors.ts";
 import type { AgentRunOptions, Retry } from "./agent-run-options.ts";
+import { CallsAhead } from "./calls-ahead.ts";
 import { Compactions } from "./compactions.ts";
 import type { AgentError, AgentEvent, AgentEventOf, AssistantMessage, SessionStatus, UserMessage } from "./events.ts";
 import { ModelStep } from "./model-step.ts";
@@ -29,6 +30,8 @@ export class AgentRun {
   #isIdle = true;
   /** Whether the session has been busy since OpenCode announced the prompt. */
   #hasBegunWork = false;
+  /** What the plugin has told of a call whose message the event stream has not announced yet. */
+  readonly #ahead = new CallsAhead();
   /** The first error before OpenCode announced the prompt. */
   #refusal: AgentErrorType | undefined;
   readonly #guard: LoopGuard;
@@ -146,6 +149,7 @@ export class AgentRun {
         this.#openStep(event.properties.messageID)?.delta(event.properties.partID, event.properties.delta, atMs);
         break;
       case "model.request":
+        if (!this.#steps.has(event.properties.messageID)) this.#ahead.requested(event.properties);
         this.#openStep(event.properties.messageID)?.requested(event.properties);
         break;
       case "provider.call":
@@ -187,6 +191,7 @@ export class AgentRun {
 
   /** Records that the request of a message's model call is about to be sent. */
   recordRequest(messageId: string, atMs: number): void {
+    if (!this.#steps.has(messageId)) this.#ahead.permitted(messageId, atMs);
     this.#openStep(messageId)?.recordRequest(atMs);
   }
 
@@ -197,6 +202,7 @@ export class AgentRun {
 
   /** Records that the model call for a message was refused. */
   refuseCall(messageId: string): void {
+    this.#ahead.refused(messageId);
     this.#steps.get(messageId)?.refuseCall();
   }
 
@@ -311,8 +317,11 @@ export class AgentRun {
       const context = compaction === undefined ? this.#context : { ...this.#context, parentId: compaction };
       step = new ModelStep(info, context);
       this.#steps.set(info.id, step);
-      // OpenCode requests a permit for the call after it announces the message, and an aborted run gets none.
-      if (this.#options.cutShort() !== undefined) step.refuseCall();
+      const { permittedMs, request } = this.#ahead.take(info.id);
+      if (permittedMs !== undefined) step.recordRequest(permittedMs);
+      if (request !== undefined) step.requested(request);
+      // An aborted run gets no permit from now on.
+      if (permittedMs === undefined && this.#options.cutShort() !== undefined) step.refuseCall();
     }
     step.told(info);
   }

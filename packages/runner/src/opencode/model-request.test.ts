@@ -29,7 +29,7 @@ const SETTINGS = {
 };
 
 /** A prompt whose answer OpenCode has announced. */
-function setUp({ isPermitted = true } = {}) {
+function setUp({ isPermitted = true, isAnnounced = true } = {}) {
   const facts: Fact[] = [];
   const reducer = new TurnReducer({
     attemptId: "att_1",
@@ -48,8 +48,10 @@ function setUp({ isPermitted = true } = {}) {
     tell("message.updated", { info: { sessionID: "ses_1", agent: "build", ...info } }, T);
   message({ id: "msg_1", role: "user", time: { created: T } });
   const answer = { id: "msg_2", role: "assistant", parentID: "msg_1", providerID: "valet", modelID: "m" };
-  message({ ...answer, time: { created: T + 1 } });
-  if (isPermitted) facts.push(...reducer.recordRequest(CALL, T + 5));
+  const announce = () => message({ ...answer, time: { created: T + 1 } });
+  if (isAnnounced) announce();
+  const permit = () => facts.push(...reducer.recordRequest(CALL, T + 5));
+  if (isPermitted) permit();
   const busy = () => tell("session.status", { sessionID: "ses_1", status: { type: "busy" } }, T + 10);
   const part = (part: object, atMs: number) =>
     tell("message.part.updated", { part: { id: "prt_1", sessionID: "ses_1", messageID: "msg_2", ...part } }, atMs);
@@ -57,7 +59,8 @@ function setUp({ isPermitted = true } = {}) {
   const begun = () => facts.filter((fact): fact is BeginFact => fact.type === "begin" && fact.name.startsWith("chat "));
   const ended = (spanId: string | undefined) =>
     facts.find((fact): fact is EndFact => fact.type === "end" && fact.spanId === spanId);
-  return { reducer, facts, busy, part, report, begun, ended };
+  const abort = () => reducer.cut({ outcome: "aborted", errorType: "user_abort" });
+  return { reducer, facts, announce, permit, abort, busy, part, report, begun, ended };
 }
 
 test("a call begins when its request leaves, with the request's settings, and holds what was sent", () => {
@@ -78,7 +81,44 @@ test("a report that is ahead of OpenCode's event begins the call once", () => {
   const { busy, report, begun } = setUp();
   report();
   busy();
-  expect(begun()).toMatchObject([{ startMs: T + 40, attributes: { "valet.llm.start_source": "hook" } }]);
+  expect(begun()).toMatchObject(FROM_HOOK);
+});
+
+const FROM_HOOK = [{ startMs: T + 40, attributes: { "valet.llm.start_source": "hook" } }];
+
+test("permit and report may be ahead of the event that announces the answer", () => {
+  const { facts, announce, busy, report, begun } = setUp({ isAnnounced: false });
+  report();
+  expect(begun()).toEqual([]);
+  announce();
+  busy();
+  expect(begun()).toMatchObject(FROM_HOOK);
+  expect(facts.filter(({ type }) => type === "heard").at(-1)).toMatchObject({ what: "request", atMs: T + 40 });
+});
+
+test("a call that left before an abort has a span, whatever comes first; a call that was refused has none", () => {
+  fc.assert(
+    fc.property(fc.shuffledSubarray(["announce", "abort", "report"] as const, { minLength: 3 }), (order) => {
+      const all = setUp({ isAnnounced: false });
+      for (const what of order) all[what]();
+      expect(all.begun()).toMatchObject(FROM_HOOK);
+    }),
+  );
+  const refused = setUp({ isAnnounced: false });
+  refused.abort();
+  expect(refused.reducer.refuses(CALL)).toBe(true);
+  refused.announce();
+  refused.busy();
+  refused.facts.push(...refused.reducer.close(T + 99, { outcome: "aborted", errorType: "user_abort" }));
+  expect(refused.begun()).toEqual([]);
+});
+
+test("what was told ahead of one answer does not count for another", () => {
+  const { announce, busy, report, begun } = setUp({ isAnnounced: false, isPermitted: false });
+  report({ ...REQUEST, messageId: "msg_other" });
+  announce();
+  busy();
+  expect(begun()).toEqual([]);
 });
 
 const FROM_EVENTS = [{ startMs: T + 10, attributes: { "valet.llm.start_source": "event" } }];
@@ -113,7 +153,7 @@ test("a call whose permit is still on its way waits for the report as well", () 
   expect([begun(), reducer.holdsCall]).toEqual([[], true]);
   reducer.recordRequest(CALL, T + 12);
   report();
-  expect(begun()).toMatchObject([{ startMs: T + 40, attributes: { "valet.llm.start_source": "hook" } }]);
+  expect(begun()).toMatchObject(FROM_HOOK);
 });
 
 test("without the plugin a call begins with OpenCode's event, once the time for a report is over", () => {
