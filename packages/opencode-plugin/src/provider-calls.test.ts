@@ -7,17 +7,26 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "@valet/shared/limits";
 import { type ModelCallPermit, ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
 import { expect, onTestFinished, test } from "vitest";
+import type { PreparedRequest } from "./model-requests.ts";
 import { observeProviderCalls } from "./provider-calls.ts";
 
 async function setUp(silenceMs = SILENCE_MS, runnerHangs = false) {
   const reported: ProviderCall[] = [];
   const bytes: ProviderBytes[] = [];
+  const order: string[] = [];
   const seen: (string | undefined)[] = [];
   const states: unknown[] = [];
   const closed: (string | undefined)[] = [];
   const server = createServer(async (request, response) => {
     if (request.method === "POST" && request.url === "/runner") {
-      const news = (await json(request)) as { providerCall?: unknown; providerBytes?: unknown };
+      const news = (await json(request)) as { providerCall?: unknown; providerBytes?: unknown; modelRequest?: unknown };
+      // A busy runner.
+      if (news.modelRequest !== undefined) await sleep(100);
+      order.push(...Object.keys(news));
+      if (news.modelRequest !== undefined) {
+        response.end("{}");
+        return;
+      }
       if (news.providerBytes !== undefined) bytes.push(ProviderBytes.parse(news.providerBytes));
       else reported.push(ProviderCall.parse(news.providerCall));
       if (!runnerHangs) response.end("{}");
@@ -61,15 +70,15 @@ async function setUp(silenceMs = SILENCE_MS, runnerHangs = false) {
     server.closeAllConnections();
     server.close();
   });
-  const call = async (path: string, permit: ModelCallPermit = {}, other: object = {}) => {
+  const call = async (path: string, permit: ModelCallPermit = {}, other: object = {}, prepared?: PreparedRequest) => {
     const output = { headers: {} as Record<string, string> };
     const cost = { input: 1, output: 2, cache: { read: 0, write: 0 }, ...other };
     if (permit.traceparent !== undefined) output.headers.traceparent = permit.traceparent;
-    onHeaders({ sessionID: "ses_1", model: { cost } }, output, permit);
+    onHeaders({ sessionID: "ses_1", model: { cost } }, output, permit, prepared && (() => prepared));
     const response = await fetch(`${url}${path}`, { headers: output.headers });
     return { status: response.status, text: await response.text() };
   };
-  return { reported, bytes, seen, states, closed, call, url };
+  return { reported, bytes, order, seen, states, closed, call, url };
 }
 
 const SILENCE_MS = 300;
@@ -134,6 +143,16 @@ test.each([
   await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
   expect(reported.map(({ prices, status }) => ({ prices, status }))).toEqual([{ status: 200 }, { status: 200 }]);
 });
+
+test.each(["/answers", "/refused"])(
+  "the runner hears of an answer after its request, however busy it is: %s",
+  async (path) => {
+    const { order, call } = await setUp();
+    await call(path, {}, {}, { opencodeSessionId: "ses_1", messageId: "msg_2", userMessageId: "msg_1", params: {} });
+    await expect.poll(() => order.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(2);
+    expect(order.slice(0, 2)).toEqual(["modelRequest", "providerCall"]);
+  },
+);
 
 test("a refusal is reported with its status", async () => {
   const { reported, call } = await setUp();

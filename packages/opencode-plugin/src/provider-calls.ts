@@ -83,15 +83,18 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     calls.delete(callId);
     if (made?.permit.isRefused) throw refusal();
     const response = fetchWithState(original, { input, init, headers }, made?.permit);
-    // Nobody waits for it, and it must not delay the request.
-    if (made?.prepared !== undefined) void reportRequest(report, made.prepared, Date.now());
     if (made === undefined) return response;
+    // It must not delay the request. The runner hears of the answer after it.
+    const told = made.prepared === undefined ? Promise.resolve() : reportRequest(report, made.prepared, Date.now());
     const { sessionId, prices } = made;
     return observe(
       await response,
       { callId, opencodeSessionId: sessionId, startedMs: Date.now(), ...inputPrices(prices) },
       prices,
-      report,
+      async (news) => {
+        await told;
+        await report(news);
+      },
       silenceMs,
     );
   };

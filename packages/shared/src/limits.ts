@@ -54,7 +54,7 @@ export const LIMITS = {
   /** A provider's stream may bring no event for this long; then the call is tried again. Bun's own limit for an answer to begin. */
   providerSilenceMs: 5 * 60_000,
   /**
-   * Before each model call the agent asks the runner; within it, the runner applies what the agent told before the call. The agent
+   * Before each model call the agent asks the runner; within it, the runner applies what the agent told before a later call. The agent
    * waits this long only if the runner has begun to refuse calls.
    */
   callPermitMs: 5_000,

@@ -130,7 +130,8 @@ export interface AgentPrompt {
   worksIn(sessionId: string): boolean;
   /**
    * Decides whether the agent may make a model call, which may belong to another prompt. Resolves once everything that the
-   * agent reported before the call has been applied, or after `callCatchUpMs`; for the first call of a prompt, at once. Calls of this prompt are refused from its abort
+   * agent reported before the call has been applied, or after `callCatchUpMs`; for the first call of
+   * this prompt, once everything is applied that the runner has read. Calls of this prompt are refused from its abort
    * on, also after its end.
    */
   permitModelCall(call: ModelCallRef): Promise<ModelCallPermit>;

@@ -172,8 +172,8 @@ export class JobRunner {
   }
 
   /**
-   * Decides whether the agent may make a model call. Resolves once everything that the agent reported before the call has been
-   * applied. An aborted job makes no further calls, even if the agent has not noticed the abort yet.
+   * Decides whether the agent may make a model call. Resolves once every running job has decided: {@link AgentPrompt.permitModelCall}.
+   * An aborted job makes no further calls, even if the agent has not noticed the abort yet.
    */
   async permitModelCall(call: ModelCallRef): Promise<CallPermit> {
     const permits = await Promise.all([...this.#begun.values()].map(({ job }) => job.permitModelCall(call)));

@@ -30,7 +30,7 @@ export class AgentRun {
   #isIdle = true;
   /** Whether the session has been busy since OpenCode announced the prompt. */
   #hasBegunWork = false;
-  /** What the plugin has told of a call whose message the event stream has not announced yet. */
+  /** What the plugin has told of calls whose message the event stream has not announced yet. */
   readonly #ahead = new CallsAhead();
   /** The first error before OpenCode announced the prompt. */
   #refusal: AgentErrorType | undefined;
@@ -154,6 +154,7 @@ export class AgentRun {
         break;
       case "provider.call":
         this.#providerCalls.add(event.properties.call);
+        this.#workingStep()?.answered(event.properties.call.startedMs);
         this.recordBytes(event.properties.call.endedMs ?? event.properties.call.startedMs);
         this.#workingStep()?.providerTold();
         break;
@@ -179,9 +180,9 @@ export class AgentRun {
     return this.#steps.get(messageId)?.nextCallPlace ?? 1;
   }
 
-  /** Whether it waits for the report of a request before it begins the model call. */
-  get holdsCall(): boolean {
-    return this.#workingStep()?.holdsCall === true;
+  /** Since when it waits for the report of a request before it begins the model call, epoch ms. */
+  get heldMs(): number | undefined {
+    return this.#workingStep()?.heldMs;
   }
 
   /** Begins the model call for which no report has come in time. */
@@ -202,7 +203,6 @@ export class AgentRun {
 
   /** Records that the model call for a message was refused. */
   refuseCall(messageId: string): void {
-    this.#ahead.refused(messageId);
     this.#steps.get(messageId)?.refuseCall();
   }
 
@@ -320,8 +320,8 @@ export class AgentRun {
       const { permittedMs, request } = this.#ahead.take(info.id);
       if (permittedMs !== undefined) step.recordRequest(permittedMs);
       if (request !== undefined) step.requested(request);
-      // An aborted run gets no permit from now on.
-      if (permittedMs === undefined && this.#options.cutShort() !== undefined) step.refuseCall();
+      // An aborted run gets no permit. A request that has left nevertheless is reported.
+      if (this.#options.cutShort() !== undefined) step.refuseCall();
     }
     step.told(info);
   }

@@ -255,10 +255,10 @@ class OpenCodePrompt implements AgentPrompt {
 
   async permitModelCall(call: ModelCallRef): Promise<ModelCallPermit> {
     const { sessionId, messageId } = call;
+    if (this.#reducer.refuses(call)) return { isRefused: true };
     const isFirst = this.#isFirst(call);
     this.#isCalling ||= isFirst;
-    if (isFirst) await this.#run.caughtUp();
-    else if (!this.#reducer.hasEnded) await this.#caughtUp(messageId);
+    if (!this.#reducer.hasEnded) await this.#caughtUp(isFirst ? undefined : messageId);
     if (this.#reducer.refuses(call)) return { isRefused: true };
     if (this.#reducer.hasEnded || !this.#reducer.knows(sessionId)) return { isRefused: false };
     this.#run.recordRequest(call);
@@ -274,10 +274,11 @@ class OpenCodePrompt implements AgentPrompt {
     return !this.#isCalling && !this.#reducer.hasBegun && userMessageId === this.#reducer.userMessageId;
   }
 
-  /** Resolves once all events from before the announcement of a message have been applied, or after a timeout. */
-  async #caughtUp(messageId: string): Promise<void> {
+  /** Resolves once all events that have been read, and those from before the announcement of a message, are applied, or after a timeout. */
+  async #caughtUp(messageId: string | undefined): Promise<void> {
     const waiting = new AbortController();
-    const caughtUp = this.#announced.until(messageId).then(() => this.#run.caughtUp());
+    const announced = messageId === undefined ? Promise.resolve() : this.#announced.until(messageId);
+    const caughtUp = announced.then(() => this.#run.caughtUp());
     const tooLong = sleep(LIMITS.callCatchUpMs, undefined, waiting).catch(() => undefined);
     await Promise.race([caughtUp, tooLong]);
     waiting.abort();

@@ -1,41 +1,38 @@
-/** What the plugin has told of a model call before OpenCode's event stream, which is slower, has announced its message. */
+/** What the plugin has told of model calls before OpenCode's event stream, which is slower, has announced their messages. */
 import type { ModelRequestEvent } from "./model-request.ts";
 
 interface CallAhead {
-  /** When the call was permitted, epoch ms; `undefined` if it was not, or if it was refused after that. */
+  /** When the call was permitted, epoch ms. */
   readonly permittedMs?: number;
   /** The report that its request has left. */
   readonly request?: ModelRequestEvent["properties"];
 }
 
+/** OpenCode prepares one call of a session at a time. */
+const MAX_CALLS = 10;
+
 export class CallsAhead {
-  /** Of the last message. OpenCode prepares one call of a session at a time. */
-  #messageId: string | undefined;
-  #call: CallAhead = {};
+  /** By message. */
+  readonly #calls = new Map<string, CallAhead>();
 
   permitted(messageId: string, atMs: number): void {
-    this.#call = { ...this.#of(messageId), permittedMs: atMs };
-  }
-
-  refused(messageId: string): void {
-    const { request } = this.#of(messageId);
-    this.#call = request === undefined ? {} : { request };
+    this.#set(messageId, { ...this.#calls.get(messageId), permittedMs: atMs });
   }
 
   requested(request: ModelRequestEvent["properties"]): void {
-    this.#call = { ...this.#of(request.messageID), request };
+    this.#set(request.messageID, { ...this.#calls.get(request.messageID), request });
   }
 
   /** Returns what is known of the call of a message, and forgets it. */
   take(messageId: string): CallAhead {
-    const call = this.#of(messageId);
-    this.#call = {};
+    const call = this.#calls.get(messageId) ?? {};
+    this.#calls.delete(messageId);
     return call;
   }
 
-  #of(messageId: string): CallAhead {
-    if (this.#messageId !== messageId) this.#call = {};
-    this.#messageId = messageId;
-    return this.#call;
+  #set(messageId: string, call: CallAhead): void {
+    this.#calls.delete(messageId);
+    this.#calls.set(messageId, call);
+    for (const oldest of this.#calls.keys()) if (this.#calls.size > MAX_CALLS) this.#calls.delete(oldest);
   }
 }

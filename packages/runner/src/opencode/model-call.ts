@@ -61,7 +61,7 @@ export class ModelCall {
   readonly #options: ModelCallOptions;
   #try: Try;
   #tries = 1;
-  #wait: { readonly spanId: string; readonly failure: Ending } | undefined;
+  #wait: { readonly spanId: string; readonly sinceMs: number; readonly failure: Ending } | undefined;
 
   constructor(options: ModelCallOptions) {
     const { log, attemptId, parentId, info, place, startMs, attributes } = options;
@@ -95,13 +95,18 @@ export class ModelCall {
     return this.#wait !== undefined;
   }
 
+  /** When the current wait for the next try began, epoch ms. */
+  get waitsSinceMs(): number | undefined {
+    return this.#wait?.sinceMs;
+  }
+
   /** Records that the try has failed and OpenCode announced a retry. @param delayMs the wait until the retry */
   tryFailed(atMs: number, failure: Ending, delayMs: number): void {
     if (this.#wait !== undefined) return;
     const { log } = this.#options;
     const { spanId = this.#beginTry(1, this.#try.startMs), startMs } = this.#try;
     log.end(spanId, atMs, failure, this.#try.firstChunk(startMs));
-    this.#wait = { spanId: this.#id("retry", this.#tries), failure };
+    this.#wait = { spanId: this.#id("retry", this.#tries), sinceMs: atMs, failure };
     log.begin("valet.retry.wait", this.#wait.spanId, this.spanId, atMs, {
       "valet.llm.attempt": this.#tries + 1,
       "valet.retry.delay_ms": delayMs,

@@ -47,29 +47,39 @@ function setUp({ isPermitted = true, isAnnounced = true } = {}) {
   const message = (info: object) =>
     tell("message.updated", { info: { sessionID: "ses_1", agent: "build", ...info } }, T);
   message({ id: "msg_1", role: "user", time: { created: T } });
-  const answer = { id: "msg_2", role: "assistant", parentID: "msg_1", providerID: "valet", modelID: "m" };
-  const announce = () => message({ ...answer, time: { created: T + 1 } });
+  const said = { id: "msg_2", role: "assistant", parentID: "msg_1", providerID: "valet", modelID: "m" };
+  const announce = () => message({ ...said, time: { created: T + 1 } });
   if (isAnnounced) announce();
   const permit = () => facts.push(...reducer.recordRequest(CALL, T + 5));
   if (isPermitted) permit();
   const busy = () => tell("session.status", { sessionID: "ses_1", status: { type: "busy" } }, T + 10);
+  const retry = (atMs: number) =>
+    tell(
+      "session.status",
+      { sessionID: "ses_1", status: { type: "retry", attempt: 1, message: "Overloaded", next: atMs + 9_000 } },
+      atMs,
+    );
   const part = (part: object, atMs: number) =>
     tell("message.part.updated", { part: { id: "prt_1", sessionID: "ses_1", messageID: "msg_2", ...part } }, atMs);
   const report = (request = REQUEST) => apply(modelRequestEvent(request), T + 42);
   const begun = () => facts.filter((fact): fact is BeginFact => fact.type === "begin" && fact.name.startsWith("chat "));
   const ended = (spanId: string | undefined) =>
     facts.find((fact): fact is EndFact => fact.type === "end" && fact.spanId === spanId);
+  const answer = (startedMs: number) => {
+    const call = { callId: "call", opencodeSessionId: "ses_1", startedMs, status: 200 };
+    apply({ type: "provider.call", properties: { sessionID: "ses_1", call } }, startedMs + 1);
+  };
   const abort = () => reducer.cut({ outcome: "aborted", errorType: "user_abort" });
-  return { reducer, facts, announce, permit, abort, busy, part, report, begun, ended };
+  return { reducer, facts, announce, permit, answer, abort, busy, retry, part, report, begun, ended };
 }
 
 test("a call begins when its request leaves, with the request's settings, and holds what was sent", () => {
   const { reducer, facts, busy, report, begun, ended } = setUp();
   busy();
-  expect([begun(), reducer.holdsCall]).toEqual([[], true]);
+  expect([begun(), reducer.heldSinceMs]).toEqual([[], T + 10]);
   report();
   expect(begun()).toMatchObject([{ startMs: T + 40, attributes: { "valet.llm.start_source": "hook", ...SETTINGS } }]);
-  expect(reducer.holdsCall).toBe(false);
+  expect(reducer.heldSinceMs).toBeUndefined();
   expect(facts.filter(({ type }) => type === "heard")).toMatchObject([{ what: "request", atMs: T + 40 }]);
   busy();
   facts.push(...reducer.close(T + 99, { outcome: "aborted", errorType: "user_abort" }));
@@ -96,21 +106,26 @@ test("permit and report may be ahead of the event that announces the answer", ()
   expect(facts.filter(({ type }) => type === "heard").at(-1)).toMatchObject({ what: "request", atMs: T + 40 });
 });
 
-test("a call that left before an abort has a span, whatever comes first; a call that was refused has none", () => {
+const END = { outcome: "aborted", errorType: "user_abort" } as const;
+
+test("in an aborted turn a call has a span if its request has left, and none if it was refused or never sent, in whatever order that is told", () => {
+  const steps = ["permit", "announce", "busy", "abort"] as const;
+  const last = fc.constantFrom("report", "refuse", "nothing" as const);
+  const order = last.chain((what) => fc.shuffledSubarray([...steps, what], { minLength: steps.length + 1 }));
   fc.assert(
-    fc.property(fc.shuffledSubarray(["announce", "abort", "report"] as const, { minLength: 3 }), (order) => {
-      const all = setUp({ isAnnounced: false });
-      for (const what of order) all[what]();
-      expect(all.begun()).toMatchObject(FROM_HOOK);
+    fc.property(order, (told) => {
+      const at = (what: (typeof told)[number]) => told.indexOf(what);
+      fc.pre(at("permit") < at("abort") && at("announce") < at("busy"));
+      fc.pre(!told.includes("refuse") || at("abort") < at("refuse"));
+      const all = setUp({ isAnnounced: false, isPermitted: false });
+      const does = { ...all, refuse: () => all.reducer.refuses(CALL), nothing: () => {} };
+      for (const what of told) does[what]();
+      if (!told.includes("nothing")) all.facts.push(...all.reducer.beginHeldCalls(T + 99));
+      all.facts.push(...all.reducer.close(T + 99, END));
+      expect(all.begun()).toMatchObject(told.includes("report") ? FROM_HOOK : []);
+      expect(all.begun()).toHaveLength(told.includes("report") ? 1 : 0);
     }),
   );
-  const refused = setUp({ isAnnounced: false });
-  refused.abort();
-  expect(refused.reducer.refuses(CALL)).toBe(true);
-  refused.announce();
-  refused.busy();
-  refused.facts.push(...refused.reducer.close(T + 99, { outcome: "aborted", errorType: "user_abort" }));
-  expect(refused.begun()).toEqual([]);
 });
 
 test("what was told ahead of one answer does not count for another", () => {
@@ -121,15 +136,54 @@ test("what was told ahead of one answer does not count for another", () => {
   expect(begun()).toEqual([]);
 });
 
+test("a late report of another answer does not displace what was told ahead", () => {
+  const { facts, reducer, announce, busy, report, begun } = setUp({ isAnnounced: false });
+  report();
+  report({ ...REQUEST, messageId: "msg_other" });
+  reducer.refuses({ ...CALL, messageId: "msg_other" });
+  announce();
+  busy();
+  expect(begun()).toMatchObject(FROM_HOOK);
+  expect(facts.filter(({ type }) => type === "heard")).toMatchObject([{ what: "request", atMs: T + 40 }]);
+});
+
+test("without a report, a request that was permitted ahead counts as sent then", () => {
+  const { facts, reducer, announce, busy } = setUp({ isAnnounced: false });
+  announce();
+  busy();
+  facts.push(...reducer.beginHeldCalls(T + 10));
+  expect(facts.filter(({ type }) => type === "heard")).toMatchObject([{ what: "request", atMs: T + 5 }]);
+});
+
+test("a call is held for its own time, and by the answer to an earlier call not begun", () => {
+  const { facts, reducer, busy, answer, begun } = setUp();
+  busy();
+  answer(T + 9);
+  facts.push(...reducer.beginHeldCalls(T + 9));
+  expect([begun(), reducer.heldSinceMs]).toEqual([[], T + 10]);
+});
+
+test("a late report of a failed try does not begin the next one", () => {
+  const { facts, busy, retry, report } = setUp();
+  busy();
+  retry(T + 60);
+  report();
+  const tries = () => facts.filter((fact) => fact.type === "begin" && fact.name === "valet.llm.try");
+  expect(tries()).toHaveLength(1);
+  report({ ...REQUEST, atMs: T + 90 });
+  expect(tries()).toHaveLength(2);
+});
+
 const FROM_EVENTS = [{ startMs: T + 10, attributes: { "valet.llm.start_source": "event" } }];
 
 test.each([
-  ["the time for it is over", ({ reducer, facts }) => facts.push(...reducer.beginHeldCalls())],
+  ["the time for it is over", ({ reducer, facts }) => facts.push(...reducer.beginHeldCalls(T + 10))],
   ["the answer begins", ({ part }) => part({ type: "step-start" }, T + 60)],
   [
     "the turn ends",
-    ({ reducer, facts }) => facts.push(...reducer.close(T + 99, { outcome: "aborted", errorType: "user_abort" })),
+    ({ reducer, facts }) => facts.push(...reducer.close(T + 99, { outcome: "error", errorType: "opencode_died" })),
   ],
+  ["the provider answers", ({ answer }) => answer(T + 60)],
 ] satisfies [string, (set: ReturnType<typeof setUp>) => unknown][])(
   "without a report a call begins by OpenCode's event, as soon as %s",
   (_what, happens) => {
@@ -137,7 +191,7 @@ test.each([
     set.busy();
     happens(set);
     expect(set.begun()).toMatchObject(FROM_EVENTS);
-    expect(set.reducer.holdsCall).toBe(false);
+    expect(set.reducer.heldSinceMs).toBeUndefined();
     // A late report adds what it tells, and begins nothing.
     set.report();
     expect(set.begun()).toHaveLength(1);
@@ -150,7 +204,7 @@ test.each([
 test("a call whose permit is still on its way waits for the report as well", () => {
   const { reducer, busy, report, begun } = setUp({ isPermitted: false });
   busy();
-  expect([begun(), reducer.holdsCall]).toEqual([[], true]);
+  expect([begun(), reducer.heldSinceMs]).toEqual([[], T + 10]);
   reducer.recordRequest(CALL, T + 12);
   report();
   expect(begun()).toMatchObject(FROM_HOOK);
@@ -159,18 +213,15 @@ test("a call whose permit is still on its way waits for the report as well", () 
 test("without the plugin a call begins with OpenCode's event, once the time for a report is over", () => {
   const { reducer, facts, busy, begun } = setUp({ isPermitted: false });
   busy();
-  expect([begun(), reducer.holdsCall]).toEqual([[], true]);
-  facts.push(...reducer.beginHeldCalls());
+  expect([begun(), reducer.heldSinceMs]).toEqual([[], T + 10]);
+  facts.push(...reducer.beginHeldCalls(T + 10));
   expect(begun()).toMatchObject(FROM_EVENTS);
 });
 
-test("a report of a call that was refused, of another session or of a message that nobody knows begins nothing", () => {
-  const { reducer, report, begun } = setUp();
+test("a report of another session or of a message that nobody knows begins nothing", () => {
+  const { report, begun } = setUp();
   report({ ...REQUEST, opencodeSessionId: "ses_other" });
   report({ ...REQUEST, messageId: "msg_9" });
-  reducer.cut({ outcome: "aborted", errorType: "user_abort" });
-  expect(reducer.refuses(CALL)).toBe(true);
-  report();
   expect(begun()).toEqual([]);
 });
 

@@ -96,24 +96,30 @@ export class ModelStep {
     this.#recordRequest();
   }
 
-  /** Whether the call begins once its request is reported. */
-  get holdsCall(): boolean {
-    return this.#heldMs !== undefined && this.#attempts === 0 && !this.isSettled;
+  /** When OpenCode said that it sends the request, if the call begins once that is reported; epoch ms. */
+  get heldMs(): number | undefined {
+    return this.#attempts === 0 && !this.isSettled && !this.#isCallRefused ? this.#heldMs : undefined;
   }
 
   /** Begins the call without a report, when OpenCode said that it sends the request. */
   beginHeldCall(): void {
-    if (this.#heldMs !== undefined && this.#attempts === 0) this.#beginCall(this.#heldMs);
+    if (this.heldMs !== undefined) this.#beginCall(this.heldMs);
   }
 
-  /** Handles the report that a request to the model was sent. It is exact, but may be late. */
+  /** Handles the report that a request to the model was sent. It is exact, but may be late. A refused request is not reported. */
   requested(request: ModelRequestEvent["properties"]): void {
-    if (this.isSettled || this.#isCallRefused) return;
+    if (this.isSettled) return;
     this.#request = request;
     this.#requestMs = request.atMs;
+    const waitsSinceMs = this.#call?.waitsSinceMs;
     if (this.#attempts === 0) this.#beginCall(request.atMs, "hook");
-    else if (this.#call?.isWaiting) this.busy(request.atMs);
+    else if (waitsSinceMs !== undefined && request.atMs >= waitsSinceMs) this.#tryAgain(request.atMs);
     else this.#recordRequest();
+  }
+
+  /** Handles that the provider has answered. @param atMs when its answer began, epoch ms */
+  answered(atMs: number): void {
+    if (this.heldMs !== undefined && atMs >= this.heldMs) this.beginHeldCall();
   }
 
   /** Records that the provider has sent bytes, whatever they contain. */
@@ -139,13 +145,16 @@ export class ModelStep {
   /** Handles a busy status while this step is open: OpenCode sends the first or another request to the model. */
   busy(atMs: number): void {
     if (this.isSettled || this.#isCallRefused) return;
-    if (this.#call?.isWaiting) {
-      this.#attempts++;
-      this.#call.tryAgain(atMs);
-    } else if (this.#attempts === 0) {
+    if (this.#call?.isWaiting) this.#tryAgain(atMs);
+    else if (this.#attempts === 0) {
       // Valet's plugin will report the request in a moment, also if its permit is still on its way.
       this.#heldMs ??= atMs;
     }
+  }
+
+  #tryAgain(atMs: number): void {
+    this.#attempts++;
+    this.#call?.tryAgain(atMs);
   }
 
   retry({ message, next }: Extract<SessionStatus, { type: "retry" }>, atMs: number): ProviderError {
@@ -222,10 +231,11 @@ export class ModelStep {
   /** Ends the open spans. If a model call is open, it gets the error, and ends when the error occurred. */
   close(endMs: number, errorAtMs: number, error: AgentErrorType | undefined): void {
     if (this.isSettled) return;
-    this.beginHeldCall();
-    this.isSettled = true;
     const { log } = this.#context;
     const cut = this.#context.cutShort();
+    // Of what was aborted, a request that left has been reported by now.
+    if (cut?.outcome !== "aborted") this.beginHeldCall();
+    this.isSettled = true;
     const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
     const current = this.#call?.current;
     // With tool calls and no unfinished text the model has answered, whatever ended the tools.

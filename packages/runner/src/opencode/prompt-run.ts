@@ -297,15 +297,17 @@ export class PromptRun {
   /** A model call whose request is not reported in time begins without a report. */
   #watchHeldCall(): void {
     const { reducer } = this.#options;
-    if (!reducer.holdsCall) {
-      clearTimeout(this.#heldTimer);
-      this.#heldTimer = undefined;
-    }
-    if (reducer.hasEnded || !reducer.holdsCall) return;
-    this.#heldTimer ??= setTimeout(() => {
-      this.#heldTimer = undefined;
-      if (!reducer.hasEnded) this.#take(reducer.beginHeldCalls());
-    }, LIMITS.requestReportMs);
+    clearTimeout(this.#heldTimer);
+    const sinceMs = reducer.hasEnded ? undefined : reducer.heldSinceMs;
+    if (sinceMs === undefined) return;
+    this.#heldTimer = setTimeout(
+      () => {
+        if (reducer.hasEnded) return;
+        this.#take(reducer.beginHeldCalls(Date.now() - LIMITS.requestReportMs));
+        this.#watchHeldCall();
+      },
+      Math.max(0, sinceMs + LIMITS.requestReportMs - Date.now()),
+    );
   }
 
   /** Handles a prompt that could not be sent. Without an answer OpenCode may work on it nevertheless, so it is aborted. */

@@ -200,14 +200,17 @@ export class TurnReducer {
     return this.#runs.get(sessionId)?.nextCallPlace(messageId) ?? 1;
   }
 
-  /** Whether a model call begins as soon as its request is reported, or {@link beginHeldCalls} is called. */
-  get holdsCall(): boolean {
-    return [...this.#runs.values()].some((run) => !run.hasEnded && run.holdsCall);
+  /** Since when a model call waits for the report of its request, or for {@link beginHeldCalls}; the first if there are several. Epoch ms. */
+  get heldSinceMs(): number | undefined {
+    const since = [...this.#runs.values()].flatMap((run) => (run.hasEnded ? [] : (run.heldMs ?? [])));
+    return since.length === 0 ? undefined : Math.min(...since);
   }
 
-  /** Begins the model calls whose request nobody has reported in time, when OpenCode said that it sends them. */
-  beginHeldCalls(): Fact[] {
-    for (const run of this.#runs.values()) if (!run.hasEnded) run.beginHeldCall();
+  /** Begins the model calls that wait for a report since `sinceMs` or longer, when OpenCode said that it sends their requests. */
+  beginHeldCalls(sinceMs: number): Fact[] {
+    for (const run of this.#runs.values()) {
+      if (!run.hasEnded && run.heldMs !== undefined && run.heldMs <= sinceMs) run.beginHeldCall();
+    }
     return this.#log.take();
   }
 
