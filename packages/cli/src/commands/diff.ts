@@ -6,6 +6,7 @@ import { connect, type GlobalOptions, printJson, printLines, report } from "../c
 import { colouredPatch, missingLines, statLines } from "../diff-text.ts";
 import { ExitCode } from "../errors.ts";
 import { askAboutTurns, findSessionId } from "../find-id.ts";
+import { readDiff } from "../read-diff.ts";
 import { terminalOf } from "../terminal.ts";
 
 interface Options extends GlobalOptions {
@@ -24,7 +25,8 @@ export function addDiff(program: Command): void {
     .addHelpText(
       "after",
       `
-<from> and <to> are ids of messages, workflows or turns. It works while the session sleeps.
+<from> and <to> are ids of messages, workflows or turns. It works while the session sleeps,
+and waits up to 5 s for a turn that has just ended.
 Exit codes: 0 success; 1 what the turns changed is unknown; 2 usage or environment error.
 
 Examples:
@@ -46,7 +48,7 @@ async function showDiff(session: string, range: DiffQuery, options: Options): Pr
     const { file, stat, json } = options;
     // The numbers need no patch.
     const query = withoutUndefined({ ...asked, file, patch: stat && !json ? ("none" as const) : undefined });
-    return { diff: await api.diff(sessionId, query), query };
+    return { diff: await readDiff(api, sessionId, query), query };
   });
   const { turns, unknown_turns, omitted_turns } = diff;
   if (turns.length > 0 && unknown_turns === turns.length) process.exitCode = ExitCode.FAILED;

@@ -10,6 +10,7 @@ import { UserError } from "../errors.ts";
 import { askAboutTurns } from "../find-id.ts";
 import { findWhy } from "../find-why.ts";
 import { attentionLines, nowLines } from "../now-text.ts";
+import { readDiff } from "../read-diff.ts";
 import * as args from "./arguments.ts";
 import { AttentionOutput, NowOutput, WhyOutput } from "./outputs.ts";
 import { defineTool, READS, type Tool } from "./tool.ts";
@@ -108,7 +109,7 @@ const diff = defineTool({
   input: z.strictObject({ session: args.session, ...DiffQuery.shape }),
   effects: READS,
   run: async (api, { session, ...range }) => {
-    const found = await askAboutTurns(api, session, range, (asked) => api.diff(session, withoutUndefined(asked)));
+    const found = await askAboutTurns(api, session, range, (asked) => readDiff(api, session, withoutUndefined(asked)));
     return {
       lines: [...statLines(found), ...(found.patch === "" ? [] : ["patch:", ...quoted(found.patch)])],
       more: `Ask for fewer turns with \`from\` and \`to\`; \`valet diff ${session}\` prints the whole patch.`,
