@@ -6,18 +6,33 @@ import type { ApiClient } from "./api-client.ts";
 /** A turn's runner measures its changes after its end, for `takeMs` at most, and reports them then. */
 const REPORT_MS = CHANGES_LIMITS.takeMs + 3_000;
 const POLL_MS = 200;
+const SLOW_MS = 2_000;
 
 /**
- * Returns the diff. While a turn in it has ended so recently that its runner may still report it, it is asked for again, for 5 s at most:
- * a script that reads the diff after its message gets it.
+ * Returns the diff. If a turn in it has ended so recently that its runner may still report its changes, this waits for the report, for 5 s
+ * at most.
+ * @param onSlow called once if that takes longer than 2 s
  * @throws ApiError
  */
-export async function readDiff(api: Pick<ApiClient, "diff">, sessionId: string, query: DiffQuery): Promise<DiffView> {
+export async function readDiff(
+  api: Pick<ApiClient, "diff">,
+  sessionId: string,
+  query: DiffQuery,
+  onSlow: () => void = () => {},
+): Promise<DiffView> {
+  const isReported = ({ turns }: DiffView) => !turns.some(isDue);
+  const first = await api.diff(sessionId, query);
+  if (isReported(first)) return first;
   const deadlineMs = performance.now() + REPORT_MS;
-  for (;;) {
-    const diff = await api.diff(sessionId, query);
-    if (!diff.turns.some(isDue) || performance.now() >= deadlineMs) return diff;
-    await sleep(POLL_MS);
+  const slow = setTimeout(onSlow, SLOW_MS);
+  try {
+    while (performance.now() < deadlineMs) {
+      await sleep(POLL_MS);
+      if (isReported(await api.diff(sessionId, { ...query, patch: "none" }))) break;
+    }
+    return await api.diff(sessionId, query);
+  } finally {
+    clearTimeout(slow);
   }
 }
 

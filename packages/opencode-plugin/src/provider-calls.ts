@@ -84,7 +84,7 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     if (made?.permit.isRefused) throw refusal();
     const response = fetchWithState(original, { input, init, headers }, made?.permit);
     if (made === undefined) return response;
-    // It must not delay the request. The runner hears of the answer after it.
+    // The request does not wait for this report. The reports of its response do, so that the runner gets them in order.
     const told = made.prepared === undefined ? Promise.resolve() : reportRequest(report, made.prepared, Date.now());
     const { sessionId, prices } = made;
     return observe(

@@ -54,16 +54,16 @@ export const LIMITS = {
   /** A provider's stream may bring no event for this long; then the call is tried again. Bun's own limit for an answer to begin. */
   providerSilenceMs: 5 * 60_000,
   /**
-   * Before each model call the agent asks the runner; within it, the runner applies what the agent told before a later call. The agent
-   * waits this long only if the runner has begun to refuse calls.
+   * Before each model call the agent asks the runner for a permit. It waits this long only if the runner has begun to refuse calls. The
+   * runner may take `callCatchUpMs` of it to apply the agent's earlier events.
    */
   callPermitMs: 5_000,
   callCatchUpMs: 3_000,
   /** What a hook in the agent may wait for: then the agent goes on without. */
   hookMs: 250,
   /**
-   * From OpenCode's word that it sends a request until the plugin reports that the request has left. It is mostly 50 ms. Two hooks
-   * may wait before it, and a busy machine takes its time.
+   * How long the runner waits, after OpenCode's busy status, for the plugin's report that the request has left. The report usually takes
+   * 50 ms. Two hooks may wait before it, and a busy machine needs longer.
    */
   requestReportMs: 2_000,
 

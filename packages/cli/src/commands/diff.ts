@@ -41,6 +41,8 @@ Examples:
     });
 }
 
+const reportWait = () => report("# The last turn has just ended. Waiting for its runner to report what it changed …");
+
 async function showDiff(session: string, range: DiffQuery, options: Options): Promise<void> {
   const api = connect(options);
   const sessionId = await findSessionId(api, session);
@@ -48,7 +50,7 @@ async function showDiff(session: string, range: DiffQuery, options: Options): Pr
     const { file, stat, json } = options;
     // The numbers need no patch.
     const query = withoutUndefined({ ...asked, file, patch: stat && !json ? ("none" as const) : undefined });
-    return { diff: await readDiff(api, sessionId, query), query };
+    return { diff: await readDiff(api, sessionId, query, reportWait), query };
   });
   const { turns, unknown_turns, omitted_turns } = diff;
   if (turns.length > 0 && unknown_turns === turns.length) process.exitCode = ExitCode.FAILED;

@@ -30,7 +30,7 @@ export class AgentRun {
   #isIdle = true;
   /** Whether the session has been busy since OpenCode announced the prompt. */
   #hasBegunWork = false;
-  /** What the plugin has told of calls whose message the event stream has not announced yet. */
+  /** The calls of messages that the event stream has not announced yet. */
   readonly #ahead = new CallsAhead();
   /** The first error before OpenCode announced the prompt. */
   #refusal: AgentErrorType | undefined;
@@ -320,7 +320,7 @@ export class AgentRun {
       const { permittedMs, request } = this.#ahead.take(info.id);
       if (permittedMs !== undefined) step.recordRequest(permittedMs);
       if (request !== undefined) step.requested(request);
-      // An aborted run gets no permit. A request that has left nevertheless is reported.
+      // An aborted run gets no permit. The plugin reports a request that left before the abort.
       if (this.#options.cutShort() !== undefined) step.refuseCall();
     }
     step.told(info);

@@ -267,8 +267,8 @@ class OpenCodePrompt implements AgentPrompt {
   }
 
   /**
-   * Whether it is the prompt's first call. Nothing that OpenCode did before can count against it, so it need not wait for the event
-   * stream, which tells of it 10 to 30 ms later than the plugin does.
+   * Whether it is the prompt's first call. OpenCode has done nothing yet for which it could be refused, so its permit does not wait for
+   * the event stream, which is 10 to 30 ms slower than the plugin.
    */
   #isFirst({ userMessageId }: ModelCallRef): boolean {
     return !this.#isCalling && !this.#reducer.hasBegun && userMessageId === this.#reducer.userMessageId;

@@ -1,4 +1,4 @@
-/** What the plugin has told of model calls before OpenCode's event stream, which is slower, has announced their messages. */
+/** Keeps the permits and reports of model calls that arrive before OpenCode's event stream, which is slower, has announced their messages. */
 import type { ModelRequestEvent } from "./model-request.ts";
 
 interface CallAhead {

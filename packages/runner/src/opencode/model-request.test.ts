@@ -108,7 +108,7 @@ test("permit and report may be ahead of the event that announces the answer", ()
 
 const END = { outcome: "aborted", errorType: "user_abort" } as const;
 
-test("in an aborted turn a call has a span if its request has left, and none if it was refused or never sent, in whatever order that is told", () => {
+test("in an aborted turn, a call has a span if and only if its request left, in any order of the events", () => {
   const steps = ["permit", "announce", "busy", "abort"] as const;
   const last = fc.constantFrom("report", "refuse", "nothing" as const);
   const order = last.chain((what) => fc.shuffledSubarray([...steps, what], { minLength: steps.length + 1 }));

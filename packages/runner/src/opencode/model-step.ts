@@ -233,7 +233,7 @@ export class ModelStep {
     if (this.isSettled) return;
     const { log } = this.#context;
     const cut = this.#context.cutShort();
-    // Of what was aborted, a request that left has been reported by now.
+    // If a request left before an abort, the plugin has reported it by now.
     if (cut?.outcome !== "aborted") this.beginHeldCall();
     this.isSettled = true;
     const failed: Ending | undefined = error === undefined ? undefined : { outcome: "error", errorType: error };
