@@ -21,12 +21,11 @@ import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 import { fetchWithState } from "./tracestate-fetch.ts";
 import { StreamSilent, WatchedStream } from "./watched-stream.ts";
-import { within } from "./within.ts";
 
 /** Marks a request as a model call. It is removed before the request is sent. */
 const HEADER = "x-valet-call";
-/** A report may take this long. What OpenCode waits for of it is less. */
-const TIMEOUT_MS = 1_000;
+/** How long a report may take, and so how long a runner that hangs holds up what waits for it. */
+const REPORT_MS = 1_000;
 const MAX_CALLS = 100;
 /** HTTP statuses: of every answer that is observed to its end, and what a silent provider's is reported with. */
 const OK_STATUS = 200;
@@ -70,7 +69,7 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
       method: "POST",
       headers: { authorization: `Bearer ${secret}`, "content-type": "application/json" },
       body: JSON.stringify(news),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(REPORT_MS),
     }).catch(() => undefined);
   };
 
@@ -113,9 +112,6 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
   };
 }
 
-/** Waits for a report, so that the runner knows of an error before OpenCode does; a runner that hangs holds nothing up. */
-const heard = (reported: Promise<void>) => within(LIMITS.hookMs, reported);
-
 /** Tells the runner something of a call. Never rejects. */
 type Report = (
   news:
@@ -143,10 +139,11 @@ async function observe(
   silenceMs: number,
 ): Promise<Response> {
   const { status, statusText, headers, body } = response;
+  // OpenCode's events reach the runner by another way. It sees an error, and the end of an answer, only after the runner knows
+  // of them, so no event of it can be ahead. Text waits for no report.
   const reported = report({ providerCall: { ...known, status } });
   if (!response.ok || body === null) {
-    // So that the reason is known before OpenCode reports its retry.
-    await heard(reported);
+    await reported;
     return response;
   }
   const stream = new ProviderStream();
@@ -166,23 +163,24 @@ async function observe(
   try {
     const begun = await reader.begin();
     const { error, beganWithError } = stream;
-    if (error !== undefined) await heard(end(error.status));
+    if (error !== undefined) await end(error.status);
     if (error === undefined || !beganWithError) {
-      return new Response(passOn(begun, reader, stream, end), { status, statusText, headers });
+      return new Response(passOn(begun, reader, stream, reported, end), { status, statusText, headers });
     }
     await reader.cancel();
     return Response.json({ error: error.error }, { status: error.status });
   } catch (error) {
-    await heard(end(error instanceof StreamSilent ? TIMEOUT_STATUS : status));
+    await end(error instanceof StreamSilent ? TIMEOUT_STATUS : status);
     throw error;
   }
 }
 
-/** Passes on what was read, then the rest. The runner knows of an error in the stream before OpenCode does. */
+/** Passes on what was read, then the rest. */
 function passOn(
   begun: readonly Uint8Array[],
   reader: WatchedStream,
   stream: ProviderStream,
+  reported: Promise<void>,
   end: (status: number) => Promise<void>,
 ): ReadableStream<Uint8Array> {
   let isReported = stream.error !== undefined;
@@ -195,16 +193,17 @@ function passOn(
         const bytes = await reader.read();
         if (stream.error !== undefined && !isReported) {
           isReported = true;
-          await heard(end(stream.error.status));
+          await end(stream.error.status);
         }
         if (bytes !== undefined) {
           controller.enqueue(bytes);
           return;
         }
         if (!isReported) void end(OK_STATUS);
+        await reported;
         controller.close();
       } catch (error) {
-        if (error instanceof StreamSilent) await heard(end(TIMEOUT_STATUS));
+        if (error instanceof StreamSilent) await end(TIMEOUT_STATUS);
         controller.error(error);
       }
     },
