@@ -43,11 +43,16 @@ export function readTrust(env: Record<string, string | undefined>): boolean {
   return trust === "1";
 }
 
+/** Returns whether this process must be hidden from the agent's commands. */
+export function hidesProcess(env: Readonly<Record<string, string | undefined>>): boolean {
+  return env[HIDE_PROCESS_VARIABLE] === "1";
+}
+
 /** Reads whether this process must be hidden from the agent's commands, and removes the variable. */
 export function readHidesProcess(env: Record<string, string | undefined>): boolean {
-  const { [HIDE_PROCESS_VARIABLE]: hides } = env;
+  const hides = hidesProcess(env);
   delete env[HIDE_PROCESS_VARIABLE];
-  return hides === "1";
+  return hides;
 }
 
 /**

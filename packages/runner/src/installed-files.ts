@@ -13,6 +13,9 @@ const BUN_FLAGS = ["--no-env-file", "--config=/dev/null", "--no-install"];
 /** `file:` URL of the plugin that OpenCode loads. */
 export const PLUGIN = import.meta.resolve("@valet/opencode-plugin");
 
+/** Path of the file that runs in OpenCode's process before OpenCode does. */
+export const PRELOAD = fileURLToPath(import.meta.resolve("@valet/opencode-plugin/preload"));
+
 /** Returns the path of OpenCode's own executable. With a shell in between, the runner would have the shell's pid. */
 export function openCodeBinary(): string {
   const require = createRequire(import.meta.url);

@@ -2,11 +2,12 @@
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { certificateVariables } from "@valet/shared/certificate-variables";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { createAnchoredClock, exceptionType, limitVariables, type SpanProcessor } from "@valet/shared/tracing";
 import { HOOKS_FOLDER } from "./git/commit-hooks.ts";
-import { agentFiles, PLUGIN, relayProgram } from "./installed-files.ts";
+import { agentFiles, PLUGIN, PRELOAD, relayProgram } from "./installed-files.ts";
 import { measureSandbox } from "./measure-sandbox.ts";
 import { CONFIG_FOLDER, startOpenCodeAgent } from "./opencode-agent.ts";
 import { pluginProblem } from "./plugin-file.ts";
@@ -142,8 +143,10 @@ async function run(stopRequested: Promise<void>): Promise<number> {
 /** @throws SettingsError */
 function validSettings(): Settings {
   const settings = readSettings(process.env, process.cwd());
-  const problem = pluginProblem(PLUGIN, settings.isolation === "user");
-  if (problem !== undefined) throw new SettingsError(problem);
+  for (const url of [PLUGIN, pathToFileURL(PRELOAD).href]) {
+    const problem = pluginProblem(url, settings.isolation === "user");
+    if (problem !== undefined) throw new SettingsError(problem);
+  }
   return settings;
 }
 

@@ -48,7 +48,13 @@ test("the bundle starts as the sources do, and is made once", async () => {
   expect(same).toBe(program);
   expect(await runnerProgram(runner)).toBe(program);
   expect(readdirSync(join(runner, "dist"))).toHaveLength(1);
-  expect(readdirSync(dirname(program)).sort()).toEqual(["bin.js", "bin.js.jsc", "plugin.js", "relay-process.js"]);
+  expect(readdirSync(dirname(program)).sort()).toEqual([
+    "bin.js",
+    "bin.js.jsc",
+    "plugin.js",
+    "preload.js",
+    "relay-process.js",
+  ]);
   // What it hands to OpenCode is in the bundle, too.
   expect(readFileSync(program, "utf8")).not.toContain(runner);
   const started = await start(program);

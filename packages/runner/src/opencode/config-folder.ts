@@ -40,10 +40,13 @@ const LOCK = { name: "valet", lockfileVersion: 3, packages: { "": { dependencies
 const INSTALL_PATIENCE = { npm_config_fetch_retries: "1", npm_config_fetch_retry_mintimeout: "1000" } as const;
 
 /**
- * Settings for OpenCode's own git, which runs with access to the keys. Programs that an agent put into git's configuration must
- * not run there, and a named pipe must not block it. The agent's shells do not have these settings.
+ * Settings for OpenCode's own git, which runs whenever OpenCode wants, whatever the agent may do without asking a person. Programs that
+ * an agent put into git's configuration must not run there, also to fetch objects that are missing, and a named pipe must not block it.
+ * The agent's shells do not have these settings.
  */
 const GIT = {
+  GIT_ALLOW_PROTOCOL: "none",
+  GIT_NO_LAZY_FETCH: "1",
   GIT_CONFIG_GLOBAL: "/dev/null",
   GIT_CONFIG_NOSYSTEM: "1",
   GIT_CONFIG_COUNT: "2",
@@ -83,7 +86,8 @@ export class ConfigFolder {
    */
   environment(usesCatalogue = true): Record<string, string> {
     return {
-      ...(usesCatalogue ? {} : { OPENCODE_MODELS_PATH: this.#emptyCatalogue }),
+      // Without such a file OpenCode uses the catalogue of its executable. By default it would read one from the agent's home first.
+      OPENCODE_MODELS_PATH: usesCatalogue ? join(this.#path, "no-models.json") : this.#emptyCatalogue,
       OPENCODE_CONFIG_DIR: this.#repository,
       OPENCODE_DISABLE_PROJECT_CONFIG: "1",
       OPENCODE_TEST_HOME: join(this.#path, "home"),

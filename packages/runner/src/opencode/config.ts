@@ -2,6 +2,7 @@
 import type { AskedKind } from "@valet/shared/protocol/ask-before";
 import {
   HIDE_PROCESS_VARIABLE,
+  PRELOAD_VARIABLE,
   REFUSALS_FILE_VARIABLE,
   SECRET_VARIABLES_VARIABLE,
   TOOLS_SECRET_VARIABLE,
@@ -27,6 +28,9 @@ import { splitModel } from "./usage.ts";
  * OpenCode.
  */
 const OWN_KEY_VARIABLE = "VALET_MODEL_API_KEY";
+
+/** The password of OpenCode's HTTP API. */
+export const PASSWORD_VARIABLE = "OPENCODE_SERVER_PASSWORD";
 
 /** The assumed limits of an own endpoint's models, which report none. OpenCode needs them to know when to compact. */
 const DEFAULT_LIMIT = { context: 128_000, output: 8_000 };
@@ -127,16 +131,18 @@ export function usesCatalogue(access: ModelAccess, inherited: Readonly<Record<st
   return Object.keys(withoutOurs(inherited)).some((name) => CREDENTIAL.test(name));
 }
 
+/** Our variables that are secrets. */
+const OWN_SECRETS = [OWN_KEY_VARIABLE, TOOLS_SECRET_VARIABLE, PASSWORD_VARIABLE];
+
 const OWN_VARIABLES = [
-  OWN_KEY_VARIABLE,
+  ...OWN_SECRETS,
   TOOLS_URL_VARIABLE,
-  TOOLS_SECRET_VARIABLE,
   SECRET_VARIABLES_VARIABLE,
   REFUSALS_FILE_VARIABLE,
   TRUST_VARIABLE,
   HIDE_PROCESS_VARIABLE,
+  PRELOAD_VARIABLE,
   CAPTURES_CONTENT_VARIABLE,
-  "OPENCODE_SERVER_PASSWORD",
   "OPENCODE_CONFIG_CONTENT",
   ...ConfigFolder.VARIABLES,
   "OPENCODE_DISABLE_AUTOUPDATE",
@@ -145,15 +151,30 @@ const OWN_VARIABLES = [
 ];
 
 /**
- * Returns the names of the variables that no child process of OpenCode may see, set or not: keys, and OpenCode's own password
- * and configuration.
+ * Returns the names of the variables that the agent's shells may not see, set or not: secrets, and OpenCode's own configuration.
  */
-export function secretVariables({ providerKeys }: ModelAccess): string[] {
-  return [...new Set([...PROVIDER_KEYS, ...Object.keys(providerKeys), ...OWN_VARIABLES])];
+export function secretVariables(access: ModelAccess): string[] {
+  return [...new Set([...keyVariables(access), ...OWN_VARIABLES])];
+}
+
+/** Returns the names of the variables that are secrets, set or not. */
+function keyVariables({ providerKeys }: ModelAccess): string[] {
+  return [...PROVIDER_KEYS, ...Object.keys(providerKeys), ...OWN_SECRETS];
+}
+
+/** Separates the secrets of OpenCode's environment from what every process of its user may read. */
+export function splitEnvironment(
+  environment: Readonly<Record<string, string>>,
+  access: ModelAccess,
+): { readonly open: Record<string, string>; readonly secret: Record<string, string> } {
+  const names = new Set(keyVariables(access));
+  const some = (isSecret: boolean) =>
+    Object.fromEntries(Object.entries(environment).filter(([name]) => names.has(name) === isSecret));
+  return { open: some(false), secret: some(true) };
 }
 
 /**
- * Returns OpenCode's environment, which its tools' shells inherit.
+ * Returns OpenCode's environment, with its secrets.
  * @param inherited the runner's environment
  */
 export function openCodeEnvironment(
@@ -174,7 +195,7 @@ export function openCodeEnvironment(
   }
   return {
     ...env,
-    OPENCODE_SERVER_PASSWORD: own.password,
+    [PASSWORD_VARIABLE]: own.password,
     OPENCODE_CONFIG_CONTENT: JSON.stringify(own.config),
     OPENCODE_DISABLE_AUTOUPDATE: "1",
     OPENCODE_DISABLE_MODELS_FETCH: "1",

@@ -5,6 +5,7 @@ import type { LimitError } from "@valet/shared/limit-errors";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import {
   HIDE_PROCESS_VARIABLE,
+  PRELOAD_VARIABLE,
   REFUSALS_FILE_VARIABLE,
   SECRET_VARIABLES_VARIABLE,
   TRUST_VARIABLE,
@@ -13,7 +14,7 @@ import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Subprocess } from "bun";
 import { AGENT_UNHEALTHY, AgentStartError } from "../agent/errors.ts";
-import { openCodeBinary } from "../installed-files.ts";
+import { openCodeBinary, PRELOAD } from "../installed-files.ts";
 import { killGroup } from "../processes/child-processes.ts";
 import { AGENT_RUN_VARIABLE } from "../processes/marks.ts";
 import { killOrphans } from "../processes/orphans.ts";
@@ -24,8 +25,10 @@ import { OpenCodeClient } from "./client.ts";
 import {
   openCodeConfig,
   openCodeEnvironment,
+  PASSWORD_VARIABLE,
   type Permission,
   secretVariables,
+  splitEnvironment,
   type ToolAccess,
   usesCatalogue,
 } from "./config.ts";
@@ -136,7 +139,7 @@ export class OpenCodeServer {
       startTimeoutMs = START_TIMEOUT_MS,
     } = options;
     const deadline = Date.now() + startTimeoutMs;
-    const password = randomBytes(24).toString("base64url");
+    const password = newPassword();
     const run = crypto.randomUUID();
     options.secrets?.add(password, tools?.secret, ...keysOf(modelAccess));
     const inherited = options.env ?? process.env;
@@ -158,10 +161,14 @@ export class OpenCodeServer {
         { mayConfigure: runsRepositoryCode, beforeNetwork },
       )
       .catch(walled);
+    const { open, secret } = splitEnvironment(environment, modelAccess);
     const child = Bun.spawn([...command], {
       cwd,
       env: {
-        ...environment,
+        ...open,
+        // Nobody's: the preload replaces it, and without the preload OpenCode is of no use to anybody.
+        [PASSWORD_VARIABLE]: newPassword(),
+        [PRELOAD_VARIABLE]: PRELOAD,
         ...configFolder.environment(knowsCatalogue),
         [AGENT_RUN_VARIABLE]: run,
         [HIDE_PROCESS_VARIABLE]: wall.endsAll ? "1" : "0",
@@ -169,7 +176,7 @@ export class OpenCodeServer {
         ...withoutUndefined({ [REFUSALS_FILE_VARIABLE]: options.refusalsFile }),
         [SECRET_VARIABLES_VARIABLE]: secretVariables(modelAccess).join(","),
       },
-      stdin: "ignore",
+      stdin: new TextEncoder().encode(JSON.stringify(secret)),
       stdout: "pipe",
       // Its log may quote what the agent reads.
       stderr: "ignore",
@@ -233,6 +240,10 @@ export class OpenCodeServer {
     killGroup(pid, "SIGKILL");
     await this.exited;
   }
+}
+
+function newPassword(): string {
+  return randomBytes(24).toString("base64url");
 }
 
 const FOREVER = new Promise<never>(() => {});

@@ -165,3 +165,5 @@ export const REFUSALS_FILE_VARIABLE = "VALET_REFUSALS_FILE";
 export const TRUST_VARIABLE = "VALET_TRUSTS_REPOSITORY";
 /** Contains `1` if OpenCode must hide its memory and environment from the commands of its tools. */
 export const HIDE_PROCESS_VARIABLE = "VALET_HIDE_PROCESS";
+/** Bun's: a file that runs in a process before its program. In OpenCode's it is Valet's. */
+export const PRELOAD_VARIABLE = "BUN_INSPECT_PRELOAD";
