@@ -68,19 +68,22 @@ const ROOMS = {
 /** Each coding agent: its room, what that knows, and the file that starts it, which alone of the others knows it. */
 const AGENTS = {
   opencode: {
-    knows: ["agent", "processes", "secrets", "spans/tracing.ts", "installed-files.ts", "wall/wall.ts"],
+    knows: ["agent", "files", "processes", "secrets", "spans/tracing.ts", "installed-files.ts", "wall/wall.ts"],
     startedBy: "opencode-agent.ts",
   },
 };
 
 /** What each room of the runner knows, likewise. The files beside them compose. */
 const RUNNER_ROOMS = {
+  // Reading and writing where an agent may exchange any file meanwhile.
+  files: [],
   // The port to the coding agent, and what is the same for any agent.
   agent: [],
   ...Object.fromEntries(Object.entries(AGENTS).map(([room, { knows }]) => [room, knows])),
   // Attempts and what they run, whatever the agent is.
   jobs: [
     "agent",
+    "files",
     "processes",
     "secrets",
     "spans",
@@ -91,7 +94,7 @@ const RUNNER_ROOMS = {
     "wall/wall.ts",
   ],
   changes: ["git", "jobs/job-runner.ts", "secrets", "spans/tracing.ts", "state"],
-  git: ["processes", "spans/tracing.ts", "state"],
+  git: ["files", "processes", "spans/tracing.ts", "state"],
   link: [],
   spans: ["secrets", "state"],
   state: [],

@@ -26,7 +26,6 @@ import { JobRunner } from "../jobs/job-runner.ts";
 import { shellAnswer } from "../opencode-agent.ts";
 import { callRef, OpenCodeAgent, permitOf } from "./agent.ts";
 import { partsOfHistory } from "./answer-parts.ts";
-import { toolOutputFolder } from "./tool-output.ts";
 
 const real = new RealAgent();
 const { root, spans, tracer, workspace } = real;
@@ -684,7 +683,7 @@ test("the stored output of a tool is limited, however much it writes", { timeout
   expect(await runner.run(dispatchOf("Answer with a flood.")).done).toMatchObject({ outcome: "ok" });
   const home = join(root, "home");
   const keptBytes = () => Number.parseInt(execFileSync("du", ["-s", "--block-size=1", home], { encoding: "utf8" }), 10);
-  const files = readdirSync(toolOutputFolder({ HOME: home }) as string);
+  const files = readdirSync(join(home, ".local/share/opencode/tool-output"));
   expect(files.length).toBeGreaterThan(0);
   await vi.waitFor(() => expect(keptBytes()).toBeLessThan(50_000_000), { timeout: 20_000, interval: 200 });
 });

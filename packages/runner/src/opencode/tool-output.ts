@@ -2,11 +2,11 @@
  * Limits the tool output that OpenCode stores. OpenCode 1.18.33 shows the model a part of it and writes all of it to a file
  * (`tool-output` in its data folder), for a week and without a limit. One `yes` would fill the disk, and every later snapshot.
  */
-import { lstatSync, readdirSync, rmSync, truncateSync } from "node:fs";
-import { join } from "node:path";
+import { closeSync, constants, fstatSync, ftruncateSync } from "node:fs";
+import { type FolderPlace, OpenFolder } from "../files/open-folder.ts";
 
 export interface ToolOutputOptions {
-  readonly folder: string;
+  readonly folder: FolderPlace;
   /** The maximum size of all files together; 32 MiB by default. */
   readonly maxBytes?: number;
   /** The interval of checks. */
@@ -19,10 +19,11 @@ const INTERVAL_MS = 1_000;
 const NAME = /^tool_?\w+$/;
 
 /** Returns the folder for OpenCode's environment; `undefined` without a home. */
-export function toolOutputFolder(env: Readonly<Record<string, string | undefined>>): string | undefined {
+export function toolOutputFolder(env: Readonly<Record<string, string | undefined>>): FolderPlace | undefined {
   const { XDG_DATA_HOME: data, HOME: home } = env;
-  if (data) return join(data, "opencode", "tool-output");
-  return home ? join(home, ".local", "share", "opencode", "tool-output") : undefined;
+  const names = ["opencode", "tool-output"];
+  if (data) return { root: data, names };
+  return home ? { root: home, names: [".local", "share", ...names] } : undefined;
 }
 
 /**
@@ -44,15 +45,23 @@ export function boundToolOutput({
   };
 }
 
-function sweep(folder: string, maxBytes: number): void {
+function sweep(place: FolderPlace, maxBytes: number): void {
+  try {
+    OpenFolder.use(place, (folder) => sweepFolder(folder, maxBytes));
+  } catch {
+    // The folder does not exist yet, there is something else in its place, or a file was just deleted.
+  }
+}
+
+function sweepFolder(folder: OpenFolder, maxBytes: number): void {
   let left = maxBytes;
-  for (const { path, bytes, isNewest } of filesIn(folder)) {
+  for (const { name, bytes, isNewest } of filesIn(folder)) {
     try {
       if (bytes <= left) left -= bytes;
       else if (isNewest) {
-        truncateSync(path, left);
+        truncate(folder, name, left);
         left = 0;
-      } else rmSync(path);
+      } else folder.removeFile(name);
     } catch {
       // The file was just deleted, or cannot be changed. The next check tries again.
     }
@@ -60,18 +69,25 @@ function sweep(folder: string, maxBytes: number): void {
 }
 
 /** Returns the files with their size on disk, newest first. */
-function filesIn(folder: string) {
+function filesIn(folder: OpenFolder) {
+  const files = folder
+    .entries()
+    .filter((entry) => entry.isFile() && NAME.test(entry.name))
+    .flatMap(({ name }) => {
+      const stat = folder.stat(name);
+      return stat?.isFile() ? [{ name, stat }] : [];
+    })
+    .sort((a, b) => b.stat.mtimeMs - a.stat.mtimeMs);
+  return files.map(({ name, stat }, index) => ({ name, bytes: 512 * stat.blocks, isNewest: index === 0 }));
+}
+
+/** Shortens the file that is there now, unless it has another name, too: then it may not be OpenCode's. */
+function truncate(folder: OpenFolder, name: string, bytes: number): void {
+  const file = folder.file(name, constants.O_WRONLY);
   try {
-    // A link may lead to other files.
-    if (!lstatSync(folder).isDirectory()) return [];
-    const files = readdirSync(folder)
-      .filter((name) => NAME.test(name))
-      .map((name) => ({ path: join(folder, name), stat: lstatSync(join(folder, name)) }))
-      .filter(({ stat }) => stat.isFile())
-      .sort((a, b) => b.stat.mtimeMs - a.stat.mtimeMs);
-    return files.map(({ path, stat }, index) => ({ path, bytes: 512 * stat.blocks, isNewest: index === 0 }));
-  } catch {
-    // The folder does not exist yet, or a file was just deleted.
-    return [];
+    const { nlink, size } = fstatSync(file);
+    if (nlink === 1 && size > bytes) ftruncateSync(file, bytes);
+  } finally {
+    closeSync(file);
   }
 }
