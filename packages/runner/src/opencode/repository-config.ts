@@ -7,10 +7,12 @@
  * If the session does not trust the repository, only text is permitted: instructions, commands and agents. If it does,
  * everything is permitted except what would send the keys elsewhere or decide the agent's permissions.
  */
-import { lstatSync, readdirSync, readFileSync, realpathSync } from "node:fs";
-import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { lstatSync } from "node:fs";
+import { isAbsolute, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { OWN_PROVIDER, PROVIDERS } from "@valet/shared/protocol/model-access";
+import { entriesInside, isInside, readInside } from "../files/read-inside.ts";
+import { instructionFiles } from "./instruction-files.ts";
 
 type Json = Record<string, unknown>;
 
@@ -55,6 +57,8 @@ const TEXT_FOLDERS: Readonly<Record<string, keyof typeof TEXT_FIELDS>> = {
 const MAX_FILE_BYTES = 256 * 1024;
 const MAX_FILES = 500;
 const MAX_DEPTH = 8;
+/** How many files and folders are looked at for those files, in each of the folders. */
+const MAX_ENTRIES = 10_000;
 /** Keys of a repository's configuration that are never permitted. For providers see {@link ownProviders}. */
 const PINNED = [
   "small_model",
@@ -83,7 +87,7 @@ export function readRepositoryConfig(options: ReadOptions): RepositoryConfig {
   const settings: Json = { instructions: instructionsOf(workspace), skills: { paths: skillsOf(workspace) } };
   const files = new Map(isTrusted ? [] : textFilesOf(workspace));
   for (const name of configFiles(workspace)) {
-    const text = readInside(workspace, name);
+    const text = readInside(workspace, name, MAX_FILE_BYTES);
     const parsed =
       text === undefined ? undefined : parseConfig(isTrusted ? resolveVariables(text, name, options) : text);
     if (parsed === undefined) unreadable.push(name);
@@ -100,20 +104,23 @@ function configFiles(workspace: string): string[] {
 }
 
 function instructionsOf(workspace: string): string[] {
-  const name = INSTRUCTIONS.find((each) => readInside(workspace, each) !== undefined);
+  const name = INSTRUCTIONS.find((each) => readInside(workspace, each, MAX_FILE_BYTES) !== undefined);
   return name === undefined ? [] : [join(workspace, name)];
 }
 
 function skillsOf(workspace: string): string[] {
-  return SKILL_FOLDERS.map((name) => join(workspace, FOLDER, name)).filter((path) => isInside(workspace, path));
+  // OpenCode reads them, behind the wall.
+  return SKILL_FOLDERS.map((name) => join(FOLDER, name))
+    .filter((name) => isInside(workspace, name))
+    .map((name) => join(workspace, name));
 }
 
 /** Yields the repository's command and agent files, with only the permitted fields. */
 function* textFilesOf(workspace: string): Generator<[string, string]> {
   let count = 0;
   for (const [folder, kind] of Object.entries(TEXT_FOLDERS)) {
-    for (const path of markdownIn(join(workspace, FOLDER, folder))) {
-      const text = readInside(workspace, join(FOLDER, folder, path));
+    for (const path of markdownIn(workspace, join(FOLDER, folder))) {
+      const text = readInside(workspace, join(FOLDER, folder, path), MAX_FILE_BYTES);
       if (text === undefined || count++ >= MAX_FILES) continue;
       const { data, body } = splitFrontMatter(text);
       yield [join(folder, path), textFile(kind, path.slice(0, -".md".length), data, body)];
@@ -198,13 +205,7 @@ function absolutePlugin(plugin: unknown, folder: string): unknown {
 function absoluteInstructions(pattern: unknown, workspace: string): unknown[] {
   if (typeof pattern !== "string") return [];
   if (isAbsolute(pattern) || pattern.startsWith("~/") || /^https?:/.test(pattern)) return [pattern];
-  try {
-    return [...new Bun.Glob(pattern).scanSync({ cwd: workspace, dot: true })]
-      .sort()
-      .map((path) => join(workspace, path));
-  } catch {
-    return [];
-  }
+  return instructionFiles(workspace, pattern).map((path) => join(workspace, path));
 }
 
 /** Makes paths of included files absolute, and replaces variables with Valet's secrets by nothing. */
@@ -234,41 +235,21 @@ function merge(into: Json, from: Json): void {
   }
 }
 
-/** Reads a file of the workspace; `undefined` if it is not a plain file or a link leads out of the workspace. */
-function readInside(workspace: string, name: string): string | undefined {
-  const path = join(workspace, name);
-  try {
-    if (!isInside(workspace, path)) return undefined;
-    const stats = lstatSync(realpathSync(path));
-    return stats.isFile() && stats.size <= MAX_FILE_BYTES ? readFileSync(path, "utf8") : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function isInside(workspace: string, path: string): boolean {
-  try {
-    const place = relative(realpathSync(workspace), realpathSync(path));
-    return place !== ".." && !place.startsWith(`..${sep}`) && !isAbsolute(place);
-  } catch {
-    return false;
-  }
-}
-
-function markdownIn(folder: string, depth = 0): string[] {
-  try {
-    return readdirSync(folder, { withFileTypes: true })
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .flatMap((entry) => {
-        if (entry.isDirectory() && depth < MAX_DEPTH) {
-          return markdownIn(join(folder, entry.name), depth + 1).map((path) => join(entry.name, path));
-        }
-        return entry.isFile() && entry.name.endsWith(".md") ? [entry.name] : [];
-      })
-      .slice(0, MAX_FILES);
-  } catch {
-    return [];
-  }
+/** Returns the paths of the Markdown files from the folder. A link to a folder is only followed at the top. */
+function markdownIn(workspace: string, folder: string): string[] {
+  const found: string[] = [];
+  let left = MAX_ENTRIES;
+  const search = (below: string, depth: number) => {
+    const entries = entriesInside(workspace, join(folder, below)).sort((a, b) => (a.name < b.name ? -1 : 1));
+    for (const entry of entries) {
+      if (left-- <= 0 || found.length >= MAX_FILES) return;
+      const path = join(below, entry.name);
+      if (entry.isDirectory() && depth < MAX_DEPTH) search(path, depth + 1);
+      else if (entry.isFile() && entry.name.endsWith(".md")) found.push(path);
+    }
+  };
+  search("", 0);
+  return found;
 }
 
 function isObject(value: unknown): value is Json {
