@@ -18,13 +18,16 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readlinkSync,
   realpathSync,
-  renameSync,
+  rmSync,
   type Stats,
+  symlinkSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
+import { readAtMost } from "./read-at-most.ts";
 
 export const HAS_DESCRIPTOR_PATHS = existsSync("/proc/self/fd");
 const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
@@ -56,7 +59,7 @@ export class OpenFolder {
     for (const name of names) {
       const above = folder;
       try {
-        folder = above.folder(name);
+        folder = above.#open(name);
       } finally {
         above.close();
       }
@@ -74,13 +77,21 @@ export class OpenFolder {
     }
   }
 
-  /** Opens a folder in this one. The caller closes it. @throws the file system's error, also if it is a link */
-  folder(name: string): OpenFolder {
-    return new OpenFolder(join(this.#path, oneName(name)), this.#at(name));
+  /** Calls `work` with a folder in this one, and closes it afterwards. @throws the file system's error, also if it is a link */
+  enter<T>(name: string, work: (folder: OpenFolder) => T): T {
+    const folder = this.#open(name);
+    try {
+      return work(folder);
+    } finally {
+      folder.close();
+    }
   }
 
-  /** Creates a folder in this one, unless there is one, and opens it. The caller closes it. @returns whether it is new */
-  makeFolder(name: string): { readonly folder: OpenFolder; readonly isNew: boolean } {
+  /**
+   * Calls `work` with a folder in this one, which is created if there is nothing of that name, and closes it afterwards.
+   * @throws the file system's error, also if it is a link
+   */
+  within<T>(name: string, work: (folder: OpenFolder, isNew: boolean) => T): T {
     let isNew = true;
     try {
       mkdirSync(this.#at(name));
@@ -88,7 +99,7 @@ export class OpenFolder {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
       isNew = false;
     }
-    return { folder: this.folder(name), isNew };
+    return this.enter(name, (folder) => work(folder, isNew));
   }
 
   /**
@@ -103,16 +114,42 @@ export class OpenFolder {
     throw new Error("not a regular file");
   }
 
-  /** Creates a file that does not exist yet. @param owner whose it is to be @throws the file system's error */
-  createFile(name: string, content: string | Uint8Array, owner?: Owner): void {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | FILE;
-    const descriptor = openSync(this.#at(name), flags, 0o666);
+  /** Returns what is in a regular file. @throws the file system's error, and an error if there is more than `maxBytes` */
+  read(name: string, maxBytes: number): Buffer {
+    const file = this.file(name, constants.O_RDONLY);
     try {
-      writeFileSync(descriptor, content);
-      if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
+      return readAtMost(file, maxBytes);
     } finally {
-      closeSync(descriptor);
+      closeSync(file);
     }
+  }
+
+  /** Creates a file, of which nothing exists yet. @throws the file system's error */
+  create(name: string, content: string | Uint8Array, { mode = 0o666, owner }: CreateOptions = {}): void {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | FILE;
+    const file = openSync(this.#at(name), flags, mode);
+    try {
+      writeFileSync(file, content);
+      if (owner !== undefined) fchownSync(file, owner.uid, owner.gid);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  /** Creates a file in place of whatever has its name. @throws the file system's error */
+  replace(name: string, content: string | Uint8Array, options?: CreateOptions): void {
+    this.remove(name);
+    this.create(name, content, options);
+  }
+
+  /** Creates a link. @throws the file system's error */
+  link(name: string, target: string): void {
+    symlinkSync(target, this.#at(name));
+  }
+
+  /** Returns the absolute path that a link in this folder names. @throws the file system's error */
+  linkTarget(name: string): string {
+    return resolve(this.#path, readlinkSync(this.#at(name)));
   }
 
   entries(): Dirent[] {
@@ -129,13 +166,10 @@ export class OpenFolder {
     unlinkSync(this.#at(name));
   }
 
-  /** Moves an entry to another folder, where it replaces a file of that name. @throws the file system's error */
-  move(name: string, to: OpenFolder, newName = name): void {
-    renameSync(this.#at(name), to.#at(newName));
-  }
-
-  get owner(): Owner {
-    return fstatSync(this.#descriptor);
+  /** Removes whatever has the name, with all that is in it, and nothing that a link leads to. */
+  remove(name: string): void {
+    // Bun also opens one folder after the other, and none through a link.
+    rmSync(this.#at(name), { recursive: true, force: true });
   }
 
   /** Gives the folder itself to somebody. @throws the file system's error */
@@ -143,25 +177,21 @@ export class OpenFolder {
     fchownSync(this.#descriptor, uid, gid);
   }
 
-  /** Gives what is in the folder, and in its folders, to somebody; of a link the link itself. @throws the file system's error */
-  giveContent(owner: Owner): void {
+  /** Gives the folder with all that is in it to somebody; of a link the link itself. @throws the file system's error */
+  giveAll(owner: Owner): void {
     for (const entry of this.entries()) {
-      if (!entry.isDirectory()) {
-        lchownSync(this.#at(entry.name), owner.uid, owner.gid);
-        continue;
-      }
-      const folder = this.folder(entry.name);
-      try {
-        folder.give(owner);
-        folder.giveContent(owner);
-      } finally {
-        folder.close();
-      }
+      if (entry.isDirectory()) this.enter(entry.name, (folder) => folder.giveAll(owner));
+      else lchownSync(this.#at(entry.name), owner.uid, owner.gid);
     }
+    this.give(owner);
   }
 
   close(): void {
     closeSync(this.#descriptor);
+  }
+
+  #open(name: string): OpenFolder {
+    return new OpenFolder(join(this.#path, oneName(name)), this.#at(name));
   }
 
   get #here(): string {
@@ -177,6 +207,12 @@ export class OpenFolder {
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
+}
+
+interface CreateOptions {
+  readonly mode?: number;
+  /** Whose the file is to be. */
+  readonly owner?: Owner | undefined;
 }
 
 /** @throws Error for what would lead out of the folder, or deeper into it past a link */

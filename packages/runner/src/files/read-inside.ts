@@ -10,13 +10,13 @@ import {
   openSync,
   readdirSync,
   readlinkSync,
-  readSync,
   realpathSync,
   type Stats,
   statSync,
 } from "node:fs";
 import { join, sep } from "node:path";
 import { HAS_DESCRIPTOR_PATHS } from "./open-folder.ts";
+import { readAtMost } from "./read-at-most.ts";
 
 /**
  * Finds a file without opening it, so that no device, pipe or file of others notices (open(2), O_PATH). Node has no name for it; the
@@ -30,7 +30,7 @@ export function readInside(root: string, name: string, maxBytes: number): string
     if (!stats.isFile() || stats.size > maxBytes) return undefined;
     const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      return readText(file, maxBytes);
+      return readAtMost(file, maxBytes).toString("utf8");
     } finally {
       closeSync(file);
     }
@@ -68,14 +68,4 @@ function inside<T>(root: string, name: string, work: (path: string, stats: Stats
 
 function isWithin(folder: string, path: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : folder + sep);
-}
-
-/** The file may grow while it is read. */
-function readText(file: number, maxBytes: number): string | undefined {
-  const bytes = Buffer.alloc(maxBytes + 1);
-  let length = 0;
-  for (let read = -1; read !== 0 && length < bytes.length; length += read) {
-    read = readSync(file, bytes, length, bytes.length - length, null);
-  }
-  return length > maxBytes ? undefined : bytes.toString("utf8", 0, length);
 }

@@ -2,12 +2,12 @@
  * Converts a message's attachments into parts that every model supports. OpenCode keeps attachments in the session's history
  * and sends them to the model with each later prompt. A file of an unsupported type would therefore fail all later prompts.
  */
-import { lstatSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { attachmentKind, plainMediaType } from "@valet/shared/protocol/attachment-kinds";
 import type { Attachment } from "@valet/shared/protocol/dispatch";
 import type { PromptPart } from "../agent/agent.ts";
-import { giveToOwnerOf } from "../processes/file-owner.ts";
+import { otherOwnerOf } from "../files/file-owner.ts";
+import { OpenFolder, type Owner } from "../files/open-folder.ts";
 
 /** In the workspace. Git ignores it. */
 const FOLDER = ".valet";
@@ -55,31 +55,40 @@ function decode(url: string): Buffer | undefined {
 }
 
 /**
- * Writes a file into the workspace, and nowhere else, even if the agent has created links there.
+ * Writes a file into the workspace, and nowhere else, even if the agent has created links there or does so meanwhile.
  * @returns its path relative to the workspace; `undefined` if it cannot be written
  */
 function store(workspace: string, attemptId: string, name: string, bytes: Buffer): string | undefined {
+  const names = [FOLDER, "attachments", safeName(attemptId)];
   try {
-    const root = realpathSync(workspace);
-    let folder = root;
-    for (const part of [FOLDER, "attachments", safeName(attemptId)]) {
-      folder = join(folder, part);
-      mkdirSync(folder, { recursive: true });
-      if (!lstatSync(folder).isDirectory()) return undefined;
-    }
-    ignore(join(root, FOLDER));
-    const path = join(folder, name);
-    writeFileSync(path, bytes, { flag: "wx" });
-    giveToOwnerOf(root, join(root, FOLDER));
-    return relative(root, path);
+    const owner = otherOwnerOf(workspace);
+    OpenFolder.use({ root: workspace, names: [] }, (folder) => {
+      writeBelow(folder, names, owner, (attachments) => attachments.create(name, bytes, { owner }));
+    });
+    return join(...names, name);
   } catch {
     return undefined;
   }
 }
 
-function ignore(folder: string): void {
+/** Calls `write` with the folder at these names, which are created if they are missing. */
+function writeBelow(
+  folder: OpenFolder,
+  [name, ...rest]: readonly string[],
+  owner: Owner | undefined,
+  write: (folder: OpenFolder) => void,
+): void {
+  if (name === undefined) return write(folder);
+  folder.within(name, (inner, isNew) => {
+    if (isNew && owner !== undefined) inner.give(owner);
+    if (name === FOLDER) ignore(inner, owner);
+    writeBelow(inner, rest, owner, write);
+  });
+}
+
+function ignore(folder: OpenFolder, owner: Owner | undefined): void {
   try {
-    writeFileSync(join(folder, ".gitignore"), "*\n", { flag: "wx" });
+    folder.create(".gitignore", "*\n", { owner });
   } catch {
     // It already exists.
   }

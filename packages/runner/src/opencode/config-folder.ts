@@ -3,9 +3,11 @@
  * nothing in a repository or in the agent's home may configure it directly; the runner writes the permitted part of the
  * repository's configuration here. OpenCode also writes into these folders, so none of them may be the repository's.
  */
-import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
-import { giveToOwnerOf } from "../processes/file-owner.ts";
+import { lstatSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { copyFolder } from "../files/copy-folder.ts";
+import { otherOwnerOf } from "../files/file-owner.ts";
+import { OpenFolder } from "../files/open-folder.ts";
 import { readRepositoryConfig, withoutPinned } from "./repository-config.ts";
 
 export interface ConfigFolderOptions {
@@ -29,7 +31,10 @@ const NOT_COPIED = new Set(["node_modules", ".gitignore", "opencode.json", "open
 const AGENT_FOLDERS = ["agent", "agents", "mode", "modes"];
 /** The entries that need OpenCode's plugin package, which OpenCode installs from the network. */
 const NEED_PACKAGES = ["package.json", "plugin", "plugins", "tool", "tools"];
-const PACKAGES = ["node_modules", "package-lock.json"];
+const LOCK_FILE = "package-lock.json";
+const PACKAGES = ["node_modules", LOCK_FILE];
+/** How much of a trusted repository's folder is copied. */
+const MAX_COPIED = { maxBytes: 64 * 1024 * 1024, maxEntries: 10_000 } as const;
 /**
  * Before OpenCode loads any plugin, it installs its own plugin package into each of its folders and waits for that. Valet's
  * plugin does not need the package, and a sandbox may have no network. This lock file makes OpenCode assume it is installed.
@@ -55,6 +60,12 @@ const GIT = {
   GIT_CONFIG_KEY_1: "core.hooksPath",
   GIT_CONFIG_VALUE_1: "/dev/null",
 } as const;
+
+/** The names of the folders. */
+const [REPOSITORY, CONFIG, HOME, EMPTY] = ["repository", "config", "home", "empty"] as const;
+const EMPTY_CATALOGUE = "models.json";
+/** No such file exists. */
+const NO_CATALOGUE = "no-models.json";
 
 /** The name of these folders in the runner's state folder. */
 export const CONFIG_FOLDER = "opencode";
@@ -87,11 +98,11 @@ export class ConfigFolder {
   environment(usesCatalogue = true): Record<string, string> {
     return {
       // Without such a file OpenCode uses the catalogue of its executable. By default it would read one from the agent's home first.
-      OPENCODE_MODELS_PATH: usesCatalogue ? join(this.#path, "no-models.json") : this.#emptyCatalogue,
+      OPENCODE_MODELS_PATH: usesCatalogue ? join(this.#path, NO_CATALOGUE) : this.#emptyCatalogue,
       OPENCODE_CONFIG_DIR: this.#repository,
       OPENCODE_DISABLE_PROJECT_CONFIG: "1",
-      OPENCODE_TEST_HOME: join(this.#path, "home"),
-      XDG_CONFIG_HOME: join(this.#path, "config"),
+      OPENCODE_TEST_HOME: join(this.#path, HOME),
+      XDG_CONFIG_HOME: join(this.#path, CONFIG),
       // Stored logins could add configuration.
       OPENCODE_AUTH_CONTENT: "{}",
       ...INSTALL_PATIENCE,
@@ -101,33 +112,32 @@ export class ConfigFolder {
 
   /** A folder without any files, in which OpenCode can load what does not depend on the workspace. */
   get empty(): string {
-    return join(this.#path, "empty");
+    return join(this.#path, EMPTY);
   }
 
   get #emptyCatalogue(): string {
-    return join(this.#path, "models.json");
+    return join(this.#path, EMPTY_CATALOGUE);
   }
 
   get #repository(): string {
-    return join(this.#path, "repository");
+    return join(this.#path, REPOSITORY);
   }
 
   /** Creates the folders, without any of the repository's configuration. @throws errors of the file system */
   clear(): void {
-    const user = join(this.#path, "config", "opencode");
-    rmSync(join(this.#path, "config"), { recursive: true, force: true });
-    rmSync(join(this.#path, "home"), { recursive: true, force: true });
-    mkdirSync(join(this.#path, "home"), { recursive: true });
-    rmSync(this.empty, { recursive: true, force: true });
-    mkdirSync(this.empty, { recursive: true });
-    writeFileSync(this.#emptyCatalogue, "{}");
-    if (!isFolder(this.#repository)) rmSync(this.#repository, { force: true });
-    mkdirSync(this.#repository, { recursive: true });
-    pretendInstalled(user);
-    for (const name of readdirSync(this.#repository)) {
-      if (!PACKAGES.includes(name)) rmSync(join(this.#repository, name), { recursive: true, force: true });
-    }
-    pretendInstalled(this.#repository);
+    mkdirSync(this.#path, { recursive: true });
+    // A trusted repository's agent can change all of them, also while the runner writes.
+    OpenFolder.use({ root: this.#path, names: [] }, (folder) => {
+      for (const name of [CONFIG, HOME, EMPTY, NO_CATALOGUE]) folder.remove(name);
+      for (const name of [HOME, EMPTY]) folder.within(name, () => {});
+      folder.replace(EMPTY_CATALOGUE, "{}");
+      folder.within(CONFIG, (config) => config.within("opencode", pretendInstalled));
+      if (folder.stat(REPOSITORY)?.isDirectory() !== true) folder.remove(REPOSITORY);
+      folder.within(REPOSITORY, (repository) => {
+        for (const { name } of repository.entries()) if (!PACKAGES.includes(name)) repository.remove(name);
+        pretendInstalled(repository);
+      });
+    });
   }
 
   /** Writes the permitted part of the repository's configuration, after the repository's setup. Never throws. */
@@ -138,78 +148,70 @@ export class ConfigFolder {
       this.clear();
       const { settings, files, unreadable } = readRepositoryConfig(options);
       problems.push(...unreadable.map((name) => `ignored the repository's ${name}, which cannot be read`));
-      if (options.isTrusted) isOfRepository = this.#copyFolder(join(options.workspace, REPOSITORY_FOLDER));
-      for (const [name, content] of files) {
-        mkdirSync(join(this.#repository, dirname(name)), { recursive: true });
-        writeFileSync(join(this.#repository, name), content);
-      }
-      const config = { $schema: "https://opencode.ai/config.json", ...settings };
-      writeFileSync(join(this.#repository, "opencode.json"), JSON.stringify(config));
-      // OpenCode installs what a trusted repository's plugins need.
-      if (options.isTrusted) giveToOwnerOf(options.workspace, this.#repository);
+      OpenFolder.use({ root: this.#path, names: [REPOSITORY] }, (repository) => {
+        if (options.isTrusted) isOfRepository = copyRepository(options.workspace, repository);
+        for (const [name, content] of files) writeText(repository, name.split("/"), content);
+        const config = { $schema: "https://opencode.ai/config.json", ...settings };
+        repository.replace("opencode.json", JSON.stringify(config));
+        // OpenCode installs what a trusted repository's plugins need.
+        const owner = options.isTrusted ? otherOwnerOf(options.workspace) : undefined;
+        if (owner !== undefined) repository.giveAll(owner);
+      });
       isOfRepository ||= files.size > 0 || Object.keys(settings).length > 2;
     } catch (error) {
       problems.push(`the repository's configuration cannot be used: ${(error as NodeJS.ErrnoException).code ?? "bug"}`);
     }
     return { isOfRepository, problems };
   }
+}
 
-  /** @returns whether it copied anything */
-  #copyFolder(from: string): boolean {
-    if (!isFolder(from)) return false;
-    const names = readdirSync(from).filter((name) => !NOT_COPIED.has(name));
-    if (names.some((name) => NEED_PACKAGES.includes(name))) this.#mayInstall();
-    for (const name of names) {
-      cpSync(join(from, name), join(this.#repository, name), { recursive: true, filter: isCopied });
-    }
-    for (const folder of AGENT_FOLDERS) pinAgents(join(this.#repository, folder));
+/** Copies a trusted repository's own folder. @returns whether there was anything to copy */
+function copyRepository(workspace: string, to: OpenFolder): boolean {
+  if (!isFolder(join(workspace, REPOSITORY_FOLDER))) return false;
+  return OpenFolder.use({ root: workspace, names: [REPOSITORY_FOLDER] }, (from) => {
+    const names = from.entries().flatMap(({ name }) => (NOT_COPIED.has(name) ? [] : name));
+    if (names.some((name) => NEED_PACKAGES.includes(name))) mayInstall(to);
+    copyFolder(from, to, {
+      ...MAX_COPIED,
+      isCopied: (name, path) => name !== "node_modules" && (path.length > 0 || names.includes(name)),
+      change: ([folder = "", ...rest], content) =>
+        AGENT_FOLDERS.includes(folder) && rest.at(-1)?.endsWith(".md")
+          ? withoutPinned(content.toString("utf8"))
+          : content,
+    });
     return names.length > 0;
-  }
+  });
+}
 
-  /** Lets OpenCode install its package. Keeps a real installation for the next start. */
-  #mayInstall(): void {
-    const lock = join(this.#repository, "package-lock.json");
-    if (!isPretended(lock)) return;
-    for (const name of PACKAGES) rmSync(join(this.#repository, name), { recursive: true, force: true });
-  }
+/** @param path the names of the folders, and of the file */
+function writeText(folder: OpenFolder, [name = "", ...rest]: readonly string[], content: string): void {
+  if (rest.length === 0) folder.replace(name, content);
+  else folder.within(name, (inner) => writeText(inner, rest, content));
+}
+
+/** Lets OpenCode install its package. Keeps a real installation for the next start. */
+function mayInstall(folder: OpenFolder): void {
+  if (isPretended(folder)) for (const name of PACKAGES) folder.remove(name);
 }
 
 /** @param folder where OpenCode also wants a list of what git must ignore, and cannot write it behind a wall */
-function pretendInstalled(folder: string): void {
-  const lock = join(folder, "package-lock.json");
+function pretendInstalled(folder: OpenFolder): void {
   // What a trusted repository's agent has left may be a link to any file of the machine.
-  for (const name of [...PACKAGES, ".gitignore"]) if (isLink(join(folder, name))) rmSync(join(folder, name));
-  mkdirSync(folder, { recursive: true });
-  if (!existsSync(join(folder, ".gitignore"))) writeFileSync(join(folder, ".gitignore"), "*\n", { flag: "wx" });
-  if (existsSync(lock)) return;
-  mkdirSync(join(folder, "node_modules"), { recursive: true });
-  writeFileSync(lock, JSON.stringify(LOCK));
+  for (const name of [...PACKAGES, ".gitignore"]) if (folder.stat(name)?.isSymbolicLink()) folder.removeFile(name);
+  if (folder.stat(".gitignore") === undefined) folder.create(".gitignore", "*\n");
+  if (folder.stat(LOCK_FILE) !== undefined) return;
+  folder.within("node_modules", () => {});
+  folder.create(LOCK_FILE, JSON.stringify(LOCK));
 }
 
-function isPretended(lock: string): boolean {
-  return !existsSync(lock) || readFileSync(lock, "utf8") === JSON.stringify(LOCK);
-}
-
-/** Excludes pipes and sockets, on which a copy would block. */
-function isCopied(path: string): boolean {
-  const stats = lstatSync(path);
-  return basename(path) !== "node_modules" && (stats.isFile() || stats.isDirectory() || stats.isSymbolicLink());
-}
-
-function pinAgents(folder: string): void {
-  if (!isFolder(folder)) return;
-  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile() || !entry.name.endsWith(".md")) continue;
-    const path = join(entry.parentPath, entry.name);
-    writeFileSync(path, withoutPinned(readFileSync(path, "utf8")));
-  }
+function isPretended(folder: OpenFolder): boolean {
+  const pretended = JSON.stringify(LOCK);
+  const size = folder.stat(LOCK_FILE)?.size;
+  if (size === undefined) return true;
+  return size === pretended.length && folder.read(LOCK_FILE, size).toString("utf8") === pretended;
 }
 
 /** Returns whether there is a folder, as opposed to a link to one. */
 function isFolder(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-}
-
-function isLink(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 }
