@@ -6,10 +6,12 @@
  */
 import { createHash } from "node:crypto";
 import { constants, type Stats } from "node:fs";
-import { access, copyFile, lstat, mkdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { access, lstat, mkdir, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CHANGES_LIMITS, type ChangesUnknown } from "@valet/shared/protocol/changes";
-import { isOwnRepository, isPlainFile } from "./files.ts";
+import { copyFile } from "../files/copy-file.ts";
+import type { FolderPlace } from "../files/open-folder.ts";
+import { isOwnRepository } from "./files.ts";
 import { type GitBytes, gitBytes } from "./git-command.ts";
 import { type Candidate, parseDiffFiles, splitNul } from "./parse-changes.ts";
 
@@ -194,23 +196,27 @@ export class Snapshots {
     await writeFile(join(own, "HEAD"), "ref: refs/heads/none\n");
     // No filter of the repository runs. Git's own conversions, such as that of line ends, are those of its commits.
     await writeFile(join(own, "info/attributes"), "* -filter\n");
-    const exclude = join(this.#options.workspace, ".git/info/exclude");
-    if (isPlainFile(exclude) && (await stat(exclude)).size <= MAX_EXCLUDE_BYTES) {
-      await copyFile(exclude, join(own, "info/exclude"));
-    }
+    const exclude = join(own, "info/exclude");
+    await copyFile(this.#gitFolder("info"), "exclude", exclude, MAX_EXCLUDE_BYTES).catch(() =>
+      rm(exclude, { force: true }),
+    );
   }
 
   /** Copies the repository's index: it knows which files are tracked, and which have not changed since they were hashed. */
   async #copyIndex(own: string): Promise<void> {
-    const source = join(this.#options.workspace, ".git/index");
-    if (!isPlainFile(source)) return;
-    const { size, mtimeMs } = await stat(source);
-    if (size > MAX_INDEX_BYTES) throw new ChangesError("too_large");
     const index = join(own, "index");
-    await copyFile(source, index);
+    const stats = await copyFile(this.#gitFolder(), "index", index, MAX_INDEX_BYTES).catch((error: unknown) => {
+      throw (error as NodeJS.ErrnoException).code === "EFBIG" ? new ChangesError("too_large") : error;
+    });
+    if (stats === undefined) return;
     // Files that are not clearly older than the index are compared by content, so the copy must not be younger than its original.
-    const seconds = Math.floor(mtimeMs / 1000);
+    const seconds = Math.floor(stats.mtimeMs / 1000);
     await utimes(index, seconds, seconds);
+  }
+
+  /** A folder of the repository's own git folder, which the agent can exchange at any time. */
+  #gitFolder(...names: string[]): FolderPlace {
+    return { root: this.#options.workspace, names: [".git", ...names] };
   }
 
   async #writeTree(own: string, format: ObjectFormat, signal: AbortSignal): Promise<string> {
