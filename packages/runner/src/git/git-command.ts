@@ -288,7 +288,10 @@ function environment({ env, transports, gitDir, cwd }: GitOptions): Record<strin
     GIT_NO_LAZY_FETCH: "1",
     // Applies to redirects, too. Other transports run programs or read local files. No transport has the name "none".
     GIT_ALLOW_PROTOCOL: transports.length === 0 ? "none" : transports.join(":"),
-    ...(gitDir === undefined ? { GIT_CEILING_DIRECTORIES: cwd } : { GIT_DIR: gitDir, GIT_WORK_TREE: cwd }),
+    ...(gitDir === undefined
+      ? { GIT_CEILING_DIRECTORIES: cwd }
+      : // Otherwise a file `commondir` leads to the configuration, refs and objects of any repository of the machine.
+        { GIT_DIR: gitDir, GIT_COMMON_DIR: gitDir, GIT_WORK_TREE: cwd }),
   };
 }
 

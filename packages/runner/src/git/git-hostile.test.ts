@@ -53,6 +53,17 @@ async function worked() {
 const ran = (marks: string) => readdirSync(marks).filter((name) => !name.endsWith(".sh"));
 
 describe("in an existing workspace", () => {
+  test("a file that names another repository's folder leads git neither to its commits nor to its configuration", async () => {
+    const { workspace, wake } = await worked();
+    const other = temporaryFolder();
+    runGit(other, "init", "--quiet");
+    const before = readFileSync(join(other, ".git/config"), "utf8");
+    runGit(workspace, "config", "--unset-all", "user.name");
+    writeFileSync(join(workspace, ".git/commondir"), join(other, ".git"));
+    expect((await wake()).result).toEqual({ ok: true });
+    expect(readFileSync(join(other, ".git/config"), "utf8")).toBe(before);
+  });
+
   test("no program runs that the repository's or the user's configuration or a hook names", async () => {
     const { workspace, marks, home, wake, program } = await worked();
     for (const hook of ["post-checkout", "reference-transaction", "post-index-change", "pre-auto-gc"]) {
