@@ -207,6 +207,27 @@ describe("a session", () => {
   );
 
   test(
+    "whose last job is a workflow that failed: `why` explains that one, as `attention` says",
+    async () => {
+      const steps = [{ name: "check", run: "exit 3" }];
+      const { executionId } = await system.api.startWorkflow(id, { name: "checks", steps });
+      const workflow = () => system.api.workflow(id, executionId);
+      await waitFor("the workflow", workflow, ({ status }) => status === "done", TIMEOUT_MS);
+      const attention = async () => (await system.api.attention()).find(({ sessionId }) => sessionId === id);
+      const item = await waitFor("attention", attention, (each) => each !== undefined, TIMEOUT_MS);
+      expect(item?.verdict.command).toBe(`valet why ${id} ${executionId}`);
+      for (const args of [[id], [id, executionId]]) {
+        const { code, stdout } = await cli("why", ...args, "--json");
+        expect({ code, why: JSON.parse(stdout) }).toMatchObject({
+          code: 0,
+          why: { kind: "workflow", messageId: executionId, failure: { type: "workflow_step_failed" } },
+        });
+      }
+    },
+    TIMEOUT_MS,
+  );
+
+  test(
     "hibernates and wakes, also when it is asked twice",
     async () => {
       const sleeps = `It sleeps; its files are kept. The next message wakes it, or valet wake ${id}.`;

@@ -25,6 +25,7 @@ import {
   type TraceView,
   TraceView as TraceViewSchema,
   TurnList,
+  WorkflowList,
 } from "@valet/shared/protocol/session-api";
 import {
   MessageView,
@@ -185,6 +186,12 @@ export class ApiClient {
   /** @param request a `StartWorkflow`; the API validates it */
   startWorkflow(id: string, request: unknown): Promise<AcceptedWorkflow> {
     return this.#http.call("POST", `/api/sessions/${encodeURIComponent(id)}/workflows`, AcceptedWorkflow, request);
+  }
+
+  /** Returns the newest executions of workflows of a session, the newest first. */
+  async newestWorkflows(id: string): Promise<WorkflowView[]> {
+    const path = `/api/sessions/${encodeURIComponent(id)}/workflows?order=desc`;
+    return (await this.#http.call("GET", path, WorkflowList)).workflows;
   }
 
   workflow(id: string, executionId: string): Promise<WorkflowView> {

@@ -4,6 +4,7 @@ import { SessionId } from "@valet/shared/protocol/session-api";
 import type { WhyView } from "@valet/shared/protocol/why";
 import type { ApiClient } from "./api-client.ts";
 import { ApiError } from "./api-transport.ts";
+import { currentJob } from "./current-job.ts";
 import { UserError } from "./errors.ts";
 import { candidateOf, candidatesOf, findSessionId, isWholeJobId } from "./find-id.ts";
 import { matchId } from "./match-id.ts";
@@ -21,7 +22,7 @@ interface FoundJob extends FoundId {
 }
 
 /**
- * Returns the answer about a message, a workflow's execution, or the current message of a session. Each id may be given by its
+ * Returns the answer about a message, a workflow's execution, or the current one of a session. Each id may be given by its
  * beginning.
  * @param session the session of the message; otherwise it is looked for in the newest sessions
  * @throws UserError if there is none, or several begin so
@@ -54,7 +55,8 @@ const withSessions = (found: readonly FoundJob[]) =>
   });
 
 async function whyOfSession(api: ApiClient, sessionId: string): Promise<WhyView> {
-  return api.why(sessionId, "message", await currentMessage(api, sessionId));
+  const { kind, id } = await currentJob(api, sessionId);
+  return api.why(sessionId, kind, id);
 }
 
 function whyOf(api: ApiClient, { kind, id, sessionId }: FoundJob): Promise<WhyView> {
@@ -113,13 +115,4 @@ async function whyUnlessUnknown(api: ApiClient, sessionId: string, id: string): 
   };
   const view = await api.why(sessionId, "message", id).catch(isUnknown);
   return view ?? (await api.why(sessionId, "workflow", id).catch(isUnknown));
-}
-
-/** Returns the id of the message that is running in a session, or else of its last one. */
-async function currentMessage(api: ApiClient, sessionId: string): Promise<string> {
-  const newest = await api.newestMessages(sessionId);
-  const running = newest.find(({ status }) => status === "dispatched" || status === "accepted");
-  const message = running ?? newest[0];
-  if (message === undefined) throw new UserError(`Session ${sessionId} has no messages yet.`);
-  return message.id;
 }

@@ -55,7 +55,8 @@ const why = defineTool({
   title: "Why a message took so long, cost so much, or failed",
   description:
     "Says where the time and the money of a message or a workflow went, along its critical path, and the first cause if it " +
-    "failed; for an unfinished one, until now. With only a session: of the message that runs there, or else of its last one. " +
+    "failed; for an unfinished one, until now. With only a session: of the message or workflow that runs there, " +
+    "or else of the first that waits, or else of the one that ended last. " +
     "Parts are named with the trace and span that explain them: `span` shows one.",
   input: z.strictObject({
     session: args.session.optional(),

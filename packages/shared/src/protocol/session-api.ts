@@ -201,11 +201,13 @@ export const SessionsQuery = PageQuery.extend({
 });
 /** The query of lists whose page size the server chooses. */
 export const CursorQuery = PageQuery.pick({ cursor: true });
-export const MessagesQuery = CursorQuery.extend({
+export const WorkflowsQuery = CursorQuery.extend({
   order: z
     .enum(["asc", "desc"])
-    .describe("The order: `asc`, the default, starts with the oldest message, `desc` with the newest")
+    .describe("The order: `asc`, the default, starts with the oldest, `desc` with the newest")
     .optional(),
+});
+export const MessagesQuery = WorkflowsQuery.extend({
   from: MessageId.describe(
     "The message that the list starts with, instead of the oldest or the newest. Not beside `cursor`",
   ).optional(),

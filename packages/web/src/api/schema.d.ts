@@ -195,7 +195,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the executions of workflows, oldest first */
+        /**
+         * Lists the executions of workflows, oldest or newest first
+         * @description A cursor continues in the order of its list.
+         */
         get: operations["listWorkflows"];
         put?: never;
         /**
@@ -3144,7 +3147,7 @@ export interface operations {
             query?: {
                 /** @description `nextCursor` of the previous page. Opaque */
                 cursor?: string;
-                /** @description The order: `asc`, the default, starts with the oldest message, `desc` with the newest */
+                /** @description The order: `asc`, the default, starts with the oldest, `desc` with the newest */
                 order?: "asc" | "desc";
                 /** @description The message that the list starts with, instead of the oldest or the newest. Not beside `cursor` */
                 from?: string;
@@ -3331,6 +3334,8 @@ export interface operations {
             query?: {
                 /** @description `nextCursor` of the previous page. Opaque */
                 cursor?: string;
+                /** @description The order: `asc`, the default, starts with the oldest, `desc` with the newest */
+                order?: "asc" | "desc";
             };
             header?: never;
             path: {

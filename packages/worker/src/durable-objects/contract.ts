@@ -87,7 +87,7 @@ export interface SessionCalls extends CapacityHolder {
   message(messageId: string): Answer<MessageView>;
   withdraw(messageId: string, ctx: CallContext): Answer<MessageView>;
   startWorkflow(input: StartWorkflow, ctx: CallContext): Answer<AcceptedWorkflow>;
-  workflows(cursor?: string): Answer<WorkflowList>;
+  workflows(cursor?: string, order?: "asc" | "desc"): Answer<WorkflowList>;
   workflow(executionId: string): Answer<WorkflowView>;
   withdrawWorkflow(executionId: string, ctx: CallContext): Answer<WorkflowView>;
   clearQueue(ctx: CallContext): Answer<ClearedQueue>;

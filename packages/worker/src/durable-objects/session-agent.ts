@@ -116,8 +116,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     );
   }
 
-  async workflows(cursor?: string): Promise<Result<z.infer<typeof WorkflowList>>> {
-    return this.#rooms.read(({ queue, workflows }) => listWorkflows(queue.jobs, workflows, cursor));
+  async workflows(cursor?: string, order?: ListOrder): Promise<Result<z.infer<typeof WorkflowList>>> {
+    return this.#rooms.read(({ queue, workflows }) => listWorkflows(queue.jobs, workflows, { cursor, order }));
   }
 
   /** Returns one execution, with the output of its steps. */

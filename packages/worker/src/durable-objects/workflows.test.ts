@@ -94,6 +94,18 @@ describe("a workflow", () => {
     expect(turns).toMatchObject([{ message_ids: [id], trace_id: CALLER_TRACE, outcome: "ok", tokens_input: 100 }]);
   });
 
+  test("are listed in both orders, and a cursor goes on in its own", async () => {
+    const { session } = await working({ id: "first" });
+    for (const id of ["second", "third"])
+      valueIn(await session.stub.startWorkflow({ name: "x", steps: [PROMPT], id }, CALLER));
+    const idsOf = async (order?: "asc" | "desc") =>
+      valueIn(await session.stub.workflows(undefined, order)).workflows.map(({ id }) => id);
+    expect(await idsOf()).toEqual(["first", "second", "third"]);
+    expect(await idsOf("desc")).toEqual(["third", "second", "first"]);
+    const descending = btoa(JSON.stringify(["desc", "3"]));
+    expect(await session.stub.workflows(descending, "asc")).toMatchObject({ ok: false, problem: { status: 400 } });
+  });
+
   test("is not found as a message, nor a message as a workflow", async () => {
     const { session, runner, id } = await working({ id: "mine" });
     const message = await session.send("hello", { channel: "other" });

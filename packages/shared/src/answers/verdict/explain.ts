@@ -34,7 +34,7 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
       return {
         why: `The last ${failure?.job?.kind ?? "message"} failed with \`${failure?.type ?? "_OTHER"}\`. ${failure?.message ?? ""}`.trim(),
         nextStep: "Read why, then send another message: the next job that ends well clears this.",
-        command: `valet why ${id}`,
+        command: `valet why ${id}${failure?.job == null ? "" : ` ${failure.job.id}`}`,
       };
     case "runner_silent":
       return {

@@ -126,7 +126,7 @@ test("a failed job needs attention until something runs", () => {
   const job = { kind: "message", id: "msg_1" } as const;
   const failure = { job, type: "provider_auth_failed", sinceMs: T0, message: "The key is wrong." };
   const facts: SessionFacts = { ...SAMPLE_FACTS, failure };
-  expect(after(facts, 5)).toMatchObject({ state: "failed", rule: "job_failed", command: "valet why ses_1" });
+  expect(after(facts, 5)).toMatchObject({ state: "failed", rule: "job_failed", command: "valet why ses_1 msg_1" });
   expect(after({ ...facts, status: "hibernated", link: null }, 5).state).toBe("failed");
   expect(after({ ...facts, runs: [SAMPLE_RUN] }, 5).state).toBe("working");
   expect(after({ ...facts, status: "terminated", link: null }, 5).state).toBe("idle");

@@ -5,19 +5,22 @@ import type { z } from "zod";
 import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
 import { fillPage } from "../core/page-bytes.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
-import type { JobStore } from "../queue/job-store.ts";
+import type { JobKind, JobRow, JobStore } from "../queue/job-store.ts";
 import type { Workflows } from "../workflow/workflows.ts";
 import type { Conversation } from "./conversation.ts";
 import type { TurnRecords } from "./turn-records.ts";
 
 const PAGE = 50;
 
-/** The order of a list: `asc` begins with the oldest message, `desc` with the newest. */
+/** The order of a list: `asc` begins with the oldest, `desc` with the newest. */
 export type ListOrder = "asc" | "desc";
 
-interface MessagePlace {
+interface Place {
   readonly cursor: string | undefined;
   readonly order: ListOrder | undefined;
+}
+
+interface MessagePlace extends Place {
   /** The sequence number of the message that the list begins with. */
   readonly from: number | undefined;
 }
@@ -31,6 +34,38 @@ export function listMessages(
   if (cursor !== undefined && from !== undefined) {
     return refuse("invalid-input", "Send `cursor` or `from`, not both: a cursor goes on where its page has ended.");
   }
+  return jobsPage(
+    store,
+    "message",
+    { cursor, order, from },
+    (row) => conversation.view(row),
+    (messages, next) => ({ messages, ...next }),
+  );
+}
+
+/** Returns a page of workflow executions, without the output of their steps. A cursor implies its order, as with messages. */
+export function listWorkflows(
+  store: JobStore,
+  workflows: Workflows,
+  place: Place,
+): Result<z.infer<typeof WorkflowList>> {
+  return jobsPage(
+    store,
+    "workflow",
+    { ...place, from: undefined },
+    (row) => workflows.view(row),
+    (views, next) => ({ workflows: views, ...next }),
+  );
+}
+
+/** Returns a page of the jobs of one kind, in either order. */
+function jobsPage<V, T>(
+  store: JobStore,
+  kind: JobKind,
+  { cursor, order, from }: MessagePlace,
+  view: (row: JobRow) => V,
+  shape: (views: V[], next: { nextCursor?: string }) => T,
+): Result<T> {
   const before = cursor === undefined ? from && from + 1 : descendingSeq(cursor);
   const isDescending = cursor === undefined ? order === "desc" : before !== undefined;
   if (order !== undefined && order !== (isDescending ? "desc" : "asc")) return badCursor();
@@ -38,10 +73,10 @@ export function listMessages(
     isDescending ? undefined : cursor,
     (seq) =>
       isDescending
-        ? store.jobsBefore("message", before ?? Number.MAX_SAFE_INTEGER, PAGE + 1)
-        : store.jobsAfter("message", from === undefined ? seq : from - 1, PAGE + 1),
-    (row) => conversation.view(row),
-    (messages, next) => ({ messages, ...next }),
+        ? store.jobsBefore(kind, before ?? Number.MAX_SAFE_INTEGER, PAGE + 1)
+        : store.jobsAfter(kind, from === undefined ? seq : from - 1, PAGE + 1),
+    view,
+    shape,
     isDescending ? (seq) => encodeCursor([DESCENDING, String(seq)]) : undefined,
   );
 }
@@ -53,20 +88,6 @@ const DESCENDING = "desc";
 function descendingSeq(cursor: string): number | undefined {
   const [order, seq] = parseCursor(cursor, 2) ?? [];
   return order === DESCENDING && Number.isSafeInteger(Number(seq)) ? Number(seq) : undefined;
-}
-
-/** Returns a page of workflow executions, oldest first, without the output of their steps. */
-export function listWorkflows(
-  store: JobStore,
-  workflows: Workflows,
-  cursor: string | undefined,
-): Result<z.infer<typeof WorkflowList>> {
-  return pageOf(
-    cursor,
-    (seq) => store.jobsAfter("workflow", seq, PAGE + 1),
-    (row) => workflows.view(row),
-    (views, next) => ({ workflows: views, ...next }),
-  );
 }
 
 /**

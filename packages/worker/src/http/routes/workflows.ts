@@ -1,11 +1,11 @@
 import { createRoute } from "@hono/zod-openapi";
 import {
   AcceptedWorkflow,
-  CursorQuery,
   ExecutionId,
   StartWorkflow,
   UserQuery,
   WorkflowList,
+  WorkflowsQuery,
 } from "@valet/shared/protocol/session-api";
 import { WorkflowView } from "@valet/shared/protocol/session-view";
 import { agentOf, change, createRoutes, speakFor } from "../context.ts";
@@ -51,14 +51,18 @@ workflows.openapi(
     method: "get",
     path: PATH,
     operationId: "listWorkflows",
-    summary: "Lists the executions of workflows, oldest first",
-    request: { params: SessionParams, query: CursorQuery },
+    summary: "Lists the executions of workflows, oldest or newest first",
+    description: "A cursor continues in the order of its list.",
+    request: { params: SessionParams, query: WorkflowsQuery },
     responses: {
       200: answer(WorkflowList, "A page of executions, without the output of their steps"),
       default: PROBLEM,
     },
   }),
-  async (c) => c.json(unwrap(await agentOf(c).workflows(c.req.valid("query").cursor)), 200),
+  async (c) => {
+    const { cursor, order } = c.req.valid("query");
+    return c.json(unwrap(await agentOf(c).workflows(cursor, order)), 200);
+  },
 );
 
 workflows.openapi(
