@@ -101,6 +101,20 @@ describe("the work goes on", () => {
   );
 });
 
+test(
+  "a message that the API refuses creates no session",
+  async () => {
+    const before = await system.api.sessions();
+    for (const args of [[""], ["Hello", "--model", "gpt"], ["Hello", "--channel", ""], ["語".repeat(150_000)]]) {
+      const { code, stdout, stderr } = await cli("prompt", ...args);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toMatch(/^valet: The (?:input is invalid|message is too large)\./);
+    }
+    expect(await system.api.sessions()).toHaveLength(before.length);
+  },
+  TIMEOUT_MS,
+);
+
 describe("a reader that closes the pipe", () => {
   /** More than a pipe holds. */
   const LONG = "a line\n".repeat(12_000);

@@ -3,6 +3,7 @@ import type { AskedKind } from "@valet/shared/protocol/ask-before";
 import { QUEUE_MODES, type QueueMode } from "@valet/shared/spans";
 import { type Command, Option } from "commander";
 import { ApiClient } from "../api-client.ts";
+import { checkMessage, checkSession } from "../check-request.ts";
 import { findConnection, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { ExitCode } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
@@ -79,35 +80,34 @@ ${helpEnd(
       const connection = findConnection(options);
       const api = new ApiClient(connection);
       const content = text === "-" ? await readStdin("the message", report) : text;
+      const message = checkMessage({
+        content,
+        ...(options.model === undefined ? {} : { model: options.model }),
+        ...(options.channel === undefined ? {} : { channel: options.channel }),
+        ...(options.mode === undefined ? {} : { queueMode: options.mode }),
+      });
       const sessionId =
         options.session === undefined
-          ? (await api.createSession(await newSession(options, connection.url))).id
+          ? (await api.createSession(checkSession(await newSession(options, connection.url)))).id
           : await findSessionId(api, options.session);
       if (options.session === undefined) report(`Session ${sessionId}`);
-      const sent = await whileItGoesOn(options, sessionId, () =>
-        api.sendMessage(sessionId, {
-          content,
-          ...(options.model === undefined ? {} : { model: options.model }),
-          ...(options.channel === undefined ? {} : { channel: options.channel }),
-          ...(options.mode === undefined ? {} : { queueMode: options.mode }),
-        }),
-      );
+      const sent = await whileItGoesOn(options, sessionId, () => api.sendMessage(sessionId, message));
       if (!options.wait) {
         if (options.json) printJson({ sessionId, ...sent });
         else print(`${sent.messageId} ${sent.status}`);
         return;
       }
       const { messageId } = sent;
-      const message = await whileItGoesOn(options, sessionId, () =>
+      const ended = await whileItGoesOn(options, sessionId, () =>
         waitForMessage(api, sessionId, messageId, report, options.timeout),
       );
-      if (options.json) printJson({ sessionId, message });
-      else print(answerText(message) || `(no text; outcome: ${message.outcome})`);
-      if (message.outcome !== "ok") {
-        outcomeLines(message).forEach(report);
+      if (options.json) printJson({ sessionId, message: ended });
+      else print(answerText(ended) || `(no text; outcome: ${ended.outcome})`);
+      if (ended.outcome !== "ok") {
+        outcomeLines(ended).forEach(report);
         process.exitCode = ExitCode.FAILED;
       }
-      report(`Trace:   pnpm valet trace ${sessionId} ${message.traceId ?? ""}`);
+      report(`Trace:   pnpm valet trace ${sessionId} ${ended.traceId ?? ""}`);
     });
 }
 
