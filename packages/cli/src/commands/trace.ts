@@ -36,6 +36,7 @@ const HELP = `
 The options choose among the session's traces, or, with a trace, among its spans; those above a chosen span are shown, too.
 --errors and --open together choose either. --follow without a trace follows the newest open one, that of work before that of its
 sandbox, or else the newest; Ctrl-C ends it, and the work goes on.
+In the list that --json prints, \`spans\` is the number of spans that have ended, \`openSpans\` of those that have not.
 
 Exit codes: 0 success; 2 usage or environment error; 130 Ctrl-C ended --follow.
 
@@ -103,9 +104,9 @@ function noneText({ errors, open, sinceMs }: TraceFilter): string {
  */
 export function summaryLine(summary: TraceSummaryView): string {
   const { traceId, name, startedAt, duration_ms, spans, openSpans, errors } = summary;
+  const all = counted(spans + openSpans, "span");
   const notes = [
-    counted(spans, "span"),
-    ...(openSpans > 0 ? [`${openSpans} open`] : []),
+    openSpans > 0 ? `${openSpans} of ${all} open` : all,
     ...(errors > 0 ? [counted(errors, "error")] : []),
   ];
   const duration = openSpans > 0 ? "open" : breakdownText(duration_ms);

@@ -366,8 +366,8 @@ export const TraceSummaryView = z.object({
   startedAt: z.iso.datetime(),
   /** From the first start to the last known end. */
   duration_ms: z.number().nonnegative(),
-  spans: z.int().nonnegative(),
-  openSpans: z.int().nonnegative(),
+  spans: z.int().nonnegative().describe("How many spans have ended"),
+  openSpans: z.int().nonnegative().describe("How many spans have begun and not ended; `spans` does not count them"),
   errors: z.int().nonnegative(),
 });
 export type TraceSummaryView = z.infer<typeof TraceSummaryView>;

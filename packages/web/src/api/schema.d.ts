@@ -1738,7 +1738,9 @@ export interface components {
             /** Format: date-time */
             startedAt: string;
             duration_ms: number;
+            /** @description How many spans have ended */
             spans: number;
+            /** @description How many spans have begun and not ended; `spans` does not count them */
             openSpans: number;
             errors: number;
         };
