@@ -124,6 +124,26 @@ describe("a lost cache", () => {
     expect(moneyOf(story.about(message)).avoidable).toEqual([]);
   });
 
+  test("is none where a read from the cache costs as much as other input, or nothing costs anything", () => {
+    const prices = ["input", "cache_read", "cache_write"];
+    for (const [price, cost] of [
+      [3, 0.06],
+      [0, 0],
+    ] as const) {
+      const attributes = Object.fromEntries(prices.map((name) => [`valet.llm.price.${name}`, price]));
+      for (const cacheWrite of [0, 7000, 20_400]) {
+        const story = new Story();
+        const message = story.message("m1", { at: 0, to: MINUTE * 9 });
+        const { run } = story.attempt(message, { at: 10, to: MINUTE * 9 });
+        story.chat(run, { at: 20, to: 5000, ...WARM, cost, attributes });
+        story.chat(run, { at: 7 * MINUTE, to: 8 * MINUTE, ...COLD, cacheWrite, cost, attributes });
+        const money = moneyOf(story.about(message));
+        expect(money.avoidable).toEqual([]);
+        expect(money.sentence).not.toContain("avoidable");
+      }
+    }
+  });
+
   test("has an unknown cost without a price, and says so", () => {
     const story = new Story();
     const message = story.message("m1", { at: 0, to: MINUTE * 9 });

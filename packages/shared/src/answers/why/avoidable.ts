@@ -26,7 +26,7 @@ export function avoidable(
   const claim = (found: readonly Waste[]) => {
     for (const { reason, calls: all, costUsd, sentence } of found) {
       const free = all.filter((call) => !claimed.has(call));
-      if (free.length === 0) continue;
+      if (free.length === 0 || isFree(free)) continue;
       for (const call of free) claimed.add(call);
       const cost_usd = costUsd === undefined ? sumOf(free) : costUsd;
       const spans = free.slice(0, MAX_SPANS).map(({ span }) => refer(span));
@@ -41,6 +41,11 @@ export function avoidable(
   claim(cacheLosses(index, free, all));
   claim(chargedTries(free.filter((call) => !claimed.has(call))));
   return entries;
+}
+
+/** Whether calls are known to have cost nothing: then nothing could have been saved. */
+function isFree(calls: readonly ModelCall[]): boolean {
+  return calls.every(({ costUsd, isCostKnown }) => isCostKnown && costUsd === 0);
 }
 
 /** Returns the known cost of calls; `null` if none is known. */

@@ -81,6 +81,8 @@ function lossOf(call: ModelCall, last: ModelCall | undefined, pauses: Pauses): L
   if (cached < MIN_TOKENS || read > cached / 2) return undefined;
   const lost = cached - read;
   const extra = extraCost(call, lost);
+  // Where a read from the cache is no cheaper, nothing was lost.
+  if (extra === 0 || costUsd === 0) return undefined;
   return {
     call,
     tokens: lost,
@@ -92,11 +94,15 @@ function lossOf(call: ModelCall, last: ModelCall | undefined, pauses: Pauses): L
 /** Returns what the tokens cost more than if they had been read from the cache; `null` if a price is unknown. */
 function extraCost({ tokens, prices }: ModelCall, lost: number): number | null {
   const written = Math.min(lost, tokens.cacheWrite ?? 0);
-  const plain = lost - written;
-  if (prices.cacheRead === null) return null;
-  if ((written > 0 && prices.cacheWrite === null) || (plain > 0 && prices.input === null)) return null;
-  const paid = written * (prices.cacheWrite ?? 0) + plain * (prices.input ?? 0);
-  return Math.max(0, paid - lost * prices.cacheRead);
+  const ofWritten = dearer(written, prices.cacheWrite, prices.cacheRead);
+  const ofPlain = dearer(lost - written, prices.input, prices.cacheRead);
+  return ofWritten === null || ofPlain === null ? null : Math.max(0, ofWritten + ofPlain);
+}
+
+/** Returns what tokens cost more at the first price: of equal prices exactly 0. `null` if one is unknown. */
+function dearer(tokens: number, price: number | null, thanPrice: number | null): number | null {
+  if (tokens === 0) return 0;
+  return price === null || thanPrice === null ? null : tokens * (price - thanPrice);
 }
 
 /** The model calls that have used a cache, or may have. */
