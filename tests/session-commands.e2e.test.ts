@@ -203,7 +203,9 @@ describe("a session", () => {
   test(
     "that works does not hibernate; its queue is cleared, what runs is aborted",
     async () => {
-      expect(await refused(1, "hibernate")).toMatch(new RegExp(` Stop what runs first: valet abort ${id}\\.$`));
+      expect(await refused(1, "hibernate")).toBe(
+        `The session is busy. Wait until its work has ended, or stop what runs and clear what waits: valet abort ${id}, valet clear ${id}.`,
+      );
       const continues = `The running job continues; stop it: valet abort ${id}.`;
       expect(await change("clear")).toBe(`Withdrew 4 jobs from the queue. ${continues}`);
       expect(await session()).toMatchObject({ agent: "busy", queueLength: 0 });

@@ -18,12 +18,15 @@ export function addHibernate(program: Command): void {
       await api.change(sessionId, "hibernate").catch((error: unknown) => {
         if (!(error instanceof ApiError) || error.type !== "session-busy") throw error;
         const { type, exitCode } = error;
-        throw new UserError(`${error.message} Stop what runs first: valet abort ${sessionId}.`, { type, exitCode });
+        throw new UserError(busyText(sessionId), { type, exitCode });
       });
       const session = await waitForChange(api, sessionId, (each) => isSettled(each));
       tell(options, session, { text: hibernateText(session) });
     });
 }
+
+const busyText = (id: string) =>
+  `The session is busy. Wait until its work has ended, or stop what runs and clear what waits: valet abort ${id}, valet clear ${id}.`;
 
 const isSettled = ({ status, sleepProblem }: SessionView) => status !== "hibernating" || sleepProblem !== undefined;
 

@@ -3,6 +3,7 @@ import { PermissionReply } from "@valet/shared/protocol/session-view";
 import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { counted } from "../counted.ts";
 import { UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
@@ -78,7 +79,8 @@ function leaveIn([answer, ...others]: readonly string[], decline: boolean): Perm
 function answersIn(answers: readonly string[], { questions }: QuestionView, decline: boolean): string[][] | null {
   if (decline) return null;
   if (answers.length !== questions.length) {
-    throw new UserError(`The agent asks ${questions.length} questions; give an answer to each, or --decline.`);
+    const each = questions.length === 1 ? "one answer to it" : "an answer to each";
+    throw new UserError(`The agent asks ${counted(questions.length, "question")}; give ${each}, or --decline.`);
   }
   return answers.map((answer) => [answer]);
 }

@@ -1,4 +1,5 @@
 import { STATS_KEYS, TURN_SORTS } from "@valet/shared/protocol/turn-stats";
+import { OUTCOMES } from "@valet/shared/spans";
 import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, printLines, report } from "../context.ts";
@@ -16,7 +17,7 @@ const FILTERS = {
   repository: "only turns on the repository with this URL",
   branch: "only turns of sessions on this branch or ref",
   model: "only turns that this model answered, as `provider/model`",
-  outcome: "only turns with this outcome: ok, error, lost, aborted, superseded",
+  outcome: `only turns with this outcome: ${OUTCOMES.join(", ")}`,
   error: "only turns with this error type",
   channel: "only turns in channels of this name",
   tool: "only turns that used this tool",
