@@ -36,26 +36,34 @@ export function addAbort(program: Command): void {
 
 const OVER = "Nothing was running: the session is terminated.";
 
-/** Says what an abort has stopped. @param ids the messages and workflows that ran before it */
-function abortText(sessionId: string, ids: readonly string[], after: Pick<NowView, "running" | "queueLength">): Told {
-  const running = after.running.filter(({ id }) => ids.includes(id)).map(({ id }) => id);
-  const stopped = ids.filter((id) => !running.includes(id));
-  const queue =
-    after.queueLength === 0
-      ? ` Send the next message: valet prompt --session ${sessionId} "…".`
-      : queuedText(sessionId, after.queueLength);
+/** Says what an abort has stopped, and what comes next. @param ids the messages and workflows that ran before it */
+export function abortText(
+  sessionId: string,
+  ids: readonly string[],
+  after: { readonly running: readonly { readonly id: string }[]; readonly queueLength: number },
+): Told {
+  const running = after.running.map(({ id }) => id);
+  const stopping = running.filter((id) => ids.includes(id));
+  const stopped = ids.filter((id) => !stopping.includes(id));
+  const begun = running.filter((id) => !ids.includes(id));
+  const next = nextText(sessionId, begun, after.queueLength);
   const text =
     ids.length === 0
-      ? `Nothing was running.${queue}`
-      : running.length > 0
-        ? `Still stopping: ${running.join(", ")}. See it: valet status ${sessionId}.`
-        : `Stopped: ${stopped.join(", ")}.${queue}`;
-  return { text, more: { stopped, stopping: running } };
+      ? `Nothing was running. ${next}`
+      : stopping.length > 0
+        ? `Still stopping: ${stopping.join(", ")}. See it: valet status ${sessionId}.`
+        : `Stopped: ${stopped.join(", ")}. ${next}`;
+  return { text, more: { stopped, stopping } };
 }
 
-function queuedText(sessionId: string, count: number): string {
-  const [runs, it] = count === 1 ? ["runs", "it"] : ["run", "them"];
-  return ` ${counted(count, "job")} in the queue ${runs} next; withdraw ${it}: valet clear ${sessionId}.`;
+/** Says what the session does after an abort. @param begun what has begun since: the next of the queue, at once */
+function nextText(sessionId: string, begun: readonly string[], queued: number): string {
+  if (begun.length === 0 && queued === 0) return `Send the next message: valet prompt --session ${sessionId} "…".`;
+  const runs = `${begun.join(", ")} ${begun.length === 1 ? "runs" : "run"} now; stop that, too: valet abort ${sessionId}.`;
+  if (queued === 0) return runs;
+  const [run, them] = queued === 1 ? ["runs", "it"] : ["run", "them"];
+  const waits = `${counted(queued, "job")} in the queue ${run} next; withdraw ${them}: valet clear ${sessionId}.`;
+  return begun.length === 0 ? waits : `${runs} ${waits}`;
 }
 
 async function waitUntilStopped(api: ApiClient, sessionId: string, ids: readonly string[]): Promise<NowView> {
