@@ -96,3 +96,8 @@ export function printJson(value: unknown): void {
 export function report(line: string): void {
   writeLog(visibleText(line));
 }
+
+/** Writes a line to standard error if that is a terminal: a sign of life, which a log does not need. */
+export function reportToPerson(line: string): void {
+  if (terminalOf(process.stderr, process.env).columns !== undefined) report(line);
+}

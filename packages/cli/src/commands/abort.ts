@@ -3,9 +3,10 @@ import type { NowView } from "@valet/shared/protocol/now";
 import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { helpOfChange, type Told, tell } from "../change-session.ts";
-import { connect, type GlobalOptions } from "../context.ts";
+import { connect, type GlobalOptions, reportToPerson } from "../context.ts";
 import { counted } from "../counted.ts";
 import { findSessionId } from "../find-id.ts";
+import { sayIfSlow } from "../system/slow-step.ts";
 
 /** How long the command waits until the work has stopped, and how often it looks, in ms. */
 const WAIT_MS = 20_000;
@@ -23,7 +24,7 @@ export function addAbort(program: Command): void {
       const before = await api.now(sessionId);
       await api.change(sessionId, "abort");
       const ids = before.running.map(({ id }) => id);
-      const after = await waitUntilStopped(api, sessionId, ids);
+      const after = await sayIfSlow("stopping", reportToPerson, waitUntilStopped(api, sessionId, ids));
       const ended = await api.session(sessionId);
       const isOver = ended.status === "terminated" && ids.length === 0;
       tell(

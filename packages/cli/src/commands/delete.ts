@@ -5,10 +5,11 @@ import type { Command } from "commander";
 import { ASKING_CODES, agree } from "../agree.ts";
 import type { ApiClient } from "../api-client.ts";
 import { ApiError } from "../api-transport.ts";
-import { connect, type GlobalOptions, print, printJson } from "../context.ts";
+import { connect, type GlobalOptions, print, printJson, reportToPerson } from "../context.ts";
 import { counted } from "../counted.ts";
 import { findSessionId } from "../find-id.ts";
 import { EXAMPLE_SESSION } from "../help-text.ts";
+import { sayIfSlow } from "../system/slow-step.ts";
 
 interface DeleteOptions extends GlobalOptions {
   readonly yes?: boolean;
@@ -50,7 +51,7 @@ Example:
       });
       if (!agreed) return;
       await unlessGone(api.deleteSession(sessionId));
-      const isDeleted = await waitUntilGone(api, sessionId);
+      const isDeleted = await sayIfSlow("deleting", reportToPerson, waitUntilGone(api, sessionId));
       if (isDeleted) show(options, sessionId, "deleted", "It is deleted.");
       else show(options, sessionId, "deleting", WAITS);
     });
