@@ -6,6 +6,7 @@ import { costText } from "@valet/shared/protocol/cost";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { NowView, StepNow } from "@valet/shared/protocol/now";
 import { applyPartDelta } from "@valet/shared/protocol/part-delta-codec";
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { counted } from "../counted.ts";
 
 /** The events after which the session may do something else. */
@@ -24,6 +25,8 @@ export class WatchModel {
   /** The part of the text that comes now, and how much of it has been said. */
   #said: { readonly partId: string; readonly length: number } | undefined;
   #unfinished = "";
+  /** The attempts whose end has been said. */
+  readonly #ended = new Set<string>();
 
   /** Returns whether the answer of `/now` may have changed, and the lines to append where nothing is redrawn. */
   apply(event: ClientEvent): { readonly isChange: boolean; readonly lines: readonly string[] } {
@@ -32,16 +35,7 @@ export class WatchModel {
     else if (event.type === "part-delta") {
       const part = applyPartDelta(this.#parts.get(event.delta.partId), event.delta);
       if (part !== undefined) lines.push(...this.#part(part));
-    } else if (event.type === "turn") {
-      const { outcome, error_type, turn_ms, cost_usd, calls_without_cost } = event.turn;
-      const cost = costText(cost_usd, (calls_without_cost ?? 0) > 0);
-      lines.push(
-        ...this.#flush(),
-        `turn ended: ${[outcome, error_type].filter(Boolean).join(", ")}  ${breakdownText(turn_ms)}  ${cost}`,
-      );
-      this.#parts.clear();
-      this.#said = undefined;
-    }
+    } else if (event.type === "turn") lines.push(...this.#turn(event.turn));
     return { isChange: CHANGES.has(event.type), lines };
   }
 
@@ -60,6 +54,18 @@ export class WatchModel {
     for (const step of stepsOf(now))
       if (!known.has(idOf(step))) lines.push([step.kind, step.name].filter(Boolean).join(" "));
     if ((before?.queueLength ?? 0) !== queueLength) lines.push(`queue: ${counted(queueLength, "job")} waiting`);
+    return lines;
+  }
+
+  /** A record is sent again when what the turn changed is known. */
+  #turn({ attempt_id, outcome, error_type, turn_ms, cost_usd, calls_without_cost }: TurnRecord): string[] {
+    if (this.#ended.has(attempt_id)) return [];
+    this.#ended.add(attempt_id);
+    const cost = costText(cost_usd, (calls_without_cost ?? 0) > 0);
+    const how = [outcome, error_type].filter(Boolean).join(", ");
+    const lines = [...this.#flush(), `turn ended: ${how}  ${breakdownText(turn_ms)}  ${cost}`];
+    this.#parts.clear();
+    this.#said = undefined;
     return lines;
   }
 

@@ -1,4 +1,5 @@
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { NOW } from "../sample-now.ts";
@@ -39,6 +40,29 @@ test("what changes is said once: the verdict, steps, the queue", () => {
     "working: It works.",
     "queue: 0 jobs waiting",
   ]);
+});
+
+test("the end of a turn is said once, though its record comes again with what it changed, and says no text twice", () => {
+  const turn = (attempt_id: string): ClientEvent => ({
+    type: "turn",
+    turn: { attempt_id, outcome: "ok", error_type: null, turn_ms: 1200, cost_usd: 0.25 } as TurnRecord,
+  });
+  const model = new WatchModel();
+  const events = [
+    part("p1", "one\n"),
+    turn("att_1"),
+    part("p2", "two\n"),
+    turn("att_1"),
+    part("p2", "two\n"),
+    turn("att_2"),
+  ];
+  expect(events.flatMap((event) => model.apply(event).lines)).toEqual([
+    "| one",
+    "turn ended: ok  1.2 s  $0.2500",
+    "| two",
+    "turn ended: ok  1.2 s  $0.2500",
+  ]);
+  expect(model.apply(turn("att_2")).isChange).toBe(true);
 });
 
 test("an event that changes the session asks for the verdict again", () => {
