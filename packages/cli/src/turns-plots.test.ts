@@ -77,9 +77,34 @@ describe("groups", () => {
     const lines = statsLines(statsOf(turns, ["user"]), 80);
     const start = lines.findIndex((line) => line.startsWith("user"));
     expect(lines[start]).toMatch(/^user +turns +failed +p50 +p90 +p99 +cost$/);
-    expect(lines[start + 1]).toMatch(/^ann +2 {2}█{29} +1 +2 ms +3 ms +3 ms +\$0\.5000$/);
+    expect(lines[start + 1]).toMatch(/^ann +2 {2}█{30} +1 +2 ms +3 ms +3 ms +\$0\.5000$/);
     expect(lines[start + 2]).toMatch(/^bob +1 {2}█{15} +0 /);
     expect(lines[start + 3]).toMatch(/^\(none\) +1 /);
+  });
+
+  const SESSION = "ses_6t9f6t3n3dws9n1b5jqfqypw67";
+  const hours = [3_600_000, 7_322_000].map((ms) => turn(ms, { keys: { ...NO_KEYS, session: SESSION }, usd: 1234.5 }));
+  const headAndRow = (width: number, keys: StatsKey[] = ["session"]) => {
+    const lines = statsLines(statsOf(hours, keys), width);
+    return lines.slice(lines.findIndex((line) => line.startsWith(keys[0] ?? ""))).slice(0, 2);
+  };
+
+  test("keep their figures at 80 columns: the bar gives way first, then the keys", () => {
+    const [full = "", narrow = ""] = [100, 80].map((width) => headAndRow(width)[1]);
+    expect(full).toMatch(new RegExp(`^${SESSION} +2 {2}█+ +0 .*\\$2469\\.0000$`));
+    expect(narrow).toMatch(/^ses_6t9f6t\w+…? +2 +0 .*\$2469\.0000$/);
+    for (const width of [80, 72, 68]) {
+      expect(headAndRow(width)[0]).toMatch(/ cost$/);
+      expect(headAndRow(width)[1]).toMatch(/\$2469\.0000$/);
+    }
+    expect(headAndRow(68, ["session", "model"])[1]).toMatch(/^ses\w*… \/ .*\$2469\.0000$/);
+  });
+
+  test("are not cut in a pipe, however long their keys are", () => {
+    const name = "u".repeat(90);
+    const lines = statsLines(statsOf([turn(1000, user(name))], ["user"]), Number.POSITIVE_INFINITY);
+    expect(lines.join("\n")).not.toContain("…");
+    expect(lines.find((line) => line.startsWith(name))).toMatch(/█{30} .* \$0\.2500$/);
   });
 
   test("by two keys and day name all of them", () => {

@@ -3,7 +3,7 @@ import { counted } from "@valet/shared/answers/why/text";
 import { breakdownText } from "@valet/shared/duration-text";
 import { costText } from "@valet/shared/protocol/cost";
 import type { Distribution, Measure, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
-import { type Column, cut, tableLines } from "./turns-table.ts";
+import { type Column, cut, GAP, tableLines } from "./turns-table.ts";
 
 interface ShownMeasure {
   readonly name: Measure;
@@ -29,10 +29,13 @@ const MEASURES: readonly ShownMeasure[] = [
 const DRAWN = MEASURES.filter(({ name }) => name === "turn_ms" || name === "queue_wait_ms" || name === "cost_usd");
 
 const LEVELS = "▁▂▃▄▅▆▇█";
-/** The length up to which a key of a group is shown. */
-const MAX_KEY = 32;
+/** The length up to which the keys of a group are shown on a terminal. */
+const MAX_KEY = 40;
 
-/** Returns the lines of the statistics. @param width the number of columns of the terminal */
+/** The width of plots where there is none, as in a pipe. */
+const PLOT_WIDTH = 80;
+
+/** Returns the lines of the statistics. @param width the number of columns of the terminal; infinite in a pipe, where nothing is cut */
 export function statsLines(stats: TurnStats, width: number): string[] {
   const { total, by } = stats;
   const head = headLines(stats);
@@ -67,7 +70,7 @@ function totalLines(total: TurnGroup, width: number): string[] {
   const plots = DRAWN.filter(({ name }) => total.measures[name].known > 0).flatMap((measure) => [
     "",
     measure.title,
-    ...histogramLines(total.measures[measure.name], measure.text, width),
+    ...histogramLines(total.measures[measure.name], measure.text, Number.isFinite(width) ? width : PLOT_WIDTH),
   ]);
   return [...sumLines(total, width), ...plots];
 }
@@ -119,32 +122,50 @@ function bar(value: number, most: number, width: number): string {
   return "█".repeat(Math.max(1, Math.round((value / Math.max(most, 1)) * Math.max(1, width))));
 }
 
-/** A line for each group: its keys, its turns with a bar, its failures, percentiles of the duration, and its cost. */
-function groupLines({ groups, by }: TurnStats, width: number): string[] {
+/**
+ * A line for each group: its keys, its turns with a bar, its failures, percentiles of the duration, and its cost. Where the terminal is
+ * too narrow for all of it, the bar gives way first, then the keys.
+ */
+function groupLines(stats: TurnStats, width: number): string[] {
+  const { groups } = stats;
   const most = Math.max(...groups.map(({ turns }) => turns));
-  const [, ...others] = by;
-  const columns = (room: number): Column<TurnGroup>[] => [
-    {
-      head: by.join(" / "),
-      cell: ({ keys }) => by.map((key) => cut(keys[key] ?? "(none)", keyRoom(others.length))).join(" / "),
-    },
+  const wide = Number.isFinite(width) ? MAX_KEY : Number.POSITIVE_INFINITY;
+  const figures = Math.max(...tableLines(figureColumns(), groups, width).map(({ length }) => length)) + GAP;
+  const keys = Math.max(...tableLines([keyColumn(stats, wide)], groups, width).map(({ length }) => length));
+  const room = Math.min(MAX_BAR, width - keys - figures - GAP);
+  const bars: Column<TurnGroup> = { head: "", cell: ({ turns }) => bar(turns, most, room) };
+  const key = keyColumn(stats, Math.min(wide, Math.max(MIN_KEY, width - figures)));
+  return tableLines([key, ...figureColumns(...(room < 1 ? [] : [bars]))], groups, width);
+}
+
+/** @param room how long the keys of a group may be together */
+function keyColumn({ by }: Pick<TurnStats, "by">, room: number): Column<TurnGroup> {
+  const each = Math.max(1, Math.floor((room - SEPARATOR.length * (by.length - 1)) / by.length));
+  return {
+    head: cut(by.join(SEPARATOR), room),
+    cell: ({ keys }) => by.map((key) => cut(keys[key] ?? "(none)", each)).join(SEPARATOR),
+  };
+}
+
+/** @param bars what comes beside the number of turns */
+function figureColumns(...bars: Column<TurnGroup>[]): Column<TurnGroup>[] {
+  return [
     { head: "turns", cell: ({ turns }) => String(turns), isNumber: true },
-    { head: "", cell: ({ turns }) => bar(turns, most, room) },
+    ...bars,
     { head: "failed", cell: ({ outcomes }) => String((outcomes.error ?? 0) + (outcomes.lost ?? 0)), isNumber: true },
     { head: "p50", cell: ({ measures }) => valueText(measures.turn_ms.p50, DURATION), isNumber: true },
     { head: "p90", cell: ({ measures }) => valueText(measures.turn_ms.p90, DURATION), isNumber: true },
     { head: "p99", cell: ({ measures }) => valueText(measures.turn_ms.p99, DURATION), isNumber: true },
     { head: "cost", cell: (group) => costOf(group).replace("at least ", "≥").replace("cost ", ""), isNumber: true },
   ];
-  const withoutBars = Math.max(...tableLines(columns(0), groups, Number.POSITIVE_INFINITY).map(({ length }) => length));
-  const room = Math.min(MAX_BAR, Math.max(1, width - withoutBars));
-  return tableLines(columns(room), groups, width);
 }
 
 const DURATION = MEASURES[0] as ShownMeasure;
 /** The length of the longest bar of a group. */
 const MAX_BAR = 30;
-const keyRoom = (others: number) => Math.floor(MAX_KEY / (others + 1));
+/** The length to which the keys of a group are shortened at most. */
+const MIN_KEY = 10;
+const SEPARATOR = " / ";
 
 /** Returns a whole number with commas. */
 function thousands(value: number): string {

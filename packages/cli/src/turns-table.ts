@@ -12,8 +12,9 @@ interface Column<T> {
   readonly isNumber?: boolean;
 }
 
-const GAP = 2;
-/** The length up to which a text column is shown. */
+/** The number of spaces between two columns. */
+export const GAP = 2;
+/** The length up to which a text column is shown on a terminal. */
 const MAX_TEXT = 40;
 
 const ALWAYS: readonly Column<TurnRecord>[] = [
@@ -50,7 +51,7 @@ export function turnLines(turns: readonly TurnRecord[], width: number, isOfSessi
   const more = IF_ROOM.filter(({ head }) => !isOfSession || (head !== "session" && head !== "repository"));
   for (const column of more) {
     const isEmpty = turns.every((turn) => column.cell(turn) === "");
-    if (!isEmpty && widthOf([...columns, column], turns) <= width) columns.push(column);
+    if (!isEmpty && widthOf([...columns, column], turns, width) <= width) columns.push(column);
   }
   return tableLines(columns, turns, width);
 }
@@ -66,9 +67,9 @@ export function sortedNotes({ sorted, isPartial }: Pick<FoundTurns, "sorted" | "
   return [period, ...(isPartial ? [`Only the ${most} newest turns of this period were sorted: ${remedy}.`] : [])];
 }
 
-/** Returns a table with a line of heads. Lines are cut at the width. */
+/** Returns a table with a line of heads. Lines are cut at the width; an infinite one cuts nothing. */
 export function tableLines<T>(columns: readonly Column<T>[], rows: readonly T[], width: number): string[] {
-  const widths = widthsOf(columns, rows);
+  const widths = widthsOf(columns, rows, width);
   const line = (cells: readonly string[]) => {
     const padded = cells.map((cell, index) => {
       const room = widths[index] ?? 0;
@@ -76,7 +77,10 @@ export function tableLines<T>(columns: readonly Column<T>[], rows: readonly T[],
     });
     return cut(padded.join(" ".repeat(GAP)).trimEnd(), width);
   };
-  return [line(columns.map(({ head }) => head)), ...rows.map((row) => line(columns.map((each) => cellOf(each, row))))];
+  return [
+    line(columns.map(({ head }) => head)),
+    ...rows.map((row) => line(columns.map((each) => cellOf(each, row, width)))),
+  ];
 }
 
 export type { Column };
@@ -86,16 +90,17 @@ export function cut(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
 }
 
-function cellOf<T>({ cell }: Column<T>, row: T): string {
-  return cut(cell(row), MAX_TEXT);
+/** @param width of the terminal; infinite in a pipe, where nothing is cut */
+function cellOf<T>({ cell }: Column<T>, row: T, width: number): string {
+  return Number.isFinite(width) ? cut(cell(row), MAX_TEXT) : cell(row);
 }
 
-function widthsOf<T>(columns: readonly Column<T>[], rows: readonly T[]): number[] {
-  return columns.map((column) => Math.max(column.head.length, ...rows.map((row) => cellOf(column, row).length)));
+function widthsOf<T>(columns: readonly Column<T>[], rows: readonly T[], width: number): number[] {
+  return columns.map((column) => Math.max(column.head.length, ...rows.map((row) => cellOf(column, row, width).length)));
 }
 
-function widthOf<T>(columns: readonly Column<T>[], rows: readonly T[]): number {
-  return widthsOf(columns, rows).reduce((sum, each) => sum + each + GAP, -GAP);
+function widthOf<T>(columns: readonly Column<T>[], rows: readonly T[], width: number): number {
+  return widthsOf(columns, rows, width).reduce((sum, each) => sum + each + GAP, -GAP);
 }
 
 /** Returns `11-27 00:12` of an ISO time. */

@@ -34,9 +34,6 @@ interface TurnsOptions extends GlobalOptions, Partial<Record<keyof typeof FILTER
   readonly exact?: boolean;
 }
 
-/** The width of plots in a pipe, which has none of its own. */
-const WIDTH_IN_PIPE = 80;
-
 const EXAMPLES = `
 Examples:
   valet turns                                       the last turns of all sessions
@@ -105,15 +102,7 @@ async function showTurns(
     return;
   }
   if (turns.length === 0) print("No turns.");
-  else
-    printLines(
-      turnLines(
-        turns,
-        terminalOf(process.stdout, process.env).columns ?? Number.POSITIVE_INFINITY,
-        sessionId !== undefined,
-      ),
-      { paint: paintTurn, tooLong: "cut" },
-    );
+  else printLines(turnLines(turns, widthOf(), sessionId !== undefined), { paint: paintTurn, tooLong: "cut" });
   for (const note of sortedNotes(found, "choose a shorter one with --from and --to")) report(note);
   if (hasMore) report(`There are more turns: --limit ${limit * 2}.`);
 }
@@ -134,7 +123,7 @@ export function queryOf(sessionId: string | undefined, options: Partial<TurnsOpt
   };
 }
 
-/** Returns how many columns plots take. */
+/** Returns how many columns there are; a pipe has no end. */
 function widthOf(): number {
-  return terminalOf(process.stdout, process.env).columns ?? WIDTH_IN_PIPE;
+  return terminalOf(process.stdout, process.env).columns ?? Number.POSITIVE_INFINITY;
 }
