@@ -52,7 +52,7 @@ const diffOf = (...turns: TurnChangesView[]): DiffView => ({
 test("a turn has its commits, its files and what it shares", () => {
   expect(statLines(diffOf(TURN))).toEqual([
     "msg_1: 1 commit, 3 files, +2 -1 lines (main bbbbbbbbbbbb)",
-    "  shared with msg_2, which ran at the same time",
+    "  shared with msg_2, which ran at the same time, or since the last known state",
     "  commit aaaaaaaaaaaa a subject",
     "  M a.txt                 +2 -1 ++-",
     '  R old => "line\\nbreak"  (only its name is known)',

@@ -35,7 +35,9 @@ function turnLines(turn: TurnChangesView): string[] {
   const note = patchNote(turn);
   return [
     head === "" ? title : `${title} (${head})`,
-    ...(shared_with.length > 0 ? [`  shared with ${shared_with.join(", ")}, which ran at the same time`] : []),
+    ...(shared_with.length > 0
+      ? [`  shared with ${shared_with.join(", ")}, which ran at the same time, or since the last known state`]
+      : []),
     ...commit_list.map(({ id, subject }) => `  commit ${id.slice(0, 12)} ${subject}`),
     ...files.map((file) => `  ${KIND_MARKS[file.kind]} ${nameOf(file).padEnd(width)}  ${linesText(file, most)}`),
     ...(unlisted > 0 ? [`  and ${counted(unlisted, "more file")}`] : []),

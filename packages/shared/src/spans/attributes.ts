@@ -364,7 +364,7 @@ export const ATTRIBUTES = {
   "valet.changes.shared_count": {
     type: "int",
     meaning:
-      "other turns whose work may be in the same changes, since they ran at the same time; absent if there are none",
+      "other turns whose work may be in the same changes, since they ran at the same time, or since the last known state; absent if there are none",
   },
   "valet.changes.unknown": { type: "string", values: CHANGES_UNKNOWN, meaning: "why the changes are unknown" },
 

@@ -150,7 +150,7 @@ function About({ turn }: { readonly turn: Turn }) {
       {unknown !== null && <p>What this turn changed is unknown: {CHANGES_UNKNOWN_MEANINGS[unknown]}.</p>}
       {shared_with.length > 0 && (
         <p>
-          Work that ran at the same time may be in these changes, too:{" "}
+          Work that ran at the same time, or since the last known state, may be in these changes, too:{" "}
           <OutsideText text={shared_with.join(", ")} className="mono" />
         </p>
       )}
