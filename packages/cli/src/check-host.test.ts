@@ -64,6 +64,21 @@ describe("a state directory whose `up` runs", () => {
   });
 });
 
+test.each([
+  ["that has died", { isStopped: false }, "missing", /ran on .* and ended without being stopped: start it again/],
+  ["that was stopped", { isStopped: true }, "note", /nothing runs on/],
+  ["of an older version, which did not note it", {}, "note", /nothing runs on/],
+] as const)("a host %s", async (_what, more, state, detail) => {
+  const stateDir = mkdtempSync(join(tmpdir(), "valet-host-"));
+  onTestFinished(() => rmSync(stateDir, { recursive: true }));
+  writeFileSync(join(stateDir, "connection.json"), JSON.stringify({ url: await serve("gone"), token: "t", ...more }));
+  const { finding, uses } = await findHost(stateDir, 200);
+  expect({ finding, uses }).toMatchObject({
+    finding: { state, detail: expect.stringMatching(detail) },
+    uses: undefined,
+  });
+});
+
 /** Creates a state directory that this process has locked as `up` does. */
 async function makePrivateState(): Promise<string> {
   const path = mkdtempSync(join(tmpdir(), "valet-host-"));

@@ -41,7 +41,7 @@ export async function findHost(stateDir: string, timeoutMs = TIMEOUT_MS): Promis
   }
   const connection = readConnection(stateDir);
   if (connection === undefined) return idle;
-  const { url, brokerUrl, uses = null } = connection;
+  const { url, brokerUrl, uses = null, isStopped } = connection;
   const [worker, broker] = await Promise.all([
     ask(`${url}/api/health`, Health, timeoutMs),
     brokerUrl === undefined ? undefined : ask(`${brokerUrl}/v1/health`, BrokerHealth, timeoutMs),
@@ -52,7 +52,12 @@ export async function findHost(stateDir: string, timeoutMs = TIMEOUT_MS): Promis
     const { isolation = uses?.containers && "container", network, limits } = broker?.value ?? {};
     return { finding: { name, source: "the running host", ...finding }, uses, isolation, network, limits };
   }
-  if (!(await isDirectoryLocked(stateDir, UP_ROLE))) return idle;
+  if (!(await isDirectoryLocked(stateDir, UP_ROLE))) {
+    // Versions that did not note it may have been stopped.
+    if (isStopped !== false) return idle;
+    const died = `\`valet up\` ran on ${stateDir} and ended without being stopped`;
+    return found("missing", `${died}: start it again with \`pnpm valet up\`, and look at its output if it ends again`);
+  }
   const silent = `its Worker does not answer at ${url} ${worker.why}`;
   const also =
     broker === undefined

@@ -28,7 +28,8 @@ test("says what was checked and what could not be checked", () => {
 test.each([
   [500, "missing"],
   [503, "missing"],
-  [401, "note"],
+  [401, "missing"],
+  [403, "note"],
 ] as const)("a system that answers %i: what it holds is %s", (status, state) => {
   expect(refusedFindings({ status, message: "The server failed." })).toEqual(
     ["model's provider", "sandbox broker"].map((name) => ({ name, state, detail: "not checked: The server failed." })),

@@ -22,9 +22,9 @@ export function uncheckedFindings(why: string, state: Finding["state"] = "note")
   return [MODEL, BROKER].map((name) => ({ name, state, detail: `not checked: ${why}` }));
 }
 
-/** Returns the findings where the running system refused to say. A server that fails (5xx) is a fault of its own. */
+/** Returns the findings where the running system refused to say. A server that fails (5xx) is a fault of its own, and so is a bad token. */
 export function refusedFindings({ status, message }: Pick<ApiError, "status" | "message">): Finding[] {
-  return uncheckedFindings(message, status >= 500 ? "missing" : "note");
+  return uncheckedFindings(message, status >= 500 || status === 401 ? "missing" : "note");
 }
 
 function providerFinding({ model, host, state, status }: SystemView["model"]): Finding {

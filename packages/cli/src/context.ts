@@ -47,7 +47,11 @@ export function findConnection(options: GlobalOptions): Connection {
     if (!/^https?:$/.test(URL.parse(url)?.protocol ?? "")) {
       throw new UserError(`--url: ${url} is no http or https URL, such as http://localhost:8787.`);
     }
-    if (token === undefined) throw new UserError("Give that Valet's token too: --token or VALET_TOKEN.");
+    if (token === undefined) {
+      throw new UserError(
+        "Give that Valet's token too, with --token or VALET_TOKEN: `valet up` prints one there, and `valet token create <name>` makes one.",
+      );
+    }
     return { url: url.replace(/\/+$/, ""), token };
   }
   const connection = readConnection(options.state);

@@ -18,6 +18,13 @@ test.each<[string, unknown, string]>([
   expect(problemText(400, answer)).toBe(text);
 });
 
+test("a refused token says where to get one", () => {
+  const detail = "the token is unknown, or was revoked";
+  expect(problemText(401, apiProblem("unauthorized", { detail }))).toBe(
+    "A valid bearer token is needed: the token is unknown, or was revoked. Give the one that `valet up` printed, or one that `valet token create <name>` makes where Valet runs, with --token or VALET_TOKEN.",
+  );
+});
+
 test("an unknown session says where the known ones are", () => {
   expect(problemText(404, apiProblem("session-not-found"))).toBe("No such session. See `valet sessions`.");
 });

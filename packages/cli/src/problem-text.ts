@@ -2,7 +2,12 @@
 import { Problem } from "@valet/shared/http/problem";
 import { apiProblem } from "@valet/shared/protocol/api-problems";
 
-const SESSION_NOT_FOUND = apiProblem("session-not-found").type;
+/** What to do, by the type of the problem, where the API cannot know how it is asked. */
+const HINTS: Readonly<Record<string, string>> = {
+  [apiProblem("session-not-found").type]: "See `valet sessions`.",
+  [apiProblem("unauthorized").type]:
+    "Give the one that `valet up` printed, or one that `valet token create <name>` makes where Valet runs, with --token or VALET_TOKEN.",
+};
 
 /** Returns a sentence, and a line for each wrong field. @param answer the body, as problem+json or anything else */
 export function problemText(status: number, answer: unknown): string {
@@ -10,10 +15,12 @@ export function problemText(status: number, answer: unknown): string {
   if (!problem.success) return `The API answered ${status}.`;
   const { type, title, detail, errors = [] } = problem.data;
   const fields = errors.map((each) => Object.values(each).join(": "));
-  const hint = type === SESSION_NOT_FOUND ? " See `valet sessions`." : "";
   // A detail is a sentence, or continues the title.
   const rest = detail === undefined ? "." : `${/^[A-Z]/.test(detail) ? "." : ":"} ${detail}`;
-  return [title + rest + hint, ...fields].join("\n  ");
+  const sentence = title + rest;
+  const hint = HINTS[type];
+  const text = hint === undefined ? sentence : `${sentence.replace(/\.?$/, ".")} ${hint}`;
+  return [text, ...fields].join("\n  ");
 }
 
 /** What the types of the API's problems begin with. */

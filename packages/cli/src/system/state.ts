@@ -26,6 +26,8 @@ const Connection = z.object({
   /** The sandbox broker's URL; like `uses`, absent in connections that older versions wrote. */
   brokerUrl: z.url().optional(),
   uses: Uses.optional(),
+  /** Whether the system was stopped by a person, or on order: one that runs or has died was not. Absent like `uses`. */
+  isStopped: z.boolean().optional(),
 });
 /** How to reach a running system. */
 export type Connection = z.infer<typeof Connection>;

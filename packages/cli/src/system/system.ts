@@ -27,7 +27,7 @@ import { BUN, BUN_FLAGS } from "./programs.ts";
 import { runnerProgram } from "./runner-bundle.ts";
 import { sayIfSlow } from "./slow-step.ts";
 import { type Connection, readConnection, readSecrets, type Uses, writeConnection, writeSecrets } from "./state.ts";
-import { openStateDirectory, UP_ROLE } from "./state-directory.ts";
+import { openStateDirectory, type StateDirectory, UP_ROLE } from "./state-directory.ts";
 import { upgradeState } from "./state-format.ts";
 import { startWorker } from "./worker.ts";
 import { WORKER_DIR } from "./worker-bundle.ts";
@@ -196,7 +196,15 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     stops.push(async () => upkeep.abort());
     const token = await ensureToken(db, secrets.token);
     writeSecrets(state, { ...secrets, token });
-    writeConnection(state, { url, token, brokerUrl: broker.url, uses: usesOf(model, env, containers) });
+    const connection = { url, token, brokerUrl: broker.url, uses: usesOf(model, env, containers) };
+    writeConnection(state, { ...connection, isStopped: false });
+    let hasFailed = false;
+    void failure.promise.then(() => {
+      hasFailed = true;
+    });
+    stops.push(() => {
+      if (!hasFailed) markStopped(state, connection);
+    });
     const isScripted = model.scripted !== undefined;
     // Asked anew each time: a restart of the Worker gives its database another client.
     // A request to a Worker that crashes meanwhile may never end.
@@ -217,6 +225,15 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   } catch (error) {
     await stop();
     throw diskError(state.path, error) ?? error;
+  }
+}
+
+/** Notes that a system is being stopped on order. A full disk must not keep it from stopping. */
+function markStopped(state: StateDirectory, connection: Connection): void {
+  try {
+    writeConnection(state, { ...connection, isStopped: true });
+  } catch {
+    // Then the next look takes it for one that died, and says how to start it.
   }
 }
 
