@@ -22,6 +22,9 @@ const dispatchOf = (attemptId: string, channel = "main") =>
     traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
   }) as PromptDispatch;
 
+/** Changes a file, as a plugin may. */
+const write = (workspace: string) => writeFileSync(join(workspace, "by-plugin"), "1\n");
+
 async function setUp(given: { home?: string; options?: Partial<TurnChangesOptions>; isFresh?: boolean } = {}) {
   const { home = temporaryFolder(), isFresh = true } = given;
   const workspace = join(home, "workspace");
@@ -60,7 +63,7 @@ async function setUp(given: { home?: string; options?: Partial<TurnChangesOption
   const turn = async (id: string, work: () => void) => {
     changes.began(dispatchOf(id));
     work();
-    await changes.ended(dispatchOf(id));
+    await changes.ended(dispatchOf(id), true);
     return frames.findLast(({ attemptId }) => attemptId === id) as Frame;
   };
   const objects = () =>
@@ -98,13 +101,31 @@ test("a turn that begins before the state of the one before is known names it, a
   const { changes, frames, write } = await setUp();
   changes.began(dispatchOf("1"));
   write("by-1", "1\n");
-  const looking = changes.ended(dispatchOf("1"));
+  const looking = changes.ended(dispatchOf("1"), true);
   changes.began(dispatchOf("2"));
   write("by-2", "1\n");
   await looking;
-  await changes.ended(dispatchOf("2"));
+  await changes.ended(dispatchOf("2"), true);
   expect(frames.map(({ sharedWith }) => sharedWith)).toEqual([["2"], ["1"]]);
   expect(pathsOf(frames[1] as Frame)).toContain("by-2");
+});
+
+test.each([
+  ["without tools: nobody names the other", false, () => {}, []],
+  ["without tools that changed a file all the same: they name each other", false, write, ["1", "2"]],
+  ["with tools: they name each other", true, () => {}, ["1", "2"]],
+] as const)("a turn that begins while the state after one is read, %s", async (_what, usedTools, work, named) => {
+  const { changes, frames, workspace } = await setUp();
+  changes.began(dispatchOf("1"));
+  work(workspace);
+  const look = changes.ended(dispatchOf("1"), usedTools);
+  changes.began(dispatchOf("2"));
+  await look;
+  writeFileSync(join(workspace, "by-2"), "2\n");
+  await changes.ended(dispatchOf("2"), true);
+  const [first, second] = frames as [Frame, Frame];
+  expect(pathsOf(second)).toContain("by-2");
+  expect([...second.sharedWith, ...first.sharedWith]).toEqual(named);
 });
 
 test("turns that overlap name each other, and the next one names nobody", async () => {
@@ -113,9 +134,9 @@ test("turns that overlap name each other, and the next one names nobody", async 
   changes.began(dispatchOf("b", "two"));
   write("by-a", "1\n");
   write("by-b", "1\n");
-  await changes.ended(dispatchOf("a", "one"));
+  await changes.ended(dispatchOf("a", "one"), true);
   write("later-by-b", "1\n");
-  await changes.ended(dispatchOf("b", "two"));
+  await changes.ended(dispatchOf("b", "two"), true);
   const [a, b] = frames as [Frame, Frame];
   expect([a.sharedWith, pathsOf(a)]).toEqual([["b"], ["by-a", "by-b"]]);
   expect([b.sharedWith, pathsOf(b)]).toEqual([["a"], ["by-a", "by-b", "later-by-b"]]);
@@ -130,7 +151,7 @@ test("a turn whose changes are unknown is in the next one's, which says so", asy
   write("by-1", "1\n");
   rmSync(head);
   execFileSync("mkfifo", [head]);
-  const hangs = changes.ended(dispatchOf("1"));
+  const hangs = changes.ended(dispatchOf("1"), true);
   await changes.stop();
   await hangs;
   expect(frames).toMatchObject([{ attemptId: "1", unknown: "runner_stopped", sharedWith: [] }]);
@@ -186,7 +207,7 @@ test("a SessionAgent that does not take reports gets none", async () => {
   changes.isWanted = false;
   changes.began(dispatchOf("1"));
   write("a", "1\n");
-  await changes.ended(dispatchOf("1"));
+  await changes.ended(dispatchOf("1"), true);
   expect(frames).toEqual([]);
   changes.isWanted = true;
   expect(await turn("2", () => write("b", "1\n"))).toMatchObject({ sharedWith: ["1"] });

@@ -56,6 +56,8 @@ interface Job {
   to: number | undefined;
   /** Absent for attempts of an earlier runner. */
   readonly baseline: Baseline | undefined;
+  /** Whether it called no tool, and a look after its end found nothing: others need not name it. */
+  isWithoutChanges?: boolean;
 }
 
 const MAX_JOBS = 1000;
@@ -109,14 +111,15 @@ export class TurnChanges {
 
   /**
    * Finds out what an attempt changed, and reports it. Never rejects, and takes no longer than the limit. The next attempt need not
-   * wait for it: then the two are named as overlapping.
+   * wait for it: then the two are named as overlapping, unless this one changed nothing.
+   * @param usedTools whether it ran commands or tools; otherwise it is believed that it changed nothing if nothing is found
    */
-  async ended(dispatch: Dispatch): Promise<void> {
+  async ended(dispatch: Dispatch, usedTools: boolean): Promise<void> {
     const job = this.#jobs.find(({ attemptId, to }) => attemptId === dispatch.attemptId && to === undefined);
     if (job === undefined) return;
     job.to = ++this.#now;
     this.#hasRepository ||= this.#snapshots.isRepository;
-    const taking = this.isWanted && this.#hasRepository ? this.#take(job, dispatch) : Promise.resolve();
+    const taking = this.isWanted && this.#hasRepository ? this.#take(job, dispatch, usedTools) : Promise.resolve();
     this.#taking.add(taking);
     await taking;
     this.#taking.delete(taking);
@@ -147,7 +150,7 @@ export class TurnChanges {
     return within(signal, this.#snapshots.take(signal)).catch(() => undefined);
   }
 
-  async #take(job: Job, dispatch: Dispatch): Promise<void> {
+  async #take(job: Job, dispatch: Dispatch, usedTools: boolean): Promise<void> {
     const { tracer, secrets } = this.#options;
     const startMs = performance.now();
     // The end of the attempt is sent first.
@@ -176,6 +179,7 @@ export class TurnChanges {
       unknown = error instanceof ChangesError ? error.reason : "git_failed";
       if (!(error instanceof ChangesError)) this.#options.onProblem(`a turn's changes: ${exceptionType(error)}`);
     }
+    job.isWithoutChanges = !usedTools && measured !== undefined && isEmpty(measured);
     this.#count(read, -1);
     void this.#dropUnused(read);
     this.#report(job, span, measured, unknown, performance.now() - startMs);
@@ -189,7 +193,7 @@ export class TurnChanges {
     tookMs: number,
   ): void {
     const { takeSpans, send } = this.#options;
-    const sharedWith = this.#sharedWith(job);
+    const sharedWith = job.isWithoutChanges ? [] : this.#sharedWith(job);
     const facts = measured?.facts;
     span.setAttributes({
       "valet.changes.commit_count": facts?.commits ?? undefined,
@@ -222,10 +226,11 @@ export class TurnChanges {
     if (this.#unsent.size > MAX_UNSENT && oldest !== undefined) this.acknowledged(oldest);
   }
 
-  /** Returns the other attempts that ran between the state before this one and now. */
+  /** Returns the other attempts that ran between the state before this one and now, and may have changed something. */
   #sharedWith({ attemptId, baseline }: Job): string[] {
     const from = baseline?.at ?? 0;
-    const others = this.#jobs.filter((job) => job.attemptId !== attemptId && (job.to === undefined || job.to > from));
+    const mayShare = ({ to, isWithoutChanges }: Job) => (to === undefined || to > from) && isWithoutChanges !== true;
+    const others = this.#jobs.filter((job) => job.attemptId !== attemptId && mayShare(job));
     return others.slice(-MAX_SHARED).map((job) => job.attemptId);
   }
 
@@ -282,6 +287,8 @@ export class TurnChanges {
     }
   }
 }
+
+const isEmpty = ({ facts }: MeasuredChanges) => facts.commits === 0 && facts.files_changed === 0;
 
 function spanOptions(dispatch: Dispatch) {
   const { attemptId, channel, traceparent, tracestate } = dispatch;

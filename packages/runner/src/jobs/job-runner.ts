@@ -23,8 +23,8 @@ export interface JobRunnerOptions
 /** Is called at the start and the end of each attempt's work. */
 export interface WorkObserver {
   began(dispatch: PromptDispatch | WorkflowDispatch): void;
-  /** Must not reject. If the job is one that changes files, the channel's next job waits for it. */
-  ended(dispatch: PromptDispatch | WorkflowDispatch): Promise<void>;
+  /** Must not reject. If the job used tools, and so may have changed files, the channel's next job waits for it. */
+  ended(dispatch: PromptDispatch | WorkflowDispatch, usedTools: boolean): Promise<void>;
 }
 
 /** A job that has begun. */
@@ -123,8 +123,9 @@ export class JobRunner {
     const settled = done.then(async (result) => {
       this.#busy.delete(attemptId);
       this.#forget();
-      const ended = this.#onWork?.ended(dispatch);
-      if (usedTools(dispatch, result)) await ended;
+      const mayChangeFiles = usedTools(dispatch, result);
+      const ended = this.#onWork?.ended(dispatch, mayChangeFiles);
+      if (mayChangeFiles) await ended;
     });
     this.#channels.set(channel, settled);
     void settled.then(() => {
