@@ -252,7 +252,7 @@ describe("valet", () => {
         }
         const [session] = /\bses_\w+/.exec(stdout + stderr) ?? [];
         if (args[0] === "prompt" && session !== undefined)
-          values["<session>"] = values["<message or session>"] = session;
+          values["<session>"] = values["<message, workflow or session>"] = session;
       }
       expect(existsSync(join(scratch, "exported"))).toBe(true);
     }, 300_000);
