@@ -1,5 +1,6 @@
 /** Tests a wall with a network of its own, with the real slirp4netns. Where the machine allows none, they are skipped, and say so. */
 import { type SpawnSyncReturns, spawn, spawnSync } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
@@ -104,6 +105,28 @@ describe.skipIf(!isPossible)("a wall with a network of its own (skipped where th
       expect(stdout).toMatch(/^outer \/b\n.*No route to host\n+.*No route to host/i);
     },
   );
+
+  test("a socket that is bound to the network's device does not reach the machine's loopback interface either", async () => {
+    const received: string[] = [];
+    const datagrams = createSocket("udp4").on("message", (message) => received.push(String(message)));
+    const connections = createServer((socket) => received.push("tcp") && socket.destroy());
+    onTestFinished(() => {
+      datagrams.close();
+      connections.close();
+    });
+    datagrams.bind(0);
+    await once(datagrams, "listening");
+    const tcp = await listen(connections, "127.0.0.1");
+    const send = (host: string) =>
+      `socket(my $s, PF_INET, SOCK_DGRAM, 0); setsockopt($s, SOL_SOCKET, 25, "tap0\\0") or die; send($s, "${host}", 0, sockaddr_in(${datagrams.address().port}, inet_aton("${host}")));`;
+    const hosts = ["127.0.0.1", "127.1.2.3", "0.0.0.0", "198.18.255.2", ...(outer === undefined ? [] : [outer])];
+    const connect = hosts
+      .filter((host) => host !== outer)
+      .map((host) => `curl -s --noproxy '*' --max-time 2 --interface 'if!tap0' http://${host}:${tcp}/ & `);
+    await sh(`${connect.join("")} perl -MSocket -e '${hosts.map(send).join(" ")}'; wait`);
+    // What may be reached shows that a bound socket sends at all.
+    await expect.poll(() => received).toEqual(outer === undefined ? [] : [outer]);
+  });
 
   test("names are resolved by the network's own server, with the machine's search list", async () => {
     const { stdout } = await sh("cat /etc/resolv.conf");

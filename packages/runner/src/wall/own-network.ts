@@ -11,7 +11,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
-import { NETWORK_PROGRAMS, SLIRP, slirpCommand, UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
+import { NETWORK_PROGRAMS, SLIRP, slirpCommand, UNREACHABLE_BY_SLIRP } from "@valet/shared/protocol/sandbox-network";
 import { type LoopbackServer, loopbackServer } from "./loopback.ts";
 import { type Endpoint, type Relay, startRelay } from "./relay.ts";
 import { WallError } from "./wall.ts";
@@ -46,7 +46,7 @@ export const RESOLVER = SLIRP.resolver;
 const HELPER_PATH = "/usr/sbin:/usr/bin:/sbin:/bin";
 /** What the helper says once its routes are in place, before its program begins. */
 const BLOCKED = "blocked";
-const BLOCK = `for each in ${UNREACHABLE.join(" ")}; do ip route add unreachable "$each" || exit 1; done; echo ${BLOCKED}; exec "$@"`;
+const BLOCK = `for each in ${UNREACHABLE_BY_SLIRP.join(" ")}; do ip route add unreachable "$each" || exit 1; done; echo ${BLOCKED}; exec "$@"`;
 /** The first port above those that Linux gives to servers and connections that choose none (`net.ipv4.ip_local_port_range`). */
 const FIRST_FREE_PORT = 61_000;
 

@@ -5,7 +5,12 @@ import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
-import { NETWORK_PROGRAMS, type Network, slirpCommand, UNREACHABLE } from "@valet/shared/protocol/sandbox-network";
+import {
+  NETWORK_PROGRAMS,
+  type Network,
+  slirpCommand,
+  UNREACHABLE_BY_SLIRP,
+} from "@valet/shared/protocol/sandbox-network";
 import type { NoWall } from "./isolation.ts";
 
 /** It takes 50 ms. A busy machine must not cost sandboxes their network. */
@@ -67,7 +72,7 @@ async function probe(): Promise<string | undefined> {
     const pid = Number(/"child-pid": *(\d+)/.exec(String(made[0][0]))?.[1]);
     const [program, ...args] = slirpCommand(pid, { readyFd: 3, exitFd: 4 }, process.geteuid?.() === 0);
     const slirp = start(program, args);
-    const script = UNREACHABLE.map((each) => `ip route add unreachable ${each}`).join(" && ");
+    const script = UNREACHABLE_BY_SLIRP.map((each) => `ip route add unreachable ${each}`).join(" && ");
     const routes = start(
       NETWORK_PROGRAMS.nsenter,
       [`--target=${pid}`, "--user", "--net", "--preserve-credentials", "--", "/bin/sh", "-c", script],

@@ -23,7 +23,15 @@ export const SLIRP = { network: "198.18.255.0/24", resolver: "198.18.255.3" } as
  */
 export const UNREACHABLE = ["169.254.0.0/16", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"] as const;
 
-/** The same of IPv6, for containers, whose network may have it: of Amazon, Google, Oracle and OpenStack. */
+/**
+ * The same for a network by slirp4netns, and the loopback addresses: a socket that is bound to the network's device (SO_BINDTODEVICE, which
+ * needs no privilege) passes over the namespace's own loopback interface, and slirp4netns would connect it to the machine's, even with
+ * `--disable-host-loopback`. With such a route the kernel takes the address of a bound socket for a neighbour's, and slirp4netns answers for
+ * none but its own. To other sockets the namespace's own addresses come first.
+ */
+export const UNREACHABLE_BY_SLIRP = [...UNREACHABLE, "127.0.0.0/8"] as const;
+
+/** The metadata addresses of IPv6, for containers, whose network may have it: of Amazon, Google, Oracle and OpenStack. */
 export const UNREACHABLE_IPV6 = [
   ...["fd00:ec2::254/128", "fd00:ec2::23/128", "fd20:ce::254/128", "fd00:c1::a9fe:a9fe/128", "fe80::a9fe:a9fe/128"],
 ] as const;
