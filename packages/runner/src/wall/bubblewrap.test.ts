@@ -87,6 +87,24 @@ describe.skipIf(!isPossible)("a wall of bubblewrap (skipped where the machine al
     ).toBeGreaterThanOrEqual(4);
   });
 
+  test("no program gets a control group namespace, in which it could mount the machine's groups; others it gets", async () => {
+    const { sh } = setUp();
+    const machines = readFileSync("/proc/sys/user/max_cgroup_namespaces", "utf8");
+    const mount = "mkdir /tmp/groups; mount -t cgroup2 none /tmp/groups || mount -t cgroup -o memory none /tmp/groups";
+    const { stdout, stderr } = await sh(
+      [
+        `unshare --user --map-root-user --cgroup --mount sh -c '${mount}; echo mounted'`,
+        `unshare --user --map-root-user --mount sh -c '${mount} || echo refused'`,
+        "echo 10 >/proc/sys/user/max_cgroup_namespaces && echo raised",
+        // A namespace of its own may have any limit, and those around it hold all the same.
+        "unshare --user --map-root-user sh -c 'echo 10 >/proc/sys/user/max_cgroup_namespaces; unshare --cgroup true && echo made'",
+      ].join("; "),
+    );
+    expect(stdout).toBe("refused\n");
+    expect(stderr.match(/No space left on device/g)?.length).toBeGreaterThanOrEqual(2);
+    expect(readFileSync("/proc/sys/user/max_cgroup_namespaces", "utf8")).toBe(machines);
+  });
+
   test("a program cannot read the environment or the memory of another, which may hold keys", async () => {
     const { sh } = setUp();
     await sh("(sleep 300 & echo $! >pid) >/dev/null 2>&1");
@@ -173,6 +191,26 @@ test.skipIf(!isPossible)(
     });
     const { command, cwd } = await wall.enter(["/bin/sh", "-c", "echo stands"], folder);
     expect(spawnSync(command[0], command.slice(1), { cwd, encoding: "utf8" }).stdout).toBe("stands\n");
+  },
+);
+
+/** Stands for a machine on which the limits of namespaces cannot be set. */
+const POWERLESS = `#!/bin/sh
+for each; do shift; [ "$each" = -- ] && set -- "$@" --cap-drop ALL; set -- "$@" "$each"; done
+exec /usr/bin/bwrap "$@"
+`;
+
+test.skipIf(!isPossible)(
+  "a wall whose namespaces cannot be limited does not stand, and says which limit failed",
+  async () => {
+    const folder = realpathSync(mkdtempSync(join(tmpdir(), "valet-wall-")));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const bwrap = join(folder, "bwrap");
+    writeFileSync(bwrap, POWERLESS, { mode: 0o755 });
+    const wall = new Bubblewrap({ own: [folder], readable: [], home: folder, path: PATH, bwrap });
+    await expect(wall.enter(["true"], folder)).rejects.toThrow(
+      "/proc/sys/user/max_cgroup_namespaces cannot be written",
+    );
   },
 );
 

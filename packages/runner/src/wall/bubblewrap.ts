@@ -16,6 +16,7 @@ import { constants } from "node:os";
 import { delimiter } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
+import { LIMITING_ARGUMENTS, LIMITING_SCRIPT } from "@valet/shared/protocol/sandbox-namespaces";
 import { MIXED_FOLDERS, mountArguments, type VisibleFiles } from "./mounts.ts";
 import { type OwnNetwork, RESOLVER } from "./own-network.ts";
 import { privatePaths } from "./private-paths.ts";
@@ -209,10 +210,11 @@ export class Bubblewrap implements Wall {
         ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
         ...["--uid", "0", "--gid", "0", "--hostname", "sandbox", "--die-with-parent"],
         ...mountArguments(visible, MACHINE),
+        ...LIMITING_ARGUMENTS,
         ...["--ro-bind-data", "4", "/etc/passwd", "--ro-bind-data", "5", "/etc/group"],
         ...(network === undefined ? [] : ["--unshare-net", "--ro-bind-data", "6", "/etc/resolv.conf"]),
         ...["--remount-ro", "/"],
-        ...["--info-fd", "3", "--", "/bin/sh", "-c", "echo; exec cat"],
+        ...["--info-fd", "3", "--", "/bin/sh", "-c", `${LIMITING_SCRIPT}; echo; exec cat`],
       ],
       // Nothing of the runner's environment, since processes behind the wall may read it.
       { cwd: "/", env: {}, stdio: Array.from({ length: network === undefined ? 6 : 7 }, () => "pipe" as const) },

@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
+import { LIMITING_ARGUMENTS, LIMITING_SCRIPT } from "@valet/shared/protocol/sandbox-namespaces";
 
 /** Why there can be no wall, and how to get one. */
 export interface NoWall {
@@ -17,7 +18,7 @@ const PROGRAMS = [
   { path: "/usr/bin/nsenter", package: "util-linux" },
 ];
 /**
- * Arguments for bubblewrap: the same namespaces as the runner's wall has, and within them the same second ones. The runner enters a wall by
+ * Arguments for bubblewrap: the same namespaces with the same limits as the runner's wall has, and within them the same second ones. The runner enters a wall by
  * nsenter(1), and then has all capabilities in it. bubblewrap alone drops those of an ordinary user, and Linux since version 5.12 demands
  * CAP_SETFCAP for the second namespace, to whose user the first one's root is mapped.
  */
@@ -25,7 +26,8 @@ export const WALL_PROBE: readonly string[] = [
   ...["--cap-add", "CAP_SETFCAP"],
   ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
   ...["--uid", "0", "--gid", "0", "--hostname", "sandbox"],
-  ...["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--", "/usr/bin/bwrap"],
+  ...["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", ...LIMITING_ARGUMENTS],
+  ...["--", "/bin/sh", "-c", `${LIMITING_SCRIPT}; exec "$@"`, "sh", "/usr/bin/bwrap"],
   ...["--unshare-user", "--uid", "1000", "--gid", "1000", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--"],
   ...["/usr/bin/env", "--default-signal=TERM", "true"],
 ];
