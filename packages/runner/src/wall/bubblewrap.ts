@@ -16,8 +16,9 @@ import { constants } from "node:os";
 import { delimiter } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LIMITING_ARGUMENTS, LIMITING_SCRIPT } from "@valet/shared/protocol/sandbox-namespaces";
+import { LIMITING_ARGUMENTS, limitingScript } from "@valet/shared/protocol/sandbox-namespaces";
 import { MIXED_FOLDERS, mountArguments, type VisibleFiles } from "./mounts.ts";
+import { namespaceLimits } from "./namespace-limits.ts";
 import { type OwnNetwork, RESOLVER } from "./own-network.ts";
 import { privatePaths } from "./private-paths.ts";
 import { resolverWith } from "./resolver.ts";
@@ -214,7 +215,7 @@ export class Bubblewrap implements Wall {
         ...["--ro-bind-data", "4", "/etc/passwd", "--ro-bind-data", "5", "/etc/group"],
         ...(network === undefined ? [] : ["--unshare-net", "--ro-bind-data", "6", "/etc/resolv.conf"]),
         ...["--remount-ro", "/"],
-        ...["--info-fd", "3", "--", "/bin/sh", "-c", `${LIMITING_SCRIPT}; echo; exec cat`],
+        ...["--info-fd", "3", "--", "/bin/sh", "-c", `${limitingScript(namespaceLimits())}; echo; exec cat`],
       ],
       // Nothing of the runner's environment, since processes behind the wall may read it.
       { cwd: "/", env: {}, stdio: Array.from({ length: network === undefined ? 6 : 7 }, () => "pipe" as const) },

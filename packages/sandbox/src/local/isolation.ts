@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { Isolation } from "@valet/shared/protocol/sandbox-broker";
-import { LIMITING_ARGUMENTS, LIMITING_SCRIPT } from "@valet/shared/protocol/sandbox-namespaces";
+import { LIMITING_ARGUMENTS, limitingScript } from "@valet/shared/protocol/sandbox-namespaces";
 
 /** Why there can be no wall, and how to get one. */
 export interface NoWall {
@@ -27,7 +27,7 @@ export const WALL_PROBE: readonly string[] = [
   ...["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"],
   ...["--uid", "0", "--gid", "0", "--hostname", "sandbox"],
   ...["--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", ...LIMITING_ARGUMENTS],
-  ...["--", "/bin/sh", "-c", `${LIMITING_SCRIPT}; exec "$@"`, "sh", "/usr/bin/bwrap"],
+  ...["--", "/bin/sh", "-c", `${limitingScript()}; exec "$@"`, "sh", "/usr/bin/bwrap"],
   ...["--unshare-user", "--uid", "1000", "--gid", "1000", "--bind", "/", "/", "--dev-bind", "/dev", "/dev", "--"],
   ...["/usr/bin/env", "--default-signal=TERM", "true"],
 ];

@@ -1,12 +1,13 @@
 /** What the broker tries, and the runner does, to limit which namespaces programs behind a wall of bubblewrap make. */
 
 /**
- * Limits of the wall's user namespace (namespaces(7)), which hold in every namespace below it, whatever limits that one has itself.
+ * A limit of the wall's user namespace (namespaces(7)), which like the others holds in every namespace below it, whatever limits
+ * that one has itself.
  *
  * Whoever is root in a user namespace and has a control group namespace in it may mount the machine's control groups. It could then
  * change those that are its user's on the machine: lift the sandbox's limits and, as the machine's root, freeze processes of others.
  */
-const LIMITS = ["max_cgroup_namespaces=0"];
+const ALWAYS = { max_cgroup_namespaces: 0 };
 
 /**
  * Arguments for bubblewrap with which the wall's first process may set the limits, wherever `/proc/sys` is read-only. In that folder
@@ -16,5 +17,15 @@ export const LIMITING_ARGUMENTS = [
   ...["--cap-add", "CAP_SYS_RESOURCE", "--bind-try", "/proc/sys/user", "/proc/sys/user"],
 ] as const;
 
-/** The start of that process's shell script. Fails if a limit cannot be set that the kernel knows. */
-export const LIMITING_SCRIPT = `for each in ${LIMITS.join(" ")}; do file=/proc/sys/user/\${each%=*}; [ ! -e $file ] || echo \${each#*=} >$file || { echo "$file cannot be written" >&2; exit 1; }; done`;
+/**
+ * Returns the start of that process's shell script, which fails if it cannot set a limit that the kernel knows.
+ * @param limits further ones, by their names
+ */
+export function limitingScript(limits: Readonly<Record<string, number>> = {}): string {
+  const all = Object.entries({ ...ALWAYS, ...limits }).map(([name, limit]) => `${name}=${limit}`);
+  return [
+    `for each in ${all.join(" ")}; do file=/proc/sys/user/\${each%=*}`,
+    `[ ! -e $file ] || echo \${each#*=} >$file || { echo "$file cannot be written" >&2; exit 1; }`,
+    "done",
+  ].join("; ");
+}
