@@ -4,7 +4,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
-import { type AddressInfo, createServer, type Server } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -161,6 +161,23 @@ describe.skipIf(!isPossible)("a wall with a network of its own (skipped where th
     );
     expect(stdout).toBe(`needed /c${"needed /".repeat(60)}`);
   });
+
+  test.skipIf(outer === undefined)(
+    "connections to other machines are bounded, and what is beyond is refused while the network goes on",
+    async () => {
+      const open: Socket[] = [];
+      const server = createServer((socket) => open.push(socket.on("error", () => {})));
+      onTestFinished(() => void server.close());
+      const port = await listen(server, outer as string);
+      const connect = `use IO::Socket::INET; my @open; for (1..1500) { my $s = IO::Socket::INET->new(PeerAddr => "${outer}", PeerPort => ${port}, Timeout => 1) or last; push @open, $s } print scalar @open`;
+      const many = Number((await sh(`ulimit -n $(ulimit -H -n); perl -e '${connect}'`)).stdout);
+      expect(many).toBeGreaterThan(900);
+      expect(many).toBeLessThan(1024);
+      await expect.poll(async () => (await sh(get(`http://${outer}:${ports.outer}/g`))).stdout).toBe("outer /g");
+      for (const socket of open) socket.destroy();
+    },
+    60_000,
+  );
 
   test("a server that is exposed later can be reached, and again when a part of the network has ended", async () => {
     wall.expose(`http://127.0.0.1:${ports.other}/`);

@@ -9,6 +9,7 @@ export const NETWORK_PROGRAMS = {
   slirp: "/usr/bin/slirp4netns",
   nsenter: "/usr/bin/nsenter",
   unshare: "/usr/bin/unshare",
+  prlimit: "/usr/bin/prlimit",
 } as const;
 
 /**
@@ -37,6 +38,12 @@ export const UNREACHABLE_IPV6 = [
 ] as const;
 
 /**
+ * How many descriptors slirp4netns may have: each connection takes one and up to 140 KB, outside the sandbox's own limits. It refuses
+ * what is beyond, and serves the others on.
+ */
+const SLIRP_DESCRIPTORS = 1024;
+
+/**
  * Returns the command with which slirp4netns(1) connects the network namespace of a process, without the machine's loopback.
  *
  * Its own sandbox unmounts the root that it has left. If root starts it, that unmounts what is shared of the machine's mounts, too:
@@ -48,9 +55,10 @@ export function slirpCommand(
   { readyFd, exitFd }: { readyFd: number; exitFd: number },
   isRoot: boolean,
 ): [string, ...string[]] {
-  const { slirp, unshare } = NETWORK_PROGRAMS;
+  const { slirp, unshare, prlimit } = NETWORK_PROGRAMS;
   return [
-    ...((isRoot ? [unshare, "--mount", "--propagation=private", slirp] : [slirp]) as [string, ...string[]]),
+    ...([prlimit, `--nofile=${SLIRP_DESCRIPTORS}:${SLIRP_DESCRIPTORS}`] as [string, ...string[]]),
+    ...(isRoot ? [unshare, "--mount", "--propagation=private", slirp] : [slirp]),
     ...["--configure", "--mtu=65520", `--cidr=${SLIRP.network}`, "--disable-host-loopback"],
     ...["--enable-sandbox", "--enable-seccomp", `--ready-fd=${readyFd}`, `--exit-fd=${exitFd}`],
     ...[String(pid), "tap0"],
