@@ -105,6 +105,15 @@ describe.skipIf(!isPossible)("a wall of bubblewrap (skipped where the machine al
     expect(readFileSync("/proc/sys/user/max_cgroup_namespaces", "utf8")).toBe(machines);
   });
 
+  test("a program has no keyrings of the kernel, which namespaces do not separate", async () => {
+    const { sh } = setUp();
+    const { stdout } = await sh(
+      // keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0), and the same with KEY_SPEC_USER_KEYRING.
+      `perl -e 'my $call = \`uname -m\` =~ /^x86/ ? 250 : 219; for (-3, -4) { print syscall($call, 0, $_, 0), " ", $! + 0, "\n" }'`,
+    );
+    expect(stdout).toBe("-1 38\n".repeat(2));
+  });
+
   test("a program cannot read the environment or the memory of another, which may hold keys", async () => {
     const { sh } = setUp();
     await sh("(sleep 300 & echo $! >pid) >/dev/null 2>&1");

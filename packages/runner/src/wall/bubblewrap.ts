@@ -17,6 +17,7 @@ import { delimiter } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITING_ARGUMENTS, limitingScript } from "@valet/shared/protocol/sandbox-namespaces";
+import { keyringFilter } from "./keyring-filter.ts";
 import { MIXED_FOLDERS, mountArguments, type VisibleFiles } from "./mounts.ts";
 import { namespaceLimits } from "./namespace-limits.ts";
 import { type OwnNetwork, RESOLVER } from "./own-network.ts";
@@ -57,8 +58,11 @@ const MAX_INFO_BYTES = 16 * 1024;
  * asks a program to end, and the program has the default again.
  */
 const POLITE = ["TERM", "INT", "HUP"];
-const IGNORING = ["/bin/sh", "-c", `trap '' ${POLITE.join(" ")}; exec "$@"`, "sh"];
+const IGNORING = `trap '' ${POLITE.join(" ")}`;
 const DEFAULT_SIGNALS = ["/usr/bin/env", `--default-signal=${POLITE.join(",")}`];
+
+/** A file behind the wall, which no program there can change, and the descriptor by which the bubblewrap of each reads it. */
+const FILTER = { path: "/.keyring-filter", fd: 9 };
 
 /**
  * With absolute paths: a `PATH` may name a folder that the agent can write, and what it put there would enter as the wall's root.
@@ -118,12 +122,27 @@ export class Bubblewrap implements Wall {
     }
     return {
       command: [
-        ...(IGNORING as [string, ...string[]]),
+        "/bin/sh",
+        // The filter is opened from outside, since behind the wall that would take a second shell.
+        ...["-c", `${IGNORING}; exec "$@" ${FILTER.fd}</proc/${pid}/root${FILTER.path}`, "sh"],
         ...[PROGRAMS.nsenter, `--target=${pid}`, "--user", "--mount", "--pid", "--ipc", "--uts", "--cgroup"],
         ...(network === undefined ? [] : ["--net"]),
         ...["--preserve-credentials", "--"],
         ...[PROGRAMS.bwrap, "--unshare-user", "--uid", USER, "--gid", USER, "--cap-drop", "ALL"],
-        ...["--bind", "/", "/", "--dev-bind", "/dev", "/dev", ...sealed, "--chdir", folder, "--"],
+        ...[
+          "--seccomp",
+          `${FILTER.fd}`,
+          "--bind",
+          "/",
+          "/",
+          "--dev-bind",
+          "/dev",
+          "/dev",
+          ...sealed,
+          "--chdir",
+          folder,
+          "--",
+        ],
         ...DEFAULT_SIGNALS,
         ...command,
       ],
@@ -213,17 +232,19 @@ export class Bubblewrap implements Wall {
         ...mountArguments(visible, MACHINE),
         ...LIMITING_ARGUMENTS,
         ...["--ro-bind-data", "4", "/etc/passwd", "--ro-bind-data", "5", "/etc/group"],
-        ...(network === undefined ? [] : ["--unshare-net", "--ro-bind-data", "6", "/etc/resolv.conf"]),
+        ...["--ro-bind-data", "6", FILTER.path],
+        ...(network === undefined ? [] : ["--unshare-net", "--ro-bind-data", "7", "/etc/resolv.conf"]),
         ...["--remount-ro", "/"],
         ...["--info-fd", "3", "--", "/bin/sh", "-c", `${limitingScript(namespaceLimits())}; echo; exec cat`],
       ],
       // Nothing of the runner's environment, since processes behind the wall may read it.
-      { cwd: "/", env: {}, stdio: Array.from({ length: network === undefined ? 6 : 7 }, () => "pipe" as const) },
+      { cwd: "/", env: {}, stdio: Array.from({ length: network === undefined ? 7 : 8 }, () => "pipe" as const) },
     );
     for (const [fd, content] of [
       [4, usersOf(home)],
       [5, GROUPS],
-      [6, resolverWith(RESOLVER, attempt(() => readFileSync("/etc/resolv.conf", "utf8")) ?? "")],
+      [6, keyringFilter()],
+      [7, resolverWith(RESOLVER, attempt(() => readFileSync("/etc/resolv.conf", "utf8")) ?? "")],
     ] as const) {
       const stream = (child.stdio as readonly unknown[])[fd] as Writable | null;
       stream?.on("error", () => {});
