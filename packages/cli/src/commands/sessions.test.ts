@@ -61,7 +61,7 @@ test("a session with a warning shows it, and what to do", () => {
   const [, ...lines] = familyLines({ sessions: [{ ...at, ...spent, id: "ses_a", depth: 0, warnings }], total: spent });
   expect(lines.slice(0, 2)).toEqual([
     "   warning: git_submodule_failed: Some submodules could not be checked out; the agent works without them. Check their URLs: only https and ssh are allowed, and credentials are only used for the repository's own host.",
-    "   warning: snapshot_incomplete: 3 files of the session are not in its last snapshot: sockets, devices or other users' files. The broker's `snapshot.json` of that snapshot lists the first of them.",
+    "   warning: snapshot_incomplete: 3 files of the session are not in its last snapshot: sockets, devices or other users' files. With the driver `local` the broker's `snapshot.json` of that snapshot lists the first of them.",
   ]);
 });
 

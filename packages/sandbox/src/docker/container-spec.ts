@@ -2,6 +2,7 @@
 import { LIMITS } from "@valet/shared/limits";
 import type { RunnerLimits } from "@valet/shared/protocol/sandbox-limits";
 import type { ContainerCreateOptions } from "dockerode";
+import { copyCommand } from "./copy-files.ts";
 import { GUARD_CAPABILITIES, guardedCommand } from "./network-guard.ts";
 
 /** The folder of a sandbox's volume. */
@@ -150,9 +151,6 @@ export function networkScript({ image, labels }: Pick<ContainerOptions, "image" 
   } satisfies ContainerCreateOptions;
 }
 
-/** Copies all files of one volume into another, and prints their size in bytes. */
-const COPY = "cp -a --reflink=auto /from/. /to/ && sync -f /to && du -sb /to";
-
 export interface CopyOptions {
   readonly image: string;
   readonly labels: Readonly<Record<string, string>>;
@@ -165,13 +163,13 @@ export function copyContainer({ image, labels, from, to }: CopyOptions): Contain
   return {
     Image: image,
     Labels: { ...labels },
-    ...instead(["/bin/sh", "-c", COPY]),
+    ...instead(copyCommand("/from", "/to")),
     User: "0:0",
     WorkingDir: WORKING_FOLDER,
     HostConfig: {
       ...HARDENED,
       CapDrop: [...HARDENED.CapDrop],
-      CapAdd: ["CHOWN", "DAC_OVERRIDE", "FOWNER"],
+      CapAdd: ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID"],
       SecurityOpt: [...HARDENED.SecurityOpt],
       NetworkMode: "none",
       Mounts: [

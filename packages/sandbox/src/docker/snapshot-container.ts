@@ -25,7 +25,7 @@ export async function snapshotContainer(options: SnapshotContainerOptions): Prom
   const { sessionId, state } = described.sandbox;
   const snapshotId = await volumes.create("snapshot", { ...sessionTag(sessionId), ...ofSandbox(id) });
   try {
-    const sizeBytes = await steps.run("valet.sandbox.pause", {}, async (within) => {
+    const { sizeBytes, leftOut } = await steps.run("valet.sandbox.pause", {}, async (within) => {
       const isRunning = state === "running";
       if (isRunning) await container.pause();
       try {
@@ -38,11 +38,11 @@ export async function snapshotContainer(options: SnapshotContainerOptions): Prom
       }
     });
     return await steps.run("valet.sandbox.commit", { "valet.snapshot.id": snapshotId }, async (_, span) => {
-      span.setAttributes({ "valet.snapshot.size_bytes": sizeBytes });
+      span.setAttributes({ "valet.snapshot.size_bytes": sizeBytes, "valet.snapshot.left_out_count": leftOut });
       if (!(await volumes.hasSnapshot(snapshotId))) throw new BrokerError("snapshot_failed");
       // Of a sandbox that ended meanwhile the engine may have copied nothing.
       await containers.mustBeThere(id);
-      return { snapshotId, sizeBytes };
+      return { snapshotId, sizeBytes, leftOut };
     });
   } catch (error) {
     await volumes.remove(snapshotId).catch(onError);

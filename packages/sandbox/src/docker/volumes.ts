@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { Container } from "dockerode";
 import { BrokerError } from "../problem.ts";
 import { copyContainer } from "./container-spec.ts";
+import { type CopiedFiles, readCopied } from "./copy-files.ts";
 import { type Engine, unlessMissing } from "./engine.ts";
 
 /** What a volume is for: `valet-volume`. */
@@ -74,10 +75,9 @@ export class Volumes {
 
   /**
    * Copies the files of a volume into an empty one.
-   * @returns their size in bytes
    * @throws BrokerError `failure` if the copy is incomplete, `sandbox_gone` if it was ended, and the reason of `limit`
    */
-  async copy(from: string, to: string, failure: CopyFailure, limit: AbortSignal): Promise<number> {
+  async copy(from: string, to: string, failure: CopyFailure, limit: AbortSignal): Promise<CopiedFiles> {
     const gone = new AbortController();
     const work = this.#copy(from, to, failure, AbortSignal.any([limit, gone.signal]));
     const copy = { from, end: () => gone.abort(new BrokerError("sandbox_gone")), ended: work.catch(() => {}) };
@@ -96,7 +96,7 @@ export class Volumes {
     await Promise.all(copies.map(({ ended }) => ended));
   }
 
-  async #copy(from: string, to: string, failure: CopyFailure, limit: AbortSignal): Promise<number> {
+  async #copy(from: string, to: string, failure: CopyFailure, limit: AbortSignal): Promise<CopiedFiles> {
     const labels = { ...this.#labels, [FILLS]: to };
     limit.throwIfAborted();
     const container = await this.#engine.createContainer(copyContainer({ image: this.#image, labels, from, to }));
@@ -110,9 +110,9 @@ export class Volumes {
         throw error;
       });
       limit.throwIfAborted();
-      const size = code === 0 ? sizeIn(await container.logs({ stdout: true, stderr: false })) : undefined;
-      if (size === undefined) throw new BrokerError(failure, `the copy of the files failed (${code})`);
-      return size;
+      const copied = code === 0 ? readCopied(await container.logs({ stdout: true, stderr: false })) : undefined;
+      if (copied === undefined) throw new BrokerError(failure, `the copy of the files failed (${code})`);
+      return copied;
     } finally {
       limit.removeEventListener("abort", stop);
       await unlessMissing(container.remove({ force: true }));
@@ -161,10 +161,4 @@ export class Volumes {
 /** Returns the volume that a container has its files in. */
 export function volumeOf(mounts: Awaited<ReturnType<Container["inspect"]>>["Mounts"]): string | undefined {
   return mounts.find(({ Name }) => Name?.startsWith("valet-sb-"))?.Name;
-}
-
-/** Reads the number that du(1) has printed, in whose frames the engine sends it. */
-function sizeIn(output: Buffer): number | undefined {
-  const digits = /(\d+)\s+\/to\s*$/.exec(output.toString("latin1"))?.[1];
-  return digits === undefined ? undefined : Number(digits);
 }

@@ -45,7 +45,7 @@ export function viewIncompleteSnapshot(files: number): WarningView {
   const [what, are] = files === 1 ? ["1 file", "is"] : [`${files} files`, "are"];
   return {
     type: "snapshot_incomplete",
-    message: `${what} of the session ${are} not in its last snapshot: sockets, devices or other users' files. The broker's \`snapshot.json\` of that snapshot lists the first of them.`,
+    message: `${what} of the session ${are} not in its last snapshot: sockets, devices or other users' files. With the driver \`local\` the broker's \`snapshot.json\` of that snapshot lists the first of them.`,
     files,
   };
 }
