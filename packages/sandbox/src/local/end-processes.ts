@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   findProcesses,
   isAlive,
+  isHeld,
   isStopped,
   type ProcessEntry,
   type ProcessIdentity,
@@ -16,7 +17,10 @@ export interface EndOptions {
   readonly timeoutMs: number;
 }
 
-/** A forking process cannot stop before its child runs; if the child was stopped first, both must be resumed. */
+/**
+ * A process that waits for its vfork child cannot stop before that runs on. Where the kernel does not tell that it waits for one, both must
+ * be resumed if the child was stopped first.
+ */
 const PAUSE_RETRY_MS = 250;
 
 /**
@@ -55,12 +59,16 @@ export async function pauseProcesses(target: SandboxProcesses, timeoutMs: number
   };
   const end = Date.now() + timeoutMs;
   let retryAt = Date.now() + PAUSE_RETRY_MS;
-  // Stopped processes cannot start others, so a round that finds no running process is the last.
+  // A process may have started another one between the list and the look at it. What is held starts none, so nothing runs when a second
+  // list has nothing else, and all of it is held.
+  let held: ReadonlySet<number> = new Set();
   for (;;) {
-    const running = findProcesses(target).filter(({ pid }) => !isStopped(pid));
-    if (running.length === 0) return resume;
-    for (const { pid } of running) signal(pid, "SIGSTOP");
-    await sleep(2);
+    const found = findProcesses(target);
+    for (const { pid } of found) if (!isStopped(pid)) signal(pid, "SIGSTOP");
+    const running = found.filter(({ pid }) => !isHeld(pid));
+    if (running.length === 0 && found.every(({ pid }) => held.has(pid))) return resume;
+    held = new Set(running.length === 0 ? found.map(({ pid }) => pid) : []);
+    if (running.length > 0) await sleep(2);
     if (Date.now() < retryAt) continue;
     resume();
     if (Date.now() > end) throw new Error(`${running.length} processes did not pause`);

@@ -30,6 +30,8 @@ export const SANDBOX_ID_VARIABLE = "VALET_SANDBOX_ID";
 const GONE_STATES = "ZXx";
 /** Stopped by a signal or a debugger. */
 const STOPPED_STATES = "Tt";
+/** The functions of the kernel in which nothing waits but a parent for its vfork child: of Linux from 5.10 on, before, and not inlined. */
+const VFORK_PLACES: readonly string[] = ["kernel_clone", "_do_fork", "wait_for_vfork_done"];
 
 let bootId: string | undefined;
 
@@ -55,11 +57,30 @@ export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
 
 /** Returns whether every thread of a process is stopped. A process that has exited counts as stopped. */
 export function isStopped(pid: number): boolean {
-  const threads = ignoreGone(() => readdirSync(`/proc/${pid}/task`)) ?? [];
-  return threads.every((thread) => {
-    const state = readEntry(pid, Number(thread))?.state;
-    return state === undefined || STOPPED_STATES.includes(state) || GONE_STATES.includes(state);
-  });
+  return threadsOf(pid).every((thread) => isThreadStopped(pid, thread));
+}
+
+/**
+ * Returns whether a process that has been sent SIGSTOP does nothing more: each of its threads is stopped, or waits until its child has
+ * exited or executes a program (vfork(2)). Such a thread stops no earlier, but writes nothing until then, and stops before it returns.
+ */
+export function isHeld(pid: number): boolean {
+  return threadsOf(pid).every((thread) => isThreadStopped(pid, thread) || waitsForChild(pid, thread));
+}
+
+function threadsOf(pid: number): number[] {
+  return (ignoreGone(() => readdirSync(`/proc/${pid}/task`)) ?? []).map(Number);
+}
+
+function isThreadStopped(pid: number, thread: number): boolean {
+  const state = readEntry(pid, thread)?.state;
+  return state === undefined || STOPPED_STATES.includes(state) || GONE_STATES.includes(state);
+}
+
+/** The state alone (`D`) does not tell it from one that waits for a disk, which may still write; where in the kernel it waits does. */
+function waitsForChild(pid: number, thread: number): boolean {
+  const place = ignoreGone(() => readFileSync(`/proc/${pid}/task/${thread}/wchan`, "latin1"));
+  return place !== undefined && VFORK_PLACES.includes(place);
 }
 
 /**
