@@ -9,16 +9,28 @@ export const GUARD_CAPABILITIES = ["NET_ADMIN", "SETPCAP"] as const;
 
 const DNS_PORT = 53;
 /** Below those of the table of routes, which are 32766 and 32767. */
-const [FIRST, SECOND] = [100, 101];
+const [FIRST, SECOND, THIRD] = [100, 101, 102];
+/** A table of routes that nothing else uses. */
+const TABLE = 101;
 
 /** On some clouds such an address is that of the name server, too, which an engine may ask from within the container. */
 const rulesFor = (addresses: readonly string[]) =>
   addresses
     .flatMap((each) => [
       `rule add priority ${FIRST} to ${each} dport ${DNS_PORT} lookup main`,
-      `rule add priority ${SECOND} to ${each} unreachable`,
+      `rule add priority ${THIRD} to ${each} unreachable`,
     ])
     .join("\n");
+
+/**
+ * A socket may be bound to an interface, by anybody. If no route is found for it, Linux takes the address for one that is on the interface's
+ * link (IPv4 only), where the host or its neighbour may answer. So for such sockets there is a route, by which the address is the
+ * container's own. One by way of a neighbour that does not exist would not be found with `SO_DONTROUTE`.
+ */
+const ofInterface = UNREACHABLE.flatMap((each) => [
+  `route append local ${each} dev $name table ${TABLE}`,
+  `rule add priority ${SECOND} to ${each} oif $name lookup ${TABLE}`,
+]).join("\n");
 
 const GIVEN_UP = GUARD_CAPABILITIES.map((name) => `-${name.toLowerCase()}`).join(",");
 
@@ -27,6 +39,10 @@ const SCRIPT = `
 refuse() { echo "valet: $1" >&2; exit 78; }
 command -v ip >/dev/null || refuse "the image has no program ip; make it anew with valet image build"
 ip -batch - <<<'${rulesFor(UNREACHABLE)}' || refuse "metadata addresses cannot be made unreachable"
+links=$(ip -oneline link show up) || refuse "the network's interfaces cannot be listed"
+while IFS=': @' read -r _ name _; do
+  [ "$name" = lo ] || ip -batch - <<<"${ofInterface}" || refuse "metadata addresses cannot be made unreachable by interface"
+done <<<"$links"
 ip -6 -batch - <<<'${rulesFor(UNREACHABLE_IPV6)}' 2>/dev/null || ! grep -qv ' lo$' /proc/net/if_inet6 2>/dev/null ||
   refuse "metadata addresses of IPv6 cannot be made unreachable"
 exec setpriv --bounding-set=${GIVEN_UP} --inh-caps=-all --ambient-caps=-all -- "$@"

@@ -155,6 +155,8 @@ describeEngines(
       expect(inside(id, routes)).toMatch(
         /^RTNETLINK answers: (?:Network|No route|Host).*unreachable\n169\.254\.169\.254 via /,
       );
+      // For a socket that is bound to the interface: not a neighbour's address.
+      expect(inside(id, "ip route get 169.254.170.23 oif eth0")).toMatch(/^local 169\.254\.170\.23 dev lo /);
     });
 
     test("the token reaches the entrypoint by standard input, and no environment, argument, label or file of the engine holds it", async () => {
