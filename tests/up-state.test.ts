@@ -181,7 +181,10 @@ describe("doctor", () => {
       await endUp(up, "SIGKILL");
       await until("the Worker's end", () => workersOf(state).length === 0);
       const ended = await findingsOf(state);
-      expect(ended.system).toMatchObject({ state: "note", detail: expect.stringContaining("nothing runs") });
+      expect(ended.system).toMatchObject({
+        state: "missing",
+        detail: expect.stringContaining("without being stopped"),
+      });
       expect(ended["sandbox broker"]).toMatchObject({ state: "note", detail: "not checked: no Valet answers" });
       expect(ended.model).toMatchObject({ state: "note", ...shell });
     },
