@@ -4,14 +4,13 @@
  * runner passes secrets by standard input: none is in the environment of this process, and none reaches a child process.
  */
 import { readFileSync } from "node:fs";
-import { PRELOAD_VARIABLE } from "@valet/shared/protocol/child-sessions";
+import { HIDE_PROCESS_VARIABLE, PRELOAD_VARIABLE } from "@valet/shared/protocol/agent-variables";
 import { keepFromChildren } from "./child-environment.ts";
 import { hideProcess } from "./hide-process.ts";
 import { withoutAccounts } from "./no-accounts.ts";
-import { hidesProcess } from "./runner-access.ts";
 
-// Before the secrets are in its memory.
-if (hidesProcess(process.env)) await hideProcess();
+// Before the secrets are in its memory. The plugin removes the variable.
+if (process.env[HIDE_PROCESS_VARIABLE] === "1") await hideProcess();
 delete process.env[PRELOAD_VARIABLE];
 const secrets = JSON.parse(readFileSync(0, "utf8")) as Record<string, string>;
 Object.assign(process.env, secrets);

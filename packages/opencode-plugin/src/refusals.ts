@@ -1,6 +1,6 @@
 /** Reads from the runner's file whether it has refused model calls since a permit was requested. */
 import { statSync } from "node:fs";
-import { REFUSALS_FILE_VARIABLE } from "@valet/shared/protocol/child-sessions";
+import { REFUSALS_FILE_VARIABLE } from "@valet/shared/protocol/agent-variables";
 
 /** Returns a number that grows whenever the runner decides to refuse calls; `undefined` if it is unknown. */
 export type RefusalCount = () => number | undefined;

@@ -1,14 +1,13 @@
 /** The address and token of the runner that started this OpenCode. */
 import { LIMITS } from "@valet/shared/limits";
 import {
-  ChildSessionAnswer,
   HIDE_PROCESS_VARIABLE,
   SECRET_VARIABLES_VARIABLE,
   TOOLS_SECRET_VARIABLE,
   TOOLS_URL_VARIABLE,
-  type ToolCall,
   TRUST_VARIABLE,
-} from "@valet/shared/protocol/child-sessions";
+} from "@valet/shared/protocol/agent-variables";
+import { ChildSessionAnswer, type ToolCall } from "@valet/shared/protocol/child-sessions";
 
 export interface RunnerAccess {
   readonly url: string;
@@ -43,16 +42,11 @@ export function readTrust(env: Record<string, string | undefined>): boolean {
   return trust === "1";
 }
 
-/** Returns whether this process must be hidden from the agent's commands. */
-export function hidesProcess(env: Readonly<Record<string, string | undefined>>): boolean {
-  return env[HIDE_PROCESS_VARIABLE] === "1";
-}
-
 /** Reads whether this process must be hidden from the agent's commands, and removes the variable. */
 export function readHidesProcess(env: Record<string, string | undefined>): boolean {
-  const hides = hidesProcess(env);
+  const { [HIDE_PROCESS_VARIABLE]: hides } = env;
   delete env[HIDE_PROCESS_VARIABLE];
-  return hides;
+  return hides === "1";
 }
 
 /**

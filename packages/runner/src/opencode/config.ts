@@ -1,5 +1,5 @@
 /** Creates OpenCode's configuration and environment. */
-import type { AskedKind } from "@valet/shared/protocol/ask-before";
+
 import {
   HIDE_PROCESS_VARIABLE,
   PRELOAD_VARIABLE,
@@ -8,7 +8,8 @@ import {
   TOOLS_SECRET_VARIABLE,
   TOOLS_URL_VARIABLE,
   TRUST_VARIABLE,
-} from "@valet/shared/protocol/child-sessions";
+} from "@valet/shared/protocol/agent-variables";
+import type { AskedKind } from "@valet/shared/protocol/ask-before";
 import { COMMIT_HOOKS_VARIABLE } from "@valet/shared/protocol/commit-trailers";
 import {
   type ModelAccess,

@@ -9,7 +9,7 @@ import {
   REFUSALS_FILE_VARIABLE,
   SECRET_VARIABLES_VARIABLE,
   TRUST_VARIABLE,
-} from "@valet/shared/protocol/child-sessions";
+} from "@valet/shared/protocol/agent-variables";
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Subprocess } from "bun";
