@@ -30,6 +30,7 @@ import { keysOf } from "./secrets/model-keys.ts";
 import { SecretValues } from "./secrets/secret-values.ts";
 import { RUNNER_VERSION } from "./spans/tracing.ts";
 import type { OtlpVariables } from "./tools/command-environment.ts";
+import { enclosure } from "./wall/enclosure.ts";
 import { AGENT_USER, asUser } from "./wall/other-user.ts";
 import { NO_WALL } from "./wall/wall.ts";
 
@@ -122,6 +123,11 @@ export class Runner {
       takeSpans: (maxBytes) => outbox.flushInto(this.#attempts.carriesSpans ? maxBytes : 0),
       send,
       onProblem,
+      // In a container other users' files are out of reach anyway, and without a wall nothing is.
+      ...(settings.isolation === "bwrap" && {
+        enclose: (own) =>
+          enclosure({ readable: [settings.workspace, settings.home], own, git: Bun.which("git") ?? undefined }),
+      }),
     });
     outbox.onProgress(() => this.#attempts.progress());
   }

@@ -34,6 +34,8 @@ export interface TurnChangesOptions {
   /** Receives problems after which work continues; never quotes content. */
   onProblem(problem: string): void;
   readonly takeMs?: number;
+  /** Returns what stands before git on its command line, so that it sees only the agent's files and this folder of the runner's. */
+  readonly enclose?: ((folder: string) => readonly string[]) | undefined;
 }
 
 /** A workspace that is a clean checkout. */
@@ -84,7 +86,8 @@ export class TurnChanges {
     this.#options = options;
     this.#state = this.#try(() => new ChangeState(options.stateFolder));
     const folder = this.#state?.folder ?? options.stateFolder;
-    this.#snapshots = new Snapshots({ workspace: options.workspace, folder, env: options.env });
+    const { workspace, env, enclose } = options;
+    this.#snapshots = new Snapshots({ workspace, folder, env, enclosure: enclose?.(folder) });
     for (const frame of this.#try(() => this.#state?.readUnsent()) ?? []) this.#unsent.set(frame.attemptId, frame);
   }
 

@@ -164,6 +164,8 @@ export interface GitBytesOptions extends Omit<GitOptions, "credentials" | "trans
   readonly input?: Uint8Array;
   /** Git is killed once it has written more than this. */
   readonly maxBytes: number;
+  /** What stands before git on its command line: a wall around it. */
+  readonly enclosure?: readonly string[] | undefined;
 }
 
 export interface GitBytes {
@@ -179,9 +181,10 @@ export interface GitBytes {
  * @throws the reason of `signal`
  */
 export async function gitBytes(args: readonly string[], options: GitBytesOptions): Promise<GitBytes> {
-  const { cwd, signal, maxBytes, input, variables } = options;
+  const { cwd, signal, maxBytes, input, variables, enclosure = [] } = options;
   signal.throwIfAborted();
-  const child = spawn("git", [...OVERRIDES.flatMap((each) => ["-c", each]), ...args], {
+  const [program, ...rest] = [...enclosure, "git", ...OVERRIDES.flatMap((each) => ["-c", each]), ...args];
+  const child = spawn(program as string, rest, {
     cwd,
     env: { ...environment({ ...options, transports: [] }), ...variables },
     detached: true,

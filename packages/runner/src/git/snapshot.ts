@@ -48,6 +48,8 @@ export interface SnapshotOptions {
   readonly folder: string;
   /** The environment, from which git receives only the variables that it needs. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What stands before git on its command line, so that it sees only the agent's files and `folder`; nothing if omitted. */
+  readonly enclosure?: readonly string[] | undefined;
 }
 
 /** Trees without files, which git knows without an object. */
@@ -162,11 +164,12 @@ export class Snapshots {
   }
 
   #inRepository(args: readonly string[], signal: AbortSignal, input?: Uint8Array): Promise<GitBytes> {
-    const { workspace, env } = this.#options;
+    const { workspace, env, enclosure } = this.#options;
     return gitBytes(args, {
       cwd: workspace,
       gitDir: join(workspace, ".git"),
       env,
+      enclosure,
       signal,
       maxBytes: MAX_LIST_BYTES,
       variables: { GIT_OPTIONAL_LOCKS: "0" },
@@ -280,12 +283,13 @@ export class Snapshots {
     signal: AbortSignal,
     { maxBytes, input, also = [] }: { maxBytes: number; input?: Uint8Array; also?: readonly string[] },
   ): Promise<GitBytes> {
-    const { workspace, env } = this.#options;
+    const { workspace, env, enclosure } = this.#options;
     const alternates = [join(workspace, ".git/objects"), ...also.map((name) => join(this.own(name), "objects"))];
     const result = await gitBytes(args, {
       cwd: workspace,
       gitDir: own,
       env,
+      enclosure,
       signal,
       maxBytes,
       ...(input !== undefined && { input }),

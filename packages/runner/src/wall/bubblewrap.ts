@@ -11,13 +11,14 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, readlinkSync, realpathSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { constants } from "node:os";
 import { delimiter } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITING_ARGUMENTS, limitingScript } from "@valet/shared/protocol/sandbox-namespaces";
 import { keyringFilter } from "./keyring-filter.ts";
+import { MACHINE } from "./machine.ts";
 import { MIXED_FOLDERS, mountArguments, type VisibleFiles } from "./mounts.ts";
 import { namespaceLimits } from "./namespace-limits.ts";
 import { type OwnNetwork, RESOLVER } from "./own-network.ts";
@@ -332,11 +333,6 @@ async function childPid(info: Readable): Promise<number> {
 /** Programs such as ssh refuse to work for a user without an entry. */
 const usersOf = (home: string) => `root:x:0:0:root:/root:/bin/sh\nagent:x:${USER}:${USER}:agent:${home}:/bin/sh\n`;
 const GROUPS = `root:x:0:\nagent:x:${USER}:\n`;
-
-const MACHINE = {
-  linkTarget: (path: string) => attempt(() => readlinkSync(path)),
-  realPath: (path: string) => attempt(() => realpathSync(path)),
-};
 
 function attempt<T>(read: () => T): T | undefined {
   try {
