@@ -44,9 +44,10 @@ for my $address (@ARGV) { for my $device ("", "inner") { for my $direct (0, 1) {
 `;
 
 const missing = findMissing();
+const NOT_REACHED = "what a neighbour serves there is not reached, whatever a socket is bound to";
 
 test.skipIf(missing !== undefined)(
-  `what a neighbour serves there is not reached, whatever a socket is bound to${missing === undefined ? "" : ` (skipped: ${missing})`}`,
+  `${NOT_REACHED}${missing === undefined ? "" : ` (skipped: ${missing})`}`,
   async () => {
     const [inner, outer] = [`${NAMESPACE}-in`, `${NAMESPACE}-out`];
     for (const each of [inner, outer]) {
