@@ -49,7 +49,7 @@ export function findConnection(options: GlobalOptions): Connection {
     }
     if (token === undefined) {
       throw new UserError(
-        "Give that Valet's token too, with --token or VALET_TOKEN: `valet up` prints one there, and `valet token create <name>` makes one.",
+        "Pass that Valet's token too, with --token or VALET_TOKEN: `valet up` printed one, and `valet token create <name>` makes another on the machine that runs Valet.",
       );
     }
     return { url: url.replace(/\/+$/, ""), token };

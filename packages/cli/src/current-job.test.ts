@@ -40,7 +40,7 @@ test.each<[what: string, session: Session, kind: string, id: string]>([
     "msg_2",
   ],
   [
-    "the one that ended last, not the one that came last",
+    "the job that ended most recently, although another one was sent later",
     { messages: [done("msg_2", 2, 3), done("msg_1", 0, 9)] },
     "message",
     "msg_1",

@@ -1,4 +1,4 @@
-/** Finds the message or the workflow that a session is about now. */
+/** Finds the current job of a session. */
 import type { NowView } from "@valet/shared/protocol/now";
 import type { MessageView, WorkflowView } from "@valet/shared/protocol/session-view";
 import type { ApiClient } from "./api-client.ts";
@@ -12,8 +12,8 @@ export interface CurrentJob {
 }
 
 /**
- * Returns the message or the workflow that a session's verdict is about: the one that runs, for longest if there are several, or else
- * the first that waits, or else the one that ended last.
+ * Returns the job, a message or a workflow, that a session's verdict is about. If jobs are running, it is the one that was dispatched
+ * first; otherwise the first job in the queue; if the queue is empty, the job that ended most recently.
  * @throws UserError if the session has had none
  */
 export async function currentJob(api: Api, sessionId: string): Promise<CurrentJob> {

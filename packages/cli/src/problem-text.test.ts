@@ -21,7 +21,7 @@ test.each<[string, unknown, string]>([
 test("a refused token says where to get one", () => {
   const detail = "the token is unknown, or was revoked";
   expect(problemText(401, apiProblem("unauthorized", { detail }))).toBe(
-    "A valid bearer token is needed: the token is unknown, or was revoked. Give the one that `valet up` printed, or one that `valet token create <name>` makes where Valet runs, with --token or VALET_TOKEN.",
+    "A valid bearer token is needed: the token is unknown, or was revoked. Pass a token with --token or VALET_TOKEN: `valet up` printed one, and `valet token create <name>` makes another on the machine that runs Valet.",
   );
 });
 

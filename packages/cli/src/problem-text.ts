@@ -6,7 +6,7 @@ import { apiProblem } from "@valet/shared/protocol/api-problems";
 const HINTS: Readonly<Record<string, string>> = {
   [apiProblem("session-not-found").type]: "See `valet sessions`.",
   [apiProblem("unauthorized").type]:
-    "Give the one that `valet up` printed, or one that `valet token create <name>` makes where Valet runs, with --token or VALET_TOKEN.",
+    "Pass a token with --token or VALET_TOKEN: `valet up` printed one, and `valet token create <name>` makes another on the machine that runs Valet.",
 };
 
 /** Returns a sentence, and a line for each wrong field. @param answer the body, as problem+json or anything else */

@@ -124,10 +124,8 @@ export class Runner {
       send,
       onProblem,
       // In a container other users' files are out of reach anyway, and without a wall nothing is.
-      ...(settings.isolation === "bwrap" && {
-        enclose: (own) =>
-          enclosure({ readable: [settings.workspace, settings.home], own, git: Bun.which("git") ?? undefined }),
-      }),
+      enclose:
+        settings.isolation === "bwrap" ? (own) => enclosure([settings.workspace, settings.home], own) : undefined,
     });
     outbox.onProgress(() => this.#attempts.progress());
   }

@@ -158,7 +158,7 @@ describe("snapshots", () => {
     expect(again).toMatchObject({ status: 404, body: { code: "not_found", detail: `no snapshot ${snapshotId}` } });
   });
 
-  test("a delete request with `keeps` also deletes the snapshots of the sandbox, except the one that `keeps` names", async () => {
+  test("a delete request with `keeps` also deletes the sandbox's snapshots, except the named one", async () => {
     const broker = await startBroker();
     const [one, other] = await Promise.all([broker.create("s1", STAY), broker.create("s2", STAY)]);
     const take = async ({ id }: { id: string }): Promise<string> =>

@@ -55,8 +55,8 @@ const why = defineTool({
   title: "Why a message took so long, cost so much, or failed",
   description:
     "Says where the time and the money of a message or a workflow went, along its critical path, and the first cause if it " +
-    "failed; for an unfinished one, until now. With only a session: of the message or workflow that runs there, " +
-    "or else of the first that waits, or else of the one that ended last. " +
+    "failed; for an unfinished one, until now. With only a session: of its running message or workflow; if none " +
+    "is running, of the first in the queue; if the queue is empty, of the one that ended most recently. " +
     "Parts are named with the trace and span that explain them: `span` shows one.",
   input: z.strictObject({
     session: args.session.optional(),

@@ -26,7 +26,7 @@ const Connection = z.object({
   /** The sandbox broker's URL; like `uses`, absent in connections that older versions wrote. */
   brokerUrl: z.url().optional(),
   uses: Uses.optional(),
-  /** Whether the system was stopped by a person, or on order: one that runs or has died was not. Absent like `uses`. */
+  /** Whether somebody stopped the system: `false` while it runs, and after it has died. Absent like `uses`. */
   isStopped: z.boolean().optional(),
 });
 /** How to reach a running system. */

@@ -228,12 +228,12 @@ export async function startSystem(options: SystemOptions): Promise<System> {
   }
 }
 
-/** Notes that a system is being stopped on order. A full disk must not keep it from stopping. */
+/** Notes that somebody stops the system. A full disk must not prevent that. */
 function markStopped(state: StateDirectory, connection: Connection): void {
   try {
     writeConnection(state, { ...connection, isStopped: true });
   } catch {
-    // Then the next look takes it for one that died, and says how to start it.
+    // `valet doctor` then reports that the system died, and how to start it.
   }
 }
 

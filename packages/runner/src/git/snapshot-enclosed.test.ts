@@ -31,9 +31,7 @@ function makeRepositories() {
       workspace,
       folder,
       env: { PATH },
-      enclosure: isEnclosed
-        ? enclosure({ readable: [workspace], own: folder, git: Bun.which("git") ?? undefined })
-        : undefined,
+      enclosure: isEnclosed ? enclosure([workspace], folder) : undefined,
     });
   return { workspace, commit, snapshots };
 }
