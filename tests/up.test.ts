@@ -50,7 +50,7 @@ describe("bad input", () => {
   test.each<[string, string[], string]>([
     ["no command", ["nonsense"], "unknown command"],
     ["a bad port", ["up", "--port", "99999"], "A port is 1 to 65535."],
-    ["a URL without a token", ["sessions", "--url", "http://127.0.0.1:1"], "Give that Valet's token"],
+    ["a URL without a token", ["sessions", "--url", "http://127.0.0.1:1"], "Pass that Valet's token too"],
     ["nothing running", ["--state", "/nonexistent", "sessions"], "Nothing runs on /nonexistent"],
     ["no file", ["workflow", "ses_x", "/nonexistent.json", "--url", "http://127.0.0.1:1", "--token", "x"], "ENOENT"],
     ["not JSON", ["workflow", "ses_x", CLI, "--url", "http://127.0.0.1:1", "--token", "x"], "is not valid JSON"],
