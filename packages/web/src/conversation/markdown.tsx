@@ -3,6 +3,7 @@
 import { visibleText } from "@valet/shared/visible-text";
 import { Component, lazy, memo, type ReactNode, Suspense } from "react";
 import { markdownBlocks } from "./markdown-blocks.ts";
+import { MAX_BLOCK_COST, MAX_TEXT_COST, markdownCost } from "./markdown-cost.ts";
 
 const RenderedMarkdown = lazy(() => import("./rendered-markdown.tsx"));
 
@@ -11,22 +12,32 @@ const MAX_BLOCK = 20_000;
 
 export function Markdown({ text }: { readonly text: string }) {
   let at = 0;
+  let cost = 0;
   return (
     <bdi className="said-text">
       {markdownBlocks(text).map((block) => {
         // Blocks are only added at the end, and the last one grows: where one begins does not change.
         const key = at;
         at += block.length + 1;
-        return <Block key={key} text={block} />;
+        const own = block.length > MAX_BLOCK ? Number.POSITIVE_INFINITY : markdownCost(block);
+        const isRendered = own <= MAX_BLOCK_COST && cost + own <= MAX_TEXT_COST;
+        if (isRendered) cost += own;
+        return <Block key={key} text={block} isRendered={isRendered} />;
       })}
     </bdi>
   );
 }
 
-const Block = memo(function Block({ text: written }: { readonly text: string }) {
+interface BlockProps {
+  readonly text: string;
+  /** Else it is shown as it was written. */
+  readonly isRendered: boolean;
+}
+
+const Block = memo(function Block({ text: written, isRendered }: BlockProps) {
   const text = visibleText(written);
   const plain = <p className="whitespace-pre-wrap">{text}</p>;
-  if (text.length > MAX_BLOCK) return plain;
+  if (!isRendered) return plain;
   return (
     <OrPlain plain={plain}>
       <Suspense fallback={plain}>
