@@ -22,14 +22,22 @@ export interface ForeignSpan {
   readonly parentSpanId?: string | undefined;
   readonly name?: string;
   readonly startNs?: bigint;
-  readonly attributes?: Readonly<Record<string, string>>;
+  readonly attributes?: Readonly<Record<string, string | Uint8Array>>;
   readonly links?: readonly { readonly traceId: string; readonly spanId: string }[];
   readonly flags?: number;
 }
 
 const toBytes = (hex: string) => new Uint8Array(Buffer.from(hex, "hex"));
-const toAttributes = (values: Readonly<Record<string, string>>) =>
-  Object.entries(values).map(([key, value]) => ({ key, value: { value: { case: "stringValue" as const, value } } }));
+const toAttributes = (values: Readonly<Record<string, string | Uint8Array>>) =>
+  Object.entries(values).map(([key, value]) => ({
+    key,
+    value: {
+      value:
+        typeof value === "string"
+          ? { case: "stringValue" as const, value }
+          : { case: "bytesValue" as const, value: new Uint8Array(value) },
+    },
+  }));
 
 export function requestOf(
   spans: readonly ForeignSpan[],

@@ -39,8 +39,8 @@ const MAX_ELEMENTS = 128;
 const MAX_KEY_LENGTH = 256;
 
 /**
- * Keys with content, which are recorded only if content capture is on: those of the catalogue, and those of the conventions by which
- * other programs record content. A stack trace begins with its exception's message.
+ * Keys with content, which are recorded only if content capture is on: those of the catalogue, and others of OpenTelemetry's
+ * conventions. A stack trace begins with its exception's message.
  */
 export const CONTENT_KEYS: ReadonlySet<string> = new Set([
   "gen_ai.input.messages",
@@ -49,11 +49,26 @@ export const CONTENT_KEYS: ReadonlySet<string> = new Set([
   "gen_ai.tool.definitions",
   "gen_ai.tool.call.arguments",
   "gen_ai.tool.call.result",
-  "gen_ai.prompt",
-  "gen_ai.completion",
   "exception.message",
   "exception.stacktrace",
 ]);
+
+/**
+ * The beginnings of keys, up to a dot, by which libraries record what models and tools read and write: OpenLLMetry (also with an index:
+ * `gen_ai.prompt.0.content`), OpenInference, Vercel's AI SDK, Pydantic AI and Langfuse.
+ */
+const CONTENT_FAMILIES = [
+  /gen_ai\.(?:prompt|completion|event\.content|retrieval\.(?:documents|query\.text))/,
+  /traceloop\.entity\.(?:input|output)/,
+  /(?:input|output)\.value/,
+  /llm\.(?:(?:input|output)_messages|prompts|completions|choices|prompt_template|function_call|tools)/,
+  /tool\.(?:parameters|json_schema)|tool_call\.function\.arguments|message\.(?:content|contents|tool_calls)/,
+  /(?:retrieval|reranker)\.(?:documents|query|input_documents|output_documents)|document\.content|embedding\.(?:text|embeddings)/,
+  /ai\.(?:prompt|value|values|(?:response|result)\.(?:text|object|reasoning|toolCalls)|toolCall\.(?:args|result))/,
+  /pydantic_ai\.all_messages|all_messages_events|final_result|tool_arguments|tool_response/,
+  /langfuse\.(?:trace|observation)\.(?:input|output)/,
+];
+const OF_CONTENT_FAMILY = new RegExp(`^(?:${CONTENT_FAMILIES.map(({ source }) => source).join("|")})(?:\\.|$)`);
 
 /** Returns a text of the span: bounded, without secrets, and well-formed. */
 export function cleanText(text: string, maxLength: number, { redact }: CleanOptions, key = ""): string {
@@ -70,7 +85,7 @@ export function cleanAttributes(list: readonly KeyValue[], limits: ValueLimits, 
   const attributes = new Map<string, WireValue>();
   let dropped = 0;
   for (const { key: rawKey, value } of list) {
-    if (isValets(rawKey) || (!options.captureContent && CONTENT_KEYS.has(rawKey))) continue;
+    if (isValets(rawKey) || isLeftOut(rawKey, options)) continue;
     const key = cleanText(rawKey, MAX_KEY_LENGTH, options);
     if (key === "" || attributes.has(key) || attributes.size >= limits.attributes) dropped++;
     else attributes.set(key, cleanValue(key, value, limits, options, 0));
@@ -81,6 +96,16 @@ export function cleanAttributes(list: readonly KeyValue[], limits: ValueLimits, 
 /** The session is the object's to name, and whatever else begins with `valet.` is Valet's to say. */
 function isValets(key: string): boolean {
   return key.startsWith("valet.") || SESSION_KEYS.some((each) => each === key);
+}
+
+/** Whether the key is one of content, which nobody allows to record. */
+function isLeftOut(key: string, { captureContent }: CleanOptions): boolean {
+  return !captureContent && (CONTENT_KEYS.has(key) || OF_CONTENT_FAMILY.test(key));
+}
+
+/** Whether a key says that whatever it has is a secret. */
+function namesSecret(key: string): boolean {
+  return redactSecrets(key, "x") !== "x";
 }
 
 function cleanValue(
@@ -102,7 +127,7 @@ function cleanValue(
     case "doubleValue":
       return { doubleValue: Number.isFinite(value.value) ? value.value : String(value.value) };
     case "bytesValue":
-      return { bytesValue: cleanBytes(value.value, limits, options) };
+      return { bytesValue: cleanBytes(key, value.value, limits, options) };
     case "arrayValue": {
       const values = value.value.values.slice(0, MAX_ELEMENTS);
       return { arrayValue: { values: values.map((each) => cleanValue(key, each, limits, options, depth + 1)) } };
@@ -111,8 +136,9 @@ function cleanValue(
       const values = new Map<string, WireValue>();
       for (const each of value.value.values.slice(0, MAX_ELEMENTS)) {
         const inner = cleanText(each.key, MAX_KEY_LENGTH, options);
-        if (inner !== "" && !values.has(inner))
-          values.set(inner, cleanValue(inner, each.value, limits, options, depth + 1));
+        if (inner === "" || values.has(inner) || isLeftOut(each.key, options)) continue;
+        const named = namesSecret(key) ? key : inner;
+        values.set(inner, cleanValue(named, each.value, limits, options, depth + 1));
       }
       return { kvlistValue: { values: Array.from(values, ([inner, each]) => ({ key: inner, value: each })) } };
     }
@@ -122,9 +148,20 @@ function cleanValue(
   }
 }
 
-/** Bytes with a secret in them, as text or in base64, are replaced completely. */
-function cleanBytes(bytes: Uint8Array, { attributeValueLength }: ValueLimits, { redact }: CleanOptions): string {
-  const kept = bytes.subarray(0, Math.min(bytes.length, attributeValueLength));
-  const text = Buffer.from(kept).toString("latin1");
-  return redact(text) === text ? Buffer.from(kept).toString("base64") : "";
+/**
+ * Bytes with a secret in them, as text or in base64, are replaced completely. All of them are searched, since the beginning of a secret is
+ * none that the redactor knows.
+ */
+function cleanBytes(
+  key: string,
+  bytes: Uint8Array,
+  { attributeValueLength }: ValueLimits,
+  { redact }: CleanOptions,
+): string {
+  const buffer = Buffer.from(bytes);
+  const isClean = (["utf8", "latin1"] as const).every((encoding) => {
+    const text = buffer.toString(encoding);
+    return redactSecrets(key, redact(text)) === text;
+  });
+  return isClean ? buffer.subarray(0, attributeValueLength).toString("base64") : "";
 }

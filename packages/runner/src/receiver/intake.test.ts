@@ -1,9 +1,11 @@
 /** What becomes of the spans that programs of a command send. */
 
+import { create } from "@bufbuild/protobuf";
 import { ATTRIBUTES } from "@valet/shared/spans";
 import { expect, test } from "vitest";
 import { CONTEXT, NOW, requestOf, START, setUpIntake, TOOL, TRACE } from "../../test/foreign-spans.ts";
-import { CONTENT_KEYS } from "./clean-values.ts";
+import { CONTENT_KEYS, cleanAttributes } from "./clean-values.ts";
+import { AnyValueSchema, KeyValueListSchema, KeyValueSchema } from "./proto/opentelemetry/proto/common/v1/common_pb.js";
 
 const FOREIGN = "1".repeat(32);
 const OTHER_TOOL = "c".repeat(16);
@@ -220,6 +222,75 @@ test("a program can neither pose as Valet nor pass on secrets or content", () =>
       { key: "valet.adopted", value: { boolValue: true } },
     ],
   });
+});
+
+test.each<[string, string, string]>([
+  ["a secret that the limit would cut", "note", `${"x".repeat(4090)}hunter2secret`],
+  ["a secret with letters beyond ASCII", "note", "a pässword-of-mine"],
+  ["the password in a URL", "note", "fetch https://user:pass@host/x?token=1"],
+  ["the value of a key that names a secret", "http.request.header.authorization", "Basic dXNlcjpwYXNz"],
+])("bytes are no way out for %s", (_what, key, text) => {
+  const redact = (each: string) => each.replaceAll(/hunter2secret|pässword-of-mine/g, "REDACTED");
+  const { take, taken } = setUpIntake({ redact });
+  take([{ traceId: FOREIGN, spanId: ROOT, attributes: { [key]: Buffer.from(text), plain: Buffer.from([0, 255]) } }]);
+  const values = Object.fromEntries((taken()[0]?.attributes ?? []).map((each) => [each.key, each.value]));
+  expect(values[key]).toEqual({ bytesValue: "" });
+  expect(values.plain).toEqual({ bytesValue: "AP8=" });
+});
+
+test.each([
+  "gen_ai.prompt.0.content",
+  "gen_ai.completion.0.tool_calls.0.arguments",
+  "llm.input_messages.0.message.content",
+  "llm.output_messages.0.message.content",
+  "llm.prompts.0",
+  "input.value",
+  "output.value",
+  "tool.parameters",
+  "traceloop.entity.input",
+  "ai.prompt.messages",
+  "ai.response.text",
+  "ai.toolCall.args",
+])("%s is content, and left out", (key) => {
+  const { take, taken } = setUpIntake();
+  take([{ traceId: FOREIGN, spanId: ROOT, attributes: { [key]: "what was said", "ai.model.id": "m" } }]);
+  expect(JSON.stringify(taken())).not.toContain("what was said");
+  expect(taken()[0]?.attributes).toContainEqual({ key: "ai.model.id", value: { stringValue: "m" } });
+});
+
+test("what is in a map is cleaned by its own key, and by that of the map if this names a secret", () => {
+  const text = (value: string) => create(AnyValueSchema, { value: { case: "stringValue", value } });
+  const map = (values: Readonly<Record<string, string>>) =>
+    create(AnyValueSchema, {
+      value: {
+        case: "kvlistValue",
+        value: create(KeyValueListSchema, {
+          values: Object.entries(values).map(([key, value]) => create(KeyValueSchema, { key, value: text(value) })),
+        }),
+      },
+    });
+  const list = [
+    create(KeyValueSchema, { key: "call", value: map({ "gen_ai.prompt.0.content": "said", password: "pw", n: "1" }) }),
+    create(KeyValueSchema, { key: "credentials", value: map({ user: "me" }) }),
+  ];
+  const limits = { attributes: 10, attributeValueLength: 100 };
+  expect(cleanAttributes(list, limits, { redact: (each) => each, captureContent: false }).attributes).toEqual([
+    {
+      key: "call",
+      value: {
+        kvlistValue: {
+          values: [
+            { key: "password", value: { stringValue: "REDACTED" } },
+            { key: "n", value: { stringValue: "1" } },
+          ],
+        },
+      },
+    },
+    {
+      key: "credentials",
+      value: { kvlistValue: { values: [{ key: "user", value: { stringValue: "REDACTED" } }] } },
+    },
+  ]);
 });
 
 test("the receiver knows every key of the catalogue that holds content", () => {
