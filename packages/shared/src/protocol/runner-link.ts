@@ -127,8 +127,8 @@ export const FromRunner = z.discriminatedUnion("type", [
     protocol: z.literal(LINK_PROTOCOL),
     instanceId: id,
     generation: z.number().int().positive(),
-    /** The runner's wall clock, epoch ms: the difference to the object's is `valet.clock.offset_ms`. */
-    clockMs: z.number(),
+    /** The runner's wall clock, epoch ms, until the year 9999: the difference to the object's is `valet.clock.offset_ms`. */
+    clockMs: z.number().nonnegative().max(253_402_300_799_999),
     /** The attempts that it is working on, or has ended without an acknowledgement. */
     attempts: z.array(id).max(1000),
     /** Whether it has been ready before: then no bootstrap follows. */

@@ -2,7 +2,8 @@
 import type { Typical } from "@valet/shared/answers/verdict/durations";
 import type { Step, StepKind } from "@valet/shared/answers/verdict/facts";
 import { HEARD } from "@valet/shared/heard";
-import { type Attributes, attributesToObject, type OpenSpan } from "@valet/shared/tracing";
+import { attributesToObject, type OpenSpan } from "@valet/shared/tracing";
+import { saidMs } from "../core/iso-time.ts";
 
 export interface StepOptions {
   /** The runner's clock minus the object's, in ms. */
@@ -53,7 +54,7 @@ function stepOf(span: OpenSpan, options: StepOptions): { readonly span: OpenSpan
   // Of a workflow's steps, only commands are steps here: a prompt has its own.
   if (kind === "command" && attributes["valet.workflow.step.type"] !== "command") return undefined;
   const { clockOffsetMs, commandMs, typical } = options;
-  const read = (key: string) => numberIn(attributes, key);
+  const read = (key: string) => saidMs(attributes[key]);
   const atMs = (ms: number | undefined) => (ms === undefined ? null : ms - clockOffsetMs);
   const name = String(attributes[nameKey] ?? "");
   const { seconds, nanos } = span.startTime;
@@ -72,9 +73,4 @@ function stepOf(span: OpenSpan, options: StepOptions): { readonly span: OpenSpan
     typical: typical(kind, name),
   };
   return { span, step };
-}
-
-function numberIn(attributes: Attributes, key: string): number | undefined {
-  const { [key]: value } = attributes;
-  return typeof value === "number" ? value : undefined;
 }

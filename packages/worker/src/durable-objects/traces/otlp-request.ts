@@ -5,6 +5,7 @@
 
 import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { OUTCOMES, type Outcome } from "@valet/shared/spans";
+import { saidMs } from "../core/iso-time.ts";
 import { asAdopted, isAdoptedResource, isAdoptedSpan } from "./adopted-spans.ts";
 import {
   type Fields,
@@ -181,7 +182,7 @@ function toReceived(span: unknown): ReceivedSpan {
     kind,
     outcome: outcomeOf(textIn(attributes, "valet.outcome")),
     isSealed: attributes.some(({ key }) => key === SEALED_KEY),
-    lastSeenMs: numberIn(attributes, SEALED_KEY),
+    lastSeenMs: saidMs(numberIn(attributes, SEALED_KEY)),
     usage: usageOf(name, (key) => numberIn(attributes, key)),
     links: links.map((link) => ({
       traceId: link.traceId,

@@ -1,6 +1,7 @@
 /** What the index of traces keeps of the object's spans. Pure. */
 import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { type OpenSpan, type ReadableSpan, StatusCode } from "@valet/shared/tracing";
+import { saidMs } from "../core/iso-time.ts";
 import { levelOf, outcomeOf, SEALED_KEY, type SpanFacts } from "./otlp-request.ts";
 import { usageOf } from "./span-usage.ts";
 
@@ -28,7 +29,7 @@ export function openFactsOf(span: ReadableSpan | OpenSpan): SkeletonSpan {
     outcome: outcomeOf(valueIn(attributes, "valet.outcome")),
     isError: "statusCode" in span && span.statusCode === StatusCode.ERROR,
     isSealed: seenMs !== undefined,
-    lastSeenMs: typeof seenMs === "number" ? seenMs : undefined,
+    lastSeenMs: saidMs(seenMs),
     usage: usageOf(span.name, (key) => valueIn(attributes, key)),
     links: span.links.map(({ context, attributes: ofLink }) => {
       const type = valueIn(ofLink, "valet.link.type");
