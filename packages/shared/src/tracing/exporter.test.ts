@@ -271,10 +271,23 @@ describe("R9 a partial success may be odd:", () => {
     expect(await read(count)).toEqual({ outcome: "delivered", rejectedSpans, message: "" });
   });
 
-  test.each([-1, "-5", 1.5, "many", "", true, [3], { n: 1 }])("%j is none, which is a warning", async (count) => {
-    const message = expect.stringMatching(/^rejectedSpans is .*, which is no count$/);
-    expect(await read(count)).toEqual({ outcome: "delivered", rejectedSpans: 0, message, isUncounted: true });
-  });
+  test.each<unknown>([-1, "-5", 1.5, "many", "", true, [3], { n: 1 }, { toString: 1 }])(
+    "%j is none, which is a warning",
+    async (count) => {
+      const message = expect.stringMatching(/^rejectedSpans is .*, which is no count$/);
+      expect(await read(count)).toEqual({ outcome: "delivered", rejectedSpans: 0, message, isUncounted: true });
+    },
+  );
+});
+
+test.each<[unknown, string]>([
+  [{ toString: 1, valueOf: 1 }, '{"toString":1,"valueOf":1}'],
+  [["too", "old"], '["too","old"]'],
+  [7, "7"],
+  ["x".repeat(5000), "x".repeat(1000)],
+])("R9 what is rejected counts, whatever the message is: %j", async (errorMessage, message) => {
+  const body = JSON.stringify({ partialSuccess: { rejectedSpans: 3, errorMessage } });
+  expect(await judge(new Response(body))).toEqual({ outcome: "delivered", rejectedSpans: 3, message });
 });
 
 describe("a broken backend", () => {

@@ -18,6 +18,8 @@ export interface PartialSuccess {
 const NOTHING: PartialSuccess = { rejectedSpans: 0, message: "" };
 /** How much of a count that is none is shown. */
 const MAX_SHOWN = 40;
+/** How much of a message is kept, in UTF-16 code units: it is logged, and an answer may have megabytes. */
+const MAX_MESSAGE = 1000;
 
 /** Reads a JSON response, in which a 64-bit number is a string. */
 export function partialSuccessInJson(response: object): PartialSuccess {
@@ -25,7 +27,7 @@ export function partialSuccessInJson(response: object): PartialSuccess {
   const { rejectedSpans = 0, errorMessage } = Object(partialSuccess) as Record<string, unknown>;
   const isNumber = typeof rejectedSpans === "number" || (typeof rejectedSpans === "string" && rejectedSpans.trim());
   const count = rejectedSpans === null ? 0 : isNumber ? Number(rejectedSpans) : Number.NaN;
-  return counted(count, rejectedSpans, String(errorMessage ?? ""));
+  return counted(count, rejectedSpans, textIn(errorMessage));
 }
 
 /** Reads a protobuf response; `undefined` if it is none. */
@@ -40,19 +42,26 @@ export function partialSuccessInProtobuf(response: Uint8Array): PartialSuccess |
         if (field.number === 2 && field.value instanceof Uint8Array) message = textOf(field.value);
       }
     }
-    return counted(Number(rejected), rejected, message);
+    return counted(Number(rejected), String(rejected), message);
   } catch {
     return undefined;
   }
 }
 
+/** Returns a text as it is, and any other JSON value as JSON: it may be an object that says that it cannot be a text. */
+function textIn(value: unknown): string {
+  if (typeof value === "string") return value;
+  return value === undefined || value === null ? "" : JSON.stringify(value);
+}
+
 /** @param given the count as the backend wrote it */
-function counted(count: number, given: unknown, message: string): PartialSuccess {
+function counted(count: number, given: unknown, whole: string): PartialSuccess {
+  const message = whole.slice(0, MAX_MESSAGE).toWellFormed();
   if (count === 0) return { ...NOTHING, message };
   // A number beyond this is above what was sent, too.
   if (count > 0 && (Number.isInteger(count) || count === Infinity))
     return { rejectedSpans: Math.min(count, Number.MAX_SAFE_INTEGER), message };
-  const isNone = `rejectedSpans is ${String(given).slice(0, MAX_SHOWN)}, which is no count`;
+  const isNone = `rejectedSpans is ${textIn(given).slice(0, MAX_SHOWN)}, which is no count`;
   return { rejectedSpans: 0, message: message === "" ? isNone : `${isNone}: ${message}`, isUncounted: true };
 }
 
