@@ -6,6 +6,7 @@ import { call, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
 import { TURN } from "../../../test/turn-record.ts";
 import { upsertTurn } from "../../database/turns.ts";
+import { encodeCursor } from "../../durable-objects/core/cursor.ts";
 
 const { DB } = bindings;
 const sessionId = (letter: string) => `ses_${letter.repeat(26)}`;
@@ -137,6 +138,14 @@ describe("a list", () => {
     const { nextCursor } = await list(owner, "?sort=cost&limit=1");
     for (const query of [`sort=wait&cursor=${nextCursor}`, `cursor=${nextCursor}`])
       expect((await call("GET", `/api/turns?${query}`, { token: owner.token })).status, query).toBe(400);
+  });
+
+  test("a forged cursor gives a sorted list no period without an end", async () => {
+    const { token } = await ownerOf({});
+    const cursor = encodeCursor(["cost", "", "9999", "5", "x"]);
+    const response = await call("GET", `/api/turns?sort=cost&cursor=${cursor}`, { token });
+    expect(response.status).toBe(400);
+    expect(await response.text()).toContain("invalid-cursor");
   });
 
   test("sorted lists have a period of at most 31 days", async () => {

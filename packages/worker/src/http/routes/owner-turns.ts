@@ -59,6 +59,7 @@ ownerTurns.openapi(
     const [of, from, to, value, attemptId] = cursor === undefined ? [] : decodeCursor(cursor, 5);
     if (of !== undefined && of !== sort) throw notACursor();
     const period = from === undefined || to === undefined ? periodOf(query, MAX_EXACT_DAYS) : { from, to };
+    if (Number.isNaN(lengthOf(period))) throw notACursor();
     if (lengthOf(period) > MAX_EXACT_DAYS * DAY_MS) {
       throw refused("from", `a sorted list has a period of at most ${MAX_EXACT_DAYS} days`);
     }
