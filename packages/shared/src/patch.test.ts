@@ -99,3 +99,8 @@ test("any text is read without an error, and nothing of it is lost after the fir
     }),
   );
 });
+
+test("a name of any length is read", () => {
+  const name = "ä".repeat(500_000);
+  expect(parsePatch(`diff --git a/x b/x\n+++ "b/${name}"\n`)[0]?.path).toBe(name);
+});

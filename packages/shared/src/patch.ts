@@ -105,7 +105,8 @@ function unquote(text: string): string {
   if (!(text.startsWith('"') && text.endsWith('"') && text.length > 1)) return text;
   const bytes: number[] = [];
   for (const [token] of text.slice(1, -1).matchAll(/\\[0-7]{3}|\\.|[^\\]+/gs)) {
-    if (!token.startsWith("\\")) bytes.push(...new TextEncoder().encode(token));
+    // Not all at once: a call takes no more arguments than the stack holds, and the patch comes from a sandbox.
+    if (!token.startsWith("\\")) for (const byte of new TextEncoder().encode(token)) bytes.push(byte);
     else if (token.length === 4) bytes.push(Number.parseInt(token.slice(1), 8) & 0xff);
     else bytes.push(ESCAPES[token.charAt(1)] ?? token.charCodeAt(1));
   }
