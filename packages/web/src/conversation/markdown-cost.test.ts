@@ -42,10 +42,17 @@ describe("is not rendered:", () => {
     ["text after a fence that has ended", "```\ncode\n```\n"],
     ["text after what resembles a fence", "``` a`b\n"],
     ["text after a comment that holds a fence", "<!--\n```\n-->\n"],
+    ["text after a list with a fence in it", "- a\n  ```\n"],
     ["text in a quoted fence", "> ```\n"],
   ])("%s", (_what, before) => {
     expect(markdownCost(before + fill("*_"))).toBeGreaterThan(MAX_BLOCK_COST);
   });
+});
+
+test("what a text costs is known at once", () => {
+  const startMs = performance.now();
+  for (const unit of ["`", "~", ">", "- ", "|", "1. ", " ", "<"]) markdownCost(`${fill(unit)} \``);
+  expect(performance.now() - startMs).toBeLessThan(2_000);
 });
 
 describe("is rendered:", () => {

@@ -19,8 +19,8 @@ const CONTAINERS = /^(?:[ \t]*(?:>|(?:[-*+]|\d{1,9}[.)])(?=[ \t]|$)))+/;
 const CONTAINER = />|[-*+]|\d+[.)]/g;
 /** The second line of a table. */
 const DELIMITERS = /^[ \t>]*[|:-][ \t|:-]*$/;
-/** A fence of code. Backticks in the text after it make it none. */
-const FENCE = /^ {0,3}(`{3,}(?!.*`)|~{3,})/;
+/** A fence of code that only a fence ends: an indented one may be part of a list, and end with it. Backticks after it make it none. */
+const FENCE = /^(`{3,}(?!`)(?!.*`)|~{3,})/;
 /** A block of HTML may begin here, in which a fence is none. */
 const HTML = /^ {0,3}</;
 
