@@ -46,6 +46,29 @@ test("`valet up` prints one line when it is ready, is found by other commands an
   await expect(fetch(third.url)).rejects.toThrow();
 }, 120_000);
 
+test("`valet up` says at once that nothing is exported, or that the backend takes no spans, and goes on; `doctor` exits with 1", async () => {
+  const state = temporaryState();
+  const env = { ...process.env, OTEL_EXPORTER_OTLP_ENDPOINT: "localhost:4318" };
+  const misconfigured = await startUp(state, { env });
+  expect(misconfigured.log()).toMatch(
+    /TELEMETRY IS MISCONFIGURED: OTEL_EXPORTER_OTLP_ENDPOINT must be an http or https URL/,
+  );
+  expect(await run(["--state", state, "doctor"], { env })).toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(
+      /^missing +OTEL_EXPORTER_OTLP_ENDPOINT: .*nothing is exported until it is corrected/m,
+    ),
+  });
+  expect(await endUp(misconfigured)).toBe(0);
+
+  const nobody = { ...process.env, OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:2" };
+  const noBackend = await startUp(state, { env: nobody });
+  await expect
+    .poll(noBackend.log, { timeout: 20_000 })
+    .toMatch(/THE BACKEND TAKES NO SPANS: 127\.0\.0\.1:2: .*nothing listens there/);
+  expect(await endUp(noBackend)).toBe(0);
+}, 120_000);
+
 describe("bad input", () => {
   test.each<[string, string[], string]>([
     ["no command", ["nonsense"], "unknown command"],

@@ -92,10 +92,57 @@ describe("what would keep spans from the backend is reported, with what to do", 
     expect(finding).toEqual({ name: "backend", state: "missing", detail, source });
   });
 
+  test("a port that HTTP clients refuse", async () => {
+    const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9" });
+    const detail =
+      "127.0.0.1:9: bad port; spans would wait: no HTTP client uses this port, since it is another protocol's";
+    expect(finding).toMatchObject({ state: "missing", detail });
+  });
+
   test("the gRPC port", async () => {
     const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4317" });
     expect(finding).toMatchObject({ state: "missing", detail: expect.stringMatching(/gRPC/) });
   });
+});
+
+test.each([
+  [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "canary:4318",
+    /an http or https URL.*such as http:\/\/127\.0\.0\.1:4318; nothing is exp/,
+  ],
+  ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "canary.example/v1/traces", /nothing is exported until it is corrected/],
+  ["OTEL_TRACES_EXPORTER", "canary", /must be otlp or none; since Valet has no other; nothing is exported/],
+])("an invalid %s keeps spans from the backend: something is missing", async (name, value, detail) => {
+  const findings = await check({ [name]: value });
+  expect(findings.find((finding) => finding.name === name)).toMatchObject({
+    state: "missing",
+    detail: expect.stringMatching(detail),
+  });
+  expect(findings.at(-1)?.detail).toBe(`spans stay in Valet: correct ${name}`);
+  expect(JSON.stringify(findings)).not.toContain("canary");
+});
+
+test("headers that cannot be read are missing where spans are sent without them, and a note where none are sent", async () => {
+  const { url } = await backend(401);
+  const OTEL_EXPORTER_OTLP_HEADERS = "canary";
+  const [headers, missed] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_EXPORTER_OTLP_HEADERS });
+  expect(headers).toMatchObject({
+    state: "missing",
+    detail: expect.stringMatching(/such as Authorization=Basic%20…; spans are sent without any, so without a key/),
+  });
+  expect(missed).toMatchObject({ name: "backend", state: "missing" });
+  expect(await check({ OTEL_EXPORTER_OTLP_HEADERS })).toMatchObject([
+    { name: "OTEL_EXPORTER_OTLP_HEADERS", state: "note" },
+    { name: "backend", state: "note", detail: expect.stringMatching(/set OTEL_EXPORTER_OTLP_ENDPOINT/) },
+  ]);
+});
+
+test("with tracing turned off no backend is asked", async () => {
+  const { url, deliveries } = await backend(200, { "content-type": "application/json" }, "{}");
+  const [finding] = await check({ OTEL_EXPORTER_OTLP_ENDPOINT: url, OTEL_SDK_DISABLED: "true" });
+  expect(finding).toMatchObject({ state: "note", detail: "there are no spans: OTEL_SDK_DISABLED turns tracing off" });
+  expect(deliveries).toEqual([]);
 });
 
 test("variables that are invalid or not supported are named without their values", async () => {

@@ -18,29 +18,53 @@ const TIMEOUT_MS = 10_000;
 const INSTEAD =
   "to trust a backend's certificate, name its authority's file in NODE_EXTRA_CA_CERTS where `valet up` runs";
 
+/** What follows from an invalid variable because of which nothing is exported, by the end of its name. */
+const NOTHING_EXPORTED: readonly (readonly [end: string, consequence: string])[] = [
+  ["_ENDPOINT", "such as http://127.0.0.1:4318; nothing is exported until it is corrected"],
+  ["OTEL_TRACES_EXPORTER", "since Valet has no other; nothing is exported until it is corrected"],
+];
+const WITHOUT_HEADERS =
+  "such as Authorization=Basic%20…; spans are sent without any, so without a key, until it is corrected";
+
 /** Returns a finding for each invalid variable, and one for the backend. */
 export function checkTelemetry(env: EnvironmentRecord): (Finding | Promise<Finding>)[] {
-  const variables: Finding[] = [];
-  const config = readTracingConfig(env, (diagnostic) => {
-    if (diagnostic.type !== "config_invalid") return;
-    const { variable: name, message } = diagnostic;
-    const detail = name.endsWith("CERTIFICATE") ? `${message}; ${INSTEAD}` : message;
-    variables.push({ name, state: "note", detail, source: SHELL });
+  const variables = checkTelemetryVariables(env);
+  const config = readTracingConfig(env);
+  return [...variables, checkBackend(config, variables).then((finding) => ({ ...finding, source: SHELL }))];
+}
+
+/** Returns a finding for each invalid variable; those that keep spans from the backend are `missing`. */
+export function checkTelemetryVariables(env: EnvironmentRecord): Finding[] {
+  const invalid: (readonly [name: string, message: string])[] = [];
+  const { endpoint } = readTracingConfig(env, (diagnostic) => {
+    if (diagnostic.type === "config_invalid") invalid.push([diagnostic.variable, diagnostic.message]);
   });
-  return [...variables, checkBackend(config).then((finding) => ({ ...finding, source: SHELL }))];
+  return invalid.map(([name, message]) => {
+    const isSent = endpoint !== undefined && name.endsWith("_HEADERS");
+    const consequence = isSent ? WITHOUT_HEADERS : consequenceOf(name);
+    const more = name.endsWith("CERTIFICATE") ? INSTEAD : consequence;
+    const detail = more === undefined ? message : `${message}; ${more}`;
+    return { name, state: consequence === undefined ? "note" : "missing", detail, source: SHELL };
+  });
+}
+
+function consequenceOf(variable: string): string | undefined {
+  return NOTHING_EXPORTED.find(([end]) => variable.endsWith(end))?.[1];
 }
 
 /**
  * POSTs an empty request with the configured headers. The backend accepts or refuses it for the same reasons as spans.
  */
-async function checkBackend({
-  endpoint: url,
-  headers,
-  compression,
-}: ReturnType<typeof readTracingConfig>): Promise<Finding> {
+async function checkBackend(
+  { enabled, endpoint: url, headers, compression }: ReturnType<typeof readTracingConfig>,
+  variables: readonly Finding[],
+): Promise<Finding> {
   const name = "backend";
+  if (!enabled) return { name, state: "note", detail: "there are no spans: OTEL_SDK_DISABLED turns tracing off" };
   if (url === undefined) {
-    return { name, state: "note", detail: "spans stay in Valet: set OTEL_EXPORTER_OTLP_ENDPOINT to export them" };
+    const invalid = variables.find(({ name: variable }) => consequenceOf(variable) !== undefined);
+    const why = invalid === undefined ? "set OTEL_EXPORTER_OTLP_ENDPOINT to export them" : `correct ${invalid.name}`;
+    return { name, state: "note", detail: `spans stay in Valet: ${why}` };
   }
   const exporter = new OtlpExporter({ url, headers, compression, timeoutMs: TIMEOUT_MS });
   const request = await exporter.encode({}, []);

@@ -12,6 +12,7 @@ import { ExitCode } from "../errors.ts";
 import { flushBeforeStop } from "../flush-spans.ts";
 import { helpEnd } from "../help-text.ts";
 import { isolationText } from "../isolation-text.ts";
+import { reportTelemetryVariables } from "../report-telemetry.ts";
 import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
 import type { HostDriver } from "../system/system.ts";
@@ -49,6 +50,7 @@ export function addDemo(program: Command): void {
         import("../demo/run-demo.ts"),
       ]);
       const env = becomeHost();
+      reportTelemetryVariables(env, report);
       const isInContainers = options.driver === "docker";
       const repository = isInContainers ? undefined : await makeDemoRepository();
       // Without --state the demo uses a temporary state directory.

@@ -8,6 +8,7 @@ import { helpEnd } from "../help-text.ts";
 import { isolationText } from "../isolation-text.ts";
 import { limitsText } from "../limits-text.ts";
 import { exitSoon } from "../output.ts";
+import { reportBackend, reportTelemetryVariables } from "../report-telemetry.ts";
 import { signInLine } from "../sign-in-line.ts";
 import { becomeHost } from "../system/host-process.ts";
 import { shrinkHeap } from "../system/small-heap.ts";
@@ -50,6 +51,7 @@ export function addUp(program: Command): void {
       // Loaded here, since the other commands start in half the time without it.
       const { startSystem } = await import("../system/system.ts");
       const env = becomeHost();
+      reportTelemetryVariables(env, report);
       const stopped = new Promise<void>((resolve) => {
         process.once("SIGINT", () => resolve()).once("SIGTERM", () => resolve());
       });
@@ -84,6 +86,8 @@ ${signInLine(signInUrl)}
 Try:  pnpm valet prompt --repo <url> "What does this project do?"
 Stop: Ctrl-C`);
       }
+      // A backend that hangs must not keep a signal waiting.
+      void reportBackend(env, report);
       await reportWaiting(system, env);
       const failure = await Promise.race([stopped, system.failed]);
       // Whether the output could be written does not change the exit code.

@@ -14,6 +14,7 @@ test.each<[ExportFailure, RegExp]>([
   [{ host: "h", reason: "HTTP 415", status: 415 }, /JSON/],
   [{ host: "h", reason: "ECONNREFUSED" }, /nothing listens/],
   [{ host: "h", reason: "connection failed" }, /nothing answers.*NODE_EXTRA_CA_CERTS/],
+  [{ host: "h", reason: "bad port" }, /another protocol/],
   [{ host: "h", reason: "ENOTFOUND" }, /no such host/],
   [{ host: "h", reason: "DEPTH_ZERO_SELF_SIGNED_CERT" }, /NODE_EXTRA_CA_CERTS/],
   [{ host: "h", reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" }, /NODE_EXTRA_CA_CERTS/],

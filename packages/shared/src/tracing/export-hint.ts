@@ -31,6 +31,7 @@ export function exportHint({ host, reason, status = 0 }: ExportFailure): string 
   if (reason === "connection failed") {
     return "nothing answers there, or, with https, its certificate is not trusted: locally, name its authority's file in NODE_EXTRA_CA_CERTS";
   }
+  if (reason === "bad port") return "no HTTP client uses this port, since it is another protocol's";
   if (reason === "ENOTFOUND") return "there is no such host";
   if (/CERT|SELF_SIGNED|UNABLE_TO_/.test(reason)) {
     return "the certificate is not trusted: locally, name its authority's file in NODE_EXTRA_CA_CERTS";

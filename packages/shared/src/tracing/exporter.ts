@@ -85,7 +85,12 @@ export class OtlpExporter {
  * code or class.
  */
 function failureOf(error: unknown): string {
-  const { code } = Object((error as Error | undefined)?.cause ?? error) as { code?: unknown };
+  const { code, message } = Object((error as Error | undefined)?.cause ?? error) as {
+    code?: unknown;
+    message?: unknown;
+  };
+  // The WHATWG's blocked ports, of other protocols: Node gives no code.
+  if (message === "bad port") return message;
   const reason = typeof code === "string" ? code : exceptionType(error);
   return reason === "Error" ? "connection failed" : reason;
 }
