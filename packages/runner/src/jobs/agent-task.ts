@@ -256,7 +256,7 @@ export class AgentTask {
       this.#model = model;
       if (!mayFailOver(ending)) return ending;
       // Without a model call, it was the agent that refused the model, not the provider.
-      const isUnknown = ending.errorType === "provider_bad_request" && this.progress().modelCalls === modelCalls;
+      const isUnknown = ending.errorType === "provider_not_found" && this.progress().modelCalls === modelCalls;
       if (isUnknown && this.#task.refuseUnknownModels === true) {
         return { outcome: "error", errorType: "model_unknown", causeOf: model };
       }

@@ -6,11 +6,13 @@ test.each([
   [{ name: "APIError", data: { statusCode: 401 } }, "provider_auth_failed"],
   [{ name: "APIError", data: { statusCode: 403 } }, "provider_auth_failed"],
   [{ name: "APIError", data: { statusCode: 400 } }, "provider_bad_request"],
-  [{ name: "APIError", data: { statusCode: 404 } }, "provider_bad_request"],
+  [{ name: "APIError", data: { statusCode: 404 } }, "provider_not_found"],
+  [{ name: "APIError", data: { statusCode: 402 } }, "provider_out_of_credit"],
+  [{ name: "APIError", data: { statusCode: 422 } }, "provider_bad_request"],
   [{ name: "APIError", data: { statusCode: 408 } }, "provider_timeout"],
   [{ name: "APIError", data: { statusCode: 413 } }, "context_overflow"],
   [{ name: "APIError", data: { statusCode: 429 } }, "provider_rate_limited"],
-  [{ name: "APIError", data: { statusCode: 500 } }, "provider_unavailable"],
+  [{ name: "APIError", data: { statusCode: 500 } }, "provider_failed"],
   [{ name: "APIError", data: { statusCode: 503 } }, "provider_overloaded"],
   [{ name: "APIError", data: { statusCode: 529 } }, "provider_overloaded"],
   [{ name: "APIError", data: { message: "Overloaded" } }, "provider_overloaded"],
@@ -19,7 +21,7 @@ test.each([
   [{ name: "ContextOverflowError" }, "context_overflow"],
   [{ name: "MessageOutputLengthError" }, "output_limit"],
   [{ name: "ContentFilterError" }, "content_filtered"],
-  [{ name: "UnknownError", data: { message: "ProviderModelNotFoundError" } }, "provider_bad_request"],
+  [{ name: "UnknownError", data: { message: "ProviderModelNotFoundError" } }, "provider_not_found"],
   [{ name: "UnknownError", data: { message: "something else" } }, "opencode_error"],
   [
     { name: "UnknownError", data: { message: "JSON parsing failed: Text: {no.\nError message: …" } },
@@ -33,7 +35,7 @@ test.each([
   ],
   [{ name: "APIError", data: { message: "Invalid JSON response" } }, "provider_bad_response"],
   // The status takes precedence.
-  [{ name: "APIError", data: { message: "Invalid JSON response", statusCode: 500 } }, "provider_unavailable"],
+  [{ name: "APIError", data: { message: "Invalid JSON response", statusCode: 500 } }, "provider_failed"],
   [{ name: "UnknownError", data: { message: "The tool said: JSON parsing failed" } }, "opencode_error"],
 ] as const)("%j is %s", (error, type) => {
   expect(classifyError(error)).toBe(type);

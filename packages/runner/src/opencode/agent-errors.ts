@@ -32,7 +32,7 @@ function classifyAlone({ name, data }: AgentError): AgentErrorType {
     case "ContentFilterError":
       return "content_filtered";
     case "ProviderModelNotFoundError":
-      return "provider_bad_request";
+      return "provider_not_found";
     case "APIError":
       return data?.statusCode === undefined
         ? classifyMessage(data?.message ?? "", false)
@@ -41,7 +41,7 @@ function classifyAlone({ name, data }: AgentError): AgentErrorType {
       // OpenCode wraps some errors, such as an unknown model, as UnknownError with the original's name in the message.
       if (/^ImageDecodeError\b/.test(data?.message ?? "")) return "attachment_unreadable";
       if (UNREADABLE.test(data?.message ?? "")) return "provider_bad_response";
-      return /ModelNotFound|model not found/i.test(data?.message ?? "") ? "provider_bad_request" : "opencode_error";
+      return /ModelNotFound|model not found/i.test(data?.message ?? "") ? "provider_not_found" : "opencode_error";
   }
 }
 
@@ -60,9 +60,11 @@ export function classifyMessage(message: string, streaming: boolean): ProviderEr
 /** Returns the error type of a provider's HTTP status. */
 export function classifyStatus(status: number): ProviderError {
   if (status === 401 || status === 403) return "provider_auth_failed";
+  if (status === 402) return "provider_out_of_credit";
+  if (status === 404) return "provider_not_found";
   if (status === 429) return "provider_rate_limited";
   if (status === 503 || status === 529) return "provider_overloaded";
   if (status === 408 || status === 504) return "provider_timeout";
   if (status === 413) return "context_overflow";
-  return status < 500 ? "provider_bad_request" : "provider_unavailable";
+  return status < 500 ? "provider_bad_request" : "provider_failed";
 }

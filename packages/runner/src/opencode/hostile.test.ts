@@ -460,7 +460,7 @@ test("a call without usage also ends with its answer, so only the hanging tool s
 test.each([
   [429, "provider_rate_limited"],
   [503, "provider_overloaded"],
-  [500, "provider_unavailable"],
+  [500, "provider_failed"],
   [504, "provider_timeout"],
 ])(
   "HTTP %i without a message is %s",
@@ -489,11 +489,30 @@ test.each([
     const { traceparent } = contextHeaders((chats[0] as ReadableSpan).context);
     expect(sent.map(({ headers }) => headers.traceparent)).toEqual([traceparent, traceparent]);
     const below = own.filter(({ parent }) => parent?.spanId === chats[0]?.context.spanId);
-    expect(below.map((span) => [span.name, attributesOf(span)["error.type"]])).toEqual([
-      ["valet.llm.try", errorType],
-      ["valet.retry.wait", undefined],
-      ["valet.llm.try", undefined],
+    const told = below.map((span) => [span.name, attributesOf(span)["error.type"], httpStatusOf(span)]);
+    expect(told).toEqual([
+      ["valet.llm.try", errorType, status],
+      ["valet.retry.wait", undefined, undefined],
+      ["valet.llm.try", undefined, undefined],
     ]);
+  },
+  60_000,
+);
+
+test.each([
+  [400, "provider_bad_request"],
+  [402, "provider_out_of_credit"],
+  [404, "provider_not_found"],
+])(
+  "a call that ends with HTTP %i is %s, and its span has the status, but nothing of what the provider said",
+  async (status, errorType) => {
+    const reply = [{ error: { status, message: "canary" } }];
+    real.model.setScenario(
+      parseScenario(JSON.stringify({ name: "refused", rules: [{ name: "fails", reply }] }), "refused"),
+    );
+    const { chats, spans: own } = await run("whatever");
+    expect(chats.map((span) => [attributesOf(span)["error.type"], httpStatusOf(span)])).toEqual([[errorType, status]]);
+    expect(JSON.stringify(own.map((span) => attributesOf(span)))).not.toContain("canary");
   },
   60_000,
 );
@@ -560,3 +579,7 @@ test("a file that no model supports is stored in the workspace, mentioned in the
   const { opencodeSessionId } = result;
   expect((await run("ok", {}, { opencodeSessionId })).result).toMatchObject({ outcome: "ok", opencodeSessionId });
 }, 60_000);
+
+function httpStatusOf(span: ReadableSpan) {
+  return attributesOf(span)["http.response.status_code"];
+}

@@ -21,6 +21,18 @@ export interface ModelCallOptions {
   readonly attributes: FactAttributes;
 }
 
+/** What is known at the end of a call besides its attributes. */
+export interface CallEnd {
+  /** The HTTP status of the provider's last response. */
+  readonly status?: number | undefined;
+  readonly content?: Omit<FactContent, "gen_ai.output.messages"> | undefined;
+}
+
+/** Of a call or try that failed: with which status the provider answered says what to do. */
+function statusAttributes({ outcome }: Ending, status: number | undefined): FactAttributes {
+  return outcome === "error" && status !== undefined ? { "http.response.status_code": status } : {};
+}
+
 /** The progress of the current try. */
 class Try {
   readonly startMs: number;
@@ -100,12 +112,16 @@ export class ModelCall {
     return this.#wait?.sinceMs;
   }
 
-  /** Records that the try has failed and OpenCode announced a retry. @param delayMs the wait until the retry */
-  tryFailed(atMs: number, failure: Ending, delayMs: number): void {
+  /**
+   * Records that the try has failed and OpenCode announced a retry.
+   * @param delayMs the wait until the retry
+   * @param status the HTTP status of the provider's response
+   */
+  tryFailed(atMs: number, failure: Ending, delayMs: number, status?: number): void {
     if (this.#wait !== undefined) return;
     const { log } = this.#options;
     const { spanId = this.#beginTry(1, this.#try.startMs), startMs } = this.#try;
-    log.end(spanId, atMs, failure, this.#try.firstChunk(startMs));
+    log.end(spanId, atMs, failure, { ...this.#try.firstChunk(startMs), ...statusAttributes(failure, status) });
     this.#wait = { spanId: this.#id("retry", this.#tries), sinceMs: atMs, failure };
     log.begin("valet.retry.wait", this.#wait.spanId, this.spanId, atMs, {
       "valet.llm.attempt": this.#tries + 1,
@@ -127,14 +143,15 @@ export class ModelCall {
     endMs: number,
     ending: Ending | undefined,
     attributes: FactAttributes = {},
-    content: Omit<FactContent, "gen_ai.output.messages"> = {},
+    { status, content }: CallEnd = {},
   ): void {
     const { log, startMs } = this.#options;
     const { spanId, output } = this.#try;
     if (this.#wait !== undefined) log.end(this.#wait.spanId, endMs, ending ?? OK);
     const own = ending ?? this.#wait?.failure ?? OK;
+    const http = statusAttributes(own, status);
     if (spanId !== undefined && this.#wait === undefined) {
-      log.end(spanId, endMs, own, this.#try.firstChunk(this.#try.startMs));
+      log.end(spanId, endMs, own, { ...this.#try.firstChunk(this.#try.startMs), ...http });
     }
     const finish = own.outcome === "ok" ? {} : { "gen_ai.response.finish_reasons": ["error"] };
     const chunk = this.#wait === undefined ? this.#try.firstChunk(startMs) : {};
@@ -142,7 +159,7 @@ export class ModelCall {
       this.spanId,
       endMs,
       own,
-      { ...finish, ...chunk, ...attributes },
+      { ...finish, ...chunk, ...http, ...attributes },
       { ...content, "gen_ai.output.messages": [...output.values()] },
     );
   }

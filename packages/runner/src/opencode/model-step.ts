@@ -159,12 +159,12 @@ export class ModelStep {
 
   retry({ message, next }: Extract<SessionStatus, { type: "retry" }>, atMs: number): ProviderError {
     const call = this.#call ?? this.#beginCall(this.#missedStartMs(atMs));
-    const { status } = this.#context.providerCall(call.tryStartMs) ?? {};
+    const { status, httpStatus } = this.#context.providerCall(call.tryStartMs) ?? {};
     const hasRefused = status !== undefined && status >= 400;
     const error = hasRefused
       ? classifyStatus(status)
       : classifyMessage(message, call.current?.firstChunkMs !== undefined);
-    call.tryFailed(atMs, { outcome: "error", errorType: error }, Math.max(0, Math.round(next - atMs)));
+    call.tryFailed(atMs, { outcome: "error", errorType: error }, Math.max(0, Math.round(next - atMs)), httpStatus);
     return error;
   }
 
@@ -295,9 +295,10 @@ export class ModelStep {
 
   #endCall(endMs: number, ending: Ending | undefined, attributes?: FactAttributes): void {
     if (this.#call === undefined) return;
-    const { prices } = this.#context.providerCall(this.#call.tryStartMs) ?? {};
+    const told = this.#context.providerCall(this.#call.tryStartMs);
     const { attributes: settings, content } = this.#request ?? {};
-    this.#call.end(endMs, ending, { ...settings, ...priceAttributes(prices), ...attributes }, content);
+    const known = { ...settings, ...priceAttributes(told?.prices), ...attributes };
+    this.#call.end(endMs, ending, known, { status: told?.httpStatus, content });
     this.#call = undefined;
     this.#request = undefined;
     this.#lastCallEndMs = endMs;

@@ -1,17 +1,21 @@
 /** What the plugin has told of one run's requests to providers. */
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 
+/** A request, and the status of its response as it was sent; `status` is the one that an error in the stream implies, if there was one. */
+export type KnownProviderCall = ProviderCall & { readonly httpStatus: number };
+
 export class ProviderCalls {
   /** By their ids, in the order of their answers. */
-  readonly #calls = new Map<string, ProviderCall>();
+  readonly #calls = new Map<string, KnownProviderCall>();
 
-  /** Takes note of a call, or of more of a known one. */
+  /** Takes note of a call, or of more of a known one. The plugin's first report of a call has the response's own status. */
   add(call: ProviderCall): void {
-    this.#calls.set(call.callId, call);
+    const httpStatus = this.#calls.get(call.callId)?.httpStatus ?? call.status;
+    this.#calls.set(call.callId, { ...call, httpStatus });
   }
 
   /** Returns the call that was answered last, if that was not before `ms` (since 1970). */
-  lastSince(ms: number): ProviderCall | undefined {
+  lastSince(ms: number): KnownProviderCall | undefined {
     return [...this.#calls.values()].findLast(({ startedMs }) => startedMs >= ms);
   }
 }

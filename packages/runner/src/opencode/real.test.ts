@@ -561,8 +561,8 @@ valet.turn aborted user_abort
   expect(await runner.run(next).done).toMatchObject({ outcome: "ok", opencodeSessionId });
   expect(treeOf(next.attemptId)).toBe(`
 valet.turn ok
-  invoke_agent build error provider_bad_request
-    valet.agent.prepare error provider_bad_request
+  invoke_agent build error provider_not_found
+    valet.agent.prepare error provider_not_found
   invoke_agent build ok
     valet.agent.prepare ok
     chat scripted-1 ok
@@ -621,8 +621,8 @@ test("a model that was requested by name is not replaced by another one", async 
     expect(await runner.run(asked).done).toMatchObject(refused);
     expect(treeOf(asked.attemptId)).toBe(`
 valet.turn error model_unknown
-  invoke_agent build error provider_bad_request
-    valet.agent.prepare error provider_bad_request
+  invoke_agent build error provider_not_found
+    valet.agent.prepare error provider_not_found
   valet.turn.finalize ok`);
   }
   const second = dispatchOf("And now?", { models: ["valet/scripted-1", "valet/unknown"], refuseUnknownModels: true });

@@ -1,11 +1,12 @@
 /** The interface of a step of the agent to its run: see `model-step.ts` and `agent-run.ts`. */
-import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+
 import type { Answer } from "../agent/answer.ts";
 import type { AgentErrorType } from "../agent/errors.ts";
 import type { FactLog } from "../agent/fact-log.ts";
 import type { Ending, FactAttributes } from "../agent/facts.ts";
 import type { EndedToolCall } from "../agent/loop-guard.ts";
 import type { AssistantMessage } from "./events.ts";
+import type { KnownProviderCall } from "./provider-calls.ts";
 
 export interface StepContext {
   readonly log: FactLog;
@@ -26,7 +27,7 @@ export interface StepContext {
   /** Returns attributes of a call to this provider that its message does not contain. */
   callAttributes(providerId: string): FactAttributes;
   /** Returns the last request to a provider that was answered since then. */
-  providerCall(sinceMs: number): ProviderCall | undefined;
+  providerCall(sinceMs: number): KnownProviderCall | undefined;
   answered(answer: Answer): void;
   toolEnded(call: EndedToolCall): void;
 }

@@ -33,8 +33,11 @@ const UNCHARGED: ReadonlySet<string | undefined> = new Set<ErrorType>([
   "provider_rate_limited",
   "provider_overloaded",
   "provider_unavailable",
+  "provider_failed",
   "provider_auth_failed",
   "provider_bad_request",
+  "provider_not_found",
+  "provider_out_of_credit",
   "context_overflow",
 ]);
 

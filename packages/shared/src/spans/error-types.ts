@@ -628,8 +628,16 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "the agent could not connect to the provider, or the provider answered another 5xx",
-    remedy: "Check that sandboxes can reach the provider.",
+    meaning: "the agent could not connect to the provider, or the connection broke before an answer",
+    remedy: "Check the provider's URL, and that sandboxes can reach it.",
+  },
+  provider_failed: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "the provider answered 500, 502 or another 5xx: it is broken, or what stands before it",
+    remedy: "Check the provider's status, or add another model to the session's list.",
   },
   provider_timeout: {
     outcomes: ["error"],
@@ -652,8 +660,26 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
-    meaning: "the provider answered another 4xx: it does not know the model, or rejects the request's format",
-    remedy: "Check the model's name.",
+    meaning: "the provider answered 400, 422 or another 4xx: it rejects the request",
+    remedy:
+      "Check that the model takes tool calls and what the session asks of it; the provider's own log says what it rejects. Or use another model.",
+  },
+  provider_not_found: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "there is no such model at the provider, or nothing at its URL's path (404)",
+    remedy:
+      "Check the model's name, and the path of the provider's URL (VALET_MODEL_BASE_URL), which mostly ends with /v1. `valet doctor` asks the provider for its models.",
+  },
+  provider_out_of_credit: {
+    outcomes: ["error"],
+    reporters: ["runner"],
+    ends: ["agent", "call", "compaction", "retry"],
+    failsOver: true,
+    meaning: "the provider answered 402: its account has no credit left",
+    remedy: "Add credit at the provider, or add another model to the session's list.",
   },
   provider_stream_cut: {
     outcomes: ["error"],
