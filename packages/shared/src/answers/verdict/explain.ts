@@ -3,7 +3,7 @@ import { durationText, limitText } from "../../duration-text.ts";
 import { head } from "../../text.ts";
 import { holdersText, reachedText, roomAdvice } from "../capacity-text.ts";
 import { QUIET_FACTOR } from "./durations.ts";
-import type { PersonRequest, Run, SessionFacts, Step } from "./facts.ts";
+import type { FactFailure, PersonRequest, Run, SessionFacts, Step } from "./facts.ts";
 import { awaitedSteps, type Judgement } from "./judge.ts";
 
 export interface Explanation {
@@ -17,6 +17,12 @@ const MAX_QUOTE = 160;
 /** A runner that was not heard for this many heartbeats is mentioned. */
 const MISSED_HEARTBEATS = 2;
 
+/** Names the error, and its first cause. */
+function typeText(failure: FactFailure | null): string {
+  const { type = "_OTHER", cause } = failure ?? {};
+  return `\`${type}\`${cause === undefined ? "" : `, because of \`${cause}\``}`;
+}
+
 export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number): Explanation {
   const { rule, thresholdMs, run, step, request } = judgement;
   const { sessionId: id, failure, limits, queue } = facts;
@@ -26,13 +32,13 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
   switch (rule) {
     case "session_error":
       return {
-        why: failure?.message ?? "The session has no sandbox, and none could be started.",
+        why: `The session has no sandbox, and none could be started${failure === null ? "" : `: ${typeText(failure)}`}. ${failure?.message ?? ""}`.trim(),
         nextStep: "Fix the cause, then wake the session. Its queue continues.",
         command: `valet wake ${id}`,
       };
     case "job_failed":
       return {
-        why: `The last ${failure?.job?.kind ?? "message"} failed with \`${failure?.type ?? "_OTHER"}\`. ${failure?.message ?? ""}`.trim(),
+        why: `The last ${failure?.job?.kind ?? "message"} failed with ${typeText(failure)}. ${failure?.message ?? ""}`.trim(),
         nextStep: "Read why, then send another message: the next job that ends well clears this.",
         command: `valet why ${id}${failure?.job == null ? "" : ` ${failure.job.id}`}`,
       };

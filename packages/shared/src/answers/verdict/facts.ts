@@ -73,6 +73,8 @@ export interface FactFailure {
   /** The job that failed last; `null` if the session has no sandbox for an error. */
   readonly job: { readonly kind: "message" | "workflow"; readonly id: string } | null;
   readonly type: string;
+  /** The first cause, where it is another type. */
+  readonly cause?: string | undefined;
   readonly sinceMs: number;
   /** Sentences: what happened, and what to do. */
   readonly message: string;

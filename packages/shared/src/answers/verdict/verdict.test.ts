@@ -9,6 +9,7 @@ import type { Run, SessionFacts, Step } from "./facts.ts";
 import { judge, nextChangeMs, TOOL_ENDING_MS } from "./judge.ts";
 import { SAMPLE_FACTS, SAMPLE_RUN, sampleStep, T0 } from "./sample-facts.ts";
 import { agedVerdict, verdictOf } from "./verdict.ts";
+import { whyWithoutContent } from "./without-content.ts";
 
 const working = (steps: readonly Step[], run: Partial<Run> = {}, more: Partial<SessionFacts> = {}): SessionFacts => ({
   ...SAMPLE_FACTS,
@@ -133,8 +134,23 @@ test("a failed job needs attention until something runs", () => {
   expect(after({ ...facts, status: "error", failure: { ...failure, job: null }, link: null }, 5)).toMatchObject({
     state: "failed",
     rule: "session_error",
-    why: "The key is wrong.",
+    why: "The session has no sandbox, and none could be started: `provider_auth_failed`. The key is wrong.",
   });
+});
+
+test("outside of the session's store a failure names its error type and the first cause, and nothing else", () => {
+  const job = { kind: "message", id: "msg_1" } as const;
+  const failure = { job, type: "model_chain_exhausted", cause: "provider_failed", sinceMs: T0, message: "A `canary`." };
+  const failed = after({ ...SAMPLE_FACTS, failure }, 5);
+  expect(failed.why).toBe(
+    "The last message failed with `model_chain_exhausted`, because of `provider_failed`. A `canary`.",
+  );
+  expect(whyWithoutContent(failed)).toBe(
+    "The last message failed with `model_chain_exhausted`, because of `provider_failed`.",
+  );
+  const { cause: _, ...start } = { ...failure, job: null, type: "git_not_found" };
+  const error = after({ ...SAMPLE_FACTS, status: "error", failure: start, link: null }, 5);
+  expect(whyWithoutContent(error)).toBe("The session has no sandbox, and none could be started: `git_not_found`.");
 });
 
 test("waits for a slot, for a link, and for a batch have states of their own", () => {

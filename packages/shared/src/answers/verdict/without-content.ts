@@ -2,6 +2,10 @@
 import type { SessionView } from "../../protocol/session-view.ts";
 import type { VerdictView } from "../../protocol/verdict.ts";
 
+/** First sentences of failures: they name error types only, and what follows may quote a log. */
+const NO_SANDBOX = /^The session has no sandbox, and none could be started: `\w+`(?:, because of `\w+`)?\./;
+const JOB_FAILED = /^The last \w+ failed with `\w+`(?:, because of `\w+`)?\./;
+
 /**
  * Returns the sentence of a verdict without content of the conversation: the question that was asked, the command that needs
  * permission, and lines of logs that explain a failure. All other sentences hold ids, limits, and names of tools and models only.
@@ -13,9 +17,9 @@ export function whyWithoutContent({ rule, why }: Pick<VerdictView, "rule" | "why
     case "permission_asked":
       return "The agent asks for permission.";
     case "session_error":
-      return "The session has no sandbox, and none could be started.";
+      return NO_SANDBOX.exec(why)?.[0] ?? "The session has no sandbox, and none could be started.";
     case "job_failed":
-      return /^The last \w+ failed with `\w+`\./.exec(why)?.[0] ?? "The last job failed.";
+      return JOB_FAILED.exec(why)?.[0] ?? "The last job failed.";
     case "sandbox_lost":
       return "The sandbox was lost and is being replaced.";
     default:

@@ -137,9 +137,14 @@ test("a question needs attention from when it is asked until it is answered", as
 test("a failed job needs attention until a later job ends otherwise", async () => {
   const { session, runner } = await TestSession.running();
   await session.send("go");
-  await runner.end((await runner.accept()).attemptId, { outcome: "error", errorType: "model_chain_exhausted" });
+  await runner.end((await runner.accept()).attemptId, {
+    outcome: "error",
+    errorType: "model_chain_exhausted",
+    cause: "provider_failed",
+  });
+  const why = "The last message failed with `model_chain_exhausted`, because of `provider_failed`.";
   await eventually(async () =>
-    expect((await attentionOf(session))?.verdict).toMatchObject({ state: "failed", rule: "job_failed" }),
+    expect((await attentionOf(session))?.verdict).toMatchObject({ state: "failed", rule: "job_failed", why }),
   );
   await session.evict();
   expect((await nowOf(session)).verdict.why).toContain("failed with `model_chain_exhausted`");
@@ -159,7 +164,11 @@ test("a session without a sandbox for an error needs attention", async () => {
   runner.send({ type: "stage", stage: "failed", errorType: "git_not_found" });
   await session.reaches("error");
   await eventually(async () =>
-    expect((await attentionOf(session))?.verdict).toMatchObject({ state: "failed", rule: "session_error" }),
+    expect((await attentionOf(session))?.verdict).toMatchObject({
+      state: "failed",
+      rule: "session_error",
+      why: "The session has no sandbox, and none could be started: `git_not_found`.",
+    }),
   );
   valueIn(await session.stub.terminate(CALLER));
   await eventually(async () => expect(await attentionOf(session)).toBeUndefined());

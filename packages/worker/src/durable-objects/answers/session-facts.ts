@@ -75,16 +75,18 @@ function failureIn(record: SessionRecord): FactFailure | null {
   const sinceMs = stateMs ?? updatedMs;
   if (record.state === "error") {
     const type = errorType ?? "_OTHER";
-    return { job: null, type, sinceMs, message: viewFailure(type, failure).message };
+    return { job: null, type, cause: failure?.cause, sinceMs, message: viewFailure(type, failure).message };
   }
   const { failures } = recovery;
   if (failures !== undefined) {
     const { attempts: _, ...known } = failureOf(failures);
-    return { job: null, type: failures.errorType, sinceMs, message: viewFailure(failures.errorType, known).message };
+    const { errorType: first } = failures;
+    return { job: null, type: first, cause: known.cause, sinceMs, message: viewFailure(first, known).message };
   }
   if (lastFailure === undefined) return null;
   const { id, kind, errorType: type, failure: details, atMs } = lastFailure;
-  return { job: { kind, id }, type, sinceMs: atMs, message: viewFailure(type, details).message };
+  const { message } = viewFailure(type, details);
+  return { job: { kind, id }, type, cause: details?.cause, sinceMs: atMs, message };
 }
 
 function requestsIn({ requests }: FactSources): SessionFacts["requests"] {
