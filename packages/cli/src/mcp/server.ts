@@ -6,6 +6,7 @@ import {
   type Tool as ListedTool,
   ListToolsRequestSchema,
 } from "@modelcontextprotocol/sdk/types.js";
+import { issueText } from "@valet/shared/http/issue-text";
 import { z } from "zod";
 import type { ApiClient } from "../api-client.ts";
 import { UserError } from "../errors.ts";
@@ -112,7 +113,7 @@ function missingText(tools: readonly Tool[], name: string): string {
 function errorText(tool: Tool, error: unknown): string {
   if (error instanceof UserError) return error.message;
   if (error instanceof z.ZodError) {
-    const issues = error.issues.map(({ path, message }) => `${path.join(".") || "arguments"}: ${message}`);
+    const issues = error.issues.map((issue) => `${issue.path.join(".") || "arguments"}: ${issueText(issue)}`);
     const takes = Object.keys(tool.input.shape).join(", ") || "nothing";
     return [`The arguments of \`${tool.name}\` are wrong. It takes: ${takes}.`, ...issues].join("\n");
   }

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { head } from "../text.ts";
+import { issueText } from "./issue-text.ts";
 
 export const PROBLEM_TYPE = "application/problem+json";
 
@@ -42,7 +43,7 @@ const MAX_PATH = 200;
 export function fieldErrors({ issues }: Pick<z.ZodError, "issues">): NonNullable<Problem["errors"]> {
   const errors = issues.flatMap((issue) => {
     const path = issue.path.join(".");
-    if (issue.code !== "unrecognized_keys") return [{ path, message: issue.message }];
+    if (issue.code !== "unrecognized_keys") return [{ path, message: issueText(issue) }];
     return issue.keys.map((key) => ({ path: [...issue.path, key].join("."), message: "unknown field" }));
   });
   return errors.slice(0, MAX_ERRORS).map(({ path, message }) => ({ path: head(path, MAX_PATH), message }));
