@@ -75,7 +75,16 @@ describe("bad input", () => {
     ["a bad port", ["up", "--port", "99999"], "A port is 1 to 65535."],
     ["a URL without a token", ["sessions", "--url", "http://127.0.0.1:1"], "Pass that Valet's token too"],
     ["nothing running", ["--state", "/nonexistent", "sessions"], "Nothing runs on /nonexistent"],
-    ["no file", ["workflow", "ses_x", "/nonexistent.json", "--url", "http://127.0.0.1:1", "--token", "x"], "ENOENT"],
+    [
+      "no file",
+      ["workflow", "ses_x", "/nonexistent.json", "--url", "http://127.0.0.1:1", "--token", "x"],
+      "There is no file /nonexistent.json. Give the path of a JSON file",
+    ],
+    [
+      "a folder",
+      ["workflow", "ses_x", "/", "--url", "http://127.0.0.1:1", "--token", "x"],
+      "/ is a folder. Give the path of a JSON file",
+    ],
     ["not JSON", ["workflow", "ses_x", CLI, "--url", "http://127.0.0.1:1", "--token", "x"], "is not valid JSON"],
     ["nothing listening", ["sessions", "--url", "http://127.0.0.1:1", "--token", "x"], "does not answer"],
   ])("%s exits with 2 and says what is wrong", async (_what, args, message) => {

@@ -6,6 +6,7 @@ import { findSessionId } from "../find-id.ts";
 import { whileItGoesOn } from "../goes-on.ts";
 import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { readStdin } from "../read-stdin.ts";
+import { systemErrorText } from "../system-error.ts";
 import { outcomeLines, waitForWorkflow } from "../wait.ts";
 import { createProgress } from "../workflow-progress.ts";
 import { timeoutOption } from "./arguments.ts";
@@ -63,11 +64,18 @@ async function readWorkflow(file: string): Promise<unknown> {
     json = file === "-" ? await readStdin("the workflow", report) : readFileSync(file, "utf8");
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
+    throw new UserError(unreadableText(file, error as NodeJS.ErrnoException));
   }
   try {
     return JSON.parse(json);
   } catch {
     throw new UserError(`${file === "-" ? "Standard input" : file} is not valid JSON.`);
   }
+}
+
+function unreadableText(file: string, error: NodeJS.ErrnoException): string {
+  const instead = "Give the path of a JSON file with the workflow's steps, or - for standard input.";
+  if (error.code === "ENOENT") return `There is no file ${file}. ${instead}`;
+  if (error.code === "EISDIR") return `${file} is a folder. ${instead}`;
+  return systemErrorText(error, instead) ?? `${file} cannot be read (${error.code}). ${instead}`;
 }
