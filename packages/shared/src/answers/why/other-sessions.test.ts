@@ -152,7 +152,11 @@ describe("a child session for which nothing waits", () => {
     expect(view.sessions).toMatchObject([
       { sessionId: CHILD, reading: "read", work: [{ role: "work", messageId: "c1", time: { wall_ms: 8850 } }] },
     ]);
-    expect(view.sessions[0]?.work[0]?.failure).toMatchObject({ type: "provider_bad_request" });
+    const failure = view.sessions[0]?.work[0]?.failure;
+    expect(failure).toMatchObject({ type: "provider_bad_request" });
+    // What to do about the child is said where its parent is asked about, too.
+    expect(failure?.remedy).toContain("Check that the model takes tool calls");
+    expect(view.sessions[0]?.sentence).toBe(`The session \`${CHILD}\`: ${failure?.sentence} ${failure?.remedy}`);
     expect(whyLines(view).join("\n")).toContain(`Session ${CHILD}, c1:`);
   });
 

@@ -106,7 +106,8 @@ function sentenceOf(sessionId: string, reading: SessionReading, work: readonly O
   const failed = work.find(({ failure, state }) => failure !== null && state === "ended");
   const last = failed ?? work.at(-1);
   const { sentence = "", failure = null } = last ?? {};
-  return `${session}: ${failure === null ? sentence : failure.sentence}`;
+  if (failure === null) return `${session}: ${sentence}`;
+  return `${session}: ${failure.sentence}${failure.remedy === null ? "" : ` ${failure.remedy}`}`;
 }
 
 /** Returns what each session's work for a job cost. */
