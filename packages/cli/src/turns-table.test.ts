@@ -45,6 +45,9 @@ test("the turns of one session do not repeat it", () => {
 });
 
 test("an error is named, and an unknown cost is not 0", () => {
+  const [error_type, error_cause] = ["model_chain_exhausted", "provider_failed"];
+  const caused = { ...TURN, outcome: "error", error_type, error_cause } as TurnRecord;
+  expect(turnLines([caused], 80, false)[1]).toMatch(/^11-27 00:12 {2}error: provider_failed {2}/);
   const failed = { ...TURN, outcome: "error", error_type: "stuck_turn", cost_usd: null } as TurnRecord;
   expect(turnLines([failed], 80, false)[1]).toMatch(/^11-27 00:12 {2}error: stuck_turn {2}4\.2 s {2}350 ms {2}unknown/);
   const partly = { ...TURN, calls_without_cost: 1 } as TurnRecord;

@@ -19,7 +19,7 @@ const MAX_TEXT = 40;
 
 const ALWAYS: readonly Column<TurnRecord>[] = [
   { head: "ended (UTC)", cell: ({ ended_at }) => minuteText(ended_at) },
-  { head: "outcome", cell: ({ outcome, error_type }) => (error_type === null ? outcome : `${outcome}: ${error_type}`) },
+  { head: "outcome", cell: outcomeOf },
   { head: "took", cell: ({ turn_ms }) => breakdownText(turn_ms), isNumber: true },
   { head: "waited", cell: ({ queue_wait_ms }) => breakdownText(queue_wait_ms), isNumber: true },
   { head: "cost", cell: turnCost, isNumber: true },
@@ -116,4 +116,9 @@ function turnCost({ cost_usd, calls_without_cost }: TurnRecord): string {
 function whereText({ repository, branch }: TurnRecord): string {
   const name = repository?.split(/[/:]/).at(-1) ?? "";
   return branch === null || name === "" ? name : `${name}@${branch}`;
+}
+
+/** Returns the outcome with the first cause of a failure, which says more than "every model failed". */
+function outcomeOf({ outcome, error_type, error_cause }: TurnRecord): string {
+  return error_type === null ? outcome : `${outcome}: ${error_cause ?? error_type}`;
 }

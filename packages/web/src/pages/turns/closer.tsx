@@ -107,7 +107,7 @@ function Points(props: {
     if (row === undefined) return "";
     const { turn, title } = row;
     const when = formatTime(new Date(turn.ended_at), new Date());
-    const what = [look.text(look.value(turn)), turn.error_type ?? turn.outcome, when];
+    const what = [look.text(look.value(turn)), turn.error_cause ?? turn.error_type ?? turn.outcome, when];
     return [...what, title ?? shortSessionId(turn.session_id)].join(" · ");
   };
   const choose = (index: number) => {

@@ -1,4 +1,4 @@
-/** The outcome of a turn as icon and words: the error where there is one. */
+/** The outcome of a turn as icon and words: the first cause of an error where there is one. */
 import type { Schemas } from "../../api/client.ts";
 import { Icon, type IconName } from "../../ui/icons.tsx";
 
@@ -16,9 +16,12 @@ const LOOKS: Readonly<Record<Turn["outcome"], { readonly icon: IconName; readonl
 export function OutcomeMark({ turn }: { readonly turn: Turn }) {
   const { icon, hue } = LOOKS[turn.outcome];
   return (
-    <span className={`inline-flex max-w-full items-center gap-1 ${hue}`} title={turn.outcome_reason ?? turn.outcome}>
+    <span
+      className={`inline-flex max-w-full items-center gap-1 ${hue}`}
+      title={turn.outcome_reason ?? turn.error_type ?? turn.outcome}
+    >
       <Icon name={icon} />
-      <span className="cut">{turn.error_type ?? turn.outcome}</span>
+      <span className="cut">{turn.error_cause ?? turn.error_type ?? turn.outcome}</span>
     </span>
   );
 }
