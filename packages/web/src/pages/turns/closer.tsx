@@ -14,6 +14,7 @@ import { Menu, MenuChoice, MenuLine, type MenuTrigger } from "../../ui/menu.tsx"
 import { ErrorNote, Loading } from "../../ui/notes.tsx";
 import { Groups } from "./groups.tsx";
 import { type MeasureLook, measureOf } from "./measures.ts";
+import { outcomeWord } from "./outcome-word.ts";
 import type { TurnRow } from "./turn-columns.tsx";
 import { turnLink } from "./turn-link.ts";
 import { statsQuery } from "./turns-queries.ts";
@@ -107,7 +108,7 @@ function Points(props: {
     if (row === undefined) return "";
     const { turn, title } = row;
     const when = formatTime(new Date(turn.ended_at), new Date());
-    const what = [look.text(look.value(turn)), turn.error_cause ?? turn.error_type ?? turn.outcome, when];
+    const what = [look.text(look.value(turn)), outcomeWord(turn), when];
     return [...what, title ?? shortSessionId(turn.session_id)].join(" · ");
   };
   const choose = (index: number) => {

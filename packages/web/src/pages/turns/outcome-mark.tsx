@@ -1,6 +1,7 @@
 /** The outcome of a turn as icon and words: the first cause of an error where there is one. */
 import type { Schemas } from "../../api/client.ts";
 import { Icon, type IconName } from "../../ui/icons.tsx";
+import { outcomeWord } from "./outcome-word.ts";
 
 type Turn = Schemas["TurnRecord"];
 
@@ -21,7 +22,7 @@ export function OutcomeMark({ turn }: { readonly turn: Turn }) {
       title={turn.outcome_reason ?? turn.error_type ?? turn.outcome}
     >
       <Icon name={icon} />
-      <span className="cut">{turn.error_cause ?? turn.error_type ?? turn.outcome}</span>
+      <span className="cut">{outcomeWord(turn)}</span>
     </span>
   );
 }
