@@ -73,7 +73,14 @@ function workerProject(name: string, files: Files) {
         },
       }),
     ],
-    test: { name, ...timeouts, globalSetup: "./test/statements/statements.node.ts", ...files },
+    test: {
+      name,
+      ...timeouts,
+      isolate: false,
+      globalSetup: "./test/statements/statements.node.ts",
+      setupFiles: "./test/empty.ts",
+      ...files,
+    },
   };
 }
 
@@ -97,8 +104,9 @@ function sessionProject(name: string, files: Files, capacity: Record<string, str
     test: {
       name,
       ...timeouts,
+      isolate: false,
       globalSetup: ["./test/broker.node.ts", "./test/statements/statements.node.ts"],
-      setupFiles: "./test/setup.ts",
+      setupFiles: ["./test/empty.ts", "./test/setup.ts"],
       ...files,
     },
   };
@@ -120,7 +128,8 @@ export default defineConfig({
             },
           }),
         ],
-        // These files share a workerd, since each object is one test's; those below share a database, and have a workerd each.
+        // As everywhere here, the files share a workerd. Each object is one test's; in the projects below, which have a database as well, all
+        // storage is emptied before each file.
         test: { name: "worker:storage", ...timeouts, include: storageOnly, isolate: false },
       },
       workerProject("worker", {
