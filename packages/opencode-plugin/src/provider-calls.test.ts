@@ -136,11 +136,16 @@ test("an answer is passed on unchanged, and its status, end, tokens and cost are
 test.each([
   ["depend on the input's length", { tiers: [] }],
   ["are impossible", { input: -1 }],
+  [
+    "make a cost that is no number",
+    { input: Number.MAX_VALUE, output: Number.MAX_VALUE, cache: { read: -1, write: 0 } },
+  ],
 ])("prices that %s are not reported, and the call is", async (_what, other) => {
   const { reported, call } = await setUp();
   await call("/answers", {}, other);
   await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
-  expect(reported.map(({ prices, status }) => ({ prices, status }))).toEqual([{ status: 200 }, { status: 200 }]);
+  const told = reported.map(({ prices, costUsd, status }) => ({ prices, costUsd, status }));
+  expect(told).toEqual([{ status: 200 }, { status: 200 }]);
 });
 
 test.each(["/answers", "/refused", "/error", "/later"])(

@@ -223,7 +223,7 @@ function inputPrices(prices: Prices | undefined): Pick<ProviderCall, "prices"> {
   return Object.values(known).every((usd) => Number.isFinite(usd) && usd >= 0) ? { prices: known } : {};
 }
 
-/** Returns the cost, calculated as OpenCode does. */
+/** Returns the cost, calculated as OpenCode does; `undefined` if it is unknown, or no number that JSON has. */
 function costOf({ input, output, reasoning, cache }: UsedTokens, prices: Prices | undefined): number | undefined {
   if (!isFlat(prices)) return undefined;
   const micros =
@@ -231,5 +231,5 @@ function costOf({ input, output, reasoning, cache }: UsedTokens, prices: Prices 
     (output + reasoning) * prices.output +
     cache.read * prices.cache.read +
     cache.write * prices.cache.write;
-  return micros > 0 ? micros / 1e6 : undefined;
+  return micros > 0 && Number.isFinite(micros) ? micros / 1e6 : undefined;
 }

@@ -62,6 +62,12 @@ test.each([
   expect(readStream(...events).tokens).toBeUndefined();
 });
 
+test("impossible counts can be reported, and stay impossible", () => {
+  const { tokens } = readStream({ usage: { prompt_tokens: 1.7e308, completion_tokens: 1.7e308 } });
+  expect(Number.isFinite(tokens?.total)).toBe(true);
+  expect(Math.min(tokens?.input ?? 0, tokens?.output ?? 0)).toBeGreaterThan(1e15);
+});
+
 test("text that is not an event stream is ignored", () => {
   const stream = new ProviderStream();
   for (const text of ['<html>"usage"</html>\n', 'data: {"usage": {\n', "data: [DONE]\n", "\u0000\n"]) {

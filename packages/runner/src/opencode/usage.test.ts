@@ -97,6 +97,8 @@ test("impossible counts are unknown and marked as inconsistent; the others are k
   expect(read({ input: 5e9, output: 5e9, total: 1e10 })).toEqual({});
   expect(readCost(told, 0.5)).toBe(0.5);
   expect(readCost(told, 0)).toBeUndefined();
+  // A repository's configuration may name any price.
+  for (const usd of [1e300, Number.POSITIVE_INFINITY, Number.NaN]) expect(readCost(told, usd)).toBeUndefined();
 });
 
 test("for any counts, the reported ones are possible, and no part exceeds its whole", () => {

@@ -21,6 +21,8 @@ export interface Usage {
 
 /** The maximum tokens of one call: ten times the largest context of any model. */
 const MAX_TOKENS = 100_000_000;
+/** The maximum cost of one call: so many tokens at a price that no model has. A repository's configuration may name any price. */
+const MAX_COST_USD = 100_000;
 
 /** Returns whether it is a possible number of tokens. */
 const isPossible = (count: number) => Number.isInteger(count) && count >= 0 && count <= MAX_TOKENS;
@@ -88,9 +90,9 @@ function readImpossible({ total, input, output, reasoning, cache }: Tokens, hasC
   };
 }
 
-/** Returns the cost that OpenCode computed; `undefined` if it knows no price, for which it reports 0, or no tokens. */
+/** Returns the cost that was computed; `undefined` if no price is known, for which OpenCode reports 0, or no tokens, or if it is impossible. */
 export function readCost(tokens: Tokens, costUsd: number): number | undefined {
-  return costUsd > 0 && isAllPossible(tokens) ? costUsd : undefined;
+  return costUsd > 0 && costUsd <= MAX_COST_USD && isAllPossible(tokens) ? costUsd : undefined;
 }
 
 /**

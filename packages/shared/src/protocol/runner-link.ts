@@ -18,7 +18,7 @@ import { ModelAccess, ModelRef } from "./model-access.ts";
 import { PartDelta } from "./part-delta.ts";
 import { ProviderContext } from "./provider-context.ts";
 import { SpanFrame, SpansAck } from "./span-frame.ts";
-import { TurnBounds, TurnSummary } from "./turn.ts";
+import { ReportedSummary, TurnBounds } from "./turn.ts";
 import { id, millis, traceContext } from "./wire-fields.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStepState } from "./workflow.ts";
 
@@ -201,7 +201,7 @@ export const FromRunner = z.discriminatedUnion("type", [
     opencodeSessionId: id.optional(),
     parts: z.array(MessagePart).max(2000),
     /** Absent if nothing is known about the work. */
-    summary: TurnSummary.optional(),
+    summary: ReportedSummary,
     ...durations,
     ...lastSpans,
   }),
@@ -228,7 +228,7 @@ export const FromRunner = z.discriminatedUnion("type", [
     /** The states of the steps that this attempt began or skipped, in order. */
     steps: z.array(WorkflowStepState).max(MAX_WORKFLOW_STEPS),
     /** The sum over all prompt steps; absent if nothing is known about them. */
-    summary: TurnSummary.optional(),
+    summary: ReportedSummary,
     ...durations,
     ...lastSpans,
   }),

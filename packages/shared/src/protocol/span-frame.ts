@@ -1,7 +1,7 @@
 /** The runner's spans on the link, and their acknowledgement. */
 import { z } from "zod";
 import { DROP_REASONS } from "../spans.ts";
-import { TurnSummary } from "./turn.ts";
+import { ReportedSummary } from "./turn.ts";
 import { id } from "./wire-fields.ts";
 
 /** The most open spans in one frame, and of one runner at a time: no correct runner has more. */
@@ -41,7 +41,7 @@ export const SpanFrame = z.object({
   open: z.array(z.string().max(65_536)).max(MAX_OPEN_SPANS).optional(),
   /** The measurements of attempts so far, if they have changed; they are the result if the runner is lost. */
   progress: z
-    .array(z.object({ attemptId: id, summary: TurnSummary }))
+    .array(z.object({ attemptId: id, summary: ReportedSummary }))
     .max(100)
     .optional(),
   /**

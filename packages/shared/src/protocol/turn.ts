@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { CHILD_SESSION_TOOLS } from "./child-sessions.ts";
 import { ModelRef } from "./model-access.ts";
-import { millis } from "./wire-fields.ts";
+import { MAX_FIGURE } from "./wire-fields.ts";
 
 /** The limits of a turn, and the tools that loop detection ignores. */
 export const TurnBounds = z.object({
@@ -21,7 +21,14 @@ export const DEFAULT_TURN_BOUNDS: TurnBounds = {
   pollingTools: [CHILD_SESSION_TOOLS.list],
 };
 
+/** No honest turn costs more. */
+const MAX_COST_USD = 1e9;
+
 const countOf = z.number().int().nonnegative();
+const millis = z.number().nonnegative().max(MAX_FIGURE);
+/** A figure beyond its bound is unknown: a provider's nonsense must not refuse the end of a turn. */
+const tokens = z.number().nonnegative().max(MAX_FIGURE).nullable().catch(null);
+const costUsd = z.number().nonnegative().max(MAX_COST_USD).nullable().catch(null);
 
 /**
  * What the processes of a sandbox used while work went on, whichever of them was asked to: work at the same time shares it. Unknown is
@@ -29,11 +36,11 @@ const countOf = z.number().int().nonnegative();
  */
 export const Usage = z.object({
   /** Processor time. Whole milliseconds. */
-  cpuMs: millis.optional(),
+  cpuMs: millis.optional().catch(undefined),
   /** The most memory that they had at once, as often as it was looked at, without cached files. */
-  memoryPeakBytes: countOf.optional(),
+  memoryPeakBytes: countOf.optional().catch(undefined),
   /** What programs wrote to files on disks. */
-  diskWrittenBytes: countOf.optional(),
+  diskWrittenBytes: countOf.optional().catch(undefined),
 });
 export type Usage = z.infer<typeof Usage>;
 
@@ -59,14 +66,14 @@ export const TurnSummary = z.object({
   retries: countOf,
   tokens: z.object({
     /** Including cached tokens. */
-    input: millis.nullable(),
+    input: tokens,
     /** Including reasoning tokens. */
-    output: millis.nullable(),
-    cacheRead: millis.nullable(),
-    cacheWrite: millis.nullable(),
-    reasoning: millis.nullable(),
+    output: tokens,
+    cacheRead: tokens,
+    cacheWrite: tokens,
+    reasoning: tokens,
   }),
-  costUsd: z.number().nonnegative().nullable(),
+  costUsd,
   /** Model calls that may have been charged, but whose usage, or that of a try of theirs, the provider did not report. */
   callsWithoutUsage: countOf.optional(),
   /** Model calls without usage, or without a known price. */
@@ -74,8 +81,11 @@ export const TurnSummary = z.object({
   /** Calls for which the provider reported impossible figures, for example a part that is larger than its whole. */
   callsWithOddUsage: countOf.optional(),
   /** Absent if the peer is older. */
-  usage: Usage.optional(),
+  usage: Usage.optional().catch(undefined),
   /** The model that gave the answer. */
   model: ModelRef.optional(),
 });
 export type TurnSummary = z.infer<typeof TurnSummary>;
+
+/** The summary in a frame. If it is not one, nothing is known about the work, but the rest of the frame counts. */
+export const ReportedSummary = TurnSummary.optional().catch(undefined);

@@ -2,6 +2,11 @@
 import { z } from "zod";
 
 export const id = z.string().min(1).max(128);
+/**
+ * No honest figure of a turn is larger: 300 years in ms, or a hundred thousand full contexts of a hundred million tokens. Sums of
+ * figures up to this stay finite.
+ */
+export const MAX_FIGURE = 1e13;
 export const millis = z.number().nonnegative();
 /** W3C Trace Context. If it is absent, because the peer is older, the work begins a trace of its own. */
 export const traceContext = {

@@ -1,5 +1,6 @@
 /** Workflows: lists of steps that the runner executes in order, and the states of steps. */
 import { z } from "zod";
+import { MAX_FIGURE } from "./wire-fields.ts";
 
 export const MAX_WORKFLOW_STEPS = 50;
 /** The largest stored output of a step, in UTF-16 code units. Of a longer output the end is stored. */
@@ -45,7 +46,8 @@ export const WorkflowStepState = z.object({
   signal: z.string().max(16).optional(),
   /** The agent's answer, or what the command wrote. */
   output: z.string().max(MAX_STEP_OUTPUT).optional(),
-  durationMs: z.number().nonnegative().optional(),
+  /** Nonsense is unknown, so that it loses no step. */
+  durationMs: z.number().nonnegative().max(MAX_FIGURE).optional().catch(undefined),
 });
 export type WorkflowStepState = z.infer<typeof WorkflowStepState>;
 

@@ -1,5 +1,6 @@
 /** Reads model calls from `chat` spans. What a span does not say, or says impossibly, is `null`. Pure. */
 import { mayBeCharged } from "../../protocol/cost.ts";
+import { MAX_FIGURE } from "../../protocol/wire-fields.ts";
 import type { SpanIndex } from "./span-index.ts";
 import type { WhySpan } from "./spans.ts";
 
@@ -120,8 +121,8 @@ export function textOf({ attributes }: WhySpan, key: string): string | null {
   return typeof value === "string" && value !== "" ? value : null;
 }
 
-/** Returns an attribute that is a possible amount: a finite number, not negative. */
+/** Returns an attribute that is a possible amount: not negative, and so small that sums stay finite. */
 export function amountOf({ attributes }: WhySpan, key: string): number | null {
   const value = attributes[key];
-  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : null;
+  return typeof value === "number" && value >= 0 && value <= MAX_FIGURE ? value : null;
 }

@@ -95,7 +95,9 @@ export class RunnerSpans {
     transactions.onRollback(() => this.#frames.putBack(frames));
     const durable = traces.acceptFrames(frames);
     for (const { progress = [] } of frames) {
-      for (const { attemptId, summary } of progress) record({ type: "progress", attemptId, summary });
+      for (const { attemptId, summary } of progress) {
+        if (summary !== undefined) record({ type: "progress", attemptId, summary });
+      }
     }
     return durable;
   }

@@ -1,5 +1,6 @@
 /** What a skeleton has of the tokens and the cost of a model call. Pure. */
 import type { SkeletonUsage } from "@valet/shared/protocol/skeleton-codec";
+import { MAX_FIGURE } from "@valet/shared/protocol/wire-fields";
 
 /** The names of the spans of model calls begin so. */
 const CHAT = "chat ";
@@ -17,5 +18,5 @@ export function usageOf(name: string, read: (key: string) => unknown): SkeletonU
 }
 
 function amount(value: unknown): number | undefined {
-  return typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : undefined;
+  return typeof value === "number" && value >= 0 && value <= MAX_FIGURE ? value : undefined;
 }
