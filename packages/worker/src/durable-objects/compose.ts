@@ -179,7 +179,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 
   // The conversation.
   const records = new TurnRecords(sql, now);
-  const requests: AgentRequests = new AgentRequests(sql, now, transactions);
+  const requests: AgentRequests = new AgentRequests(sql, now, transactions, () => state.record.link.connectionId);
   const parts = new PartFeed();
   const conversation = new Conversation(sql, jobs, workflows, lease, transactions);
   const output = new AttemptOutput({

@@ -8,7 +8,7 @@ import { spansOfSkeleton } from "@valet/shared/protocol/skeleton-codec";
 import { describe, expect, inject, test, vi } from "vitest";
 import { bindings } from "../../test/bindings.ts";
 import { eventually } from "../../test/eventually.ts";
-import { NO_WORK } from "../../test/fake-runner.ts";
+import { type FakeRunner, NO_WORK } from "../../test/fake-runner.ts";
 import { CALLER, TestSession, valueIn } from "../../test/session.ts";
 import { listSessions } from "../database/sessions.ts";
 import { newId } from "./core/ids.ts";
@@ -338,6 +338,28 @@ describe("a permission request of the agent", () => {
     const back = await (await session.connect(runner.instanceId)).hello({ ready: true, attempts: [attemptId] });
     valueIn(await session.stub.replyPermission("per_1", "always", CALLER));
     expect(await back.next("permission-reply")).toMatchObject({ reply: "always" });
+  });
+
+  test("that is repeated on a new link has been answered if its answer went over that link, and only then", async () => {
+    const { session, runner, attemptId } = await asking();
+    const repeat = async (on: FakeRunner) => {
+      const asked = { permissionId: "per_1", permission: "bash", detail: "rm -rf build" };
+      on.send({ type: "permission-asked", attemptId, ...asked });
+      // What follows it has arrived, so it has, too.
+      on.send({ type: "permission-asked", attemptId, ...asked, permissionId: `after_${on.instanceId}` });
+      const has = async (id: string) => (await session.view()).permissions.some((each) => each.id === id);
+      await eventually(async () => expect(await has(`after_${on.instanceId}`)).toBe(true));
+      return has("per_1");
+    };
+    const hello = { ready: true, attempts: [attemptId] };
+    const second = await (await session.connect("run_2")).hello(hello);
+    valueIn(await session.stub.replyPermission("per_1", "once", CALLER));
+    // The runner had sent it before the answer arrived.
+    expect(await repeat(second)).toBe(false);
+    runner.close();
+    // That link has broken, perhaps with the answer under way.
+    const third = await (await session.connect("run_3")).hello(hello);
+    expect(await repeat(third)).toBe(true);
   });
 });
 

@@ -42,10 +42,26 @@ export class AgentRequests {
   readonly #sql: SqlStorage;
   readonly #now: () => number;
   readonly #open: ReadOnce<readonly OpenRequest[]>;
+  readonly #linkId: () => string | undefined;
+  /**
+   * The requests whose answers went over this link. A runner repeats its open requests on a new link, also one whose answer is already
+   * on its way there. Only in memory, since an object that dies takes its links with it.
+   */
+  #answeredOver: { readonly linkId: string | undefined; readonly ids: Set<string> } = {
+    linkId: undefined,
+    ids: new Set(),
+  };
 
-  constructor(sql: SqlStorage, now: () => number, transactions: Pick<Transactions, "epoch">) {
+  /** @param linkId returns the id of the link to the runner, if there is one */
+  constructor(
+    sql: SqlStorage,
+    now: () => number,
+    transactions: Pick<Transactions, "epoch">,
+    linkId: () => string | undefined,
+  ) {
     this.#sql = sql;
     this.#now = now;
+    this.#linkId = linkId;
     this.#open = new ReadOnce(transactions);
   }
 
@@ -88,7 +104,16 @@ export class AgentRequests {
     if (row === undefined) return undefined;
     const attemptId = row.attempt_id as string;
     this.#remember(id, attemptId, answeredBy);
+    const linkId = this.#linkId();
+    if (this.#answeredOver.linkId !== linkId) this.#answeredOver = { linkId, ids: new Set() };
+    this.#answeredOver.ids.add(id);
     return attemptId;
+  }
+
+  /** Whether the answer to a request went over the link of today, so that the runner gets it, or has it. */
+  #isAnswered(id: string): boolean {
+    const { linkId, ids } = this.#answeredOver;
+    return linkId === this.#linkId() && ids.has(id);
   }
 
   #remember(id: string, attemptId: string, answeredBy: string): void {
@@ -129,6 +154,7 @@ export class AgentRequests {
   }
 
   #add<K extends Kind>(kind: K, attemptId: string, view: Views[K]): Views[K] | undefined {
+    if (this.#isAnswered(view.id)) return undefined;
     const text = JSON.stringify(view);
     const { count, length } = this.#sql
       .exec<{ count: number; length: number }>(
