@@ -2,8 +2,10 @@
  * Which sessions hold the sandboxes for which this one stands in line. The capacity object knows sessions of all owners; D1 knows whose
  * they are. Asked when somebody wants to know, and forgotten soon: it changes without this session.
  */
+
 import { type CapacityHolders, MAX_HOLDERS } from "@valet/shared/protocol/capacity";
 import { ownSessions } from "../../database/sessions.ts";
+import { isRecent } from "../core/recent.ts";
 
 /** How long an answer is good for, in ms. */
 const FRESH_MS = 5000;
@@ -33,7 +35,7 @@ export class SlotHolders {
   /** What was loaded a moment ago; `undefined` if the session does not wait, or nothing is known. */
   get current(): CapacityHolders | undefined {
     const { isWaiting, now } = this.#options;
-    const isFresh = this.#known !== undefined && now() - this.#known.readMs <= FRESH_MS;
+    const isFresh = this.#known !== undefined && isRecent(this.#known.readMs, now(), FRESH_MS);
     return isFresh && isWaiting() ? this.#known?.holders : undefined;
   }
 

@@ -2,9 +2,11 @@
  * How long steps of the owner's work usually take, as far as D1 has told: read when a verdict needs it, cached in memory, and replaced
  * by defaults until then.
  */
+
 import { type Typical, typicalOf } from "@valet/shared/answers/verdict/durations";
 import type { StepKind } from "@valet/shared/answers/verdict/facts";
 import { readStepDurations, type StepKey } from "../../database/step-durations.ts";
+import { isRecent } from "../core/recent.ts";
 
 /** How long an answer of D1 is good for, in ms. */
 const CACHED_MS = 10 * 60_000;
@@ -33,7 +35,7 @@ export class TypicalTimes {
     if ((kind !== "tool" && kind !== "model") || name === "") return typicalOf(kind, name);
     const id = idOf({ kind, name });
     const cached = this.#cached.get(id);
-    const isFresh = cached !== undefined && this.#options.now() - cached.readMs < CACHED_MS;
+    const isFresh = cached !== undefined && isRecent(cached.readMs, this.#options.now(), CACHED_MS);
     if (!isFresh && this.#missing.size < MAX_CACHED) this.#missing.set(id, { kind, name });
     return typicalOf(kind, name, cached?.samples);
   };

@@ -1,6 +1,6 @@
 /** The tools for child sessions, on real objects of the parent and its children. The test plays the runners. */
 import { runInDurableObject } from "cloudflare:test";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
 import { FakeRunner } from "../../../test/fake-runner.ts";
@@ -299,6 +299,18 @@ describe("a request is refused, with a reason that the agent can read,", () => {
     });
     expect(answers.filter((error) => error.includes("Too many"))).toHaveLength(140);
     expect((await session.view()).status).toBe("running");
+  });
+
+  test("when the agent exceeds the rate limit, but not for an hour because the clock was an hour fast", async () => {
+    const { runner } = await TestSession.running();
+    const hourAhead = Date.now() + 3_600_000;
+    const clock = vi.spyOn(Date, "now").mockReturnValue(hourAhead);
+    onTestFinished(() => clock.mockRestore());
+    for (let i = 0; i < 60; i++) await ask(runner, { action: "end", session: "ses_other" });
+    const refused = { ok: false, error: expect.stringContaining("Too many") };
+    expect(await ask(runner, { action: "end", session: "ses_other" })).toEqual(refused);
+    clock.mockRestore();
+    expect(await ask(runner, { action: "end", session: "ses_other" })).not.toEqual(refused);
   });
 
   test("when the family has the maximum depth", async () => {

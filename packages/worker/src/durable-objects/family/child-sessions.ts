@@ -20,6 +20,7 @@ import type { CallContext } from "../contract.ts";
 import { DurableCalls } from "../core/durable-call.ts";
 import { type GitCredentials, withCredentials } from "../core/git-credentials.ts";
 import { newId } from "../core/ids.ts";
+import { isRecent } from "../core/recent.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
 import type { TimerHandlers } from "../core/timers.ts";
 import type { AttemptEnd } from "../queue/ports.ts";
@@ -316,7 +317,7 @@ export class ChildSessions {
 
   #isWithinRate(): boolean {
     const nowMs = this.#options.now();
-    if (nowMs - this.#minute.sinceMs >= 60_000) this.#minute = { sinceMs: nowMs, requests: 0 };
+    if (!isRecent(this.#minute.sinceMs, nowMs, 60_000)) this.#minute = { sinceMs: nowMs, requests: 0 };
     return ++this.#minute.requests <= MAX_REQUESTS_A_MINUTE;
   }
 

@@ -1,6 +1,8 @@
 /** The endpoints that events go to, as D1 has them: read when a delivery is due, and cached in memory for a moment. */
+
 import { findTarget, replaceSecrets } from "../../database/webhooks.ts";
 import { openSecrets, sealSecrets, type WebhookKeys, type WebhookSecrets } from "../../webhooks/secrets.ts";
+import { isRecent } from "../core/recent.ts";
 
 /** How long an endpoint is good for, in ms. A removed one may get deliveries for that long. */
 const CACHED_MS = 30_000;
@@ -33,7 +35,7 @@ export class Endpoints {
   async read(id: string): Promise<Endpoint | undefined> {
     const { db, now } = this.#options;
     const cached = this.#cached.get(id);
-    if (cached !== undefined && now() - cached.readMs < CACHED_MS) return cached.endpoint;
+    if (cached !== undefined && isRecent(cached.readMs, now(), CACHED_MS)) return cached.endpoint;
     this.#cached.delete(id);
     const target = await findTarget(db, id);
     if (target === undefined) return undefined;
