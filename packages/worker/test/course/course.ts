@@ -55,6 +55,8 @@ class Course {
   /** When turns began, by attempt. */
   readonly #begun = new Map<string, number>();
 
+  /** How many permissions were asked for. */
+  #asked = 0;
   readonly #delivered = new Set<string>();
   /** Spans of frames that could not be read, with their traces. */
   readonly #lost = new Map<string, string>();
@@ -151,6 +153,14 @@ class Course {
           ? undefined
           : runner?.end(attemptId, step.outcome, step.outcome === "error" ? "opencode_error" : undefined);
       }
+      case "ask":
+        return runner?.ask(`per_${this.#asked++}`, step.nth);
+      case "reply":
+        return this.#reply(`per_${Math.max(0, this.#asked - 1 - step.nth)}`);
+      case "end-other":
+        return runner?.endOther(step.nth);
+      case "alarm":
+        return agent.alarm();
       case "take":
       case "refuse":
       case "drop":
@@ -241,6 +251,16 @@ class Course {
     check(result.ok || this.host.records.length === written, "what is refused changes nothing");
   }
 
+  async #reply(id: string): Promise<void> {
+    const isOpen = () => this.#sql.exec("SELECT 1 FROM agent_requests WHERE id = ?", id).toArray().length > 0;
+    const wasOpen = isOpen();
+    const first = await this.host.agent.replyPermission(id, "once", CALLER);
+    check(wasOpen || !first.ok, "only an open request is answered");
+    check(!first.ok || !isOpen(), "what is answered is not open");
+    const second = await this.host.agent.replyPermission(id, "reject", CALLER);
+    check(!first.ok || !second.ok, "a request is answered once");
+  }
+
   async #pass(ms: number): Promise<void> {
     const nowMs = Date.now() + ms;
     const isStuck = [...this.#begun.values()].some((begunMs) => nowMs - begunMs >= STUCK_MS);
@@ -312,6 +332,9 @@ class Course {
     );
     const open = this.#sql.exec("SELECT channel, jobIds FROM attempts WHERE state <> 'ended'").toArray();
     check(new Set(open.map(({ channel }) => channel)).size === open.length, "a channel has one turn at a time");
+    const waiting = "attempt_id NOT IN (SELECT id FROM attempts WHERE state <> 'ended')";
+    const left = this.#sql.exec(`SELECT 1 FROM agent_requests WHERE ${waiting}`).toArray();
+    check(left.length === 0, "nobody is asked for a turn that has ended");
     const inFlight = open.flatMap(({ jobIds }) => JSON.parse(jobIds as string) as string[]).sort();
     const seen = model.messages.filter(({ status }) => status === "dispatched" || status === "accepted");
     check(

@@ -54,6 +54,8 @@ export class StandInRunner {
   readonly working = new Map<string, { readonly dispatch: Dispatch; readonly span: string }>();
   readonly #owed = new Map<string, Ended>();
   readonly #settled = new Set<string>();
+  /** The agent's open requests for permission, by their ids. */
+  readonly #asked = new Map<string, Extract<FromRunner, { type: "permission-asked" }>>();
   readonly #spans = new Map<number, SentSpan>();
   /** Those of earlier processes of this sandbox that were never acknowledged. */
   readonly #forgotten: SentSpan[] = [];
@@ -120,7 +122,23 @@ export class StandInRunner {
     this.#send({ type: "hello", protocol: 1, ...identity, attempts, version: "1" });
     for (const { frame } of this.#spans.values()) this.#send(frame);
     for (const [attemptId, { span }] of this.working) this.#send({ type: "attempt-accepted", attemptId, span });
+    for (const frame of this.#asked.values()) this.#send(frame);
     for (const frame of this.#owed.values()) this.#send(frame);
+  }
+
+  /** Asks for a permission in a turn. */
+  ask(permissionId: string, nth: number): void {
+    const attemptId = [...this.working.keys()].at(nth % Math.max(1, this.working.size));
+    if (attemptId === undefined) return;
+    const asked = { type: "permission-asked", attemptId, permissionId, permission: "bash", detail: "ls" } as const;
+    this.#asked.set(permissionId, asked);
+    this.#send(asked);
+  }
+
+  /** Sends another end of an attempt whose end is acknowledged; without one, that of an attempt that there never was. */
+  endOther(nth: number): void {
+    const attemptId = [...this.#settled].at(-1 - nth) ?? "att_never";
+    this.#send({ type: "turn-ended", attemptId, outcome: "error", errorType: "opencode_error", parts: [] });
   }
 
   /** Reports a stage of its start; `ready` is the last one. */
@@ -143,7 +161,8 @@ export class StandInRunner {
         const { attemptId, spans } = message;
         if (spans?.instanceId === this.#instanceId) this.#acknowledge(spans.seq);
         if (this.#owed.delete(attemptId)) this.#settled.add(attemptId);
-      } else if (message.type === "refused") this.isOver = true;
+      } else if (message.type === "permission-reply") this.#asked.delete(message.permissionId);
+      else if (message.type === "refused") this.isOver = true;
       else if (message.type === "background-check") {
         this.#send({ type: "background", requestId: message.requestId, processes: 0 });
       } else if (message.type === "shutdown") this.#stop(message.reason);
@@ -166,6 +185,7 @@ export class StandInRunner {
     const turn = this.working.get(attemptId);
     if (turn === undefined) return;
     this.working.delete(attemptId);
+    for (const [id, asked] of this.#asked) if (asked.attemptId === attemptId) this.#asked.delete(id);
     const span = this.#tracer.resumeSpan(parseOpenSpan(turn.span) as OpenSpan) as unknown as Span;
     const isLost = errorType === "runner_lost";
     span.setAttributes({

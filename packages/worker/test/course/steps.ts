@@ -25,6 +25,12 @@ export type Step = (
   | { readonly do: "boot" | "connect" | "fail-start" }
   /** The runner reads its frames; refuses the received attempts; ends a turn. */
   | { readonly do: "take" | "refuse" }
+  /** A turn's agent asks for a permission; a person replies to a request of any time. */
+  | { readonly do: "ask" | "reply"; readonly nth: number }
+  /** An end arrives of an attempt that has ended, another one than before, or of one that there never was. */
+  | { readonly do: "end-other"; readonly nth: number }
+  /** An alarm fires that nobody has set. */
+  | { readonly do: "alarm" }
   | { readonly do: "finish"; readonly nth: number; readonly outcome: "ok" | "error" }
   /** The runner's link breaks, noticed or not; its process hangs, or dies; its sandbox is lost; its last frame arrives again. */
   | { readonly do: "drop" | "silence" | "hang" | "restart" | "vanish" | "repeat" }
@@ -81,6 +87,11 @@ const weighted: { weight: number; arbitrary: fc.Arbitrary<Step> }[] = [
   { weight: 2, arbitrary: one("connect", "fail-start", "stale") },
   { weight: 12, arbitrary: one("take") },
   { weight: 1, arbitrary: one("refuse") },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constantFrom("ask" as const, "reply" as const, "end-other" as const), nth }),
+  },
+  { weight: 1, arbitrary: one("alarm") },
   {
     weight: 8,
     arbitrary: fc.record({
