@@ -47,11 +47,32 @@ for (let done = 0; done < COURSES; done += COURSES_PER_TEST) {
   );
 }
 
+const started: Step[] = [{ do: "answer", nth: 0, how: "ok" }, { do: "boot" }];
+const message: Step = { do: "send", channel: "a", mode: "followup" };
+
+/** Random courses seldom come this far. */
+test("a permission is asked for again on a new link, answered twice, and closed with its turn", () => {
+  const steps: Step[] = [
+    ...started,
+    message,
+    { do: "take" },
+    { do: "ask", nth: 0 },
+    { do: "drop" },
+    { do: "boot" },
+    { do: "reply", nth: 0 },
+    { do: "take" },
+    { do: "ask", nth: 0 },
+    { do: "finish", nth: 0, outcome: "ok" },
+    { do: "reply", nth: 0 },
+    { do: "take" },
+    { do: "end-other", nth: 0 },
+    { do: "alarm" },
+  ];
+  return runInDurableObject(storage, (_object, state) => runCourse(state, steps));
+});
+
 /** Courses that once went wrong. */
 describe("cases that failed before", () => {
-  const started: Step[] = [{ do: "answer", nth: 0, how: "ok" }, { do: "boot" }];
-  const message: Step = { do: "send", channel: "a", mode: "followup" };
-
   test.each<[string, Step[], boolean?]>([
     [
       "a report of lost spans that the backend rejects is not reported in turn, so a deletion comes to its end",
