@@ -32,19 +32,19 @@ test("a message's own work, and what it waited for in its channel, with the part
   await spans.sendTo(runner);
   const running = await whyOf(session, first);
   expect(running).toMatchObject({ state: "running", outcome: null, kind: "message" });
-  expect(running.sentence).toContain("so far: `bash` took");
+  expect(running.sentence).toMatch(/so far: .*`bash` took/);
   await runner.end(dispatch.attemptId);
   await session.messageIs(first, { status: "done" });
   const ended = await whyOf(session, first);
   expect(ended).toMatchObject({ state: "ended", outcome: "ok", failure: null });
-  expect(ended.time.parts[0]).toMatchObject({
-    name: "tool",
+  // On a busy machine another part may be longer than the tool's.
+  expect(ended.time.parts.find(({ name }) => name === "tool")).toMatchObject({
     detail: "bash",
     spans: [{ sessionId: session.id, traceId: tool.traceId, spanId: tool.spanId }],
   });
   const [waited] = (await whyOf(session, second)).time.parts;
   expect(waited).toMatchObject({ name: "queue.channel", detail: first });
-  expect(waited?.parts[0]).toMatchObject({ name: "tool", detail: "bash" });
+  expect(waited?.parts).toContainEqual(expect.objectContaining({ name: "tool", detail: "bash" }));
 });
 
 test("a wait for the sandbox, with the parts of its start; a lost attempt; a workflow; what there is not", async () => {
