@@ -31,11 +31,22 @@ export type FailureView = z.infer<typeof FailureView>;
 /** Returns the view of a failure. @param failure its details */
 export function viewFailure(type: ErrorType, failure: Failure | null | undefined): FailureView {
   const known = failure ?? {};
-  return { ...known, type, message: messageOf(type, known) };
+  return { ...known, type, message: messageOf(type, known, because) };
 }
 
-function messageOf(type: ErrorType, { cause, of, stage, logLine, protocols, attempts }: Failure): string {
-  const sentences = cause === undefined ? [explain(type)] : [happened(type), because(type, cause, of)];
+/** Returns the message for after a sentence that has named the error type and its cause. */
+export function messageAfterNames(type: ErrorType, failure: Failure | null | undefined): string {
+  return messageOf(type, failure ?? {}, becauseOfNamed);
+}
+
+type Because = (type: ErrorType, cause: ErrorType, of: string | undefined) => string;
+
+function messageOf(
+  type: ErrorType,
+  { cause, of, stage, logLine, protocols, attempts }: Failure,
+  explainCause: Because,
+): string {
+  const sentences = cause === undefined ? [explain(type)] : [happened(type), explainCause(type, cause, of)];
   if (cause === undefined && of !== undefined) sentences.push(`It is about \`${of}\`.`);
   if (stage !== undefined) sentences.push(`The start had come to the stage \`${stage}\`.`);
   if (protocols !== undefined) sentences.push(explainProtocols(protocols));
@@ -51,8 +62,15 @@ function happened(type: ErrorType): string {
   return `${meaning.charAt(0).toUpperCase()}${meaning.slice(1)}.`;
 }
 
-function because(type: ErrorType, cause: ErrorType, of: string | undefined): string {
+const because: Because = (type, cause, of) => {
   if (type === "runner_lost") return `The cause is \`${cause}\`: ${explain(cause)}`;
-  const who = type === "model_chain_exhausted" ? "The last one" : "The first that failed";
-  return `${who}${of === undefined ? "" : `, ${of},`} ended with \`${cause}\`: ${explain(cause)}`;
-}
+  return `${whoFailed(type)}${of === undefined ? "" : `, ${of},`} ended with \`${cause}\`: ${explain(cause)}`;
+};
+
+const becauseOfNamed: Because = (type, cause, of) => {
+  const text = explain(cause);
+  if (type === "runner_lost" || of === undefined) return text;
+  return `${whoFailed(type)} was ${of}. ${text}`;
+};
+
+const whoFailed = (type: ErrorType) => (type === "model_chain_exhausted" ? "The last one" : "The first that failed");

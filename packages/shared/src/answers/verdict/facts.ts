@@ -76,7 +76,7 @@ export interface FactFailure {
   /** The first cause, where it is another type. */
   readonly cause?: string | undefined;
   readonly sinceMs: number;
-  /** Sentences: what happened, and what to do. */
+  /** Sentences: what happened, and what to do. They follow the names of the type and the cause, and do not repeat them. */
   readonly message: string;
 }
 

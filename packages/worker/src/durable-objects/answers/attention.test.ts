@@ -147,7 +147,9 @@ test("a failed job needs attention until a later job ends otherwise", async () =
     expect((await attentionOf(session))?.verdict).toMatchObject({ state: "failed", rule: "job_failed", why }),
   );
   await session.evict();
-  expect((await nowOf(session)).verdict.why).toContain("failed with `model_chain_exhausted`");
+  const told = (await nowOf(session)).verdict.why;
+  expect(told).toContain("failed with `model_chain_exhausted`");
+  expect(told.split("`provider_failed`")).toHaveLength(2);
   await session.send("again");
   const { attemptId } = await runner.accept();
   await eventually(async () => expect(await attentionOf(session)).toBeUndefined());

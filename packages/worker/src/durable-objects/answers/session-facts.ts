@@ -4,7 +4,7 @@ import type { Typical } from "@valet/shared/answers/verdict/durations";
 import type { FactFailure, Run, SessionFacts, StepKind } from "@valet/shared/answers/verdict/facts";
 import { LIMITS, stuckLimits } from "@valet/shared/limits";
 import type { CapacityHolders } from "@valet/shared/protocol/capacity";
-import { viewFailure } from "@valet/shared/protocol/failure";
+import { messageAfterNames } from "@valet/shared/protocol/failure";
 import { attributesToObject, type OpenSpan } from "@valet/shared/tracing";
 import type { Intervals } from "../../config.ts";
 import type { AgentRequests } from "../conversation/agent-requests.ts";
@@ -75,18 +75,17 @@ function failureIn(record: SessionRecord): FactFailure | null {
   const sinceMs = stateMs ?? updatedMs;
   if (record.state === "error") {
     const type = errorType ?? "_OTHER";
-    return { job: null, type, cause: failure?.cause, sinceMs, message: viewFailure(type, failure).message };
+    return { job: null, type, cause: failure?.cause, sinceMs, message: messageAfterNames(type, failure) };
   }
   const { failures } = recovery;
   if (failures !== undefined) {
     const { attempts: _, ...known } = failureOf(failures);
     const { errorType: first } = failures;
-    return { job: null, type: first, cause: known.cause, sinceMs, message: viewFailure(first, known).message };
+    return { job: null, type: first, cause: known.cause, sinceMs, message: messageAfterNames(first, known) };
   }
   if (lastFailure === undefined) return null;
   const { id, kind, errorType: type, failure: details, atMs } = lastFailure;
-  const { message } = viewFailure(type, details);
-  return { job: { kind, id }, type, cause: details?.cause, sinceMs: atMs, message };
+  return { job: { kind, id }, type, cause: details?.cause, sinceMs: atMs, message: messageAfterNames(type, details) };
 }
 
 function requestsIn({ requests }: FactSources): SessionFacts["requests"] {
