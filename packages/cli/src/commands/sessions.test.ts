@@ -9,7 +9,7 @@ test("a session without a sandbox shows why, and what to do", () => {
   const session = { status: "error", agent: "none", createdAt: "2026-01-01T00:00:00.000Z", queueLength: 0 } as const;
   const [, why] = familyLines({ sessions: [{ ...session, ...spent, id: "ses_a", depth: 0, failure }], total: spent });
   expect(why).toBe(
-    "   git_ref_not_found: The branch or ref does not exist. Check the spelling of the branch or ref, and create the session again. The start had come to the stage `git_setup`. Valet gave up after 1 attempt.",
+    "   git_ref_not_found: The branch or ref does not exist. Check the spelling of the branch or ref, and create the session again (`--branch`, or `branch` in the API). The start had come to the stage `git_setup`. Valet gave up after 1 attempt.",
   );
 });
 
@@ -26,7 +26,7 @@ test("a session that cannot hibernate shows why, and when it retries", () => {
   } as const;
   const [, why] = familyLines({ sessions: [{ ...session, ...spent, id: "ses_a", depth: 0 }], total: spent });
   expect(why).toBe(
-    "   cannot hibernate: snapshot_failed (2 times): no space left on device. Retries at 2026-01-01T00:03:00.000Z. Read the broker's log: the disk may be full, or a file in the workspace cannot be copied.",
+    "   cannot hibernate: snapshot_failed (2 times): no space left on device. Retries at 2026-01-01T00:03:00.000Z. Read the broker's log (`valet up` prints it): the disk may be full, or a file in the workspace cannot be copied.",
   );
 });
 

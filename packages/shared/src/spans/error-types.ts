@@ -91,6 +91,16 @@ const JOB_AND_START = ["message", "workflow", "wait", "start"] as const;
 /** The spans that connect to the repository's remote, and the job and start that fail with them. */
 const GIT_REMOTE = [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules"] as const;
 
+/** Where a remedy sends its reader. */
+const BROKER_LOG = "the broker's log (`valet up` prints it)";
+const RUNNER_LOG = "the runner's log (`log/entrypoint.log` in the sandbox's folder, or the log of its container)";
+const OPENCODE_LOG = "OpenCode's log in the sandbox (`~/.local/share/opencode/log`)";
+const STEP_OUTPUT = "the step's output: the explorer shows it with the step, and `valet export` writes it";
+/** What a remedy asks for. */
+const KEYS =
+  "VALET_MODEL_API_KEY for models of VALET_MODEL_BASE_URL, the provider's own, such as ANTHROPIC_API_KEY, for others";
+const CREDENTIALS = "credentials that may read it in its URL (`--repo https://user:token@host/path`)";
+
 export const ERRORS = {
   // The sandbox and its broker
   spawn_failed: {
@@ -98,21 +108,21 @@ export const ERRORS = {
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create"],
     meaning: "the broker could not create a sandbox",
-    remedy: "Read the broker's log, then try again.",
+    remedy: `Read ${BROKER_LOG}, then try again.`,
   },
   restore_failed: {
     outcomes: ["error"],
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "create"],
     meaning: "the broker could not restore a sandbox from the snapshot",
-    remedy: "Read the broker's log, then try again.",
+    remedy: `Read ${BROKER_LOG}, then try again.`,
   },
   snapshot_failed: {
     outcomes: ["error"],
     reporters: ["broker", "session-agent"],
     ends: ["hibernate", "snapshot"],
     meaning: "the broker could not take a snapshot",
-    remedy: "Read the broker's log: the disk may be full, or a file in the workspace cannot be copied.",
+    remedy: `Read ${BROKER_LOG}: the disk may be full, or a file in the workspace cannot be copied.`,
   },
   sandbox_gone: {
     outcomes: ["error"],
@@ -126,14 +136,14 @@ export const ERRORS = {
     reporters: ["broker", "session-agent"],
     ends: JOB_AND_START,
     meaning: "the runner crashed after every start, and the broker stopped restarting it",
-    remedy: "Read the end of the runner's log, and check whether the machine has run out of memory.",
+    remedy: `Read the end of ${RUNNER_LOG}, and check whether the machine has run out of memory.`,
   },
   entrypoint_ended: {
     outcomes: ["error"],
     reporters: ["broker", "session-agent"],
     ends: JOB_AND_START,
     meaning: "the runner exited before it was ready, with an exit code that says that a restart will not help",
-    remedy: "Read the end of the runner's log: its settings may be wrong, or from another version.",
+    remedy: `Read the end of ${RUNNER_LOG}: its settings may be wrong, or from another version.`,
   },
   sandbox_timeout: {
     outcomes: ["error"],
@@ -155,14 +165,14 @@ export const ERRORS = {
     reporters: ["session-agent"],
     ends: [...JOB_AND_START, "hibernate", "terminate", "create", "snapshot", "delete"],
     meaning: "the broker did not answer in time",
-    remedy: "Check the load of the broker's machine and its log.",
+    remedy: `Check the load of the broker's machine, and read ${BROKER_LOG}; a slow machine needs a higher VALET_BROKER_CALL_MS.`,
   },
   broker_error: {
     outcomes: ["error"],
     reporters: ["session-agent", "broker"],
     ends: [...JOB_AND_START, "hibernate", "terminate", "create", "snapshot", "delete", "broker_step"],
     meaning: "the broker returned an error that has no more specific type",
-    remedy: "Read the broker's log.",
+    remedy: `Read ${BROKER_LOG}.`,
   },
   broker_full: {
     outcomes: ["error"],
@@ -170,7 +180,7 @@ export const ERRORS = {
     ends: ["create"],
     meaning: "the broker runs as many sandboxes as it can; the start waits until one ends, then continues",
     remedy:
-      "Nothing has failed. If sessions wait for long, give the broker more memory, or let sessions hibernate sooner.",
+      "Nothing has failed. If sessions wait for long, give the broker's machine more memory and raise VALET_BROKER_MAX_SANDBOXES, or lower VALET_IDLE_TIMEOUT_MS, so that sessions hibernate sooner.",
   },
   breaker_open: {
     outcomes: ["error"],
@@ -192,7 +202,7 @@ export const ERRORS = {
     reporters: ["session-agent"],
     ends: JOB_AND_START,
     meaning: "the sandbox was running, but its runner was not ready in time",
-    remedy: "Look at the last stage that the start reached, and at the runner's log in the sandbox.",
+    remedy: `Look at the last stage that the start reached (\`valet trace\` shows them), and read ${RUNNER_LOG}. A slow machine needs a higher VALET_START_MS.`,
   },
   runner_lost: {
     outcomes: ["error", "lost"],
@@ -200,7 +210,7 @@ export const ERRORS = {
     ends: [...JOB_AND_START, "dispatch", ...ALL_WORK, "finalize", "changes", ...BOOT],
     cuts: true,
     meaning: "the runner was disconnected for longer than the grace period, or its sandbox has stopped",
-    remedy: "Try again. If it recurs, the sandbox may be out of memory.",
+    remedy: "Try again. If it recurs, the sandbox may be out of memory: raise VALET_SANDBOX_MEMORY_BYTES.",
   },
   runner_replaced: {
     outcomes: ["superseded"],
@@ -291,16 +301,14 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: GIT_REMOTE,
     meaning: "the host has no such repository, or hides it without credentials",
-    remedy:
-      "Check the path in the repository's URL; for a private repository, create the session with credentials that may read it.",
+    remedy: `Check the path in the repository's URL; for a private repository, create the session with ${CREDENTIALS}.`,
   },
   git_not_a_repository: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: GIT_REMOTE,
     meaning: "the URL does not serve a git repository but, for example, a web page or a redirect to a login",
-    remedy:
-      "Use the URL that `git clone` takes, not that of the repository's web page; if it needs a login, give the session credentials; and check that no proxy or captive portal answers in its place.",
+    remedy: `Use the URL that \`git clone\` takes, not that of the repository's web page; if it needs a login, create the session with ${CREDENTIALS}; and check that no proxy or captive portal answers in its place.`,
   },
   git_repository_damaged: {
     outcomes: ["error"],
@@ -315,21 +323,23 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules"],
     meaning: "the remote refused the credentials, or there were none",
-    remedy: "Create the session with credentials that may read the repository.",
+    remedy: `Create the session with ${CREDENTIALS}.`,
   },
   git_ref_not_found: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules"],
     meaning: "the branch or ref does not exist",
-    remedy: "Check the spelling of the branch or ref, and create the session again.",
+    remedy:
+      "Check the spelling of the branch or ref, and create the session again (`--branch`, or `branch` in the API).",
   },
   git_no_default_branch: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_checkout"],
     meaning: "the remote's HEAD names no branch, and the session asks for none",
-    remedy: "Create the session with the branch to check out, or fix the HEAD of the remote.",
+    remedy:
+      "Create the session with the branch to check out (`--branch`, or `branch` in the API), or fix the HEAD of the remote.",
   },
   git_submodule_failed: {
     outcomes: ["error"],
@@ -358,7 +368,8 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_config"],
     meaning: "git could not be configured",
-    remedy: "Check that the sandbox's disk is writable and not full.",
+    remedy:
+      "Check that the sandbox's disk is writable and not full; the limit on its files is VALET_SANDBOX_DISK_BYTES.",
   },
   changes_unknown: {
     outcomes: ["skipped"],
@@ -372,7 +383,8 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules", "git_config"],
     meaning: "git did not finish in time",
-    remedy: "Check that sandboxes can reach the repository's host; a very large repository needs a longer time limit.",
+    remedy:
+      "Check that sandboxes can reach the repository's host; a very large repository needs a higher VALET_START_MS.",
   },
   secrets_lost: {
     outcomes: ["error"],
@@ -395,15 +407,14 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: [...JOB_AND_START, "turn", "step", "agent", "bootstrap", "opencode_start"],
     meaning: "the wall between the agent and the machine could not be built, so nothing of the agent was started",
-    remedy:
-      "Read the reason in the sandbox's log. `valet doctor` on the sandbox's machine says whether walls can be built there, and what is missing.",
+    remedy: `Read the reason in ${RUNNER_LOG}. \`valet doctor\` on the sandbox's machine says whether walls can be built there, and what is missing.`,
   },
   repository_config_invalid: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["repository_config"],
     meaning: "part or all of the repository's configuration of OpenCode cannot be read",
-    remedy: "Fix the files that the runner's log names, for example `opencode.json`.",
+    remedy: `Fix the files that ${RUNNER_LOG} names, for example \`opencode.json\`.`,
   },
   mcp_server_failed: {
     outcomes: ["error"],
@@ -418,7 +429,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["warm_up"],
     meaning: "OpenCode did not complete the warm-up; the first message takes longer, and nothing else is affected",
-    remedy: "Nothing to do. If it recurs, check that the default model is one that OpenCode knows.",
+    remedy: "Nothing to do. If it recurs, check that the default model (VALET_MODEL) is one that OpenCode knows.",
   },
   agent_needed: {
     outcomes: ["skipped"],
@@ -433,7 +444,7 @@ export const ERRORS = {
     ends: ["message", "workflow", ...WORK, "opencode_start", "warm_up"],
     cuts: true,
     meaning: "the OpenCode process exited unexpectedly",
-    remedy: "Try again. If it recurs, the sandbox may be out of memory.",
+    remedy: "Try again. If it recurs, the sandbox may be out of memory: raise VALET_SANDBOX_MEMORY_BYTES.",
   },
   opencode_hung: {
     outcomes: ["error"],
@@ -448,7 +459,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step", "agent", "call", "compaction"],
     meaning: "OpenCode reported an error that has no more specific type",
-    remedy: "Read OpenCode's log in the sandbox.",
+    remedy: `Read ${OPENCODE_LOG}.`,
   },
   opencode_stopped: {
     outcomes: ["error"],
@@ -456,8 +467,7 @@ export const ERRORS = {
     ends: ["message", "workflow", ...WORK],
     cuts: true,
     meaning: "OpenCode stopped working on the prompt during an answer, without reporting it",
-    remedy:
-      "Check that the disk of the sandbox is not full, and read OpenCode's log there; then send the message again.",
+    remedy: `Check that the disk of the sandbox is not full, and read ${OPENCODE_LOG}; then send the message again.`,
   },
   stuck_turn: {
     outcomes: ["error"],
@@ -466,7 +476,8 @@ export const ERRORS = {
     cuts: true,
     aborts: true,
     meaning: "the watchdog ended a turn that made no more progress",
-    remedy: "Look at the span that was open the longest: it shows what did not answer.",
+    remedy:
+      "Look in `valet trace` for the span that was open the longest: it is what did not answer. If it only needs more time, raise VALET_STUCK_TURN_MS.",
   },
   tool_failed: {
     outcomes: ["error"],
@@ -565,7 +576,7 @@ export const ERRORS = {
     ends: ["message", "workflow", ...WORK],
     cuts: true,
     meaning: "three of the model's answers in a row had neither a tool call nor a finish reason",
-    remedy: "Check that the provider's URL serves a model, and that it sends finish reasons.",
+    remedy: "Check that the provider's URL (VALET_MODEL_BASE_URL) serves a model, and that it sends finish reasons.",
   },
   agent_loop: {
     outcomes: ["error"],
@@ -597,15 +608,14 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step"],
     meaning: "every model of the preference list failed",
-    remedy: "Look at why the last model failed.",
+    remedy: "Run `valet why`: it says why each model failed.",
   },
   model_unknown: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step"],
     meaning: "the agent knows no such model, or its provider has no key",
-    remedy:
-      "Check the model's name, and that its provider's key is configured; or create a session with another model.",
+    remedy: `Check the model's name (VALET_MODEL, or what the session asks for), and that its provider's key is set: ${KEYS}. Or create a session with another model.`,
   },
   provider_rate_limited: {
     outcomes: ["error"],
@@ -613,7 +623,7 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the provider answered 429, or reported its own equivalent",
-    remedy: "Wait, or add another model to the session's list.",
+    remedy: "Wait, or give the session another model to fall back on (`models` in the API).",
   },
   provider_overloaded: {
     outcomes: ["error"],
@@ -621,7 +631,7 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the provider answered 503 or 529, or reported its own equivalent",
-    remedy: "Wait, or add another model to the session's list.",
+    remedy: "Wait, or give the session another model to fall back on (`models` in the API).",
   },
   provider_unavailable: {
     outcomes: ["error"],
@@ -629,7 +639,7 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the agent could not connect to the provider, or the connection broke before an answer",
-    remedy: "Check the provider's URL, and that sandboxes can reach it.",
+    remedy: "Check the provider's URL (VALET_MODEL_BASE_URL), and that sandboxes can reach it.",
   },
   provider_failed: {
     outcomes: ["error"],
@@ -637,7 +647,7 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the provider answered 500, 502 or another 5xx: it is broken, or what stands before it",
-    remedy: "Check the provider's status, or add another model to the session's list.",
+    remedy: "Check the provider's status, or give the session another model to fall back on (`models` in the API).",
   },
   provider_timeout: {
     outcomes: ["error"],
@@ -645,7 +655,7 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the provider did not answer in time",
-    remedy: "Check the provider's status, or add another model to the session's list.",
+    remedy: "Check the provider's status, or give the session another model to fall back on (`models` in the API).",
   },
   provider_auth_failed: {
     outcomes: ["error"],
@@ -653,7 +663,7 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the provider answered 401 or 403",
-    remedy: "Check the provider's key.",
+    remedy: `Check the provider's key, and that it may use this model: ${KEYS}. Sandboxes that start afterwards have the new key.`,
   },
   provider_bad_request: {
     outcomes: ["error"],
@@ -679,7 +689,7 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the provider answered 402: its account has no credit left",
-    remedy: "Add credit at the provider, or add another model to the session's list.",
+    remedy: "Add credit at the provider, or give the session another model to fall back on (`models` in the API).",
   },
   provider_stream_cut: {
     outcomes: ["error"],
@@ -687,7 +697,8 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the provider's answer broke off",
-    remedy: "Try again.",
+    remedy:
+      "Try again. If it recurs, look for a proxy before the provider (VALET_MODEL_BASE_URL) that ends long answers.",
   },
   provider_bad_response: {
     outcomes: ["error"],
@@ -695,7 +706,8 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the provider's answer cannot be parsed: it is not JSON, or does not follow the protocol",
-    remedy: "Check that the provider's URL serves a model and that no proxy changes its answers, or use another model.",
+    remedy:
+      "Check that the provider's URL (VALET_MODEL_BASE_URL) serves a model, with the path that its API has, and that no login page or proxy answers in its place; or use another model.",
   },
   context_overflow: {
     outcomes: ["error"],
@@ -711,7 +723,7 @@ export const ERRORS = {
     ends: ["agent", "call", "compaction", "retry"],
     failsOver: true,
     meaning: "the answer was cut off at the token limit and is unusable",
-    remedy: "Ask for less at once.",
+    remedy: "Ask for less at once, or use a model with a larger output.",
   },
   content_filtered: {
     outcomes: ["error"],
@@ -802,21 +814,21 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["workflow", "execution"],
     meaning: "a step failed",
-    remedy: "Look at the step that failed first.",
+    remedy: "Run `valet why`: it names the step that failed first, and why.",
   },
   command_failed: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["step"],
     meaning: "a step's command exited with a nonzero exit code, or was killed by a signal",
-    remedy: "Read the step's output.",
+    remedy: `Read ${STEP_OUTPUT}.`,
   },
   command_timeout: {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["step"],
     meaning: "a step's command reached its time limit and was killed",
-    remedy: "Read the step's output; split the command, or make it faster.",
+    remedy: `Read ${STEP_OUTPUT}; split the command, make it faster, or raise VALET_STUCK_TURN_MS.`,
   },
   previous_step_failed: {
     outcomes: ["skipped"],

@@ -5,6 +5,7 @@
 import { runInDurableObject } from "cloudflare:test";
 import type { SendMessage } from "@valet/shared/protocol/session-api";
 import type { MessageView } from "@valet/shared/protocol/session-view";
+import { explain } from "@valet/shared/spans";
 import { describe, expect, test, vi } from "vitest";
 import type { FakeRunner } from "../../test/fake-runner.ts";
 import { CALLER, type SeenSpan, TestSession, valueIn } from "../../test/session.ts";
@@ -476,7 +477,7 @@ describe("an attempt", () => {
     const { failure } = await session.message(id);
     expect(failure).toMatchObject({ type: "model_chain_exhausted", cause: "provider_auth_failed", of: "valet/last" });
     expect(failure?.message).toBe(
-      "Every model of the preference list failed. The last one, valet/last, ended with `provider_auth_failed`: The provider answered 401 or 403. Check the provider's key.",
+      `Every model of the preference list failed. The last one, valet/last, ended with \`provider_auth_failed\`: ${explain("provider_auth_failed")}`,
     );
     expect((await session.onlySpan("valet.prompt")).attributes["valet.error.cause"]).toBe("provider_auth_failed");
     const { turns } = valueIn(await session.stub.turns());

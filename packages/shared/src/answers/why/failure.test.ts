@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BEGAN_MS, SESSION, Story } from "../../../test/why-spans.ts";
 import type { WhyFailure } from "../../protocol/why.ts";
-import { ERROR_TYPES, type ErrorType, OUTCOMES } from "../../spans.ts";
+import { ERROR_TYPES, ERRORS, type ErrorType, OUTCOMES } from "../../spans.ts";
 import { failureOf } from "./failure.ts";
 import type { WhyJob, WhySpan } from "./spans.ts";
 
@@ -67,7 +67,7 @@ describe("a start that failed", () => {
       note: `The clone of \`${URL}\` failed after 3.3 s (\`git_not_found\`, exit code 128).`,
     });
     expect(failure?.remedy).toBe(
-      `Check the path in the repository's URL; for a private repository, create the session with credentials that may read it. The repository is \`${URL}\`. The start had come to the stage \`git_setup\`. Valet gave up after 2 attempts.`,
+      `${ERRORS.git_not_found.remedy} The repository is \`${URL}\`. The start had come to the stage \`git_setup\`. Valet gave up after 2 attempts.`,
     );
   });
 
@@ -87,7 +87,7 @@ describe("a start that failed", () => {
     expect(failure).toMatchObject({
       type: "spawn_failed",
       cause: { type: "broker_error" },
-      remedy: "Read the broker's log.",
+      remedy: ERRORS.broker_error.remedy,
     });
     expect(failure.sentence).toMatch(
       /^The message failed because .*\(`broker_error`\); it ended with `spawn_failed`\.$/,
@@ -155,7 +155,7 @@ describe("a turn that failed", () => {
       "valet.llm.try",
       "invoke_agent build",
     ]);
-    expect(failure.remedy).toMatch(/^Wait, or add another model.* The model is `one`\.$/);
+    expect(failure.remedy).toMatch(/^Wait, or give the session another model.* The model is `one`\.$/);
   });
 
   test("with a tool that had failed before and did no harm", () => {
@@ -244,7 +244,7 @@ test("a workflow: its first failed step, and what failed in that", () => {
   expect(failure).toMatchObject({
     type: "workflow_step_failed",
     cause: { type: "command_failed" },
-    remedy: "Read the step's output. The step is `test`.",
+    remedy: `${ERRORS.command_failed.remedy} The step is \`test\`.`,
     evidence: [
       { spanId: step.spanId, note: "The step `test` failed after 3.9 s (`command_failed`, exit code 2)." },
       {},
@@ -321,7 +321,7 @@ test("without spans the record tells what it knows", () => {
       "The message failed: every model of the preference list failed (`model_chain_exhausted`); `a/one`: the provider did not answer in time (`provider_timeout`).",
     cause: { type: "provider_timeout", sentence: "The provider did not answer in time (`provider_timeout`)." },
     evidence: [],
-    remedy: "Check the provider's status, or add another model to the session's list.",
+    remedy: ERRORS.provider_timeout.remedy,
   });
 });
 
@@ -385,7 +385,7 @@ describe("a message that has not ended", () => {
     const failure = whyFailed(story, message);
     expect(failure).toMatchObject({ type: "runner_lost", outcome: "lost" });
     // Valet tries again by itself.
-    expect(failure.remedy).toBe("If it recurs, the sandbox may be out of memory.");
+    expect(failure.remedy).toBe(ERRORS.runner_lost.remedy.replace("Try again. ", ""));
   });
 
   test("and works as it should has no failure, and one that ended well neither", () => {
