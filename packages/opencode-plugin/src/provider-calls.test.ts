@@ -42,7 +42,10 @@ async function setUp({ silenceMs = SILENCE_MS, runnerMs = 0 }: Peers = {}) {
     } else if (request.url === "/refused") response.writeHead(429).end("no");
     else if (request.url === "/error") response.writeHead(200, events).end(`: hello\n\n${QUOTA}`);
     else if (request.url === "/later") response.writeHead(200, events).end(`${TEXT}${QUOTA}`);
-    else if (request.url === "/slow") {
+    else if (request.url?.startsWith("/typed")) {
+      const { type, body } = Object.fromEntries(new URL(request.url, "http://x").searchParams);
+      response.writeHead(200, { "content-type": type }).end(body);
+    } else if (request.url === "/slow") {
       response.writeHead(200, events).flushHeaders();
       for (let beat = 0; beat < 30; beat++) {
         await sleep(100);
@@ -91,6 +94,34 @@ test("a stream that begins with an error is the HTTP error that it stands for", 
   const { status, text } = await call("/error");
   expect([status, JSON.parse(text)]).toEqual([429, { error: { type: "insufficient_quota", message: "gone" } }]);
   expect(reported.at(-1)).toMatchObject({ status: 429 });
+});
+
+const PAGE = "\n<!doctype html><title>Sign in</title>";
+const typed = (type: string, body: string) => `/typed?${new URLSearchParams({ type, body })}`;
+
+test.each([
+  ["text/html; charset=utf-8", PAGE],
+  ["application/xhtml+xml", PAGE],
+  ["text/plain", PAGE],
+  ["text/html", ""],
+])("a web page as %s is an answer that cannot be read, and its status is reported", async (type, body) => {
+  const { reported, call } = await setUp();
+  const { status, text } = await call(typed(type, body));
+  expect([status, text]).toEqual([200, "data: The provider answered with a web page.\n\n"]);
+  expect(reported.at(-1)).toMatchObject({ status: 200, endedMs: expect.any(Number) });
+});
+
+test.each([
+  ["text/html", TEXT],
+  ["text/html", `\n\n: hello\n\n${TEXT}`],
+  ["text/html", '{"choices":[]}'],
+  ["application/octet-stream", TEXT],
+  ["text/plain", TEXT],
+  ["application/x-ndjson", '{"choices":[]}'],
+  ["application/json", ""],
+])("an answer of the unusual type %s that is none is passed on unchanged: %j", async (type, body) => {
+  const { call } = await setUp();
+  expect(await call(typed(type, body))).toEqual({ status: 200, text: body });
 });
 
 test("an error later in a stream is passed on, and its status reported before", async () => {

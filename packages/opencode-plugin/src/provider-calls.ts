@@ -5,8 +5,9 @@
  *
  * A request that the runner has refused is not sent.
  *
- * Answers are passed on unchanged, with two exceptions: a stream that begins with an error becomes the HTTP error that it stands
- * for, so that it is tried again like one; and a stream that brings no event for too long (comments do not count) breaks off.
+ * Answers are passed on unchanged, with three exceptions: a stream that begins with an error becomes the HTTP error that it stands
+ * for, so that it is tried again like one; a web page becomes an answer that cannot be read, which OpenCode would take for an empty one;
+ * and a stream that brings no event for too long (comments do not count) breaks off.
  */
 
 import { randomUUID } from "node:crypto";
@@ -21,6 +22,7 @@ import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 import { fetchWithState } from "./tracestate-fetch.ts";
 import { StreamSilent, WatchedStream } from "./watched-stream.ts";
+import { isWebPage, unreadableAnswer } from "./web-page.ts";
 
 /** Marks a request as a model call. It is removed before the request is sent. */
 const HEADER = "x-valet-call";
@@ -162,6 +164,11 @@ async function observe(
   };
   try {
     const begun = await reader.begin();
+    if (stream.events === 0 && isWebPage(headers.get("content-type"), begun[0])) {
+      await end(status);
+      await reader.cancel();
+      return unreadableAnswer();
+    }
     const { error, beganWithError } = stream;
     if (error !== undefined) await end(error.status);
     if (error === undefined || !beganWithError) {

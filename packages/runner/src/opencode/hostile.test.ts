@@ -110,7 +110,7 @@ rule("no-json", { turn: [[{ tool: "bash", arguments: '{"command": "echo' }, usag
 rule("no-such-tool", { turn: [[{ tool: "frobnicate", arguments: { path: "a" } }, usage], done] });
 rule("timeout", { turn: [[bash("sleep 71.25", { timeout: 500 }), usage], done] });
 rule("short", { turn: [[bash("sleep 1"), usage], done] });
-const task = { description: "Look", prompt: "[page] Look.", subagent_type: "general" };
+const task = { description: "Look", prompt: "[nothing] Look.", subagent_type: "general" };
 rule("sub-agent", { turn: [[{ tool: "task", arguments: task }, usage], done] });
 rule("long", { turn: [[{ text: "I wait." }, bash("sleep 72.25"), usage], done] });
 for (const [name, work] of [
@@ -206,7 +206,7 @@ afterEach(() => {
   expect(requestCount()).toBeGreaterThanOrEqual(calls.filter((call) => !mayBeUnsent(call)).length);
 });
 
-test.each(["page", "json", "no-finish", "nothing", "no-tool", "cut-json"])(
+test.each(["json", "no-finish", "nothing", "no-tool", "cut-json"])(
   "a provider that answers with %s is asked three times",
   async (name) => {
     const { result, requests, chats } = await run(name);
@@ -243,7 +243,7 @@ function delayAborts(ms: number): void {
 }
 
 test.each<[string, string, number, RunnerChoices?]>([
-  ["page", "useless_answers", 3],
+  ["nothing", "useless_answers", 3],
   ["no-tool", "useless_answers", 3],
   ["same-tool", "agent_loop", 5],
   ["sub-agent", "useless_answers", 4],
@@ -385,6 +385,20 @@ test.each(Object.keys(garbledStreams))(
   },
   60_000,
 );
+
+test("a web page in place of an answer is a provider error at once: each model is asked once", async () => {
+  const { result, requests, chats } = await run("page");
+  expect(result).toMatchObject({ errorType: "model_chain_exhausted", cause: "provider_bad_response" });
+  expect(requests).toBe(chats.length);
+  const models = chats.map((chat) => attributesOf(chat)["gen_ai.request.model"]);
+  expect(new Set(models).size).toBe(chats.length);
+  for (const chat of chats) {
+    expect(attributesOf(chat)).toMatchObject({
+      "error.type": "provider_bad_response",
+      "http.response.status_code": 200,
+    });
+  }
+}, 60_000);
 
 test.each([
   ["empty-id", "execute_tool bash", "ok", undefined],
