@@ -9,12 +9,23 @@ const TIMEOUT_MS = 30_000;
 /** The API answered with an error. */
 export class ApiError extends UserError {
   readonly status: number;
+  readonly #answer: unknown;
 
-  /** @param type the problem's name */
-  constructor(status: number, type: string, message: string) {
+  /**
+   * @param answer the body, as problem+json or anything else
+   * @param nameOf returns the name of a field in the message, by its path
+   */
+  constructor(status: number, answer: unknown, nameOf?: (path: string) => string) {
+    const type = problemType(status, answer);
     // The API understood the request, and what it is about does not allow it.
-    super(message, { type, exitCode: status === 409 ? ExitCode.FAILED : ExitCode.USAGE });
+    super(problemText(status, answer, nameOf), { type, exitCode: status === 409 ? ExitCode.FAILED : ExitCode.USAGE });
     this.status = status;
+    this.#answer = answer;
+  }
+
+  /** Returns the same error with other names of its fields. */
+  withNames(nameOf: (path: string) => string): ApiError {
+    return new ApiError(this.status, this.#answer, nameOf);
   }
 }
 
@@ -96,7 +107,5 @@ function jsonIn(response: Response): Promise<unknown> {
 
 /** Returns the error that an answer stands for. */
 export async function errorOf(response: Response): Promise<ApiError> {
-  const { status } = response;
-  const answer = await jsonIn(response);
-  return new ApiError(status, problemType(status, answer), problemText(status, answer));
+  return new ApiError(response.status, await jsonIn(response));
 }

@@ -5,7 +5,6 @@ import { MAX_MESSAGE_BYTES, messageBytes } from "@valet/shared/protocol/message-
 import { CreateSession, SendMessage } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
 import { ApiError } from "./api-transport.ts";
-import { problemText, problemType } from "./problem-text.ts";
 
 /** Returns the request. @throws ApiError, the API's own, if it would be refused */
 export function checkSession(request: CreateSession): CreateSession {
@@ -32,5 +31,5 @@ function checked<T>(schema: z.ZodType<T>, request: T): T {
 }
 
 function refusal(problem: ReturnType<typeof apiProblem>): ApiError {
-  return new ApiError(problem.status, problemType(problem.status, problem), problemText(problem.status, problem));
+  return new ApiError(problem.status, problem);
 }

@@ -31,3 +31,11 @@ test("with --json an error is one document on standard output", () => {
     expect(JSON.parse(stdout)).toEqual({ error: { type: expect.any(String), message: expect.any(String) } });
   }
 });
+
+test("an input that is refused is named as it was given", () => {
+  const where = ["--url", "http://127.0.0.1:1", "--token", "t"];
+  const { stderr } = run("prompt", "--model", "m".repeat(201), "", ...where);
+  expect(stderr).toMatch(/\n {2}<content>: must not be empty/);
+  expect(stderr).toMatch(/\n {2}--model: /);
+  expect(run("prompt", "--repo", "http://x.example/y", "hi", ...where).stderr).toMatch(/\n {2}--repo: /);
+});

@@ -1,6 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
+import { apiProblem } from "@valet/shared/protocol/api-problems";
 import type { FoundId, FoundIds } from "@valet/shared/protocol/found-ids";
 import type { Command } from "commander";
 import { expect, onTestFinished, test, vi } from "vitest";
@@ -38,7 +39,7 @@ test("only ids of the wanted kind are meant", async () => {
 
 test("turns cost one request for complete ids and callers' own ids, two for prefixes", async () => {
   const api = apiWith(found("message", "msg_ab"));
-  const notFound = new ApiError(404, "turn-not-found", "No such turn.");
+  const notFound = new ApiError(404, apiProblem("turn-not-found"));
   const ask = vi.fn(async ({ from, to }: { from?: string | undefined; to?: string | undefined }) => {
     if (from !== "first" || to !== "msg_ab") throw notFound;
     return "found";

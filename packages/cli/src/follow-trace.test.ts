@@ -1,3 +1,4 @@
+import { apiProblem } from "@valet/shared/protocol/api-problems";
 import { encodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import type { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { expect, test } from "vitest";
@@ -54,9 +55,9 @@ test("prints each start and each end of a span once, and stops when all spans ha
 
 test("retries while Valet does not answer, and stops when it refuses", async () => {
   const away = new UserError("no answer");
-  const { lines } = await follow([away, new ApiError(503, "busy", "busy"), [span(1, { endUs: 2000 })]]);
+  const { lines } = await follow([away, new ApiError(503, "busy"), [span(1, { endUs: 2000 })]]);
   expect(lines).toEqual([...Array(2).fill("Valet does not answer; trying again."), "    1 ms  span 1"]);
-  const unknown = new ApiError(404, "trace-not-found", "No such trace.");
+  const unknown = new ApiError(404, apiProblem("trace-not-found"));
   await expect(follow([unknown])).rejects.toBe(unknown);
 });
 

@@ -9,12 +9,16 @@ const HINTS: Readonly<Record<string, string>> = {
     "Pass a token with --token or VALET_TOKEN: `valet up` printed one, and `valet token create <name>` makes another on the machine that runs Valet.",
 };
 
-/** Returns a sentence, and a line for each wrong field. @param answer the body, as problem+json or anything else */
-export function problemText(status: number, answer: unknown): string {
+/**
+ * Returns a sentence, and a line for each wrong field.
+ * @param answer the body, as problem+json or anything else
+ * @param nameOf returns the name of a field, by its path
+ */
+export function problemText(status: number, answer: unknown, nameOf = (path: string) => path): string {
   const problem = Problem.safeParse(answer);
   if (!problem.success) return `The API answered ${status}.`;
   const { type, title, detail, errors = [] } = problem.data;
-  const fields = errors.map((each) => Object.values(each).join(": "));
+  const fields = errors.map(({ path, message }) => `${nameOf(path)}: ${message}`);
   // A detail is a sentence, or continues the title.
   const rest = detail === undefined ? "." : `${/^[A-Z]/.test(detail) ? "." : ":"} ${detail}`;
   const sentence = title + rest;

@@ -1,6 +1,9 @@
 /** Runs a command line in this process. */
+import type { Command } from "commander";
+import { ApiError } from "./api-transport.ts";
 import { ExitCode } from "./errors.ts";
 import { showFailure } from "./failure.ts";
+import { fieldNames } from "./field-names.ts";
 import { createProgram, withoutVainHelp } from "./program.ts";
 
 /** Returns whether the arguments ask for JSON; what follows `--` is content. */
@@ -13,10 +16,14 @@ export function asksForJson(args: readonly string[]): boolean {
 export async function runProgram(args: readonly string[]): Promise<number> {
   const isJson = asksForJson(args);
   const program = createProgram(isJson);
+  let ran: Command = program;
+  program.hook("preAction", (_program, command) => {
+    ran = command;
+  });
   try {
     await program.parseAsync(withoutVainHelp(program, args), { from: "user" });
     return Number(process.exitCode ?? ExitCode.OK);
   } catch (error) {
-    return showFailure(error, isJson);
+    return showFailure(error instanceof ApiError ? error.withNames(fieldNames(ran)) : error, isJson);
   }
 }
