@@ -117,7 +117,7 @@ describe("the state directory", () => {
     symlinkSync("circle", join(folder, "circle"));
     const why = {
       // There Node's own recursive mkdir never returns.
-      "/proc/valet": "/proc/valet: it cannot be created (ENOENT)",
+      "/proc/valet": "/proc/valet: nothing can be created there",
       [join(folder, "file")]: "file: a file is in the way (EEXIST)",
       [join(folder, "file/state")]: "file: a file is in the way (EEXIST)",
       [join(folder, "circle")]: "circle: its links lead in a circle (ELOOP)",

@@ -95,5 +95,13 @@ async function checkBackend(
       : result.outcome === "retry"
         ? "spans would wait"
         : "spans would be dropped";
-  return { name, state: "missing", detail: `${host}: ${reason}; ${fate}${hint === undefined ? "" : `: ${hint}`}` };
+  return { name, state: "missing", detail: `${host}: ${failedText(reason, hint, fate)}` };
+}
+
+/** Names of errors of the system and of TLS, which a hint says in words. */
+const CODE = /^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*$/;
+
+function failedText(reason: string, hint: string | undefined, fate: string): string {
+  if (hint === undefined) return `${reason}; ${fate}`;
+  return CODE.test(reason) ? `${hint}; ${fate}` : `${reason}; ${fate}: ${hint}`;
 }

@@ -11,7 +11,9 @@ export function creationText(path: string, error: unknown, remedy?: string): str
   const cause = creationError(path, error);
   const { code, path: at = path } = cause as NodeJS.ErrnoException;
   if (code === undefined) return undefined;
-  return systemErrorText(cause, remedy) ?? `${at}: it cannot be created (${code}). ${remedy ?? "Name another folder."}`;
+  // A folder of the system, such as /proc, may refuse new entries as if they were missing.
+  const why = code === "ENOENT" ? "nothing can be created there" : `it cannot be created (${code})`;
+  return systemErrorText(cause, remedy) ?? `${at}: ${why}. ${remedy ?? "Name another folder."}`;
 }
 
 /**

@@ -76,9 +76,10 @@ async function fill(file: FileHandle, path: string, lines: AsyncIterable<string>
 }
 
 async function requireEmpty(target: string): Promise<void> {
-  const entries = await readdir(target).catch(({ code }: NodeJS.ErrnoException) => {
-    if (code === "ENOENT") return [];
-    throw new UserError(`${target} cannot be the folder of an export (${code}). Name another one.`);
+  const entries = await readdir(target).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [];
+    const why = error.code === "ENOTDIR" ? "it is a file, or below one" : `it cannot be read (${error.code})`;
+    throw new UserError(`${target} cannot be the folder of an export: ${why}. Name another one.`);
   });
   if (entries.length > 0) throw new UserError(`${target} is not empty. Name another folder.`);
 }

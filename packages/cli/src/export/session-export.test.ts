@@ -111,7 +111,7 @@ describe("an export", () => {
     await expect(run(folder)).rejects.toThrow(/is not empty\. Name another folder\./);
     const file = join(newFolder(), "file");
     writeFileSync(file, "");
-    await expect(run(file)).rejects.toThrow(/cannot be the folder of an export \(ENOTDIR\)/);
+    await expect(run(file)).rejects.toThrow(/cannot be the folder of an export: it is a file/);
   });
 
   test("does not replace what took its place meanwhile", async () => {

@@ -13,6 +13,8 @@ test.each<[ExportFailure, RegExp]>([
   [{ host: "h", reason: "redirect", status: 0 }, /redirects/],
   [{ host: "h", reason: "HTTP 415", status: 415 }, /JSON/],
   [{ host: "h", reason: "ECONNREFUSED" }, /nothing listens/],
+  [{ host: "h", reason: "ECONNRESET" }, /was reset/],
+  [{ host: "h", reason: "ENETUNREACH" }, /no route/],
   [{ host: "h", reason: "connection failed" }, /nothing answers.*NODE_EXTRA_CA_CERTS/],
   [{ host: "h", reason: "bad port" }, /another protocol/],
   [{ host: "h", reason: "ENOTFOUND" }, /no such host/],

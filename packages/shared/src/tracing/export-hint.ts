@@ -33,6 +33,9 @@ export function exportHint({ host, reason, status = 0 }: ExportFailure): string 
   }
   if (reason === "bad port") return "no HTTP client uses this port, since it is another protocol's";
   if (reason === "ENOTFOUND") return "there is no such host";
+  if (reason === "ECONNRESET") return "the connection was reset";
+  if (reason === "ETIMEDOUT") return "no connection came about in time";
+  if (reason === "EHOSTUNREACH" || reason === "ENETUNREACH") return "there is no route to it";
   if (/CERT|SELF_SIGNED|UNABLE_TO_/.test(reason)) {
     return "the certificate is not trusted: locally, name its authority's file in NODE_EXTRA_CA_CERTS";
   }
