@@ -12,8 +12,8 @@ export function creationText(path: string, error: unknown, remedy?: string): str
   const { code, path: at = path } = cause as NodeJS.ErrnoException;
   if (code === undefined) return undefined;
   // A folder of the system, such as /proc, may refuse new entries as if they were missing.
-  const why = code === "ENOENT" ? "nothing can be created there" : `it cannot be created (${code})`;
-  return systemErrorText(cause, remedy) ?? `${at}: ${why}. ${remedy ?? "Name another folder."}`;
+  const why = code === "ENOENT" ? `${path}: nothing can be created there` : `${at}: it cannot be created (${code})`;
+  return systemErrorText(cause, remedy) ?? `${why}. ${remedy ?? "Name another folder."}`;
 }
 
 /**
