@@ -40,7 +40,7 @@ test("the tab leads to the newest message; another one is chosen from the list",
   await open("/why");
   await page.getByRole("heading", { name: "First cause of the failure" }).waitFor();
   await page.getByText("provider_auth_failed").first().waitFor();
-  await page.getByRole("button", { name: "Another message" }).click();
+  await page.getByRole("button", { name: "Another one" }).click();
   await page.getByRole("menuitemcheckbox", { name: /\[edit\]/ }).click();
   await page.waitForURL(`**/messages/${work.messages.edit}/why`);
 });
@@ -174,6 +174,22 @@ test("a session that sleeps shows what it changed, as before", async () => {
 describe("everything, one way through", () => wholeJourneys(() => work));
 describe("a page that lives", () => liveLooks(() => work));
 describe("how it looks", () => looksJourneys(() => work));
+
+test("why of a session whose last job is a workflow is about that, which the list names, and the changes, too", async () => {
+  const { api } = work.explorer.up;
+  const steps = [{ name: "boom", run: "echo more >> file.txt; exit 3" }];
+  const { executionId } = await api.startWorkflow(work.sessionId, { name: "Nightly checks", steps });
+  await expect.poll(async () => (await api.workflow(work.sessionId, executionId)).status).toBe("done");
+  await open("/why");
+  await page.getByText("Workflow “Nightly checks”").waitFor();
+  await page.getByText("command_failed").first().waitFor();
+  await page.getByRole("button", { name: "Another one" }).click();
+  await page.getByRole("menuitemcheckbox", { name: /^Workflow Nightly checks/ }).waitFor();
+  await page.getByRole("menuitemcheckbox", { name: /\[edit\]/ }).click();
+  await page.waitForURL(`**/messages/${work.messages.edit}/why`);
+  await open("/changes");
+  await page.getByRole("region", { name: "Turn Workflow Nightly checks" }).waitFor();
+});
 
 test("nothing ran that should not, and no request left the page", () => {
   expect(work.explorer.misdeeds()).toEqual({ policy: [], errors: [], foreign: [] });

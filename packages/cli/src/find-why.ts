@@ -4,7 +4,7 @@ import { SessionId } from "@valet/shared/protocol/session-api";
 import type { WhyView } from "@valet/shared/protocol/why";
 import type { ApiClient } from "./api-client.ts";
 import { ApiError } from "./api-transport.ts";
-import { currentJob } from "./current-job.ts";
+import { readCurrentJob } from "./current-job.ts";
 import { UserError } from "./errors.ts";
 import { candidateOf, candidatesOf, findSessionId, isWholeJobId } from "./find-id.ts";
 import { matchId } from "./match-id.ts";
@@ -55,7 +55,7 @@ const withSessions = (found: readonly FoundJob[]) =>
   });
 
 async function whyOfSession(api: ApiClient, sessionId: string): Promise<WhyView> {
-  const { kind, id } = await currentJob(api, sessionId);
+  const { kind, id } = await readCurrentJob(api, sessionId);
   return api.why(sessionId, kind, id);
 }
 

@@ -1,4 +1,4 @@
-/** Why a message took so long, cost so much, or failed. */
+/** Why a message or a workflow took so long, cost so much, or failed. */
 import { queryOptions } from "@tanstack/react-query";
 import { api, ok, type Schemas } from "./client.ts";
 import { isPassing } from "./problem.ts";
@@ -18,10 +18,10 @@ function readWhy(id: string, jobId: string, signal: AbortSignal): Promise<Schema
 }
 
 /** The answer about a message or a workflow; about one that has not ended, again and again. */
-export function whyQuery(sessionId: string, messageId: string) {
+export function whyQuery(sessionId: string, jobId: string) {
   return queryOptions({
-    queryKey: ["sessions", sessionId, "why", messageId],
-    queryFn: ({ signal }) => readWhy(sessionId, messageId, signal),
+    queryKey: ["sessions", sessionId, "why", jobId],
+    queryFn: ({ signal }) => readWhy(sessionId, jobId, signal),
     refetchInterval: ({ state: { data, error } }) => {
       if (error !== null && !isPassing(error)) return false;
       return data === undefined ? MEDIUM_MS : whyEveryMs(data);

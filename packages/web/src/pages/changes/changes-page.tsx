@@ -3,6 +3,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { changesQuery, readPatch } from "../../api/diff.ts";
 import { recentMessagesQuery } from "../../api/recent-messages.ts";
+import { recentWorkflowsQuery } from "../../api/recent-workflows.ts";
 import { useSessionEvents } from "../../api/use-session-events.ts";
 import { useTitle } from "../../app/use-title.ts";
 import { buttonClass } from "../../ui/button.tsx";
@@ -19,12 +20,14 @@ export default function ChangesPage() {
   const queryClient = useQueryClient();
   const { data, isError, error, refetch } = useQuery(changesQuery(sessionId, from, to));
   const { data: messages = [] } = useQuery(recentMessagesQuery(sessionId));
+  const { data: workflows = [] } = useQuery(recentWorkflowsQuery(sessionId));
   useTitle("Changes");
   useSessionEvents(sessionId, (event) => {
     // A turn's record comes with its end, and again with what it changed.
     if (event.type !== "turn") return;
     void queryClient.invalidateQueries({ queryKey: ["sessions", sessionId, "changes"] });
     void queryClient.invalidateQueries({ queryKey: recentMessagesQuery(sessionId).queryKey });
+    void queryClient.invalidateQueries({ queryKey: recentWorkflowsQuery(sessionId).queryKey });
   });
   const turns = data?.turns.toReversed() ?? [];
   // The newest turn that changed something is unfolded.
@@ -75,6 +78,7 @@ export default function ChangesPage() {
           sessionId={sessionId}
           turn={turn}
           recent={messages.filter(({ id }) => turn.message_ids.includes(id))}
+          workflow={workflows.find(({ id }) => turn.message_ids.includes(id))}
           isOpenFirst={index === Math.max(telling, 0)}
         />
       ))}

@@ -28,6 +28,8 @@ interface TurnChangesProps {
   readonly turn: Turn;
   /** Those of the turn's messages that are among the newest of the session. */
   readonly recent: readonly Message[];
+  /** The workflow whose execution it is, if it is one of the newest. */
+  readonly workflow: Schemas["WorkflowView"] | undefined;
   /** Whether it is unfolded at first. */
   readonly isOpenFirst: boolean;
 }
@@ -36,7 +38,7 @@ const route = getRouteApi("/sessions/$sessionId/changes");
 /** The most files that are listed at once; the others come by a button. */
 const MAX_FILES = 100;
 
-export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChangesProps) {
+export function TurnChanges({ sessionId, turn, recent, workflow, isOpenFirst }: TurnChangesProps) {
   const { file: opened, commit: chosen } = route.useSearch();
   const commit = turn.commit_list.find(({ id }) => id === chosen);
   const [isOpen, setOpen] = useState(
@@ -47,7 +49,8 @@ export function TurnChanges({ sessionId, turn, recent, isOpenFirst }: TurnChange
   const files = isWhole ? all : all.filter(({ path }, index) => index < MAX_FILES || path === opened);
   const { messages, isLoading } = useMessages(sessionId, turn, recent, isOpen);
   const [message] = messages;
-  const title = firstLine(message?.content ?? "") || turn.message_ids.join(", ");
+  const named = workflow === undefined ? firstLine(message?.content ?? "") : `Workflow ${workflow.name}`;
+  const title = named || turn.message_ids.join(", ");
   return (
     <section className="changes-turn" aria-label={`Turn ${title.slice(0, 100)}`}>
       <header>

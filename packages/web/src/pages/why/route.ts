@@ -1,7 +1,7 @@
 import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
 import { sessionRoute } from "../../app/session-route.ts";
 
-/** Why the newest message took its time; it follows newer ones. */
+/** Why the message or workflow that runs, or the last one, took its time; it follows newer ones. */
 export const whyLatestRoute = createRoute({
   getParentRoute: () => sessionRoute,
   path: "/why",

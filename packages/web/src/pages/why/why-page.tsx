@@ -1,8 +1,11 @@
-/** Why a message took so long, cost so much, or failed: the answer of the API, as a sentence, a picture and figures. */
+/** Why a message or a workflow took so long, cost so much, or failed: the answer of the API, as a sentence, a picture and figures. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
+import { currentJob } from "@valet/shared/answers/current-job";
 import type { Schemas } from "../../api/client.ts";
 import { recentMessagesQuery } from "../../api/recent-messages.ts";
+import { recentWorkflowsQuery } from "../../api/recent-workflows.ts";
+import { nowQuery } from "../../api/sessions.ts";
 import { useSessionEvents } from "../../api/use-session-events.ts";
 import { whyQuery } from "../../api/why.ts";
 import { useTitle } from "../../app/use-title.ts";
@@ -14,7 +17,7 @@ import { Sentence } from "../../ui/outside-text.tsx";
 import { StateMark } from "../../ui/state.tsx";
 import { CourseChart } from "./course-chart.tsx";
 import { FailureNote } from "./failure-note.tsx";
-import { MessageChooser } from "./message-chooser.tsx";
+import { JobChooser } from "./job-chooser.tsx";
 import { MoneyNote } from "./money-note.tsx";
 import { OtherSessions } from "./other-sessions.tsx";
 import { PartsTable } from "./parts-table.tsx";
@@ -24,34 +27,47 @@ import "./why.css";
 const latest = getRouteApi("/sessions/$sessionId/why");
 const one = getRouteApi("/sessions/$sessionId/messages/$messageId/why");
 
-/** Why of the newest message. */
+/** Why of the job that the session's verdict is about: the one that runs, or the last one. */
 export function WhyLatest() {
   const { sessionId } = latest.useParams();
-  const { data, isError, error, refetch } = useQuery(recentMessagesQuery(sessionId));
+  const reads = [
+    useQuery(nowQuery(sessionId)),
+    useQuery(recentMessagesQuery(sessionId)),
+    useQuery(recentWorkflowsQuery(sessionId)),
+  ] as const;
   useWhyNews(sessionId);
-  const [newest] = data ?? [];
-  if (newest !== undefined) return <Why sessionId={sessionId} messageId={newest.id} />;
+  const [{ data: now }, { data: messages }, { data: workflows }] = reads;
+  const isRead = now !== undefined && messages !== undefined && workflows !== undefined;
+  const job = isRead ? currentJob(now, messages, workflows) : undefined;
+  if (job !== undefined) return <Why sessionId={sessionId} jobId={job.id} />;
+  const failed = reads.find(({ data, isError }) => data === undefined && isError);
   return (
     <div className="page">
-      {isError && <ErrorNote what="The messages could not be read." error={error} onRetry={() => void refetch()} />}
-      {data !== undefined && (
+      {failed !== undefined && (
+        <ErrorNote
+          what="The messages could not be read."
+          error={failed.error}
+          onRetry={() => void Promise.all(reads.map(({ refetch }) => refetch()))}
+        />
+      )}
+      {isRead && (
         <Empty title="No message yet">
           When the session has a message, this page says where its time and its money went, and why it failed.
         </Empty>
       )}
-      {data === undefined && !isError && <Loading what="the answer" rows={8} />}
+      {!isRead && failed === undefined && <Loading what="the answer" rows={8} />}
     </div>
   );
 }
 
-/** Why of the message in the address. */
+/** Why of the message or the workflow in the address. */
 export function WhyMessage() {
   const { sessionId, messageId } = one.useParams();
   useWhyNews(sessionId);
-  return <Why sessionId={sessionId} messageId={messageId} />;
+  return <Why sessionId={sessionId} jobId={messageId} />;
 }
 
-/** Reads again what the session's events say has changed: the list of messages, and the answer when a message or its turn ends. */
+/** Reads again what the session's events say has changed: the lists of jobs, and the answer when a job or its turn ends. */
 function useWhyNews(sessionId: string): void {
   const queryClient = useQueryClient();
   useSessionEvents(sessionId, (event) => {
@@ -59,6 +75,10 @@ function useWhyNews(sessionId: string): void {
       const { id } = event.message;
       void queryClient.invalidateQueries({ queryKey: recentMessagesQuery(sessionId).queryKey });
       void queryClient.invalidateQueries({ queryKey: whyQuery(sessionId, id).queryKey });
+    }
+    if (event.type === "workflow") {
+      void queryClient.invalidateQueries({ queryKey: recentWorkflowsQuery(sessionId).queryKey });
+      void queryClient.invalidateQueries({ queryKey: whyQuery(sessionId, event.workflow.id).queryKey });
     }
     if (event.type === "turn") {
       for (const id of event.turn.message_ids) {
@@ -68,13 +88,13 @@ function useWhyNews(sessionId: string): void {
   });
 }
 
-function Why({ sessionId, messageId }: { readonly sessionId: string; readonly messageId: string }) {
-  const { data: view, isError, error, refetch } = useQuery(whyQuery(sessionId, messageId));
+function Why({ sessionId, jobId }: { readonly sessionId: string; readonly jobId: string }) {
+  const { data: view, isError, error, refetch } = useQuery(whyQuery(sessionId, jobId));
   useTitle("Why");
   return (
     <div className="page why">
       <h2 className="sr">Why</h2>
-      <MessageChooser sessionId={sessionId} messageId={messageId} />
+      <JobChooser sessionId={sessionId} jobId={jobId} />
       {view === undefined && isError && (
         <ErrorNote what="The answer could not be read." error={error} onRetry={() => void refetch()} />
       )}
@@ -110,11 +130,11 @@ function Why({ sessionId, messageId }: { readonly sessionId: string; readonly me
               </span>
             </div>
           </section>
-          <CourseChart key={messageId} view={view} />
+          <CourseChart key={jobId} view={view} />
           <div className="why-columns">
             <div className="min-w-0">
               <PartsTable
-                key={messageId}
+                key={jobId}
                 label="Where the time went, largest first"
                 time={view.time}
                 sessionId={sessionId}
@@ -133,7 +153,7 @@ function Why({ sessionId, messageId }: { readonly sessionId: string; readonly me
   );
 }
 
-/** How the message ended, or what it does. */
+/** How the job ended, or what it does. */
 function Outcome({ view: { state, outcome } }: { readonly view: Schemas["WhyView"] }) {
   if (state !== "ended") return <StateMark state={state === "running" ? "working" : state} />;
   if (outcome === "error") return <StateMark state="failed" />;

@@ -1,50 +1,50 @@
-/** Which message the answer is about, and the way to another one. */
+/** Which message or workflow the answer is about, and the way to another one. */
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import type { Schemas } from "../../api/client.ts";
 import { messageQuery } from "../../api/messages.ts";
 import { recentMessagesQuery } from "../../api/recent-messages.ts";
-import { firstLine } from "../../format/first-line.ts";
+import { recentWorkflowsQuery } from "../../api/recent-workflows.ts";
 import { Time } from "../../ui/age.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Menu, MenuChoice, MenuLabel } from "../../ui/menu.tsx";
 import { OutsideText } from "../../ui/outside-text.tsx";
+import { listedMessage, newestFirst } from "./listed-jobs.ts";
 
 interface ChooserProps {
   readonly sessionId: string;
-  readonly messageId: string;
+  readonly jobId: string;
 }
 
-/** How much of a message's first line says which one it is. */
+/** How much of a job's title says which one it is. */
 const MAX_TITLE = 120;
 
-export function MessageChooser({ sessionId, messageId }: ChooserProps) {
+export function JobChooser({ sessionId, jobId }: ChooserProps) {
   const { data: messages = [] } = useQuery(recentMessagesQuery(sessionId));
+  const { data: workflows = [] } = useQuery(recentWorkflowsQuery(sessionId));
   const navigate = useNavigate();
-  const recent = messages.find(({ id }) => id === messageId);
-  const { data: older } = useQuery({ ...messageQuery(sessionId, messageId), enabled: recent === undefined });
-  const chosen = recent ?? older ?? undefined;
+  const jobs = newestFirst(messages, workflows);
+  const recent = jobs.find(({ id }) => id === jobId);
+  const { data: older } = useQuery({ ...messageQuery(sessionId, jobId), enabled: recent === undefined });
+  const chosen = recent ?? (older ? listedMessage(older) : undefined);
   return (
     <div className="why-which small">
       <span className="cut">
         {chosen === undefined ? (
-          <>
-            Message <OutsideText text={messageId} className="mono" />
-          </>
+          <OutsideText text={jobId} className="mono" />
         ) : (
           <>
-            “<OutsideText text={titleOf(chosen)} max={MAX_TITLE} />”
+            {chosen.kind === "workflow" && "Workflow "}“<OutsideText text={chosen.title} max={MAX_TITLE} />”
           </>
         )}
       </span>
       {chosen !== undefined && (
         <span className="m cut">
           # <OutsideText text={chosen.channel} max={60} />
-          {chosen.userId !== undefined && (
+          {chosen.by !== undefined && (
             <>
               {" "}
-              · <OutsideText text={chosen.author?.name ?? chosen.userId} max={60} />
+              · <OutsideText text={chosen.by} max={60} />
             </>
           )}{" "}
           · since <Time at={chosen.acceptedAt} />
@@ -53,34 +53,31 @@ export function MessageChooser({ sessionId, messageId }: ChooserProps) {
       <Menu
         trigger={(own) => (
           <Button look="quiet" {...own}>
-            Another message <Icon name="down" />
+            Another one <Icon name="down" />
           </Button>
         )}
       >
-        <MenuLabel>The newest messages</MenuLabel>
-        {messages.map((message) => (
+        <MenuLabel>{workflows.length > 0 ? "The newest messages and workflows" : "The newest messages"}</MenuLabel>
+        {jobs.map((job) => (
           <MenuChoice
-            key={message.id}
-            isChosen={message.id === messageId}
+            key={job.id}
+            isChosen={job.id === jobId}
             onSelect={() =>
               void navigate({
                 to: "/sessions/$sessionId/messages/$messageId/why",
-                params: { sessionId, messageId: message.id },
+                params: { sessionId, messageId: job.id },
               })
             }
           >
-            <OutsideText text={titleOf(message)} max={60} />
+            {job.kind === "workflow" && "Workflow "}
+            <OutsideText text={job.title} max={60} />
             <span className="m small">
               {" "}
-              {message.outcome ?? message.status} · <Time at={message.acceptedAt} />
+              {job.state} · <Time at={job.acceptedAt} />
             </span>
           </MenuChoice>
         ))}
       </Menu>
     </div>
   );
-}
-
-function titleOf({ content }: Schemas["MessageView"]): string {
-  return firstLine(content) || "(no text)";
 }
