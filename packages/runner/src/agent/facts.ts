@@ -26,6 +26,7 @@ export interface FactContent {
   readonly "gen_ai.output.messages"?: readonly OutputPart[];
   readonly "gen_ai.input.messages"?: unknown;
   readonly "gen_ai.system_instructions"?: unknown;
+  readonly "error.message"?: string | undefined;
 }
 
 /** One part of a model's answer, after the conventions' schema of messages. */

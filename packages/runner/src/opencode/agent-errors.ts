@@ -1,4 +1,4 @@
-/** Maps OpenCode's errors to values of `error.type`. Only the type is recorded, since the messages quote the provider. */
+/** Maps OpenCode's errors to values of `error.type`. Their messages quote the provider: they are content. */
 import type { AgentErrorType, ProviderError } from "../agent/errors.ts";
 import type { AgentError } from "./events.ts";
 

@@ -27,7 +27,7 @@ export const Tokens = z.object({
 });
 export type Tokens = z.infer<typeof Tokens>;
 
-/** An error. `data` quotes the provider and must not be recorded. */
+/** An error. `data` quotes the provider, so it is recorded only where content is. */
 export const AgentError = z.object({
   name: z.string(),
   data: z.object({ message: z.string().optional(), statusCode: z.number().optional() }).optional(),

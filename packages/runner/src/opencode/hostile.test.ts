@@ -145,11 +145,11 @@ afterAll(() => real.stop());
 let runner: JobRunner;
 /** Called with each permit, before the plugin receives it. */
 let onPermit = () => {};
-function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): void {
+function makeRunner({ overrunMs = 60_000, captureContent = false, ...options }: RunnerChoices = {}): void {
   runner = new JobRunner({
     agent: new OpenCodeAgent(real.opencode),
     tracer,
-    captureContent: false,
+    captureContent,
     defaultModel: MODEL,
     stuckTurnMs: 20_000,
     workspace,
@@ -164,6 +164,7 @@ function makeRunner({ overrunMs = 60_000, ...options }: RunnerChoices = {}): voi
 }
 
 interface RunnerChoices {
+  readonly captureContent?: boolean;
   readonly overrunMs?: number;
   readonly maxModelCalls?: number;
   readonly maxTurnMs?: number;
@@ -530,6 +531,24 @@ test.each([
   },
   60_000,
 );
+
+test("where content is captured, the span of a failed call or try has what the provider said, cut", async () => {
+  const said = (message: string, when: object) => ({ when, reply: [{ error: { status: 429, message } }] });
+  const rules = [
+    { name: "first", ...said("canary-first", { attempt: 1 }) },
+    { name: "second", ...said(`canary-second ${"x".repeat(2_000)}`, { attempt: 2 }) },
+  ];
+  real.model.setScenario(parseScenario(JSON.stringify({ name: "refused", rules }), "refused"));
+  const { result, spans: own } = await run("whatever", { captureContent: true });
+  expect(result).toMatchObject({ outcome: "error" });
+  const told = own.map((span) => [span.name, attributesOf(span)["error.message"]]);
+  const second = expect.stringMatching(/^canary-second x{900,}…$/);
+  expect(told.filter(([, message]) => message !== undefined)).toEqual([
+    [expect.stringMatching(/^chat /), second],
+    ["valet.llm.try", "canary-first"],
+    ["valet.llm.try", second],
+  ]);
+}, 60_000);
 
 test("a call that exceeds the context fails, and after a compaction the turn continues", async () => {
   const message = "This model's maximum context length is 1000 tokens. However, you requested 2000 tokens.";

@@ -22,15 +22,25 @@ export interface ModelCallOptions {
 }
 
 /** What is known at the end of a call besides its attributes. */
-export interface CallEnd {
-  /** The HTTP status of the provider's last response. */
-  readonly status?: number | undefined;
+export interface CallEnd extends ProviderSaid {
   readonly content?: Omit<FactContent, "gen_ai.output.messages"> | undefined;
 }
 
+/** What the provider said of a try. */
+export interface ProviderSaid {
+  /** The HTTP status of its response. */
+  readonly status?: number | undefined;
+  /** The text of its error. */
+  readonly message?: string | undefined;
+}
+
 /** Of a call or try that failed: with which status the provider answered says what to do. */
-function statusAttributes({ outcome }: Ending, status: number | undefined): FactAttributes {
+function statusAttributes({ outcome }: Ending, { status }: ProviderSaid): FactAttributes {
   return outcome === "error" && status !== undefined ? { "http.response.status_code": status } : {};
+}
+
+function errorContent({ outcome }: Ending, { message }: ProviderSaid): FactContent {
+  return outcome === "error" && message ? { "error.message": message } : {};
 }
 
 /** The progress of the current try. */
@@ -73,7 +83,9 @@ export class ModelCall {
   readonly #options: ModelCallOptions;
   #try: Try;
   #tries = 1;
-  #wait: { readonly spanId: string; readonly sinceMs: number; readonly failure: Ending } | undefined;
+  #wait:
+    | { readonly spanId: string; readonly sinceMs: number; readonly failure: Ending; readonly said: ProviderSaid }
+    | undefined;
 
   constructor(options: ModelCallOptions) {
     const { log, attemptId, parentId, info, place, startMs, attributes } = options;
@@ -115,14 +127,14 @@ export class ModelCall {
   /**
    * Records that the try has failed and OpenCode announced a retry.
    * @param delayMs the wait until the retry
-   * @param status the HTTP status of the provider's response
    */
-  tryFailed(atMs: number, failure: Ending, delayMs: number, status?: number): void {
+  tryFailed(atMs: number, failure: Ending, delayMs: number, said: ProviderSaid): void {
     if (this.#wait !== undefined) return;
     const { log } = this.#options;
     const { spanId = this.#beginTry(1, this.#try.startMs), startMs } = this.#try;
-    log.end(spanId, atMs, failure, { ...this.#try.firstChunk(startMs), ...statusAttributes(failure, status) });
-    this.#wait = { spanId: this.#id("retry", this.#tries), sinceMs: atMs, failure };
+    const attributes = { ...this.#try.firstChunk(startMs), ...statusAttributes(failure, said) };
+    log.end(spanId, atMs, failure, attributes, errorContent(failure, said));
+    this.#wait = { spanId: this.#id("retry", this.#tries), sinceMs: atMs, failure, said };
     log.begin("valet.retry.wait", this.#wait.spanId, this.spanId, atMs, {
       "valet.llm.attempt": this.#tries + 1,
       "valet.retry.delay_ms": delayMs,
@@ -143,15 +155,16 @@ export class ModelCall {
     endMs: number,
     ending: Ending | undefined,
     attributes: FactAttributes = {},
-    { status, content }: CallEnd = {},
+    { content, ...last }: CallEnd = {},
   ): void {
     const { log, startMs } = this.#options;
     const { spanId, output } = this.#try;
     if (this.#wait !== undefined) log.end(this.#wait.spanId, endMs, ending ?? OK);
     const own = ending ?? this.#wait?.failure ?? OK;
-    const http = statusAttributes(own, status);
+    const http = statusAttributes(own, last);
+    const error = errorContent(own, { message: last.message ?? this.#wait?.said.message });
     if (spanId !== undefined && this.#wait === undefined) {
-      log.end(spanId, endMs, own, { ...this.#try.firstChunk(this.#try.startMs), ...http });
+      log.end(spanId, endMs, own, { ...this.#try.firstChunk(this.#try.startMs), ...http }, error);
     }
     const finish = own.outcome === "ok" ? {} : { "gen_ai.response.finish_reasons": ["error"] };
     const chunk = this.#wait === undefined ? this.#try.firstChunk(startMs) : {};
@@ -160,7 +173,7 @@ export class ModelCall {
       endMs,
       own,
       { ...finish, ...chunk, ...http, ...attributes },
-      { ...content, "gen_ai.output.messages": [...output.values()] },
+      { ...content, ...error, "gen_ai.output.messages": [...output.values()] },
     );
   }
 

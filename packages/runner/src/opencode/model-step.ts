@@ -164,7 +164,8 @@ export class ModelStep {
     const error = hasRefused
       ? classifyStatus(status)
       : classifyMessage(message, call.current?.firstChunkMs !== undefined);
-    call.tryFailed(atMs, { outcome: "error", errorType: error }, Math.max(0, Math.round(next - atMs)), httpStatus);
+    const delayMs = Math.max(0, Math.round(next - atMs));
+    call.tryFailed(atMs, { outcome: "error", errorType: error }, delayMs, { status: httpStatus, message });
     return error;
   }
 
@@ -298,7 +299,9 @@ export class ModelStep {
     const told = this.#context.providerCall(this.#call.tryStartMs);
     const { attributes: settings, content } = this.#request ?? {};
     const known = { ...settings, ...priceAttributes(told?.prices), ...attributes };
-    this.#call.end(endMs, ending, known, { status: told?.httpStatus, content });
+    const { error } = this.#info;
+    const message = isAbort(error) ? undefined : error?.data?.message;
+    this.#call.end(endMs, ending, known, { status: told?.httpStatus, message, content });
     this.#call = undefined;
     this.#request = undefined;
     this.#lastCallEndMs = endMs;

@@ -279,6 +279,11 @@ export const ATTRIBUTES = {
     meaning:
       "JSON: one message, `[{role, parts}]`; parts are `text`, `reasoning` and `tool_call` {id, name, arguments}",
   },
+  "error.message": {
+    type: "string",
+    content: true,
+    meaning: "what the provider said of the failure, as OpenCode reports it; at most 1,000 characters",
+  },
 
   // Tools and waits for a person
   "gen_ai.tool.name": { type: "string", meaning: "the tool" },
