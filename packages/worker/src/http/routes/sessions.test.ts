@@ -244,7 +244,7 @@ describe("a search", () => {
     expect(await found("export flaky")).toEqual([export_]);
     expect(await found("billing fix/exp")).toEqual([repository]);
     expect(await found("%")).toEqual([percent]);
-    expect(await found("_b")).toEqual([percent]);
+    expect(await found("a_b")).toEqual([percent]);
     expect(await found("שלום")).toEqual([hebrew]);
     expect(await found("onerror>")).toEqual([hebrew]);
     expect(await found(hebrew.slice(0, 14))).toEqual([hebrew]);
