@@ -227,7 +227,7 @@ describe("a search", () => {
   test("finds words in title, repository, branch and id, of one owner, and takes each character as it is", async () => {
     const owner = await signIn();
     const make = async (input: object) => (await createSession(owner, input)).id;
-    const export_ = await make({ title: "Mend the Flaky export" });
+    const export_ = await make({ title: "Mend the Flaky export of axb" });
     const percent = await make({ title: "100% of a_b" });
     const hebrew = await make({ title: "\u202bשלום\u202c <img onerror>" });
     const repository = await make({ repoUrl: "https://git.example/acme/billing.git", branch: "fix/export" });
