@@ -49,6 +49,7 @@ export const CONTENT_KEYS: ReadonlySet<string> = new Set([
   "gen_ai.tool.definitions",
   "gen_ai.tool.call.arguments",
   "gen_ai.tool.call.result",
+  "error.message",
   "exception.message",
   "exception.stacktrace",
 ]);
