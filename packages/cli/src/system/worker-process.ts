@@ -65,6 +65,11 @@ export function killWorkerd(state: StateDirectory): void {
   for (const { pid } of findWorkerd(state).filter(isAlive)) kill(pid);
 }
 
+/** Returns whether a workerd that serves this state runs, or its wrapper, which starts it. */
+export function isWorkerdRunning(state: StateDirectory): boolean {
+  return findWorkerd(state).some(isAlive);
+}
+
 /**
  * Finds the processes by their environment; older versions set no variable, so also by the files that they hold open.
  */

@@ -6,9 +6,10 @@ import type { Page } from "./page.ts";
 import { PortTakenError } from "./ports.ts";
 import { createEgress } from "./public-egress.ts";
 import type { StateDirectory } from "./state-directory.ts";
+import { isAbsent } from "./worker-absence.ts";
 import { bundleWorker, workerModule } from "./worker-bundle.ts";
 import { probeWorker } from "./worker-probe.ts";
-import { killWorkerd, wrapWorkerd } from "./worker-process.ts";
+import { isWorkerdRunning, killWorkerd, wrapWorkerd } from "./worker-process.ts";
 
 export interface WorkerOptions {
   /** The port on the loopback interface. */
@@ -92,11 +93,30 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   };
 }
 
+/** What Miniflare does not notice. */
+const ENDED_EARLY = "workerd ended before it had read its configuration";
 const RUNS_AGAIN = "The Worker runs again. Its state is kept; what it had in memory is lost.";
 
 async function launch(options: WorkerOptions, script: string, onCrash: (error: Error) => void): Promise<Miniflare> {
   const { port, state, bindings, page, report, log } = options;
   const egress = createEgress({ allowsPrivate: bindings.VALET_WEBHOOKS_ALLOW_PRIVATE === "true" });
+  const isRunning = () => isWorkerdRunning(state);
+  let restart = new AbortController();
+  const onRestarting = () => {
+    restart.abort();
+    restart = new AbortController();
+    void isAbsent(isRunning, restart.signal).then((hasEnded) => {
+      if (hasEnded) onCrash(new Error(ENDED_EARLY));
+    });
+  };
+  const onRestarted = () => {
+    restart.abort();
+    report(RUNS_AGAIN);
+  };
+  const onFailed = (error: Error) => {
+    restart.abort();
+    onCrash(error);
+  };
   const known = new Map(EXIT_EVENTS.map((event) => [event, new Set(process.listeners(event as "exit"))]));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
@@ -106,9 +126,9 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
       cf: false,
       telemetry: { enabled: false },
       unsafeRuntimeEnv: wrapWorkerd(state),
-      log: new RuntimeLog(options, onCrash),
+      log: new RuntimeLog(options, onRestarting, onFailed),
       handleStructuredLogs: ({ message }) => log(message),
-      unsafeHandleRuntimeRestart: () => report(RUNS_AGAIN),
+      unsafeHandleRuntimeRestart: onRestarted,
       workers: [
         {
           name: "valet",
@@ -132,13 +152,18 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
       ],
     }),
   );
+  const start = new AbortController();
+  const failsEarly = async () => {
+    if (await isAbsent(isRunning, start.signal)) throw new Error(ENDED_EARLY);
+  };
   try {
-    await miniflare.ready;
+    await Promise.race([miniflare.ready, failsEarly()]);
   } catch (error) {
     await dispose(miniflare, state);
     if ((error as MiniflareCoreError).code === "ERR_ADDRESS_IN_USE") throw new PortTakenError(port);
     throw error;
   } finally {
+    start.abort();
     // Miniflare exits the whole process on a signal, but the other parts of the system must be stopped first.
     for (const event of EXIT_EVENTS) {
       for (const each of process.listeners(event as "exit")) if (!known.get(event)?.has(each)) process.off(event, each);
@@ -163,12 +188,21 @@ async function dispose(miniflare: Miniflare, state: StateDirectory): Promise<voi
 /** Logs the lines that Miniflare writes about workerd. */
 class RuntimeLog extends Log {
   readonly #options: Pick<WorkerOptions, "report" | "log">;
+  readonly #onRestarting: () => void;
   readonly #onCrash: (error: Error) => void;
 
-  /** @param onCrash called when workerd crashed and Miniflare could not restart it */
-  constructor(options: Pick<WorkerOptions, "report" | "log">, onCrash: (error: Error) => void) {
+  /**
+   * @param onRestarting called when workerd crashed and Miniflare begins to restart it
+   * @param onCrash called when Miniflare could not restart it
+   */
+  constructor(
+    options: Pick<WorkerOptions, "report" | "log">,
+    onRestarting: () => void,
+    onCrash: (error: Error) => void,
+  ) {
     super(LogLevel.WARN);
     this.#options = options;
+    this.#onRestarting = onRestarting;
     this.#onCrash = onCrash;
   }
 
@@ -178,8 +212,10 @@ class RuntimeLog extends Log {
 
   override warn(message: string): void {
     const { report, log } = this.#options;
-    if (/crashed/.test(message)) report("The Worker (workerd) crashed and is being restarted.");
-    else log(message);
+    if (/crashed/.test(message)) {
+      report("The Worker (workerd) crashed and is being restarted.");
+      this.#onRestarting();
+    } else log(message);
   }
 
   override error(error: Error): void {
