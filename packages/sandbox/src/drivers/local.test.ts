@@ -52,7 +52,7 @@ describe("the entrypoint", () => {
         LANG: "de_DE.UTF-8",
       };
       const { id } = await broker.create("s1", "", { env });
-      await waitFor(() => broker.read("s1", "workspace/cwd"));
+      await waitFor(() => broker.read("s1", "workspace/cwd") !== "");
       const folder = broker.folder("s1");
       const lines = broker.read("s1", "workspace/env").trim().split("\n");
       const seen = Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)));
@@ -253,7 +253,7 @@ describe("closing", () => {
     const broker = await startBroker();
     const sleep = uniqueSleep();
     const sandbox = await broker.create("s1", `setsid ${sleep} & echo work > file; ${STAY}`);
-    await waitFor(() => processesWith(sleep).length === 1 && broker.read("s1", "workspace/file"));
+    await waitFor(() => processesWith(sleep).length === 1 && broker.read("s1", "workspace/file") !== "");
     await Promise.all([broker.close(), broker.close()]);
     expect(processesWith(sleep)).toEqual([]);
     expect(findProcesses({ sandboxId: sandbox.id })).toEqual([]);

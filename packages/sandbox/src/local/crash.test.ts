@@ -52,7 +52,7 @@ async function createFamily(broker: BrokerProcess, sessionId: string) {
     sessionId,
     `setsid sh -c '(${sleep}) & exit' & ${sleep} & echo work > file; ${STAY}`,
   );
-  await waitFor(() => processesWith(sleep).length >= 2 && broker.read(sessionId, "workspace/file"));
+  await waitFor(() => processesWith(sleep).length >= 2 && broker.read(sessionId, "workspace/file") !== "");
   return { ...sandbox, sleep };
 }
 

@@ -51,7 +51,7 @@ test("the entrypoint learns what to build, and the health check says it", async 
     return;
   }
   await broker.create("s1", 'echo "$VALET_ISOLATION" >isolation');
-  await waitFor(() => broker.read("s1", "workspace/isolation"));
+  await waitFor(() => broker.read("s1", "workspace/isolation") !== "");
   expect(broker.read("s1", "workspace/isolation")).toBe("bwrap\n");
   expect((await broker.call("GET", "/v1/health")).body).toMatchObject({ isolation: "bwrap" });
 });

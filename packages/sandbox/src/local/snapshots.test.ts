@@ -44,7 +44,7 @@ test("workspace and home are restored unchanged, at the same path, also after th
     touch -d 2001-02-03T04:05:06Z old; echo hidden > .hidden
     echo history > "$HOME/.history"; echo temporary > "$TMPDIR/t"; pwd > ready; ${STAY}`;
   const { id } = await broker.create("s1", script);
-  await waitFor(() => broker.read("s1", "workspace/ready"));
+  await waitFor(() => broker.read("s1", "workspace/ready") !== "");
   const folder = broker.folder("s1");
   const server = createServer().listen(join(folder, "home", "socket"));
   onTestFinished(() => void server.close());
@@ -88,7 +88,7 @@ test("the runner's folder is restored, and may be missing in snapshots of earlie
 test("one snapshot serves many sandboxes, none of which changes it", async () => {
   const broker = await startBroker();
   const { id } = await broker.create("s1", `echo one > file; ${STAY}`);
-  await waitFor(() => broker.read("s1", "workspace/file"));
+  await waitFor(() => broker.read("s1", "workspace/file") !== "");
   const snapshotId = await snapshot(broker, id);
   await broker.create("s1", `echo two > file; touch done; ${STAY}`, { generation: 2, snapshotId });
   await waitFor(() => broker.read("s1", "workspace/done") === "");
