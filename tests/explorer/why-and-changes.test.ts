@@ -187,6 +187,12 @@ test("why of a session whose last job is a workflow is about that, which the lis
   await page.getByRole("menuitemcheckbox", { name: /^Workflow Nightly checks/ }).waitFor();
   await page.getByRole("menuitemcheckbox", { name: /\[edit\]/ }).click();
   await page.waitForURL(`**/messages/${work.messages.edit}/why`);
+  // Nobody asks for a message with the id of a workflow, also not before the lists are there.
+  const asked: string[] = [];
+  page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+  await open(`/messages/${executionId}/why`);
+  await page.getByText("Workflow “Nightly checks”").waitFor();
+  expect(asked.filter((path) => path.endsWith(`/messages/${executionId}`))).toEqual([]);
   await open("/changes");
   await page.getByRole("region", { name: "Turn Workflow Nightly checks" }).waitFor();
 });

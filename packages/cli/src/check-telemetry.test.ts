@@ -112,7 +112,7 @@ test.each([
     /an http or https URL.*such as http:\/\/127\.0\.0\.1:4318; nothing is exp/,
   ],
   ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "canary.example/v1/traces", /nothing is exported until it is corrected/],
-  ["OTEL_TRACES_EXPORTER", "canary", /must be otlp or none; since Valet has no other; nothing is exported/],
+  ["OTEL_TRACES_EXPORTER", "canary", /must be otlp or none, since Valet has no other; nothing is exported/],
 ])("an invalid %s keeps spans from the backend: something is missing", async (name, value, detail) => {
   const findings = await check({ [name]: value });
   expect(findings.find((finding) => finding.name === name)).toMatchObject({

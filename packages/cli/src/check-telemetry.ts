@@ -18,7 +18,7 @@ const TIMEOUT_MS = 10_000;
 const INSTEAD =
   "to trust a backend's certificate, name its authority's file in NODE_EXTRA_CA_CERTS where `valet up` runs";
 
-/** What follows from an invalid variable because of which nothing is exported, by the end of its name. */
+/** What follows from an invalid variable because of which nothing is exported, by the end of its name. It continues the sentence about it. */
 const NOTHING_EXPORTED: readonly (readonly [end: string, consequence: string])[] = [
   ["_ENDPOINT", "such as http://127.0.0.1:4318; nothing is exported until it is corrected"],
   ["OTEL_TRACES_EXPORTER", "since Valet has no other; nothing is exported until it is corrected"],
@@ -42,8 +42,8 @@ export function checkTelemetryVariables(env: EnvironmentRecord): Finding[] {
   return invalid.map(([name, message]) => {
     const isSent = endpoint !== undefined && name.endsWith("_HEADERS");
     const consequence = isSent ? WITHOUT_HEADERS : consequenceOf(name);
-    const more = name.endsWith("CERTIFICATE") ? INSTEAD : consequence;
-    const detail = more === undefined ? message : `${message}; ${more}`;
+    const more = name.endsWith("CERTIFICATE") ? `; ${INSTEAD}` : consequence && `, ${consequence}`;
+    const detail = `${message}${more ?? ""}`;
     return { name, state: consequence === undefined ? "note" : "missing", detail, source: SHELL };
   });
 }

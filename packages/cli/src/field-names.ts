@@ -8,7 +8,7 @@ const WORDS: { readonly [field: string]: string | undefined } = {
   queueMode: "mode",
 };
 
-/** Returns a function that names a field by its path; one that the command has no word for, such as a step of a workflow, keeps it. */
+/** Returns a function that names a field by its path. If the command has no word for the field, such as a step of a workflow, its name is the path. */
 export function fieldNames({
   options,
   registeredArguments,

@@ -18,7 +18,7 @@ export function addWhy(program: Command): void {
       "after",
       "\nThe id is that of a message, of a workflow's execution, or of a session: then the\n" +
         "answer is about its running message or workflow; if none is running, about the first in\n" +
-        "the queue; if the queue is empty, about the one that ended most recently.\n" +
+        "the queue; if the queue is empty, about the last job that ended.\n" +
         "With a session and a message (or a workflow), it is about that one: it is found faster.\n" +
         "Exit codes: 0 success; 2 usage or environment error.\n\n" +
         "Example:\n  valet why ses_6t9f6t3n3dws9n1b5jqfqypw67",

@@ -56,7 +56,7 @@ const why = defineTool({
   description:
     "Says where the time and the money of a message or a workflow went, along its critical path, and the first cause if it " +
     "failed; for an unfinished one, until now. With only a session: of its running message or workflow; if none " +
-    "is running, of the first in the queue; if the queue is empty, of the one that ended most recently. " +
+    "is running, of the first in the queue; if the queue is empty, of the last job that ended. " +
     "Parts are named with the trace and span that explain them: `span` shows one.",
   input: z.strictObject({
     session: args.session.optional(),

@@ -7,7 +7,7 @@ test("a workerd is absent once none has run for a while, however often one ran b
   expect(checks).toBeGreaterThan(3);
 });
 
-test("one that runs is never absent; the signal ends the wait", async () => {
+test("a workerd that runs is never absent; the signal ends the wait", async () => {
   const stop = new AbortController();
   let checks = 0;
   const isRunning = () => {

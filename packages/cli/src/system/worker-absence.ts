@@ -3,12 +3,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 /** How long Miniflare may take to start a process, also on a busy machine. */
 const ABSENT_MS = 8_000;
-const CHECK_MS = 500;
+/** Each check reads the environment of every process. */
+const CHECK_MS = 1_000;
 
 /**
- * Waits until no workerd has run for a while. Miniflare waits forever for one that is killed before it has read its configuration: it waits for
- * the end of its own write, which does not come once Node has closed the pipe of a dead process.
- * @param isRunning whether one runs, or is being started
+ * Waits until no workerd has run for a while. If workerd is killed before it has read its configuration, Miniflare waits forever: for the
+ * end of its own write, which never comes, since Node closes the pipe of a dead process.
+ * @param isRunning whether a workerd runs, or is being started
  * @param signal ends the wait
  * @returns whether none has run; `false` after the signal
  */

@@ -8,7 +8,7 @@ import { parseScenario } from "@valet/scripted-model";
 import { SPANS, type SpanDefinition } from "@valet/shared/spans";
 import { utf8Length } from "@valet/shared/text";
 import { attributesToObject, type ReadableSpan } from "@valet/shared/tracing";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { dispatchOf, RealAgent } from "../../test/real-agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
 import { shellAnswer } from "../opencode-agent.ts";
@@ -236,6 +236,23 @@ test("with capture the conventions' attributes hold it, and nothing else does, n
       ),
     ).toEqual([]);
   }
+}, 90_000);
+
+test("what a provider says of a failure is content, and no secret in it leaves", async () => {
+  const rules = [
+    {
+      name: "refused",
+      when: { attempt: 1 },
+      reply: [{ error: { status: 429, message: `canary-refusal of ${SECRET}` } }],
+    },
+    { name: "answered", reply: [{ text: "Here I am." }, usage] },
+  ];
+  real.model.setScenario(parseScenario(JSON.stringify({ name: "refused", rules }), "refused"));
+  onTestFinished(() => real.model.setScenario(scenario));
+  const own = await run(true);
+  expect(attributesOf(own, "valet.llm.try")[0]?.["error.message"]).toMatch(/canary-refusal of .*REDACTED/);
+  expect(textOf(own)).not.toContain(SECRET);
+  expect(textOf(await run(false))).not.toContain("canary-refusal");
 }, 90_000);
 
 test("content that is longer than it may be is cut, and stays JSON", async () => {

@@ -78,14 +78,19 @@ class Try {
   }
 }
 
+/** The wait for the next try, and how the last one failed. */
+interface Wait extends Pick<ProviderSaid, "message"> {
+  readonly spanId: string;
+  readonly sinceMs: number;
+  readonly failure: Ending;
+}
+
 export class ModelCall {
   readonly spanId: string;
   readonly #options: ModelCallOptions;
   #try: Try;
   #tries = 1;
-  #wait:
-    | { readonly spanId: string; readonly sinceMs: number; readonly failure: Ending; readonly said: ProviderSaid }
-    | undefined;
+  #wait: Wait | undefined;
 
   constructor(options: ModelCallOptions) {
     const { log, attemptId, parentId, info, place, startMs, attributes } = options;
@@ -134,7 +139,7 @@ export class ModelCall {
     const { spanId = this.#beginTry(1, this.#try.startMs), startMs } = this.#try;
     const attributes = { ...this.#try.firstChunk(startMs), ...statusAttributes(failure, said) };
     log.end(spanId, atMs, failure, attributes, errorContent(failure, said));
-    this.#wait = { spanId: this.#id("retry", this.#tries), sinceMs: atMs, failure, said };
+    this.#wait = { spanId: this.#id("retry", this.#tries), sinceMs: atMs, failure, message: said.message };
     log.begin("valet.retry.wait", this.#wait.spanId, this.spanId, atMs, {
       "valet.llm.attempt": this.#tries + 1,
       "valet.retry.delay_ms": delayMs,
@@ -162,7 +167,7 @@ export class ModelCall {
     if (this.#wait !== undefined) log.end(this.#wait.spanId, endMs, ending ?? OK);
     const own = ending ?? this.#wait?.failure ?? OK;
     const http = statusAttributes(own, last);
-    const error = errorContent(own, { message: last.message ?? this.#wait?.said.message });
+    const error = errorContent(own, { message: last.message ?? this.#wait?.message });
     if (spanId !== undefined && this.#wait === undefined) {
       log.end(spanId, endMs, own, { ...this.#try.firstChunk(this.#try.startMs), ...http }, error);
     }

@@ -1,7 +1,7 @@
 /** What the plugin has told of one run's requests to providers. */
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 
-/** A request, and the status of its response as it was sent; `status` is the one that an error in the stream implies, if there was one. */
+/** A request. `httpStatus` is that of its response; `status` differs from it if an error in the stream implies another status. */
 export type KnownProviderCall = ProviderCall & { readonly httpStatus: number };
 
 export class ProviderCalls {

@@ -11,8 +11,8 @@ export interface CurrentJob {
 }
 
 /**
- * Returns the job, a message or a workflow. If jobs are running, it is the one that was dispatched first; otherwise the first job in the
- * queue; if the queue is empty, the job that ended most recently; `undefined` if the session has had none.
+ * Returns the running job that was dispatched first; if none is running, the first job in the queue; if the queue is empty, the job that ended
+ * last; `undefined` if the session has had none.
  * @param messages the newest ones
  * @param workflows the newest ones
  */

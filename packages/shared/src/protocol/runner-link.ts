@@ -19,7 +19,7 @@ import { PartDelta } from "./part-delta.ts";
 import { ProviderContext } from "./provider-context.ts";
 import { SpanFrame, SpansAck } from "./span-frame.ts";
 import { ReportedSummary, TurnBounds } from "./turn.ts";
-import { id, millis, traceContext } from "./wire-fields.ts";
+import { id, LATEST_MS, millis, traceContext } from "./wire-fields.ts";
 import { MAX_WORKFLOW_STEPS, WorkflowStepState } from "./workflow.ts";
 
 /** The largest frame, far below workerd's limit. A sender splits what is larger, a receiver refuses it. */
@@ -128,7 +128,7 @@ export const FromRunner = z.discriminatedUnion("type", [
     instanceId: id,
     generation: z.number().int().positive(),
     /** The runner's wall clock, epoch ms, until the year 9999: the difference to the object's is `valet.clock.offset_ms`. */
-    clockMs: z.number().nonnegative().max(253_402_300_799_999),
+    clockMs: z.number().nonnegative().max(LATEST_MS),
     /** The attempts that it is working on, or has ended without an acknowledgement. */
     attempts: z.array(id).max(1000),
     /** Whether it has been ready before: then no bootstrap follows. */

@@ -8,6 +8,8 @@ export const id = z.string().min(1).max(128);
  */
 export const MAX_FIGURE = 1e13;
 export const millis = z.number().nonnegative();
+/** The end of the year 9999, epoch ms, after which ISO 8601 needs a longer form. */
+export const LATEST_MS = 253_402_300_799_999;
 /** W3C Trace Context. If it is absent, because the peer is older, the work begins a trace of its own. */
 export const traceContext = {
   traceparent: z.string().max(256).optional(),

@@ -429,7 +429,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["warm_up"],
     meaning: "OpenCode did not complete the warm-up; the first message takes longer, and nothing else is affected",
-    remedy: "Nothing to do. If it recurs, check that the default model (VALET_MODEL) is one that OpenCode knows.",
+    remedy: "Nothing to do. If it recurs, check that OpenCode knows the default model (VALET_MODEL).",
   },
   agent_needed: {
     outcomes: ["skipped"],

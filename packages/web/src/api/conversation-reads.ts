@@ -2,6 +2,7 @@
 import { api, ok, type Schemas } from "./client.ts";
 import { readEarly, readOnce } from "./early-reads.ts";
 import { readMessage } from "./messages.ts";
+import { readWorkflow } from "./workflows.ts";
 
 /** The most pages of workflows that are read; a session with more has thousands. */
 const MAX_WORKFLOW_PAGES = 40;
@@ -29,8 +30,7 @@ export function conversationReads(id: string) {
       place === undefined ? readOnce(`messages ${id}`, () => messages(id)) : messages(id, place),
     message: (messageId: string) => readMessage(id, messageId),
     workflows: () => readOnce(`workflows ${id}`, () => workflows(id)),
-    workflow: (executionId: string) =>
-      ok(api.GET("/api/sessions/{id}/workflows/{executionId}", { params: { path: { id, executionId } } })),
+    workflow: (executionId: string) => readWorkflow(id, executionId),
     turns: (period?: Period) => (period === undefined ? readOnce(`turns ${id}`, () => turns(id)) : turns(id, period)),
   };
 }

@@ -3,12 +3,10 @@ import { queryOptions } from "@tanstack/react-query";
 import { api, ok, type Schemas } from "./client.ts";
 import { isPassing } from "./problem.ts";
 import { MEDIUM_MS, whyEveryMs } from "./why-interval.ts";
-
-/** The ids of the executions of workflows begin so. */
-const WORKFLOW_ID = "wfl_";
+import { isWorkflow } from "./workflows.ts";
 
 function readWhy(id: string, jobId: string, signal: AbortSignal): Promise<Schemas["WhyView"]> {
-  if (jobId.startsWith(WORKFLOW_ID)) {
+  if (isWorkflow(jobId)) {
     const path = { id, executionId: jobId };
     return ok(api.GET("/api/sessions/{id}/workflows/{executionId}/why", { params: { path }, signal }));
   }

@@ -3,13 +3,13 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { messageQuery } from "../../api/messages.ts";
 import { recentMessagesQuery } from "../../api/recent-messages.ts";
-import { recentWorkflowsQuery } from "../../api/recent-workflows.ts";
+import { isWorkflow, recentWorkflowsQuery, workflowQuery } from "../../api/workflows.ts";
 import { Time } from "../../ui/age.tsx";
 import { Button } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Menu, MenuChoice, MenuLabel } from "../../ui/menu.tsx";
 import { OutsideText } from "../../ui/outside-text.tsx";
-import { listedMessage, newestFirst } from "./listed-jobs.ts";
+import { type ListedJob, listedMessage, listedWorkflow, newestFirst } from "./listed-jobs.ts";
 
 interface ChooserProps {
   readonly sessionId: string;
@@ -20,13 +20,13 @@ interface ChooserProps {
 const MAX_TITLE = 120;
 
 export function JobChooser({ sessionId, jobId }: ChooserProps) {
-  const { data: messages = [] } = useQuery(recentMessagesQuery(sessionId));
-  const { data: workflows = [] } = useQuery(recentWorkflowsQuery(sessionId));
+  const { data: messages } = useQuery(recentMessagesQuery(sessionId));
+  const { data: workflows } = useQuery(recentWorkflowsQuery(sessionId));
   const navigate = useNavigate();
-  const jobs = newestFirst(messages, workflows);
+  const jobs = newestFirst(messages ?? [], workflows ?? []);
   const recent = jobs.find(({ id }) => id === jobId);
-  const { data: older } = useQuery({ ...messageQuery(sessionId, jobId), enabled: recent === undefined });
-  const chosen = recent ?? (older ? listedMessage(older) : undefined);
+  const older = useOlder(sessionId, jobId, messages !== undefined && workflows !== undefined && recent === undefined);
+  const chosen = recent ?? older;
   return (
     <div className="why-which small">
       <span className="cut">
@@ -57,7 +57,7 @@ export function JobChooser({ sessionId, jobId }: ChooserProps) {
           </Button>
         )}
       >
-        <MenuLabel>{workflows.length > 0 ? "The newest messages and workflows" : "The newest messages"}</MenuLabel>
+        <MenuLabel>{workflows?.length ? "The newest messages and workflows" : "The newest messages"}</MenuLabel>
         {jobs.map((job) => (
           <MenuChoice
             key={job.id}
@@ -80,4 +80,13 @@ export function JobChooser({ sessionId, jobId }: ChooserProps) {
       </Menu>
     </div>
   );
+}
+
+/** Reads a job that is not among the newest. @param isNeeded whether it is none of them */
+function useOlder(sessionId: string, jobId: string, isNeeded: boolean): ListedJob | undefined {
+  const isMessage = !isWorkflow(jobId);
+  const { data: message } = useQuery({ ...messageQuery(sessionId, jobId), enabled: isNeeded && isMessage });
+  const { data: workflow } = useQuery({ ...workflowQuery(sessionId, jobId), enabled: isNeeded && !isMessage });
+  if (message) return listedMessage(message);
+  return workflow && listedWorkflow(workflow);
 }

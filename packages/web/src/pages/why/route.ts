@@ -1,7 +1,7 @@
 import { createRoute, lazyRouteComponent } from "@tanstack/react-router";
 import { sessionRoute } from "../../app/session-route.ts";
 
-/** Why the message or workflow that runs, or the last one, took its time; it follows newer ones. */
+/** Why the session's current message or workflow takes its time. When the next begins, the page is about that. */
 export const whyLatestRoute = createRoute({
   getParentRoute: () => sessionRoute,
   path: "/why",

@@ -4,10 +4,10 @@ import { getRouteApi } from "@tanstack/react-router";
 import { currentJob } from "@valet/shared/answers/current-job";
 import type { Schemas } from "../../api/client.ts";
 import { recentMessagesQuery } from "../../api/recent-messages.ts";
-import { recentWorkflowsQuery } from "../../api/recent-workflows.ts";
 import { nowQuery } from "../../api/sessions.ts";
 import { useSessionEvents } from "../../api/use-session-events.ts";
 import { whyQuery } from "../../api/why.ts";
+import { recentWorkflowsQuery } from "../../api/workflows.ts";
 import { useTitle } from "../../app/use-title.ts";
 import { Age, Time } from "../../ui/age.tsx";
 import { Icon } from "../../ui/icons.tsx";
@@ -27,7 +27,7 @@ import "./why.css";
 const latest = getRouteApi("/sessions/$sessionId/why");
 const one = getRouteApi("/sessions/$sessionId/messages/$messageId/why");
 
-/** Why of the job that the session's verdict is about: the one that runs, or the last one. */
+/** Why of the session's current job, as {@link currentJob} finds it. */
 export function WhyLatest() {
   const { sessionId } = latest.useParams();
   const reads = [

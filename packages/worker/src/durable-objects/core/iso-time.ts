@@ -1,5 +1,4 @@
-/** The end of the year 9999, after which ISO 8601 needs a longer form. */
-const LATEST_MS = 253_402_300_799_999;
+import { LATEST_MS } from "@valet/shared/protocol/wire-fields";
 
 /** Formats epoch milliseconds as ISO 8601 in UTC. */
 export function isoTime(ms: number): string {
