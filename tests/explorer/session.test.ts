@@ -27,7 +27,9 @@ const SCENARIO = {
       when: { userContains: "[ask]" },
       turn: [
         [
-          { text: WORDS.join(" "), chunkMs: 25 },
+          { text: WORDS.slice(0, 30).join(" ") },
+          { hold: "the other words" },
+          { text: ` ${WORDS.slice(30).join(" ")}` },
           { tool: "bash", arguments: { command: "echo begun; exit 3" } },
         ],
         [
@@ -90,6 +92,7 @@ test("a message that is written and sent by keys is answered word by word", asyn
   const answer = messages().getByText(/^word0 /);
   await answer.waitFor();
   expect(await answer.textContent()).not.toContain(WORDS.at(-1));
+  model.release("the other words");
   await messages().getByText(WORDS.join(" ")).waitFor();
   expect(await page.getByLabel("Message", { exact: true }).last().inputValue()).toBe("");
 });

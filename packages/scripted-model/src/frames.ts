@@ -31,6 +31,7 @@ export interface Usage {
 export type Frame =
   | { type: "delta"; delta: Delta }
   | { type: "wait"; ms: number }
+  | { type: "hold"; name: string }
   | { type: "comment" }
   | { type: "finish"; reason: string | undefined; usage: UsageSent | undefined }
   | { type: "error"; status: number; headers: Record<string, string>; body: unknown }
@@ -106,6 +107,8 @@ export function* framesOf(reply: Reply, newCallId: () => string): Generator<Fram
       yield* paced(toolDeltas(step, calls++, step.id ?? newCallId()), step.chunkMs);
     } else if ("delayMs" in step) {
       yield { type: "wait", ms: step.delayMs };
+    } else if ("hold" in step) {
+      yield { type: "hold", name: step.hold };
     } else if ("ping" in step) {
       const { everyMs, forMs = Number.POSITIVE_INFINITY } = step.ping;
       for (let passedMs = 0; passedMs < forMs; passedMs += everyMs) {

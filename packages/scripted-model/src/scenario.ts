@@ -38,6 +38,8 @@ const stepSchemas = {
       .refine((usage) => usage.reasoning <= usage.output, { error: "more tokens than output", path: ["reasoning"] }),
   }),
   delayMs: z.strictObject({ delayMs: milliseconds }),
+  /** Waits until the program that started the server releases what has this name. */
+  hold: z.strictObject({ hold: z.string().min(1) }),
   /** Sends comments, which only keep the connection open: for a time, or until the client disconnects. */
   ping: z.strictObject({
     ping: z.strictObject({ everyMs: z.int().min(1).max(600_000), forMs: milliseconds.optional() }),

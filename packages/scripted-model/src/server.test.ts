@@ -55,6 +55,9 @@ rules:
   - name: hang
     when: { userContains: hang }
     reply: [{ text: Wait }, hang]
+  - name: held
+    when: { userContains: hold }
+    reply: [{ text: The beginning, }, { hold: the rest }, { text: " and the end" }]
   - name: pings
     when: { userContains: ping on }
     reply: [{ ping: { everyMs: 10 } }]
@@ -187,6 +190,29 @@ describe("a streamed answer", () => {
   test("that sends comments for a time continues after them", async () => {
     const response = await post({ model: "m", stream: true, messages: [user("ping first")] });
     expect(await response.text()).toMatch(/^(?:: PROCESSING\n\n){3}data: .*at last/);
+  });
+
+  test("that is held continues when it is released, and later ones do not wait", async () => {
+    const ask = () => post({ model: "m", stream: true, messages: [user("hold")] });
+    const [first, second] = await Promise.all([ask(), ask()]);
+    const reader = (first.body ?? new ReadableStream()).getReader();
+    const beginning = new TextDecoder().decode((await reader.read()).value);
+    model.release("another place");
+    expect(model.requests().map(({ outcome }) => outcome)).toEqual(["open", "open"]);
+    model.release("the rest");
+    reader.releaseLock();
+    const rest = await streamed(first);
+    expect(beginning + rest.join()).toMatch(/The beginning.* and the end.*\[DONE\]/su);
+    expect((await streamed(second)).join()).toContain(" and the end");
+    expect((await streamed(await ask())).join()).toContain(" and the end");
+  });
+
+  test("that is held ends when the client disconnects", async () => {
+    const client = new AbortController();
+    const response = await post({ model: "m", stream: true, messages: [user("hold")] }, {}, client.signal);
+    await response.body?.getReader().read();
+    client.abort();
+    await vi.waitFor(() => expect(model.requests()[0]?.outcome).toBe("client_gone"), 20_000);
   });
 
   test("that hangs does not delay close", async () => {

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { type CompletionWriter, jsonWriter, streamWriter } from "./completion.ts";
 import { type ChatRequest, chatRequestSchema, readConversation } from "./conversation.ts";
 import { errorBody, type Frame, framesOf } from "./frames.ts";
+import { Holds } from "./holds.ts";
 import { Attempts, findReply } from "./match.ts";
 import type { Scenario } from "./scenario.ts";
 
@@ -55,6 +56,8 @@ export interface ScriptedModel {
   requests(): readonly RecordedRequest[];
   /** Takes effect with the next request; answers that have begun continue. */
   setScenario(scenario: Scenario): void;
+  /** Answers that wait at a `hold` with this name continue, and later ones do not wait there. */
+  release(name: string): void;
   /** Ends open answers and releases the port. */
   close(): Promise<void>;
 }
@@ -97,6 +100,7 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
   let scenario = options.scenario;
   const attempts = new Attempts(maxRememberedConversations);
   const recorded: RecordedRequest[] = [];
+  const holds = new Holds();
 
   const server = createServer((request, response) => {
     const record: RecordedRequest = {
@@ -168,6 +172,9 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
       case "wait":
         await sleep(frame.ms, undefined, { signal: disconnected });
         return;
+      case "hold":
+        await holds.wait(frame.name, disconnected);
+        return;
       case "hang":
         if (!disconnected.aborted) await once(disconnected, "abort");
         return;
@@ -200,6 +207,7 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
     setScenario: (next) => {
       scenario = next;
     },
+    release: (name) => holds.release(name),
     close: async () => {
       if (!server.listening) return;
       server.close();
