@@ -219,6 +219,10 @@ export const WhyFailure = z.object({
     .nullable()
     .describe("The first cause, with the error type of its own; null if nothing but the failure itself is known"),
   evidence: z.array(Evidence).max(MAX_PART_SPANS).describe("The cause first"),
+  said: z
+    .string()
+    .nullable()
+    .describe("What the provider itself said of the first cause; null unless it did, and content is captured"),
   remedy: z.string().nullable().describe("What to do; null if nothing is to be done"),
 });
 export type WhyFailure = z.infer<typeof WhyFailure>;

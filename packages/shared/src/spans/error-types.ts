@@ -672,7 +672,7 @@ export const ERRORS = {
     failsOver: true,
     meaning: "the provider answered 400, 422 or another 4xx: it rejects the request",
     remedy:
-      "Check that the model takes tool calls and what the session asks of it. What it rejects is in the provider's own log and, with OTEL_CAPTURE_CONTENT=true, in `error.message` of the call's span. Or use another model.",
+      "Check that the model takes tool calls and what the session asks of it. What it rejects is in the provider's own log; with OTEL_CAPTURE_CONTENT=true, `valet why` shows what it said. Or use another model.",
   },
   provider_not_found: {
     outcomes: ["error"],

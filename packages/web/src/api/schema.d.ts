@@ -2455,6 +2455,8 @@ export interface components {
                 } | null;
                 /** @description The cause first */
                 evidence: components["schemas"]["Evidence"][];
+                /** @description What the provider itself said of the first cause; null unless it did, and content is captured */
+                said: string | null;
                 /** @description What to do; null if nothing is to be done */
                 remedy: string | null;
             } | null;
@@ -2625,6 +2627,8 @@ export interface components {
             } | null;
             /** @description The cause first */
             evidence: components["schemas"]["Evidence"][];
+            /** @description What the provider itself said of the first cause; null unless it did, and content is captured */
+            said: string | null;
             /** @description What to do; null if nothing is to be done */
             remedy: string | null;
         } | null;

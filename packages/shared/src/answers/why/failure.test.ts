@@ -129,7 +129,7 @@ describe("a turn that failed", () => {
         to: at + 500,
         parent: call,
         error: "provider_overloaded",
-        attributes: { "valet.llm.attempt": at === 20 ? 1 : 2 },
+        attributes: { "valet.llm.attempt": at === 20 ? 1 : 2, "error.message": `busy at ${at}` },
       });
     const second = story.run(turn, {
       at: 3000,
@@ -156,6 +156,7 @@ describe("a turn that failed", () => {
       "invoke_agent build",
     ]);
     expect(failure.remedy).toMatch(/^Wait, or give the session another model.* The model is `one`\.$/);
+    expect(failure.said).toBe("busy at 20");
   });
 
   test("with a tool that had failed before and did no harm", () => {
@@ -321,7 +322,38 @@ test("without spans the record tells what it knows", () => {
       "The message failed: every model of the preference list failed (`model_chain_exhausted`); `a/one`: the provider did not answer in time (`provider_timeout`).",
     cause: { type: "provider_timeout", sentence: "The provider did not answer in time (`provider_timeout`)." },
     evidence: [],
+    said: null,
     remedy: ERRORS.provider_timeout.remedy,
+  });
+});
+
+describe("what the provider said of the first cause", () => {
+  function failedCall(of: { readonly chat?: string; readonly tool?: string }) {
+    const story = new Story();
+    const message = story.message("m1", { at: 0, to: 8000, error: "provider_bad_request" });
+    const turn = story.attempt(message, { at: 5, to: 7900, error: "provider_bad_request" });
+    const said = (text?: string) => (text === undefined ? {} : { attributes: { "error.message": text } });
+    if (of.tool === undefined) {
+      story.chat(turn.run, { at: 20, to: 7000, error: "provider_bad_request", ...said(of.chat) });
+    } else {
+      story.span("execute_tool read", {
+        at: 20,
+        to: 7000,
+        parent: turn.run,
+        error: "provider_bad_request",
+        ...said(of.tool),
+      });
+    }
+    return whyFailed(story, message, "provider_bad_request");
+  }
+
+  test("is told as it came, if content is captured", () => {
+    expect(failedCall({ chat: "max_tokens:\n too large" }).said).toBe("max_tokens:\n too large");
+    expect(failedCall({}).said).toBeNull();
+  });
+
+  test("is not what something else said", () => {
+    expect(failedCall({ tool: "no such file" }).said).toBeNull();
   });
 });
 
@@ -337,7 +369,7 @@ describe("a message that has not ended", () => {
         to: at + 500,
         parent: call,
         error: "provider_rate_limited",
-        attributes: { "valet.llm.attempt": at === 20 ? 1 : 2 },
+        attributes: { "valet.llm.attempt": at === 20 ? 1 : 2, "error.message": "60 a minute" },
       });
     story.span("valet.retry.wait", { at: 1400, parent: call });
     expect(whyFailed(story, message)).toMatchObject({
@@ -345,6 +377,7 @@ describe("a message that has not ended", () => {
       sentence:
         "The message has not ended: try 1 of the model call failed: the provider answered 429, or reported its own equivalent (`provider_rate_limited`), and `demo`, which has failed 2 times, is called again after a pause.",
       evidence: [{ name: "valet.llm.try" }, { name: "valet.llm.try" }],
+      said: "60 a minute",
     });
   });
 

@@ -51,6 +51,7 @@ function ended(
       sentence: `${what}: ${why}.`,
       cause,
       evidence,
+      said: null,
       remedy: remedyOf(known ?? type, chain, failure),
     };
   }
@@ -63,6 +64,7 @@ function ended(
     sentence: `${what}${because}.`,
     cause: { type: first.type, sentence: `${capitalized(clause)}.` },
     evidence,
+    said: saidOf(first),
     remedy: remedyOf(first.type, chain, failure),
   };
 }
@@ -99,6 +101,12 @@ function firstCause(chain: readonly WhySpan[]): Cause | undefined {
     : { span: last, type: endOfRunner(last, type) };
 }
 
+/** Returns what the provider said, if the cause is a model call and content is captured. */
+function saidOf({ span, within }: Cause): string | null {
+  if (!span.name.startsWith("chat ") && span.name !== "valet.llm.try") return null;
+  return textOf(span, "error.message") ?? textOf(within ?? span, "error.message");
+}
+
 /** Returns what ended the runner that a span was lost with, if the span says it; otherwise the span's own error type. */
 function endOfRunner(span: WhySpan, type: ErrorType): ErrorType {
   const cause = type === "runner_lost" ? textOf(span, "valet.error.cause") : null;
@@ -112,13 +120,15 @@ function unfinished(index: SpanIndex, job: WhyJob, span: WhySpan): WhyFailure | 
   const type = knownErrorType(reasonOf(failed) ?? "_OTHER");
   const chain = causeChain(index, failed, type);
   const first = firstCause(chain);
-  const clause = clauseOf(first ?? { span: failed, type });
+  const shown = first ?? { span: failed, type };
+  const clause = clauseOf(shown);
   return {
     type,
     outcome: failed.outcome ?? "error",
     sentence: `The ${job.kind} has not ended: ${clause}, and ${meanwhile}.`,
     cause: first === undefined ? null : { type: first.type, sentence: `${capitalized(clause)}.` },
     evidence: evidenceOf(index, chain),
+    said: saidOf(shown),
     remedy: remedyMeanwhile(remedyOf(first?.type ?? type, chain, job.failure)),
   };
 }

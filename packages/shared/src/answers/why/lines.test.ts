@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { WhyFailure } from "../../protocol/why.ts";
 import { whyLines } from "./lines.ts";
 import { input, linkTo, MESSAGE, message, messageSpans, span } from "./sample-spans.ts";
 import { why } from "./why.ts";
@@ -46,6 +47,13 @@ test("a first cause is said once, though the job ended with another error", () =
   expect(view.failure?.cause?.type).toBe("provider_overloaded");
   const said = whyLines(view).filter((line) => line.includes("`provider_overloaded`") && !line.startsWith("    "));
   expect(said.slice(1)).toEqual([view.failure?.sentence]);
+});
+
+test("what the provider said is one line, after what failed", () => {
+  const view = why(input(message(3000, { outcome: "error", failure: { type: "_OTHER", message: "" } }), []));
+  const failure = { ...(view.failure as WhyFailure), said: " Not\nfound:\tdemo " };
+  const lines = whyLines({ ...view, failure });
+  expect(lines[lines.indexOf(failure.sentence) + 1]).toBe("The provider said: “Not found: demo”");
 });
 
 test("in a terminal of 60 columns nothing is wider, but for ids", () => {

@@ -3,7 +3,7 @@
 import { breakdownText } from "../../duration-text.ts";
 import type { CapacityHolders } from "../../protocol/capacity.ts";
 import { costText } from "../../protocol/cost.ts";
-import type { OtherSession, Part, WhyView } from "../../protocol/why.ts";
+import type { OtherSession, Part, WhyFailure, WhyView } from "../../protocol/why.ts";
 import { reachedText, roomAdvice } from "../capacity-text.ts";
 import { doing } from "./words.ts";
 
@@ -20,7 +20,7 @@ export function whyLines(view: WhyView, width = Infinity): string[] {
   if (capacityHolders !== undefined) texts.push(...capacityTexts(capacityHolders));
   if (failure !== null) {
     // It names the first cause.
-    texts.push(failure.sentence);
+    texts.push(failure.sentence, ...saidTexts(failure));
     if (failure.remedy !== null) texts.push(failure.remedy);
   }
   texts.push(...sessions.map((session) => session.sentence));
@@ -32,6 +32,11 @@ export function whyLines(view: WhyView, width = Infinity): string[] {
     ...sessions.flatMap((session) => workLines(session, width)),
     ...(money.by.length < 2 ? [] : ["", ...moneyLines(view)]),
   ];
+}
+
+/** What the provider said, in one line. Servers of earlier versions do not tell. */
+function saidTexts({ said }: Partial<Pick<WhyFailure, "said">>): string[] {
+  return said == null ? [] : [`The provider said: “${said.replace(/\s+/g, " ").trim()}”`];
 }
 
 /** Says which limit is reached, and what to do. */

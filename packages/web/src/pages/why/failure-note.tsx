@@ -10,7 +10,7 @@ interface FailureNoteProps {
 }
 
 export function FailureNote({ failure, sessionId }: FailureNoteProps) {
-  const { cause, sentence, evidence, remedy, type } = failure;
+  const { cause, sentence, evidence, said, remedy, type } = failure;
   return (
     <section aria-label="First cause of the failure">
       <h2>First cause of the failure</h2>
@@ -49,6 +49,11 @@ export function FailureNote({ failure, sessionId }: FailureNoteProps) {
           </span>
         </li>
       </ol>
+      {said !== null && (
+        <p className="m2">
+          The provider said: <OutsideText text={said} max={1000} />
+        </p>
+      )}
       {remedy !== null && (
         <p className="m2">
           To do: <Sentence text={remedy} max={600} />
