@@ -1,4 +1,5 @@
 /** Makes the plugin's hooks. Without a runner the plugin has no tools; variables that shells must not see are blanked in any case. */
+import { LIMITS } from "@valet/shared/limits";
 import { childSessionTools } from "./child-session-tools.ts";
 import { refuseForeignCode } from "./foreign-code.ts";
 import { hideProcess } from "./hide-process.ts";
@@ -11,11 +12,16 @@ import { readAccess, readHiddenVariables, readHidesProcess, readTrust } from "./
 import { readCommitHooks, type ShellInput, shellEnvironments } from "./shell-environment.ts";
 import { answerWarmUps } from "./warm-up.ts";
 
-/**
- * Takes what the runner has left in this process's environment, and returns the plugin.
- * @param silenceMs how long a provider's stream may bring no event; tests have less time than the default
- */
-export function makePlugin(silenceMs?: number) {
+/** In milliseconds. Tests have less time, and machines that pause. */
+export interface PluginLimits {
+  /** How long a provider's stream may bring no event. */
+  readonly silenceMs?: number;
+  /** How long a model call or a command waits for what the runner says about it. */
+  readonly hookMs?: number;
+}
+
+/** Takes what the runner has left in this process's environment, and returns the plugin. */
+export function makePlugin({ silenceMs, hookMs = LIMITS.hookMs }: PluginLimits = {}) {
   const access = readAccess(process.env);
   const refusals = readRefusals(process.env);
   const blanks = readHiddenVariables(process.env);
@@ -26,8 +32,11 @@ export function makePlugin(silenceMs?: number) {
 
   const answers = new OpenAnswers();
   const requests = new ModelRequests(readCapturesContent(process.env));
-  const variablesOf = access === undefined ? undefined : shellEnvironments(access, answers, hooks, blanks);
-  const permits = access === undefined ? undefined : modelCallPermits(access, answers, refusals);
+  const variablesOf = access === undefined ? undefined : shellEnvironments(access, answers, hooks, blanks, hookMs);
+  const permits =
+    access === undefined
+      ? undefined
+      : modelCallPermits(access, answers, refusals, { hookMs, permitMs: LIMITS.callPermitMs });
   const onModelCall = access === undefined ? undefined : observeProviderCalls(access, silenceMs);
   const warmUps = answerWarmUps();
 

@@ -33,6 +33,7 @@ export function shellEnvironments(
   answers: Pick<OpenAnswers, "current">,
   hooks: string | undefined,
   blanks: Readonly<Record<string, undefined>>,
+  hookMs: number = LIMITS.hookMs,
 ) {
   /** The unobserved function, since this request is not a model call. */
   const ask = globalThis.fetch;
@@ -44,7 +45,7 @@ export function shellEnvironments(
         headers: { authorization: `Bearer ${access.secret}`, "content-type": "application/json" },
         body: JSON.stringify({ shell }),
         // A command must not wait for longer. Without an answer it has no context, and its commits name only the session.
-        signal: AbortSignal.timeout(LIMITS.hookMs),
+        signal: AbortSignal.timeout(hookMs),
       });
       return ShellAnswer.parse(await response.json());
     } catch {

@@ -60,7 +60,7 @@ export class RealAgent {
     const usual: OpenCodeOptions = {
       workspace: this.workspace,
       tracer: this.tracer,
-      tools: { plugin: import.meta.resolve("@valet/opencode-plugin"), url, secret },
+      tools: { plugin: import.meta.resolve("@valet/opencode-plugin/test/patient-plugin"), url, secret },
       modelAccess: {
         model: MODEL,
         openAiCompatible: { baseUrl: model.url, apiKey: "key-of-the-model", prices: PRICES },
