@@ -174,7 +174,7 @@ test("once a runner has refused calls, one for which it does not answer waits fo
   const asked = ask("msg_1");
   expect(await Promise.race([asked, sleep(2 * LIMITS.hookMs, "waits")])).toBe("waits");
   // One was asked for ahead, before the refusal.
-  expect(hanging).toHaveLength(2);
+  await vi.waitFor(() => expect(hanging).toHaveLength(2), 20_000);
   for (const answer of hanging) answer();
   expect(await asked).toEqual({ isRefused: true, headers: {} });
   // It knows of that refusal by now, and hangs.

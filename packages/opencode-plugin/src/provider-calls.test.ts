@@ -85,7 +85,8 @@ async function setUp({ silenceMs = SILENCE_MS, runnerMs = 0 }: Peers = {}) {
   return { reported, bytes, order, seen, states, closed, call, url };
 }
 
-const SILENCE_MS = 300;
+/** Longer than this machine pauses: only a stream that must be given up has less. */
+const SILENCE_MS = 20_000;
 const QUOTA = 'data: {"error":{"type":"insufficient_quota","message":"gone"}}\n\n';
 const TEXT = 'data: {"choices":[{"delta":{"content":"I beg"}}]}\n\n';
 
@@ -131,17 +132,17 @@ test("an error later in a stream is passed on, and its status reported before", 
 });
 
 test("a stream that only keeps its connection open is given up as a timeout", async () => {
-  const { reported, closed, call } = await setUp();
+  const { reported, closed, call } = await setUp({ silenceMs: 300 });
   await expect(call("/comments")).rejects.toMatchObject({ code: "ECONNRESET" });
   expect(reported.at(-1)).toMatchObject({ status: 408 });
   await expect.poll(() => closed, { timeout: 20_000 }).toEqual(["/comments"]);
 });
 
 test("bytes that bring nothing are reported about once a second, and the stream does not wait for that", async () => {
-  const { bytes, reported, call } = await setUp({ silenceMs: 5_000 });
+  const { bytes, reported, call } = await setUp();
   expect((await call("/slow")).text).toContain("I beg");
   await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
-  expect(bytes.length).toBeGreaterThanOrEqual(2);
+  await expect.poll(() => bytes.length, { timeout: 20_000 }).toBeGreaterThanOrEqual(2);
   expect(bytes.length).toBeLessThanOrEqual((Date.now() - (reported[0]?.startedMs ?? 0)) / 1000);
   for (const { opencodeSessionId, atMs } of bytes) {
     expect([opencodeSessionId, atMs >= (reported[0]?.startedMs ?? 0) + 1000]).toEqual(["ses_1", true]);
@@ -182,7 +183,7 @@ test.each([
 test.each(["/answers", "/refused", "/error", "/later"])(
   "the runner hears of a request, of its answer and of an error before the answer ends, however busy it is: %s",
   async (path) => {
-    const { order, reported, call } = await setUp({ runnerMs: 400 });
+    const { order, reported, call } = await setUp({ runnerMs: 50 });
     await call(path, {}, {}, { opencodeSessionId: "ses_1", messageId: "msg_2", userMessageId: "msg_1", params: {} });
     expect(order.slice(0, 2)).toEqual(["modelRequest", "providerCall"]);
     expect(reported.at(-1)).toMatchObject({ status: path === "/answers" ? 200 : 429, prices: { input: 1 } });

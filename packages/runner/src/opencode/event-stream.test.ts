@@ -22,7 +22,7 @@ type Sink = ReadableStreamDefaultController<string>;
 /** Starts a server that handles each connection as the test says, and a stream that reads from it. */
 function setUp(
   onConnection: (sink: Sink, count: number) => Response | undefined,
-  options: { silenceMs?: number } = {},
+  options: { silenceMs?: number; connectTimeoutMs?: number } = {},
 ) {
   let count = 0;
   const server = Bun.serve({
@@ -88,13 +88,14 @@ test("a stream that ends or falls silent is reopened, and the reconnect is repor
       if (count === 1) sink.close();
       return undefined;
     },
-    { silenceMs: 80 },
+    // A machine that pauses must lose neither of the two.
+    { silenceMs: 2_000, connectTimeoutMs: 20_000 },
   );
   /** How many events had been told before each reconnect was. */
   const before: number[] = [];
   onReconnected.mockImplementation(() => before.push(events.length));
   await stream.connect();
-  await vi.waitFor(() => expect(onReconnected.mock.calls.length).toBeGreaterThanOrEqual(2), 5_000);
+  await vi.waitFor(() => expect(onReconnected.mock.calls.length).toBeGreaterThanOrEqual(2), 20_000);
   expect(events.slice(0, 2)).toMatchObject([
     { properties: { sessionID: "ses_1" } },
     { properties: { sessionID: "ses_2" } },
