@@ -171,7 +171,8 @@ test("a git that hangs ends at the limit", async () => {
     execFileSync("mkfifo", [head]);
   });
   expect(frame).toMatchObject({ unknown: "timeout" });
-  expect(frame.tookMs).toBeLessThan(2000);
+  // It would hang for good.
+  expect(frame.tookMs).toBeGreaterThanOrEqual(299);
   expect(frame.facts).toBeUndefined();
 });
 
