@@ -16,7 +16,7 @@ export const ENTRYPOINT = ["/bin/sh", fileURLToPath(new URL("./entrypoint.sh", i
 export const SLOW_TOOLS = fileURLToPath(new URL("./slow-tools", import.meta.url));
 /** Runs until it is killed. */
 export const STAY = "exec sleep 600";
-const WAIT_MS = 10_000;
+const WAIT_MS = 30_000;
 
 export interface Answer {
   readonly status: number;

@@ -169,7 +169,7 @@ describe.skipIf(!isPossible)("a wall with a network of its own (skipped where th
       const server = createServer((socket) => open.push(socket.on("error", () => {})));
       onTestFinished(() => void server.close());
       const port = await listen(server, outer as string);
-      const connect = `use IO::Socket::INET; my @open; for (1..1500) { my $s = IO::Socket::INET->new(PeerAddr => "${outer}", PeerPort => ${port}, Timeout => 1) or last; push @open, $s } print scalar @open`;
+      const connect = `use IO::Socket::INET; my @open; for (1..1500) { my $s = IO::Socket::INET->new(PeerAddr => "${outer}", PeerPort => ${port}, Timeout => 20) or last; push @open, $s } print scalar @open`;
       const many = Number((await sh(`ulimit -n $(ulimit -H -n); perl -e '${connect}'`)).stdout);
       expect(many).toBeGreaterThan(900);
       expect(many).toBeLessThan(1024);
@@ -252,10 +252,10 @@ test.skipIf(!isPossible)("two lines of the relays that arrive at once are both r
   onTestFinished(() => rmSync(marks, { recursive: true }));
   const written = join(marks, "written");
   const script = 'echo ready; : >"$1"; while read -r _; do echo ok; done';
-  const { folder, wall } = setUpWith(["/bin/sh", "-c", script, "sh", written], 10_000);
+  const { folder, wall } = setUpWith(["/bin/sh", "-c", script, "sh", written], 50_000);
   await wall.enter(["true"], folder, { beforeNetwork: true });
   // This process reads nothing until both have been written.
-  for (const end = Date.now() + 8_000; !existsSync(written); ) if (Date.now() > end) throw new Error("not written");
+  for (const end = Date.now() + 40_000; !existsSync(written); ) if (Date.now() > end) throw new Error("not written");
   await wall.connected();
 });
 

@@ -1,9 +1,10 @@
 /** Pauses of processes that cannot stop where they are. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { uniqueSleep, waitFor } from "../../test/broker.ts";
+import { temporaryFolder, uniqueSleep, waitFor } from "../../test/broker.ts";
 import { endProcesses, pauseProcesses } from "./end-processes.ts";
 import { findProcesses, SANDBOX_ID_VARIABLE } from "./process-table.ts";
 
@@ -40,12 +41,15 @@ const isGone = (child: ChildProcess) => child.exitCode !== null || child.signalC
 
 describe.skipIf(missing !== undefined)(`with perl${missing === undefined ? "" : ` (skipped: ${missing})`}`, () => {
   test("a process that waits for its vfork child counts as paused once that has stopped, and both go on later", async () => {
-    const script = `if (syscall(${clone}, ${VFORK}, 0, 0, 0, 0) == 0) { while (1) { select(undef, undef, undef, 0.01); $n++ == 20 && exit } } print "on";`;
-    const { child, target } = start("perl", ["-e", script]);
+    const go = join(temporaryFolder(), "go");
+    const script = `if (syscall(${clone}, ${VFORK}, 0, 0, 0, 0) == 0) { select(undef, undef, undef, 0.01) until -e $ARGV[0]; exit } print "on";`;
+    const { child, target } = start("perl", ["-e", script, go]);
     const said = once(child.stdout as NodeJS.ReadableStream, "data");
     await waitFor(() => states(target) === "DS");
     const resume = await pauseProcesses(target, 1000);
     expect(states(target)).toBe("DT");
+    // A child that ran would end now.
+    writeFileSync(go, "");
     await new Promise((resolve) => setTimeout(resolve, 400));
     expect(states(target)).toBe("DT");
     expect(isGone(child)).toBe(false);
