@@ -272,7 +272,10 @@ describeEngines(
         return (await engine.engine.listContainers(copying)).length > 0;
       });
       const ends = await Promise.all([broker.call("DELETE", path), broker.call("DELETE", path)]);
-      expect(ends.map(({ status }) => status)).toEqual([200, 200]);
+      expect(ends.map(({ status, body }) => [status, body.detail])).toEqual([
+        [200, undefined],
+        [200, undefined],
+      ]);
       expect((await snapshot).body).toMatchObject({ code: "sandbox_gone" });
       expect(await engine.engine.listContainers({ all: true, filters: { label: [ofScope] } })).toEqual([]);
       expect(engine.run("volume", "ls", "--quiet", "--filter", `label=${ofScope}`)).toBe("");
