@@ -12,13 +12,12 @@ import { OtlpReceiver, type OtlpSpan, spansOf } from "../packages/shared/test/ot
 import { bundleTracePlane, startTracePlane, type TracePlaneProcess } from "./trace-plane-process.ts";
 
 const SESSION = "ses_crash";
-/** Long enough to receive an answer and kill the process before the tail is due. */
-const SEGMENT_DELAY_MS = 500;
-/** Short, since nothing is killed after the crash. */
-const AGAIN_DELAY_MS = 50;
-const EXPORT_TIMEOUT_MS = 500;
-/** For two starts of a process. */
-const TEST_TIMEOUT_MS = 30_000;
+/** Short: what must not happen before a crash is held. */
+const SEGMENT_DELAY_MS = 50;
+/** Nobody waits for it: an answer that is late, and not missing, must not be asked for twice. */
+const EXPORT_TIMEOUT_MS = 30_000;
+/** A point in the worker, before the tail is folded and sent. */
+const BEFORE_THE_FOLD = "/before the fold";
 
 let module: string;
 let directory: string;
@@ -45,12 +44,12 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function start(segmentDelayMs = SEGMENT_DELAY_MS): Promise<void> {
+async function start(): Promise<void> {
   const config = {
     sessionId: SESSION,
     exportUrl: `${receiver.url}/v1/traces`,
     exportTimeoutMs: EXPORT_TIMEOUT_MS,
-    segmentDelayMs,
+    segmentDelayMs: SEGMENT_DELAY_MS,
     breakpointUrl: receiver.url,
   };
   plane = await startTracePlane(module, directory, config, (message) => {
@@ -94,11 +93,20 @@ function untilReceived(...names: string[]): Promise<void> {
   return receiver.until(() => names.every((name) => receivedNames().includes(name)));
 }
 
-/** Does the work that is acknowledged before each crash: two jobs started, one of them ended. */
+/** Starts, and does the work that is acknowledged before each crash: two jobs started, one of them ended. Nothing of it is folded. */
 async function work(): Promise<void> {
+  receiver.hold(BEFORE_THE_FOLD);
+  await start();
   await call("/begin?job=a");
   await call("/begin?job=b");
   await call("/end?job=a");
+}
+
+/** Lets what is held go on to a later point. */
+async function goOnTo(point: string): Promise<void> {
+  receiver.release();
+  receiver.hold(point);
+  await receiver.held();
 }
 
 /** Expects after a crash that all work continues where it was, with exactly this many repeated batches. */
@@ -115,25 +123,23 @@ async function expectAllOnce(repeats: number): Promise<void> {
   expect(receiver.deliveries.length - batches().length).toBe(repeats);
 }
 
-describe("killed", { timeout: TEST_TIMEOUT_MS }, () => {
+describe("killed", () => {
   test("after the transaction, before the fold", async () => {
-    await start();
     await work();
     await crash();
     expect(receiver.deliveries).toEqual([]);
-    await start(AGAIN_DELAY_MS);
+    receiver.release();
+    await start();
     await expectAllOnce(0);
   });
 
   test("after the fold, before the POST", async () => {
-    receiver.hold("/before the POST");
-    await start();
     await work();
-    await receiver.held();
+    await goOnTo("/before the POST");
     await crash();
     expect(receiver.deliveries).toEqual([]);
     receiver.release();
-    await start(AGAIN_DELAY_MS);
+    await start();
     await expectAllOnce(0);
   });
 
@@ -141,20 +147,17 @@ describe("killed", { timeout: TEST_TIMEOUT_MS }, () => {
     ["while the POST is in flight", "/v1/traces"],
     ["after the answer, before the cursor moves", "/after the answer"],
   ])("%s: that batch is repeated, byte for byte", async (_when, point) => {
-    receiver.hold(point);
-    await start();
     await work();
-    await receiver.held();
+    await goOnTo(point);
     await crash();
     expect(receiver.deliveries).toHaveLength(1);
     receiver.release();
-    await start(AGAIN_DELAY_MS);
+    await start();
     await expectAllOnce(1);
     expect(receiver.deliveries[1]?.body.equals(receiver.deliveries[0]?.body as Buffer)).toBe(true);
   });
 
   test("within the transaction: neither the state nor its spans are stored", async () => {
-    await start();
     await work();
     const inTransaction = new Promise<void>((resolve) => {
       onLogged = () => logged.includes("in the transaction") && resolve();
@@ -163,12 +166,13 @@ describe("killed", { timeout: TEST_TIMEOUT_MS }, () => {
     await inTransaction;
     await crash();
     await unanswered;
-    await start(AGAIN_DELAY_MS);
+    receiver.release();
+    await start();
     await expectAllOnce(0);
   });
 });
 
-describe("frames of a runner", { timeout: TEST_TIMEOUT_MS }, () => {
+describe("frames of a runner", () => {
   const FRAMES = 60;
   const SPANS = 40;
 
@@ -201,7 +205,7 @@ describe("frames of a runner", { timeout: TEST_TIMEOUT_MS }, () => {
     const acknowledged = await send(frames, 1, (seq) => seq >= FRAMES / 3);
     await crash();
 
-    await start(AGAIN_DELAY_MS);
+    await start();
     const stored = (await (await call("/spans")).text()).trimEnd().split("\n").flatMap(spansOf);
     const names = new Set(stored.map(({ name }) => name));
     for (let seq = 1; seq <= acknowledged; seq++) expect(names).toContain(`frame ${seq}`);

@@ -180,9 +180,10 @@ export class TracePlane extends DurableObject<Env> {
     this.#arm();
   }
 
-  /** Never awaits the network: starts what is due, sets the next alarm and returns. */
-  override alarm(): void {
+  /** Never awaits the network, but where a test holds it: starts what is due, sets the next alarm and returns. */
+  override async alarm(): Promise<void> {
     this.#armedMs = undefined;
+    await this.#breakpoint("before the fold");
     if ((this.#store.dueAtMs() ?? Infinity) <= Date.now()) this.#store.fold((id) => this.#export.isSettled(id));
     if ((this.#export.dueAtMs() ?? Infinity) <= Date.now()) {
       this.ctx.waitUntil(this.#export.start().then(() => this.#arm()));
