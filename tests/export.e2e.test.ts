@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { readSpans } from "../packages/cli/src/trace-tree.ts";
-import { waitForStatus } from "../packages/cli/src/wait.ts";
+import { waitFor, waitForStatus } from "../packages/cli/src/wait.ts";
 import type { Answer } from "../packages/shared/test/otlp-receiver.ts";
 import { certified } from "./certified.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
@@ -170,11 +170,9 @@ describe("with a backend that answers within a second, or not at all,", () => {
       await api.change(id, "abort");
       const isNew = ({ traceId, name }: { traceId: string; name?: string | undefined }) =>
         !before.has(traceId) && name?.endsWith("/abort");
-      return vi.waitFor(async () => {
-        const found = (await api.traces(id)).find(isNew);
-        if (found === undefined) throw new Error("the request has no trace yet");
-        return found.traceId;
-      });
+      const find = async () => (await api.traces(id)).find(isNew);
+      const found = await waitFor("the request's trace", find, (trace) => trace !== undefined, 30_000);
+      return found?.traceId as string;
     };
     const until = (traceId: string, expected: object) =>
       vi.waitFor(async () => expect(await api.certifyTrace(id, traceId)).toMatchObject(expected), {
