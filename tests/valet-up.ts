@@ -63,13 +63,17 @@ export async function startUp(
   return { ...connection, child, pid: child.pid as number, api: new ApiClient(connection), log: () => log };
 }
 
-/** Ends it with a signal, and resolves to its exit code. @throws Error after the timeout */
+/**
+ * Ends it with a signal, and resolves to its exit code: if it can say something at its end, once all of that is read.
+ * @throws Error after the timeout
+ */
 export async function endUp(
   { child }: Pick<UpProcess, "child">,
   signal: NodeJS.Signals = "SIGTERM",
 ): Promise<number | null> {
   if (hasEnded(child)) return child.exitCode;
-  const ended = once(child, "exit", { signal: AbortSignal.timeout(STOP_TIMEOUT_MS) });
+  // Of what is killed, others may keep the streams open.
+  const ended = once(child, signal === "SIGKILL" ? "exit" : "close", { signal: AbortSignal.timeout(STOP_TIMEOUT_MS) });
   child.kill(signal);
   const [code] = await ended;
   return code;
