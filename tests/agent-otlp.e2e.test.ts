@@ -87,6 +87,8 @@ test(
     const message = `the programs said ${JSON.stringify(outputsOf(ended))}`;
     await expect.poll(() => foreign().length, { timeout: SPANS_TIMEOUT_MS, message }).toBeGreaterThanOrEqual(expected);
     await receiver.until(() => inTrace().some(({ name }) => name === "valet.prompt"));
+    const count = () => inTrace().filter(({ name }) => name === "execute_tool bash").length;
+    await receiver.until(() => count() >= commands.length);
     const spans = inTrace();
     expect(foreign()).toHaveLength(expected);
     const tools = spans.filter(({ name }) => name === "execute_tool bash").sort((a, b) => a.startMs - b.startMs);

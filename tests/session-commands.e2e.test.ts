@@ -75,7 +75,8 @@ describe("the work goes on", () => {
         code: 1,
         stdout: { error: { type: "timeout", message: expect.stringMatching(/^Timed out after 1 s /) } },
       });
-      expect(await session()).toMatchObject({ agent: "busy", queueLength: 1 });
+      // The one may have timed out before its turn began.
+      await expect.poll(session).toMatchObject({ agent: "busy", queueLength: 1 });
     },
     TIMEOUT_MS,
   );
@@ -230,7 +231,8 @@ describe("a session", () => {
       const workflow = () => system.api.workflow(id, executionId);
       await waitFor("the workflow", workflow, ({ status }) => status === "done", TIMEOUT_MS);
       const attention = async () => (await system.api.attention()).find(({ sessionId }) => sessionId === id);
-      const item = await waitFor("attention", attention, (each) => each !== undefined, TIMEOUT_MS);
+      // The list, which is in the database, follows the session.
+      const item = await waitFor("attention", attention, (each) => each?.verdict.rule === "job_failed", TIMEOUT_MS);
       expect(item?.verdict.command).toBe(`valet why ${id} ${executionId}`);
       for (const args of [[id], [id, executionId]]) {
         const { code, stdout } = await cli("why", ...args, "--json");
