@@ -387,20 +387,22 @@ test("the end of its input, and Ctrl-C, end the process; what was asked before i
 });
 
 test("a call that Valet never answers does not keep the process alive", async () => {
-  const silent = createServer(() => {}).listen(0, "127.0.0.1");
+  let askedMs = Number.POSITIVE_INFINITY;
+  const silent = createServer(() => {
+    askedMs = Math.min(askedMs, performance.now());
+  }).listen(0, "127.0.0.1");
   await once(silent, "listening");
   const { port } = silent.address() as AddressInfo;
   try {
     const args = ["--url", `http://127.0.0.1:${port}`, "--token", "x", "mcp"];
     const child = spawn(process.execPath, [CLI, ...args], { stdio: ["pipe", "ignore", "inherit"] });
-    const start = performance.now();
     child.stdin.end(
       `${JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "attention" } })}\n`,
     );
     const [code] = await once(child, "close");
     expect(code).toBe(0);
-    // The call itself has 30 s.
-    expect(performance.now() - start).toBeLessThan(25_000);
+    // The call itself has 30 s from when it is made.
+    expect(performance.now() - askedMs).toBeLessThan(25_000);
   } finally {
     silent.close();
   }
