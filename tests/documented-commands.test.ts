@@ -297,7 +297,7 @@ describe("the broker", () => {
     });
     const [kill] = /(?<=^ExecReload=\/bin\/kill )-\S+/m.exec(read("docs/systemd/valet-broker.service")) ?? [];
     await run("kill", [kill ?? "", String(broker.pid)]);
-    await expect.poll(health, { timeout: 10_000 }).toMatchObject({ isDraining: true });
+    await expect.poll(health).toMatchObject({ isDraining: true });
     broker.kill("SIGTERM");
     expect(await once(broker, "exit")).toEqual([0, null]);
   }, 60_000);

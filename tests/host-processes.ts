@@ -35,7 +35,7 @@ export function processesAbout(text: string): number[] {
 }
 
 /** Waits until a condition holds. @throws Error after the timeout */
-export async function until(what: string, holds: () => unknown, timeoutMs = 20_000): Promise<void> {
+export async function until(what: string, holds: () => unknown, timeoutMs = 50_000): Promise<void> {
   for (const end = Date.now() + timeoutMs; !(await holds()); await sleep(20)) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
   }

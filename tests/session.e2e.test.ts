@@ -93,21 +93,21 @@ beforeAll(async () => {
     const isWorkflowThere = all.some(({ name }) => name === "valet.workflow");
     return findFaults(tracesOf(all)).length === 0 && isWorkflowThere && orphansIn(all).length === 0;
   };
-  spans = await waitFor("the spans at the backend", async () => receiver.spans(), isComplete, 20_000);
+  spans = await waitFor("the spans at the backend", async () => receiver.spans(), isComplete, 60_000);
 
   report = await giveWorkAway(api, result.sessionId);
   environments = sandboxEnvironments();
   const isCounted = ({ sessions }: FamilyView) => sessions.every(({ turns }) => turns > 0);
-  family = await waitFor("the family's costs", () => api.family(result.sessionId), isCounted, 10_000);
+  family = await waitFor("the family's costs", () => api.family(result.sessionId), isCounted, 60_000);
   await api.change(result.sessionId, "terminate");
-  for (const { id } of family.sessions) await waitForStatus(api, id, ["terminated"], 30_000);
+  for (const { id } of family.sessions) await waitForStatus(api, id, ["terminated"], 60_000);
   const known = new Set(spans.map(({ spanId }) => spanId));
   const later = async () => receiver.spans().filter(({ spanId }) => !known.has(spanId));
   const isWhole = (all: TraceSpan[]) => {
     const ends = all.filter(({ name }) => name === "valet.session.terminate");
     return ends.length === 2 && orphansIn(all).length === 0;
   };
-  familySpans = await waitFor("the ends at the backend", later, isWhole, 20_000);
+  familySpans = await waitFor("the ends at the backend", later, isWhole, 60_000);
 }, 300_000);
 
 /**
