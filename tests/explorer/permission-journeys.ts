@@ -1,5 +1,5 @@
 /** A session whose agent asks before each command: asked for in the dialog, answered in place and in the inbox, by mouse and by key. */
-import type { Page } from "playwright-core";
+import type { Page, Route } from "playwright-core";
 import { beforeAll, expect, test } from "vitest";
 import type { Explorer } from "./page.ts";
 
@@ -34,6 +34,19 @@ export function permissionJourneys(explorerOf: () => Explorer): void {
     for (const part of ["touch first", "echo ran $((20 + 1))"]) await ask().getByText(part).waitFor();
     const message = async () => JSON.stringify((await explorer.up.api.messages(id))[0]);
     expect(await message()).not.toContain("ran 21");
+    // What the page reads of the session after the answer is of now, and comes last of all.
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    const late = new Promise<void>((resolve) => {
+      const hold = async (route: Route) => {
+        const response = await route.fetch();
+        await held;
+        // The page may wait for it no more.
+        await route.fulfill({ response }).catch(() => {});
+        resolve();
+      };
+      void page.route(`**/api/sessions/${id}`, hold, { times: 1 });
+    });
     await ask()
       .getByRole("button", { name: /^Allow once/ })
       .click();
@@ -41,14 +54,22 @@ export function permissionJourneys(explorerOf: () => Explorer): void {
       .getByText(/answered: allowed once/)
       .waitFor();
     await expect.poll(message).toContain("ran 21");
-    // The next command is asked for again.
-    await ask().getByText("echo second").waitFor();
+    // The next command is asked for again, and stays so.
+    const next = ask().getByText("echo second");
+    await next.waitFor();
+    release();
+    await late;
+    // One question later than the late answer, the page has seen that.
+    await page.evaluate(async (path) => (await fetch(path)).json(), `/api/sessions/${id}/now`);
+    expect(await next.count()).toBe(1);
   }, 120_000);
 
   test("in the inbox it needs somebody, and a key there allows it for the rest of the session", async () => {
     await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Inbox" }).click();
     const row = page.locator(`[data-session="${id}"]`);
     await row.getByText("Asks permission").waitFor();
+    // The row has what it read of the session last: that may be the request which was answered.
+    await row.getByText("echo second").waitFor();
     await row.getByRole("link", { name: "Asks first" }).focus();
     await page.keyboard.press("2");
     await row.getByRole("link", { name: "Asks first" }).click();

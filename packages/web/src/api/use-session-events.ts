@@ -18,7 +18,11 @@ export function useLiveSession(sessionId: string): void {
   const queryClient = useQueryClient();
   useSessionEvents(sessionId, (event) => {
     if (event.type === "session") {
-      queryClient.setQueryData(sessionQuery(sessionId).queryKey, event.session);
+      const { queryKey } = sessionQuery(sessionId);
+      queryClient.setQueryData(queryKey, event.session);
+      // An answer that is on its way may be older than the event, and would take its place.
+      const isBeingRead = queryClient.isFetching({ queryKey, exact: true }) > 0;
+      if (isBeingRead) void queryClient.invalidateQueries({ queryKey, exact: true });
       void queryClient.invalidateQueries({ queryKey: ["sessions", sessionId, "now"] });
     }
     if ((event.type === "opened" && event.isAgain) || event.type === "gone") {
