@@ -1,6 +1,6 @@
 /** The search, the filters, what the patterns mean, and the way to a new session. */
 import { useNavigate } from "@tanstack/react-router";
-import type { RefObject } from "react";
+import { type RefObject, useState } from "react";
 import type { Schemas } from "../../api/client.ts";
 import { repositoryName } from "../../format/session-names.ts";
 import { Button } from "../../ui/button.tsx";
@@ -20,6 +20,8 @@ interface InboxBarProps {
 
 export function InboxBar({ search, sessions, field, onCreate }: InboxBarProps) {
   const navigate = useNavigate({ from: "/" });
+  // What is being written stands in the field at once, and in the URL a moment later: a letter that comes in between would be lost.
+  const [written, setWritten] = useState<string>();
   const change = (name: keyof InboxSearch, value: string | undefined) => {
     const { [name]: _, ...rest } = search;
     // Each letter of a search is no step to go back to.
@@ -33,8 +35,12 @@ export function InboxBar({ search, sessions, field, onCreate }: InboxBarProps) {
         type="search"
         aria-label="Search the sessions"
         placeholder="Search title, repository, branch, person, id"
-        value={search.q ?? ""}
-        onChange={(event) => change("q", event.target.value)}
+        value={written ?? search.q ?? ""}
+        onChange={(event) => {
+          setWritten(event.target.value);
+          change("q", event.target.value);
+        }}
+        onBlur={() => setWritten(undefined)}
         onKeyDown={(event) =>
           event.key === "Escape" && event.currentTarget.closest("main")?.focus({ preventScroll: true })
         }
