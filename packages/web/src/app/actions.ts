@@ -2,7 +2,7 @@
  * What a person can do on the page now: the keys, the list of keys and the command palette show the same actions. A page registers
  * its own while it is shown ({@link useActions}); of two with the same key, the one that was registered last runs.
  */
-import { useEffect, useRef } from "react";
+import { useLayoutEffect, useRef } from "react";
 import { announce } from "./announce.ts";
 import { type Action, actionsFor, type Registered } from "./choose-action.ts";
 import { keyOf, parseKeys, shownKey } from "./keys.ts";
@@ -43,7 +43,8 @@ export function useActions(actions: readonly Action[]): void {
   latest.current = actions;
   // Functions are no part of it: they are those of the last render.
   const shape = JSON.stringify(actions);
-  useEffect(() => {
+  // Before anybody sees what the actions are for: a key that is pressed as soon as it is seen has its effect.
+  useLayoutEffect(() => {
     const shown = JSON.parse(shape) as Omit<Action, "run" | "applies">[];
     return registerActions(
       shown.map((one, index) => ({

@@ -1,7 +1,7 @@
 /** The frame of every page: header, state of the connection, the page itself, announcements. */
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
-import { lazy, type RefObject, Suspense, useEffect, useRef, useState } from "react";
+import { lazy, type RefObject, Suspense, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { attentionQuery } from "../api/attention.ts";
 import { signOut } from "../api/page-session.ts";
 import { errorSentence } from "../api/problem.ts";
@@ -42,7 +42,7 @@ export function Shell() {
     setTips(true);
     await Promise.all([loadMenus(), loadPalette(), loadKeyList()]);
   });
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.addEventListener("keydown", handleKey);
     return () => document.removeEventListener("keydown", handleKey);
   }, []);
