@@ -3,7 +3,9 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { settle } from "./axe-checks.ts";
 import { LONG_SESSION, MESSAGES, messageId } from "./large-seeds.ts";
+import { chooseInPalette } from "./palette.ts";
 import { OWNER, type SeededExplorer } from "./seeded.ts";
+import { standing, topOf } from "./standing.ts";
 
 const VIEWPORT = { width: 1440, height: 900 };
 const GONE_SESSION = "ses_gone0000000000000000000000";
@@ -69,12 +71,11 @@ export function faultJourneys(explorerOf: () => SeededExplorer): void {
   test("a network that is cut and comes back leaves the place, and what was written", async () => {
     const index = MESSAGES - 40;
     const page = await open(`/sessions/${LONG_SESSION}?message=${messageId(index)}`);
-    const answer = page.getByText(`Answer ${index}, with emphasis and code.`);
-    await answer.first().waitFor();
+    const answer = page.getByText(`Answer ${index}, with emphasis and code.`).first();
+    await answer.waitFor();
     const draft = page.getByRole("form", { name: "Message" }).getByRole("textbox", { name: "Message" });
     await draft.fill("half a thought");
-    const top = () => answer.first().evaluate((element) => Math.round(element.getBoundingClientRect().top));
-    const before = await top();
+    const before = await standing(answer);
     const network = await page.context().newCDPSession(page);
     const cut = (offline: boolean) =>
       network.send("Network.emulateNetworkConditions", {
@@ -86,11 +87,11 @@ export function faultJourneys(explorerOf: () => SeededExplorer): void {
     await cut(true);
     const banner = page.getByRole("complementary", { name: "Connection" });
     await banner.getByText("Connection lost").waitFor();
-    expect(await page.getByRole("banner").getByRole("status").textContent()).toBe("offline");
-    expect(await top()).toBe(before);
+    await expect.poll(() => page.getByRole("banner").getByRole("status").textContent()).toBe("offline");
+    await expect.poll(() => topOf(answer)).toBe(before);
     await cut(false);
     await banner.waitFor({ state: "detached" });
-    expect(await top()).toBe(before);
+    await expect.poll(() => topOf(answer)).toBe(before);
     expect(await draft.inputValue()).toBe("half a thought");
     expect(new URL(page.url()).searchParams.get("message")).toBe(messageId(index));
     await page.close();
@@ -102,9 +103,7 @@ export function faultJourneys(explorerOf: () => SeededExplorer): void {
     const other = await page.context().newPage();
     await other.goto(explorerOf().up.url);
     await other.getByRole("heading", { level: 1, name: "Inbox" }).waitFor({ state: "attached" });
-    await other.keyboard.press("Control+K");
-    await other.getByRole("dialog").getByRole("combobox").fill("Sign out");
-    await other.keyboard.press("Enter");
+    await chooseInPalette(other, "Sign out", "Sign out");
     await other.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
     await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
     expect(await page.getByText("A long life").count()).toBe(0);

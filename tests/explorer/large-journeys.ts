@@ -2,6 +2,7 @@
 import type { Page } from "playwright-core";
 import { beforeAll, expect, test } from "vitest";
 import { LONG_SESSION, MESSAGES, messageId, NEEDY, OPENED, SESSIONS } from "./large-seeds.ts";
+import { chooseInPalette } from "./palette.ts";
 import type { SeededExplorer } from "./seeded.ts";
 
 /** The most elements that a page may have, however much there is. */
@@ -51,14 +52,28 @@ export function largeJourneys(explorerOf: () => SeededExplorer): void {
     await page.keyboard.press("/");
     await page.keyboard.type("number 271");
     await page.getByRole("link", { name: "Session number 271" }).waitFor();
-    expect(await page.getByRole("link", { name: /^Session number/ }).count()).toBe(1);
-    expect(new URL(page.url()).searchParams.get("q")).toBe("number 271");
+    // It was among those that were shown before the search, too.
+    await expect.poll(() => page.getByRole("link", { name: /^Session number/ }).count()).toBe(1);
+    await expect.poll(() => new URL(page.url()).searchParams.get("q")).toBe("number 271");
+  });
+
+  test("a search has each letter, however fast they come, and is gone when it is cleared elsewhere", async () => {
+    await page.goto(origin);
+    const field = page.getByRole("searchbox", { name: "Search the sessions" });
+    const words = "number 27 of none";
+    await field.evaluate((element: HTMLElement, words) => {
+      element.focus();
+      // No key of a keyboard comes before the page has drawn the one before it; those of a hasty one, on a slow machine, do.
+      for (const letter of words) document.execCommand("insertText", false, letter);
+    }, words);
+    await expect.poll(() => new URL(page.url()).searchParams.get("q")).toBe(words);
+    expect(await field.inputValue()).toBe(words);
+    await page.getByRole("link", { name: "Clear the filters" }).click();
+    await expect.poll(() => field.inputValue()).toBe("");
   });
 
   test("the palette finds a session by its branch", async () => {
-    await page.keyboard.press("Control+k");
-    await page.getByRole("dialog").getByRole("combobox").fill(`feature/${OPENED}`);
-    await page.keyboard.press("Enter");
+    await chooseInPalette(page, `feature/${OPENED}`, new RegExp(`^Session number ${OPENED}`));
     await page.getByRole("heading", { level: 1, name: `Session number ${OPENED}` }).waitFor();
   });
 

@@ -3,6 +3,7 @@ import type { Page } from "playwright-core";
 import { beforeAll, expect, test } from "vitest";
 import { CHILDREN, DAYS, LIFE_SESSION, lifeMessageId, lifeSeed, TURNS_A_DAY, WORKFLOW_NAME } from "./life-seeds.ts";
 import type { SeededExplorer } from "./seeded.ts";
+import { standing, topOf } from "./standing.ts";
 
 export function lifeJourneys(explorerOf: () => SeededExplorer): void {
   let page: Page;
@@ -38,13 +39,13 @@ export function lifeJourneys(explorerOf: () => SeededExplorer): void {
       return lives().count();
     };
     await expect.poll(toStart).toBe(DAYS - 1);
-    expect(await lives().first().textContent()).toMatch(/2.h.19.m · \$2\.10$/);
-    expect(await lives().nth(2).textContent()).toContain("1 lost");
-    expect(
-      await talk()
+    await expect.poll(() => lives().first().textContent()).toMatch(/2.h.19.m · \$2\.10$/);
+    await expect.poll(() => lives().nth(2).textContent()).toContain("1 lost");
+    const nights = () =>
+      talk()
         .getByText(/^hibernated .*, then restored in 8\.4/)
-        .count(),
-    ).toBe(DAYS - 1);
+        .count();
+    await expect.poll(nights).toBe(DAYS - 1);
   });
 
   test("a day opens to its turns and folds again, and a link opens it by itself", async () => {
@@ -58,20 +59,10 @@ export function lifeJourneys(explorerOf: () => SeededExplorer): void {
 
   test("whoever goes to a trace and comes back stands where they stood", async () => {
     const head = talk().locator('[data-row][aria-current="true"]');
-    const top = async () => Math.round((await head.boundingBox())?.y ?? 0);
-    // Rows above may still come, and be measured.
-    let before = 0;
-    const isSettled = async () => {
-      const now = await top();
-      const isBusy = (await talk().getAttribute("aria-busy")) !== null;
-      const stands = !isBusy && now === before;
-      before = now;
-      return stands;
-    };
-    await expect.poll(isSettled, { interval: 300 }).toBe(true);
+    const before = await standing(head);
     await talk().getByRole("link", { name: "Trace" }).click();
     await page.waitForURL((url) => url.pathname.includes("/traces/"));
     await page.goBack();
-    await expect.poll(top).toBe(before);
+    await expect.poll(() => topOf(head)).toBe(before);
   });
 }

@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from "vitest";
 import { HOSTILE_SESSION } from "./hostile-seeds.ts";
 import { LONG_SESSION, NEEDY } from "./large-seeds.ts";
 import { signIn, type WatchedPage } from "./page.ts";
+import { chooseInPalette } from "./palette.ts";
 import { OWNER, type SeededExplorer } from "./seeded.ts";
 
 const OTHER = "another owner";
@@ -32,14 +33,8 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     return () => page.context().close();
   });
 
-  const palette = async (words: string) => {
-    await page.keyboard.press("Control+k");
-    await page.getByRole("dialog").getByRole("combobox").fill(words);
-  };
-
   test("after a sign-out by the palette, neither Back nor the address shows what was there", async () => {
-    await palette("Sign out");
-    await page.keyboard.press("Enter");
+    await chooseInPalette(page, "Sign out", "Sign out");
     await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
     await page.goBack();
     await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
@@ -59,7 +54,8 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     await signIn(page, await newLink());
     await page.getByRole("link", { name: TITLE }).waitFor();
     expect(await page.getByRole("link", { name: /^Session number|A long life/ }).count()).toBe(0);
-    await palette("ses_");
+    await page.keyboard.press("Control+k");
+    await page.getByRole("dialog").getByRole("combobox").fill("ses_");
     await page.getByRole("option").filter({ hasText: TITLE }).waitFor();
     expect(
       await page
