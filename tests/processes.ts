@@ -95,6 +95,12 @@ function readRecord(path: string): { readonly id: string; readonly sessionId: st
   }
 }
 
+/** Returns the runners that `valet up` has started ahead of the next sandbox. */
+export function waitingRunners(upPid: number, stateDir: string): number[] {
+  const runners = childrenOf(upPid).filter((pid) => RUNNER.test(readProcess(pid, "cmdline")));
+  return runners.filter((pid) => !concerns(pid, stateDir));
+}
+
 /**
  * Whether a process has to do with a path: its environment or one of its open files says so. A runner that was started ahead of its sandbox has only open files that do; before it has a sandbox, it has none.
  */

@@ -31,6 +31,8 @@ export interface WatchedPage {
 
 /** A system that serves the page. */
 export interface RunningSystem {
+  /** Of its process; absent if it is this one. */
+  readonly pid?: number;
   readonly url: string;
   readonly token: string;
   readonly api: ApiClient;

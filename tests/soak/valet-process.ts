@@ -13,6 +13,7 @@ import {
   processesOfSession,
   RUNNER,
   readProcess,
+  waitingRunners,
 } from "../processes.ts";
 import { endUp, startUp, type UpProcess } from "../valet-up.ts";
 
@@ -72,8 +73,7 @@ export class ValetProcess {
 
   /** Returns the runners that wait for the next sandbox. */
   waiting(): number[] {
-    const runners = childrenOf(this.#up.pid).filter((pid) => RUNNER.test(readProcess(pid, "cmdline")));
-    return runners.filter((pid) => !concerns(pid, this.stateDir));
+    return waitingRunners(this.#up.pid, this.stateDir);
   }
 
   /** Kills a part. @returns whether it was running */
