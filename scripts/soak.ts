@@ -9,7 +9,7 @@ import { startScriptedModel } from "../packages/scripted-model/src/index.ts";
 import { startOtlpReceiver } from "../tests/otlp-receiver.ts";
 import { type Backend, startBackend } from "../tests/soak/backend.ts";
 import { faultsIn } from "../tests/soak/check-traces.ts";
-import { ALL_ORDERS, endWithSandbox, SANDBOX_ORDERS, surviveDeaths } from "../tests/soak/deaths.ts";
+import { ALL_ORDERS, endWithSandbox, SANDBOX_ORDERS, steadyPort, surviveDeaths } from "../tests/soak/deaths.ts";
 import { FaultyBackend, runFaultRounds } from "../tests/soak/fault-rounds.ts";
 import { inParallel } from "../tests/soak/in-parallel.ts";
 import { scenario } from "../tests/soak/scenario.ts";
@@ -211,8 +211,8 @@ async function soakFaults({ faults: times, awake, minutes, json }: Arguments): P
 /** Kills the parts of a system in every order. @returns what was wrong first; none if nothing was */
 async function deathFaults(report: (line: string) => void): Promise<string[]> {
   const state = mkdtempSync(join(tmpdir(), "valet-soak-"));
-  const start = (args: readonly string[] = []) => startUp(state, { args });
-  let up = await start();
+  const start = (args: readonly string[]) => startUp(state, { args });
+  let up = await start(["--port", String(await steadyPort())]);
   try {
     for (const order of ALL_ORDERS) {
       up = await surviveDeaths(up, state, order, start);
@@ -221,7 +221,7 @@ async function deathFaults(report: (line: string) => void): Promise<string[]> {
     for (const order of Object.values(SANDBOX_ORDERS)) {
       const ms = await endWithSandbox(up, state, order);
       report(`a sandbox's processes ended ${ms} ms after the death of ${order.join(", then ")}`);
-      up = await start();
+      up = await start([]);
     }
     return [];
   } catch (error) {

@@ -8,7 +8,15 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { guardiansOf, until, workersOf, wrappersOf } from "./host-processes.ts";
 import { killNow } from "./processes.ts";
-import { answers, endWithSandbox, kill, SANDBOX_ORDERS, SHORT_ORDERS, surviveDeaths } from "./soak/deaths.ts";
+import {
+  answers,
+  endWithSandbox,
+  kill,
+  SANDBOX_ORDERS,
+  SHORT_ORDERS,
+  steadyPort,
+  surviveDeaths,
+} from "./soak/deaths.ts";
 import { startUp, temporaryState, valet } from "./up-process.ts";
 import { endUp, hasEnded, startUp as startForAll, type UpProcess } from "./valet-up.ts";
 
@@ -16,7 +24,7 @@ describe("one Worker serves a state", () => {
   test("after several orders of deaths: at the same port, with the stored data", async () => {
     const state = temporaryState();
     const start = (args: readonly string[]) => startUp(state, { args });
-    let up = await start([]);
+    let up = await start(["--port", String(await steadyPort())]);
     for (const order of SHORT_ORDERS) up = await surviveDeaths(up, state, order, start);
     expect(await endUp(up, "SIGINT")).toBe(0);
     await until("the end of all", () => workersOf(state).length + guardiansOf(state).length === 0);

@@ -1,5 +1,7 @@
 /** The orders in which `valet up`, its workerd and the sandboxes' guardian may die, and what must hold afterwards. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { guardiansOf, processesAbout, until, workersOf } from "../host-processes.ts";
 import { commandOf, killNow } from "../processes.ts";
 import { endUp, hasEnded, type UpProcess } from "../valet-up.ts";
@@ -37,6 +39,26 @@ export const SANDBOX_ORDERS = {
   runner: ["guardian", "up"],
   both: ["up", "guardian"],
 } as const satisfies Record<string, readonly Part[]>;
+
+/**
+ * Returns a free port below those that the kernel gives to connections and to servers without one of their own (ip(7)): nobody takes
+ * it while a system that is to start there again is down.
+ */
+export async function steadyPort(): Promise<number> {
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    const server = createServer();
+    const isFree = once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    server.listen(port, "127.0.0.1");
+    if (!(await isFree)) continue;
+    server.close();
+    await once(server, "close");
+    return port;
+  }
+}
 
 /** Starts `valet up` on the state. */
 export type Start = (args: readonly string[]) => Promise<UpProcess>;
