@@ -90,11 +90,11 @@ export async function checkWishes(page: Page): Promise<void> {
   // A window of 1280 px whose text has twice the size.
   await page.setViewportSize({ width: 640, height: HEIGHT / 2 });
   await checkWidth(page, 640);
-  expect(await page.evaluate(cutText), "text of twice the size that is cut").toEqual([]);
+  await nothing(page, cutText, "text of twice the size that is cut");
   await checkTextZoom(page);
   await page.setViewportSize({ width: 1280, height: HEIGHT });
   await page.emulateMedia({ forcedColors: "active" });
-  expect(await page.evaluate(vanished), "what nobody sees in their own colours").toEqual([]);
+  await nothing(page, vanished, "what nobody sees in their own colours");
   await checkWidth(page, 1280);
   await page.emulateMedia({ forcedColors: null });
   await checkStill(page);
@@ -105,18 +105,21 @@ async function checkTextZoom(page: Page): Promise<void> {
   const style = await page.addStyleTag({ content: ":root { font-size: 200%; }" });
   for (const width of TEXT_ZOOM_WIDTHS) {
     await page.setViewportSize({ width, height: HEIGHT });
-    // Canvases have their new widths a frame later.
-    const what = `text of twice the size that leaves a window of ${width} px`;
-    await expect.poll(() => page.evaluate(beyondWindow), { message: what }).toEqual([]);
+    await nothing(page, beyondWindow, `text of twice the size that leaves a window of ${width} px`);
     await checkWidth(page, width);
-    expect(await page.evaluate(cutText), `text of twice the size that is cut at ${width} px`).toEqual([]);
+    await nothing(page, cutText, `text of twice the size that is cut at ${width} px`);
   }
   await style.evaluate((element) => (element as HTMLElement).remove());
 }
 
 /** Checks that nothing moves on a page whose reader wishes less motion. */
 export async function checkStill(page: Page): Promise<void> {
-  expect(await page.evaluate(moving), "what moves").toEqual([]);
+  await nothing(page, moving, "what moves");
+}
+
+/** Waits until a look at the page finds nothing: rows and canvases have their new sizes, and styles their colours, a frame later. */
+async function nothing(page: Page, look: () => string[], what: string): Promise<void> {
+  await expect.poll(() => page.evaluate(look), { message: what }).toEqual([]);
 }
 
 /** Elements that make the page wider than its window: the innermost ones. */

@@ -61,6 +61,7 @@ export function hostileJourneys(explorerOf: () => SeededExplorer): void {
       await selected.waitFor();
       expect(await damage()).toEqual(unharmed);
       // The page answers to a key: the message is folded.
+      await page.locator('[data-row][aria-current="true"][aria-expanded="true"]').waitFor();
       await selected.focus();
       await page.keyboard.press("Enter");
       await page.locator('[data-row][aria-current="true"][aria-expanded="false"]').waitFor();
@@ -73,8 +74,10 @@ export function hostileJourneys(explorerOf: () => SeededExplorer): void {
     await calls.nth(5).waitFor();
     for (const call of await calls.all()) await call.press("Enter");
     await page.locator(".call-more").nth(4).waitFor();
-    const texts = await page.locator(".call-more").allTextContents();
-    expect(texts.some((text) => text.includes(MARKUP) && text.includes("␛[31m"))).toBe(true);
+    const read = () => page.locator(".call-more").allTextContents();
+    const hasBoth = async () => (await read()).some((text) => text.includes(MARKUP) && text.includes("␛[31m"));
+    await expect.poll(hasBoth).toBe(true);
+    const texts = await read();
     expect(Math.max(...texts.map(({ length }) => length))).toBeLessThan(20_000);
     expect(await damage()).toEqual(unharmed);
   });

@@ -19,7 +19,7 @@ export function hugeTraceJourneys(explorerOf: () => SeededExplorer): void {
     await page.getByRole("link", { name: /valet\.prompt/ }).click();
     const tree = page.getByRole("treegrid", { name: "Spans" });
     await tree.getByRole("row").nth(10).waitFor();
-    expect(await tree.getAttribute("aria-rowcount")).toBe(`${SPANS + 1}`);
+    await expect.poll(() => tree.getAttribute("aria-rowcount")).toBe(`${SPANS + 1}`);
     expect(await tree.getByRole("row").count()).toBeLessThan(80);
     const active = tree.locator('[role="row"][aria-selected="true"]');
     await active.focus();

@@ -106,7 +106,7 @@ test("a tool call is one line with its outcome, which opens to what went in and 
   await page.keyboard.press("ArrowRight");
   await messages().getByText("begun", { exact: true }).waitFor();
   expect(await call.getAttribute("aria-expanded")).toBe("true");
-  expect(new URL(page.url()).searchParams.get("span")).toMatch(/^[0-9a-f]{16}$/);
+  await expect.poll(() => new URL(page.url()).searchParams.get("span")).toMatch(/^[0-9a-f]{16}$/);
   await page.keyboard.press("ArrowLeft");
 });
 

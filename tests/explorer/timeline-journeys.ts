@@ -28,16 +28,31 @@ export function timelineJourneys(explorerOf: () => Explorer): void {
   }
 
   const lane = (name: string) => page.getByRole("listbox", { name });
+  /**
+   * Goes on from item to item of the lane that has the focus, until one is reached. From the last one it begins again: the items before
+   * may have come meanwhile.
+   */
+  const stepTo = async (name: string, what: string) => {
+    const option = lane(name).getByRole("option");
+    for (let before: string | null = null; ; ) {
+      const now = await option.textContent();
+      if (now?.includes(what)) return option;
+      await page.keyboard.press(now === before ? "Home" : "ArrowRight");
+      before = now;
+    }
+  };
+  /** Resolves when a lane has more than its turn: the spans come when they can be seen. */
+  const hasSpans = async (name: string) => {
+    await expect.poll(() => lane(name).getAttribute("aria-label")).not.toContain(": 1 item");
+  };
   const search = () => Object.fromEntries(new URL(page.url()).searchParams);
 
   test("lanes show what happened, and the keyboard alone selects a tool call", async () => {
     await lane("Lifecycle").waitFor();
     await lane("# main, 1 turn").focus();
     await expect.poll(() => lane("# main, 1 turn").getByRole("option").textContent()).toContain("turn 1");
-    // The spans come when they can be seen.
-    await expect.poll(() => lane("# main, 1 turn").getAttribute("aria-label")).not.toContain(": 1 item");
-    const option = lane("# main, 1 turn").getByRole("option");
-    while (!(await option.textContent())?.includes("tool bash")) await page.keyboard.press("ArrowRight");
+    await hasSpans("# main, 1 turn");
+    const option = await stepTo("# main, 1 turn", "tool bash");
     await page.keyboard.press("Enter");
     await expect
       .poll(() => search())
@@ -81,8 +96,7 @@ export function timelineJourneys(explorerOf: () => Explorer): void {
     const main = lane("# main, 1 turn");
     await main.focus();
     await page.keyboard.press("Home");
-    const option = main.getByRole("option");
-    while (!(await option.textContent())?.startsWith("model")) await page.keyboard.press("ArrowRight");
+    await stepTo("# main, 1 turn", "model");
     await page.keyboard.press("Enter");
     const panel = page.getByRole("region", { name: "Selected" });
     await panel.getByText("tokens of this call").waitFor();
@@ -96,32 +110,35 @@ export function timelineJourneys(explorerOf: () => Explorer): void {
     await page.getByRole("navigation", { name: "Session" }).getByRole("link", { name: "Trace" }).click();
     await page.waitForURL((url) => url.pathname.includes("/traces/"));
     await page.goBack();
-    await whole.waitFor();
-    expect(await whole.getAttribute("aria-pressed")).toBe("false");
+    await expect.poll(() => whole.getAttribute("aria-pressed")).toBe("false");
     await whole.click();
   });
 
   test("the wheel zooms, a drag moves, and Follow ends where somebody looks at something else", async () => {
     const bars = lane("# main, 1 turn");
-    const box = await bars.boundingBox();
-    if (box === null) throw new Error("the lane is not shown");
-    await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+    // Once it stands still: what is above it comes after the page.
+    await bars.hover();
     await page.mouse.wheel(0, -300);
     const whole = page.getByRole("button", { name: "Whole session" });
     await expect.poll(() => whole.getAttribute("aria-pressed")).toBe("false");
     const ticks = () => page.locator(".tl-axis").textContent();
     const before = await ticks();
+    const box = await bars.boundingBox();
+    if (box === null) throw new Error("the lane is not shown");
+    await bars.hover();
     await page.mouse.down();
     await page.mouse.move(box.x + box.width / 2 - 250, box.y + box.height / 2, { steps: 4 });
     await page.mouse.up();
     await expect.poll(ticks).not.toBe(before);
-    expect(await page.getByRole("button", { name: "Follow" }).getAttribute("aria-pressed")).toBe("false");
+    const follow = page.getByRole("button", { name: "Follow" });
+    await expect.poll(() => follow.getAttribute("aria-pressed")).toBe("false");
     await whole.click();
   });
 
   test("a turn on another channel shows up while the page is open", async () => {
     await converse("review");
     await lane("# review, 1 turn").waitFor();
+    await hasSpans("# review, 1 turn");
     await page.getByRole("button", { name: "# review 1 turn" }).click();
     await expect.poll(() => search()).toMatchObject({ channel: "review" });
   });

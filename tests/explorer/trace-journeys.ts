@@ -33,7 +33,7 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
 
   describe("by mouse", () => {
     test("each span has a row, of which only those on the screen exist", async () => {
-      expect(await rowCount()).toBe(main.length + 1);
+      await expect.poll(rowCount).toBe(main.length + 1);
       expect(await tree.getByRole("row").count()).toBeLessThan(80);
     });
 
@@ -44,7 +44,7 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
       const opened = row(/^valet\.sandbox\.restore/);
       await opened.waitFor();
       expect(Number(await opened.getAttribute("aria-level"))).toBe(level + 2);
-      expect(await rowCount()).toBe(main.length + 1 + 1 + restore.length);
+      await expect.poll(rowCount).toBe(main.length + 1 + 1 + restore.length);
       await row(RESTORE.slice(0, 8)).getByRole("button", { name: "Close the linked trace" }).click();
       await expect.poll(rowCount).toBe(main.length + 1);
     });
@@ -77,6 +77,8 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
       const axis = tree.locator(".wf-axis");
       const ticks = () => axis.textContent();
       const before = await ticks();
+      // Once it stands still: what is above it comes after the page.
+      await axis.hover();
       const box = await axis.boundingBox();
       if (box === null) throw new Error("there is no axis");
       await page.mouse.move(box.x + box.width * 0.1, box.y + 10);

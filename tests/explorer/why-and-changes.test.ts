@@ -31,7 +31,7 @@ test("why says where the time went; the tenths of the parts add up to the whole,
   const unfold = table.getByRole("button", { name: "Unfold: in the tool `bash`" });
   await unfold.focus();
   await page.keyboard.press("ArrowRight");
-  expect(await unfold.getAttribute("aria-expanded")).toBe("true");
+  await expect.poll(() => unfold.getAttribute("aria-expanded")).toBe("true");
   await table.getByRole("link", { name: /^span/ }).first().click();
   await page.waitForURL(/\/traces\/[0-9a-f]{32}\?span=/);
 });
