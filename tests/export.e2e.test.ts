@@ -119,7 +119,7 @@ test("a wrong key is reported, loses nothing, and everything arrives once it is 
   expect(await endUp(last)).toBe(0);
   expect(last.log()).toMatch(/did not reach the backend: waiting|did not report in time/);
   receiver.release();
-}, 180_000);
+}, 300_000);
 
 const PAGE = { status: 200, headers: { "content-type": "text/html" }, body: "<html>sign in</html>", isTaken: false };
 /** Rejects all spans of a request: a hundred are more than it holds. The second is in protobuf. */

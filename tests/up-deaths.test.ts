@@ -28,7 +28,7 @@ describe("one Worker serves a state", () => {
     for (const order of SHORT_ORDERS) up = await surviveDeaths(up, state, order, start);
     expect(await endUp(up, "SIGINT")).toBe(0);
     await until("the end of all", () => workersOf(state).length + guardiansOf(state).length === 0);
-  }, 200_000);
+  }, 300_000);
 
   test("after concurrent starts: one succeeds, the other reports it", async () => {
     const state = temporaryState();
