@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { ownTraceId } from "@valet/shared/protocol/own-trace-ids";
 import { type FromRunnerOf, MAX_LINK_FRAME_BYTES } from "@valet/shared/protocol/runner-link";
 import { encodeTraces, type ReadableSpan, serialiseSpan, Tracer } from "@valet/shared/tracing";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { eventually } from "../../test/eventually.ts";
 import { FakeRunner } from "../../test/fake-runner.ts";
 import { loseSandbox, outcomeOf } from "../../test/sandbox.ts";
@@ -287,13 +287,16 @@ describe("an invalid frame", () => {
 
 /** Sends frames until the connection is closed for it, at one moment of the clock: however slow the machine is, nothing is refilled. */
 async function flood(runner: FakeRunner, send: () => void): Promise<void> {
-  using _clock = stopClock();
+  const resume = stopClock();
   for (let i = 0; i < 2500; i++) send();
-  await eventually(() => expect(runner.closed?.code).toBe(1008));
+  await eventually(() => expect(runner.closed?.code).toBe(1008)).finally(resume);
 }
 
-/** Stops the clock, of the object, too, until the end of the block. */
-const stopClock = () => vi.spyOn(Date, "now").mockReturnValue(Date.now());
+/** Stops the clock, of the object, too. @returns what lets it run again */
+function stopClock(): () => void {
+  const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now());
+  return () => clock.mockRestore();
+}
 
 describe("an attacker with a stolen token", () => {
   /** A hello as the generation's runner says it. */
@@ -336,7 +339,7 @@ describe("an attacker with a stolen token", () => {
     const opened: FakeRunner[] = [];
     let refused = "";
     // A machine that opens less than one a second would never be refused.
-    using _clock = stopClock();
+    onTestFinished(stopClock());
     for (let i = 0; i < 200 && refused === ""; i++) {
       const thief = await FakeRunner.open(session.stub, { token, generation }).catch((error: Error) => {
         refused = error.message;

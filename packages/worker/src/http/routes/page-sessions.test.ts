@@ -8,7 +8,7 @@ import {
   PageTicket,
 } from "@valet/shared/protocol/page-sessions";
 import type { TokenList } from "@valet/shared/protocol/tokens";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
 import { hashToken } from "../../durable-objects/core/ids.ts";
@@ -290,7 +290,8 @@ describe("there is a limit", () => {
     const ticket = await newTicket(await signIn());
     const statuses = new Set<number>();
     // Those of a minute count, which a busy machine may take for them.
-    using _clock = vi.spyOn(Date, "now").mockReturnValue(Date.now());
+    const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now());
+    onTestFinished(() => clock.mockRestore());
     for (let at = 0; at < MAX_FAILURES; at++) statuses.add((await attempt(`vlt_wrong${at}`, "192.0.2.7")).status);
     expect([...statuses]).toEqual([401]);
     const refused = await attempt(ticket, "192.0.2.7");
