@@ -61,6 +61,8 @@ export interface ErrorDefinition {
   readonly aborts?: true;
   /** Whether the runner tries the next model of the preference list. */
   readonly failsOver?: true;
+  /** Whether it may lie in what a session keeps from its creation (the repository's URL, credentials and branch), which no wake changes. */
+  readonly isOfCreation?: true;
   /** What happened. */
   readonly meaning: string;
   /** What a person can do about it; `null` if there is nothing to do. */
@@ -268,6 +270,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone"],
+    isOfCreation: true,
     meaning: "the clone failed for a reason that has no more specific type",
     remedy: "Check the repository's URL, and that sandboxes can reach its host.",
   },
@@ -284,6 +287,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: GIT_REMOTE,
+    isOfCreation: true,
     meaning: "the name of the repository's host could not be resolved",
     remedy: "Check the spelling of the host in the repository's URL, and that sandboxes can resolve names.",
   },
@@ -291,6 +295,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: GIT_REMOTE,
+    isOfCreation: true,
     meaning:
       "git could not connect to the repository's host: the connection was refused or reset, or there is no route",
     remedy:
@@ -300,6 +305,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: GIT_REMOTE,
+    isOfCreation: true,
     meaning: "the host has no such repository, or hides it without credentials",
     remedy: `Check the path in the repository's URL; for a private repository, create the session with ${CREDENTIALS}.`,
   },
@@ -307,6 +313,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: GIT_REMOTE,
+    isOfCreation: true,
     meaning: "the URL does not serve a git repository but, for example, a web page or a redirect to a login",
     remedy: `Use the URL that \`git clone\` takes, not that of the repository's web page; if it needs a login, create the session with ${CREDENTIALS}; and check that no proxy or captive portal answers in its place.`,
   },
@@ -322,6 +329,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules"],
+    isOfCreation: true,
     meaning: "the remote refused the credentials, or there were none",
     remedy: `Create the session with ${CREDENTIALS}.`,
   },
@@ -329,6 +337,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_clone", "git_checkout", "git_submodules"],
+    isOfCreation: true,
     meaning: "the branch or ref does not exist",
     remedy:
       "Check the spelling of the branch or ref, and create the session again (`--branch`, or `branch` in the API).",
@@ -337,6 +346,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: [...JOB_AND_START, "bootstrap", "git_setup", "git_checkout"],
+    isOfCreation: true,
     meaning: "the remote's HEAD names no branch, and the session asks for none",
     remedy:
       "Create the session with the branch to check out (`--branch`, or `branch` in the API), or fix the HEAD of the remote.",
@@ -925,6 +935,11 @@ export function isSaidBy(type: ErrorType, reporter: ErrorDefinition["reporters"]
 /** Returns the error type of this name; `_OTHER` for a name that this version does not know. */
 export function knownErrorType(name: string): ErrorType {
   return ERROR_TYPES.find((type) => type === name) ?? "_OTHER";
+}
+
+/** Returns whether the failure may lie in what the session keeps from its creation, so that waking it alone does not help. */
+export function isOfCreation(type: string): boolean {
+  return rows[knownErrorType(type)].isOfCreation === true;
 }
 
 /** Returns what happened and what a person can do, in whole sentences. */

@@ -1,5 +1,6 @@
 /** Says why a verdict is as it is, and what to do. Pure. No sentence holds an age, so that it stays true while time passes. */
 import { durationText, limitText } from "../../duration-text.ts";
+import { isOfCreation } from "../../spans/error-types.ts";
 import { head } from "../../text.ts";
 import { holdersText, reachedText, roomAdvice } from "../capacity-text.ts";
 import { QUIET_FACTOR } from "./durations.ts";
@@ -23,6 +24,12 @@ function typeText(failure: FactFailure | null): string {
   return `\`${type}\`${cause === undefined ? "" : `, because of \`${cause}\``}`;
 }
 
+function wakeStep(failure: FactFailure | null): string {
+  const step = "Fix the cause, then wake the session. Its queue continues.";
+  if (!isOfCreation(failure?.type ?? "_OTHER")) return step;
+  return `${step} It keeps the URL, credentials and branch that it was created with; if one of them is wrong, create another session.`;
+}
+
 export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number): Explanation {
   const { rule, thresholdMs, run, step, request } = judgement;
   const { sessionId: id, failure, limits, queue } = facts;
@@ -33,7 +40,7 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
     case "session_error":
       return {
         why: `The session has no sandbox, and none could be started${failure === null ? "" : `: ${typeText(failure)}`}. ${failure?.message ?? ""}`.trim(),
-        nextStep: "Fix the cause, then wake the session. Its queue continues.",
+        nextStep: wakeStep(failure),
         command: `valet wake ${id}`,
       };
     case "job_failed":
@@ -213,9 +220,12 @@ function doing({ runs }: SessionFacts): string {
   const steps = runs.flatMap((run) => awaitedSteps(run.steps));
   if (runs.some(({ isStopping }) => isStopping)) return " It is being stopped.";
   if (steps.length === 0) return "";
-  const texts = [...new Set(steps.map(doingText))];
+  const texts = [...new Set(steps.map(doingText))].map((text, index) => (index === 0 ? text : inSentence(text)));
   return ` ${texts.slice(0, 3).join("; ")}${texts.length > 3 ? `; and ${texts.length - 3} more` : ""}.`;
 }
+
+/** Returns a sentence as a further part of another one. */
+const inSentence = (text: string) => text.replace(/^(?:The|A) /, (article) => article.toLowerCase());
 
 function doingText(step: Step): string {
   const { kind, heardMs, timeoutMs } = step;

@@ -138,6 +138,30 @@ test("a failed job needs attention until something runs", () => {
   });
 });
 
+test.each([
+  ["git_auth_failed", true],
+  ["git_ref_not_found", true],
+  ["git_not_found", true],
+  ["spawn_failed", false],
+  ["unheard_of", false],
+])(
+  "a session that could not start with %s is not only to be woken, if what it was created with may be wrong: %s",
+  (type, isOfCreation) => {
+    const failure = { job: null, type, sinceMs: T0, message: "So it is." };
+    const { nextStep } = after({ ...SAMPLE_FACTS, status: "error", failure, link: null }, 5);
+    expect(nextStep).toMatch(/^Fix the cause, then wake the session/);
+    expect(/if one of them is wrong, create another session/.test(nextStep)).toBe(isOfCreation);
+  },
+);
+
+test("several steps at once are one sentence", () => {
+  const step = (name: string) => sampleStep("command", name, { timeoutMs: 600_000 });
+  const facts = { ...SAMPLE_FACTS, runs: [{ ...SAMPLE_RUN, steps: [step("a"), step("b")] }] };
+  expect(after(facts, 5).why).toContain(
+    "The command `a` runs, within its own limit of 10 m; the command `b` runs, within its own limit of 10 m.",
+  );
+});
+
 test("outside of the session's store a failure names its error type and the first cause, and nothing else", () => {
   const job = { kind: "message", id: "msg_1" } as const;
   const failure = { job, type: "model_chain_exhausted", cause: "provider_failed", sinceMs: T0, message: "A `canary`." };
