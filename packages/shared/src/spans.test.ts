@@ -141,7 +141,9 @@ test("every attribute, error type, link type and drop reason is used", () => {
     "valet.link.type",
   ];
   expect([...new Set([...used, ...byRule])].sort()).toEqual(Object.keys(ATTRIBUTES).sort());
-  const reasons = [...spans.flatMap(([, span]) => errorsOf(span)), ...endedBy("http_request"), "_OTHER"];
+  // What ends a runner together with its sandbox is told as the cause of `runner_lost` only.
+  const causes = ["broker_stopped", "broker_lost"];
+  const reasons = [...spans.flatMap(([, span]) => errorsOf(span)), ...endedBy("http_request"), ...causes, "_OTHER"];
   expect([...new Set(reasons)].sort()).toEqual([...ERROR_TYPES].sort());
   expect([...new Set(spans.flatMap(([, { links }]) => links))].sort()).toEqual([...LINK_TYPES].sort());
   expect(SPANS["valet.trace_plane.dropped"].optional).toEqual(DROP_REASONS.map((why) => `valet.dropped_spans.${why}`));

@@ -54,6 +54,7 @@ export interface ErrorDefinition {
   readonly outcomes: readonly Exclude<Outcome, "ok">[];
   /** The parts that may report it first. Empty if only earlier versions reported it; their sessions still store it. */
   readonly reporters: readonly ("worker" | "session-agent" | "runner" | "broker")[];
+  /** Empty if it is only ever the cause of another one. */
   readonly ends: readonly Ended[];
   /** Whether open descendants of the span end with the same error type. */
   readonly cuts?: true;
@@ -183,6 +184,23 @@ export const ERRORS = {
     meaning: "the broker runs as many sandboxes as it can; the start waits until one ends, then continues",
     remedy:
       "Nothing has failed. If sessions wait for long, give the broker's machine more memory and raise VALET_BROKER_MAX_SANDBOXES, or lower VALET_IDLE_TIMEOUT_MS, so that sessions hibernate sooner.",
+  },
+  broker_stopped: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: [],
+    meaning:
+      "the sandbox was stopped with its broker (`valet up`, or the broker's service), which somebody ended or restarted",
+    remedy:
+      "Send the work again. Before the next restart, wait until no session works; a broker that drains (SIGUSR2) starts no new ones meanwhile.",
+  },
+  broker_lost: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: [],
+    meaning: "the sandbox ended with its broker (`valet up`, or the broker's service) or its machine, which died",
+    remedy:
+      "Send the work again. If it recurs, find out what ended the broker or its machine: the kernel's log names processes that were killed because memory had run out.",
   },
   breaker_open: {
     outcomes: ["error"],

@@ -67,16 +67,29 @@ describe("after a restart of the host", () => {
     },
   );
 
-  test("a sandbox that was out of memory with its runner is the cause of what it ended", async () => {
-    const { session, runner } = await TestSession.running();
-    await session.send("work");
-    await runner.accept();
-    await session.broker.script({ get: [{ sandbox: { state: "stopped", stopReason: "out_of_memory" } }] });
-    await session.evict("close");
-    await session.reaches("restoring");
-    const [sleep] = await session.spans("valet.sandbox.hibernate");
-    expect(sleep?.attributes["valet.error.cause"]).toBe("sandbox_out_of_memory");
-  });
+  test.each([
+    ["out_of_memory", "sandbox_out_of_memory"],
+    ["broker_stopped", "broker_stopped"],
+    ["broker_lost", "broker_lost"],
+    ["entrypoint_failed", "entrypoint_failed"],
+    ["entrypoint_ended", undefined],
+  ] as const)(
+    "a sandbox that stopped with its runner (%s) is the cause of what it ended: %s",
+    async (stopReason, cause) => {
+      const { session, runner } = await TestSession.running();
+      const id = await session.startWorkflow({ name: "release", steps: [{ name: "test", run: "npm test" }] });
+      const { attemptId } = await runner.acceptWorkflow();
+      runner.step(attemptId, { index: 0, status: "running" });
+      await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("running"));
+      await session.broker.script({ get: [{ sandbox: { state: "stopped", stopReason } }] });
+      await session.evict("close");
+      await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost" });
+      const [sleep] = await session.spans("valet.sandbox.hibernate");
+      expect(sleep?.attributes["valet.error.cause"]).toBe(cause);
+      const { attributes } = await session.onlySpan("valet.workflow");
+      expect(attributes["valet.error.cause"]).toBe(cause);
+    },
+  );
 
   test("restarts use up no attempt to recover", async () => {
     const { session } = await TestSession.running();

@@ -115,5 +115,6 @@ export class SandboxCheck {
 
 /** Returns what ended a sandbox with its runner, where the broker knows it. */
 function causeOf(stopReason: StopReason | undefined): ErrorType | undefined {
-  return stopReason === "out_of_memory" ? "sandbox_out_of_memory" : undefined;
+  if (stopReason === undefined || stopReason === "entrypoint_ended") return undefined;
+  return stopReason === "out_of_memory" ? "sandbox_out_of_memory" : stopReason;
 }
