@@ -55,7 +55,9 @@ export const WebhookView = z.object({
     })
     .nullable()
     .describe("null unless the last try failed"),
-  givenUp: count.describe("How many events were not delivered, since every try of them failed"),
+  givenUp: count.describe(
+    "How many events were not delivered, since every try of them failed, or since the endpoint was disabled while they waited",
+  ),
   previousSecretUntil: time
     .nullable()
     .describe("Until when deliveries are also signed with the secret of before the rotation; null without one"),

@@ -177,6 +177,11 @@ export async function recordFailure(db: D1Database, id: string, failed: FailedTr
     .run();
 }
 
+/** Counts an event that waited when its endpoint was disabled. */
+export async function recordDropped(db: D1Database, id: string): Promise<void> {
+  await db.prepare("UPDATE webhooks SET given_up = given_up + 1 WHERE id = ?").bind(id).run();
+}
+
 function toView(row: Row, nowMs: number): WebhookView {
   const { failing_since: since, failed_at: at, last_error: error, previous_until: until } = row;
   return {

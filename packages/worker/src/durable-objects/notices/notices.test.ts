@@ -258,7 +258,7 @@ test("an event is given up after seven tries, over most of a day; then comes the
   });
 });
 
-test("410 disables the endpoint at once, and drops what waits; enabled again, it gets new events", async () => {
+test("410 disables the endpoint at once, drops what waits, and counts it; enabled again, it gets new events", async () => {
   const { id } = await receiver.add();
   const { session, runner } = await start();
   receiver.answer = fails(500);
@@ -270,7 +270,7 @@ test("410 disables the endpoint at once, and drops what waits; enabled again, it
   await session.elapse("webhook");
   await eventually(async () => expect(await waiting(session)).toEqual([]));
   expect(receiver.got).toHaveLength(2);
-  expect(await endpoint(id)).toMatchObject({ enabled: false, disabledReason: "gone" });
+  expect(await endpoint(id)).toMatchObject({ enabled: false, disabledReason: "gone", givenUp: 2 });
   await takeTurn(session, runner);
   await projected(session);
   expect(await waiting(session)).toEqual([]);

@@ -9,7 +9,7 @@
 import { attentionKey } from "@valet/shared/answers/verdict/verdict";
 import type { SessionStatus, SessionView, TurnRecord } from "@valet/shared/protocol/session-view";
 import type { WebhookEvent, WebhookEventType } from "@valet/shared/protocol/webhooks";
-import { recordDelivered, recordFailure, type Subscription } from "../../database/webhooks.ts";
+import { recordDelivered, recordDropped, recordFailure, type Subscription } from "../../database/webhooks.ts";
 import { failureOf, type Posted, type Posting } from "../../webhooks/post.ts";
 import { KEY_REMOVED, secretsAt } from "../../webhooks/secrets.ts";
 import { type DurableCall, type DurableCallOptions, DurableCalls } from "../core/durable-call.ts";
@@ -128,8 +128,11 @@ export class Notices {
     const { key, payload, tries } = call;
     const { id, body, atMs } = payload;
     const endpoint = await this.#endpoints.read(key);
-    // What waits for an endpoint that was removed or disabled goes with it.
-    if (endpoint === undefined) return "done";
+    // What waits for an endpoint that was removed or disabled goes with it; an endpoint that may be enabled again says how much that was.
+    if (endpoint === undefined) {
+      if (this.#calls.isCurrent(call)) await recordDropped(db, key);
+      return "done";
+    }
     // D1 was slow: meanwhile another try has begun, or has even succeeded, and a later event may be on its way. This answer is ignored.
     if (!this.#calls.isCurrent(call)) return "retry";
     const { url, secrets } = endpoint;
