@@ -8,9 +8,11 @@ import { TimedOut, UserError } from "./errors.ts";
 import { queueText } from "./queue-text.ts";
 
 const POLL_MS = 200;
+/** How long Valet may be away once it has answered, in ms: `valet up` needs seconds to start a Worker that crashed, and the work goes on. */
+const AWAY_MS = 30_000;
 
 /**
- * Polls until `done` returns true.
+ * Polls until `done` returns true. Goes on while Valet is away for a moment, but not if it has never answered.
  * @throws TimedOut after `timeoutMs`; `what` names it
  */
 export async function waitFor<T>(
@@ -20,9 +22,16 @@ export async function waitFor<T>(
   timeoutMs: number,
 ): Promise<T> {
   const deadline = Date.now() + timeoutMs;
+  let answeredMs: number | undefined;
   for (;;) {
-    const answer = await ask();
-    if (done(answer)) return answer;
+    try {
+      const answer = await ask();
+      if (done(answer)) return answer;
+      answeredMs = Date.now();
+    } catch (error) {
+      const isAway = error instanceof UserError && error.type === "no-answer";
+      if (!isAway || answeredMs === undefined || Date.now() > Math.min(answeredMs + AWAY_MS, deadline)) throw error;
+    }
     if (Date.now() > deadline) throw new TimedOut(`Timed out after ${limitText(timeoutMs)} waiting for ${what}.`);
     await sleep(POLL_MS);
   }
