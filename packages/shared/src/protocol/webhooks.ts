@@ -56,7 +56,7 @@ export const WebhookView = z.object({
     .nullable()
     .describe("null unless the last try failed"),
   givenUp: count.describe(
-    "How many events were not delivered, since every try of them failed, or since the endpoint was disabled while they waited",
+    "How many events were not delivered, since every try of them failed, or since the endpoint was disabled or their session deleted while they waited",
   ),
   previousSecretUntil: time
     .nullable()

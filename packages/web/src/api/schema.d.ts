@@ -2654,7 +2654,7 @@ export interface components {
                 /** @description Why the last try failed: `HTTP 500`, … */
                 error: string;
             } | null;
-            /** @description How many events were not delivered, since every try of them failed, or since the endpoint was disabled while they waited */
+            /** @description How many events were not delivered, since every try of them failed, or since the endpoint was disabled or their session deleted while they waited */
             givenUp: number;
             /**
              * Format: date-time
@@ -2696,7 +2696,7 @@ export interface components {
                 /** @description Why the last try failed: `HTTP 500`, … */
                 error: string;
             } | null;
-            /** @description How many events were not delivered, since every try of them failed, or since the endpoint was disabled while they waited */
+            /** @description How many events were not delivered, since every try of them failed, or since the endpoint was disabled or their session deleted while they waited */
             givenUp: number;
             /**
              * Format: date-time

@@ -182,6 +182,24 @@ export async function recordDropped(db: D1Database, id: string): Promise<void> {
   await db.prepare("UPDATE webhooks SET given_up = given_up + 1 WHERE id = ?").bind(id).run();
 }
 
+/**
+ * Counts events that go with a deleted session. Idempotent, if it stands before the session's tombstone in one batch.
+ * @param waiting how many there are for each endpoint, by its id
+ */
+export function recordDeleted(
+  db: D1Database,
+  sessionId: string,
+  waiting: ReadonlyMap<string, number>,
+): D1PreparedStatement[] {
+  return Array.from(waiting, ([id, events]) =>
+    db
+      .prepare(
+        "UPDATE webhooks SET given_up = given_up + ?2 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM deleted_sessions WHERE id = ?3)",
+      )
+      .bind(id, events, sessionId),
+  );
+}
+
 function toView(row: Row, nowMs: number): WebhookView {
   const { failing_since: since, failed_at: at, last_error: error, previous_until: until } = row;
   return {

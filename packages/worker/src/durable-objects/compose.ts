@@ -403,6 +403,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     lifecycle,
     children,
     exporter,
+    notices,
     boundary,
     closeSockets: () => {
       for (const socket of ctx.getWebSockets()) close(socket, DELETED, "the session was deleted");

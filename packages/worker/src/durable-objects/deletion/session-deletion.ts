@@ -10,6 +10,7 @@ import { endWith } from "@valet/shared/outcome";
 import type { DeleteReason, TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import { type DeletedSession, deleteSession } from "../../database/deleted-sessions.ts";
+import { recordDeleted } from "../../database/webhooks.ts";
 import type { Asker } from "../core/asker.ts";
 import { isoTime } from "../core/iso-time.ts";
 import type { DeletionRecord, SessionState } from "../core/session-state.ts";
@@ -34,6 +35,8 @@ export interface SessionDeletionOptions {
   readonly lifecycle: { terminate(reason: TerminateReason, asker: Asker): void };
   readonly children: { deleteAll(deletedBy: string | null): void };
   readonly exporter: { tryAgain(): void; shortfall(): { readonly waitingSpans: number } | undefined };
+  /** Events for endpoints of webhooks, which go with the session. */
+  readonly notices: { waiting(): ReadonlyMap<string, number> };
   /** Passes the recorded spans to the export. */
   readonly boundary: () => void;
   /** Closes the sockets of clients and runners. */
@@ -189,9 +192,10 @@ export class SessionDeletion {
 
   /** Never rejects. */
   async #erase(): Promise<void> {
-    const { db, storage, transactions, timers, closeSockets, restart, report, now, retryMs } = this.#options;
+    const { db, storage, transactions, timers, notices, closeSockets, restart, report, now, retryMs } = this.#options;
     try {
-      await db.batch(deleteSession(db, this.#tombstone()));
+      const tombstone = this.#tombstone();
+      await db.batch([...recordDeleted(db, tombstone.id, notices.waiting()), ...deleteSession(db, tombstone)]);
       transactions.end();
       closeSockets();
       await storage.deleteAll();

@@ -281,6 +281,30 @@ test("410 disables the endpoint at once, drops what waits, and counts it; enable
   expect(receiver.got).toHaveLength(3);
 });
 
+test("what waits in a session that is deleted goes with it, and counts for its endpoint, once", async () => {
+  const { id } = await receiver.add();
+  const { session, runner } = await start();
+  receiver.answer = fails(500);
+  await takeTurn(session, runner);
+  await failed(session, 1);
+  await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toHaveLength(2));
+  const database = Object.getPrototypeOf(DB) as D1Database;
+  const { batch } = database;
+  let lost = 0;
+  vi.spyOn(database, "batch").mockImplementation(async function (this: D1Database, statements) {
+    const results = await batch.call(this, statements);
+    const tombstone = await DB.prepare("SELECT 1 FROM deleted_sessions WHERE id = ?").bind(session.id).first();
+    // D1 has done it, but the object does not learn that, and does it again.
+    if (tombstone !== null && lost++ === 0) throw new Error("the answer is lost");
+    return results as never;
+  });
+  valueIn(await session.stub.deleteSession(CALLER));
+  await stop(runner);
+  await eventually(() => expect(lost).toBe(2));
+  expect(await endpoint(id)).toMatchObject({ enabled: true, givenUp: 2 });
+});
+
 test("what waits for a removed endpoint goes with it", async () => {
   const { id } = await receiver.add();
   const { session, runner } = await start();

@@ -122,6 +122,14 @@ export class Notices {
     for (const { id } of listening) this.#calls.add(id, notice);
   }
 
+  /** Returns how many events wait for each endpoint, by its id. One that is being sent may still arrive, and does not count. */
+  waiting(): ReadonlyMap<string, number> {
+    const rows = this.#options.sql.exec<{ key: string; events: number }>(
+      "SELECT key, COUNT(*) AS events FROM durable_calls WHERE kind = 'webhook' AND calling = 0 GROUP BY key",
+    );
+    return new Map(rows.toArray().map(({ key, events }) => [key, events]));
+  }
+
   /** Tries once. Rejects only if D1 is away. */
   async #deliver(call: DurableCall<Notice>): Promise<"done" | "retry"> {
     const { db, post, now } = this.#options;
