@@ -145,7 +145,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["broker", "session-agent"],
     ends: JOB_AND_START,
-    meaning: "the runner exited before it was ready, with an exit code that says that a restart will not help",
+    meaning: "the runner exited, with an exit code that says that a restart will not help",
     remedy: `Read the end of ${RUNNER_LOG}: its settings may be wrong, or from another version.`,
   },
   sandbox_timeout: {

@@ -189,7 +189,7 @@ export class Consequences {
       case "runners-ended":
         return this.#onRunnersEnded(event.runners, true, event.cause);
       case "generation-ended":
-        return this.#onRunnersEnded(event.runners, event.keptFiles);
+        return this.#onRunnersEnded(event.runners, event.keptFiles, event.cause);
       case "hibernating":
         return queue.closeBatches();
       case "stop-runner":

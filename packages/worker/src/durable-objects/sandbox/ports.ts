@@ -51,7 +51,12 @@ export type SandboxEvent =
   /** The generation's runners will not connect again, though its sandbox exists. `cause`: what ended them, if that is known. */
   | { readonly type: "runners-ended"; readonly runners: EndedRunners; readonly cause?: ErrorType | undefined }
   /** Its runners will not connect again, and its sandbox, if there is one, is left. `keptFiles`: the next generation has the files of this one. */
-  | { readonly type: "generation-ended"; readonly keptFiles: boolean; readonly runners: EndedRunners }
+  | {
+      readonly type: "generation-ended";
+      readonly keptFiles: boolean;
+      readonly runners: EndedRunners;
+      readonly cause?: ErrorType | undefined;
+    }
   | { readonly type: "hibernating" }
   /** The runner must stop. */
   | { readonly type: "stop-runner"; readonly reason: "hibernate" | "terminate" }
@@ -96,6 +101,7 @@ export interface SandboxParts extends SandboxOptions {
    * Ends the generation: its runners may not connect again, and its sandbox, if there is one, becomes an orphan.
    * @param parent the span of the operation that leaves the sandbox behind
    * @param keptFiles whether the next generation has the files of this one
+   * @param cause what ended its runners, if that is known
    */
-  readonly endGeneration: (parent: SpanContext, keptFiles?: boolean) => void;
+  readonly endGeneration: (parent: SpanContext, keptFiles?: boolean, cause?: ErrorType) => void;
 }

@@ -72,7 +72,7 @@ describe("after a restart of the host", () => {
     ["broker_stopped", "broker_stopped"],
     ["broker_lost", "broker_lost"],
     ["entrypoint_failed", "entrypoint_failed"],
-    ["entrypoint_ended", undefined],
+    ["entrypoint_ended", "entrypoint_ended"],
   ] as const)(
     "a sandbox that stopped with its runner (%s) is the cause of what it ended: %s",
     async (stopReason, cause) => {
@@ -90,6 +90,19 @@ describe("after a restart of the host", () => {
       expect(attributes["valet.error.cause"]).toBe(cause);
     },
   );
+
+  test("a sandbox that the broker no longer knows is the cause of what its end ended", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.startWorkflow({ name: "release", steps: [{ name: "test", run: "npm test" }] });
+    const { attemptId } = await runner.acceptWorkflow();
+    runner.step(attemptId, { index: 0, status: "running" });
+    await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("running"));
+    await session.broker.script({ get: [GONE] });
+    await session.evict("close");
+    await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost" });
+    const { attributes } = await session.onlySpan("valet.workflow");
+    expect(attributes["valet.error.cause"]).toBe("sandbox_gone");
+  });
 
   test("restarts use up no attempt to recover", async () => {
     const { session } = await TestSession.running();

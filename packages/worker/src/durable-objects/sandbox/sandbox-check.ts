@@ -106,7 +106,7 @@ export class SandboxCheck {
       } else this.#start.startAnew();
     } else if (result.failure === "not_found") {
       if (isStarting) this.#start.fail("sandbox_gone");
-      else this.#start.lost();
+      else this.#start.lost("sandbox_gone");
     } else {
       timers.set("check", now() + intervals.retryMs);
     }
@@ -115,6 +115,5 @@ export class SandboxCheck {
 
 /** Returns what ended a sandbox with its runner, where the broker knows it. */
 function causeOf(stopReason: StopReason | undefined): ErrorType | undefined {
-  if (stopReason === undefined || stopReason === "entrypoint_ended") return undefined;
   return stopReason === "out_of_memory" ? "sandbox_out_of_memory" : stopReason;
 }

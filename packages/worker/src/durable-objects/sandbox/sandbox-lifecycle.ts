@@ -1,6 +1,6 @@
 import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
-import { type HibernateReason, knownErrorType, type TerminateReason } from "@valet/shared/spans";
+import { type ErrorType, type HibernateReason, knownErrorType, type TerminateReason } from "@valet/shared/spans";
 import type { SpanContext } from "@valet/shared/tracing";
 import type { Asker } from "../core/asker.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
@@ -23,7 +23,7 @@ export class SandboxLifecycle {
     const parts: SandboxParts = {
       ...options,
       watch: (limitMs) => this.#watch(limitMs),
-      endGeneration: (parent, keptFiles) => this.#endGeneration(parent, keptFiles),
+      endGeneration: (...args) => this.#endGeneration(...args),
     };
     this.#start = new SandboxStart(parts);
     this.#end = new SandboxEnd(parts, this.#start);
@@ -144,11 +144,11 @@ export class SandboxLifecycle {
     else if (step === "deleting") this.#end.delete();
   }
 
-  #endGeneration(parent: SpanContext, keptFiles = false): void {
+  #endGeneration(parent: SpanContext, keptFiles = false, cause?: ErrorType): void {
     const { state, link, orphans, record } = this.#options;
     const { sandbox } = state.record;
     if (sandbox !== undefined) orphans.addSandbox(sandbox, parent);
-    record({ type: "generation-ended", keptFiles, runners: link.end() });
+    record({ type: "generation-ended", keptFiles, runners: link.end(), cause });
     state.update({ sandbox: undefined, tokenHash: undefined, link: NO_LINK });
   }
 }

@@ -11,6 +11,7 @@ import type { LinkProtocols } from "@valet/shared/protocol/link-protocol";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { SandboxAnswer } from "@valet/shared/protocol/sandbox-broker";
 import {
+  type ErrorType,
   endedBy,
   isFailureType,
   isSaidBy,
@@ -249,13 +250,13 @@ export class SandboxStart {
   }
 
   /** Replaces a sandbox that is gone, or whose runner is lost; or gives up. */
-  lost(): void {
+  lost(cause?: ErrorType): void {
     const { state, timers, now, endGeneration } = this.#parts;
     const { recovery, startContext } = state.record;
     if (!state.allows("sandbox_lost") || startContext === undefined) return;
     const next = nextRecovery(recovery, this.#rules, now(), "lost");
     state.enter("sandbox_lost", { recovery: { ...recovery, attempts: next?.attempt ?? recovery.attempts } });
-    endGeneration(startContext);
+    endGeneration(startContext, false, cause);
     if (next === undefined) {
       this.#giveUp("runner_lost", failureOf({ stage: undefined, count: recovery.attempts }));
     } else if (next.delayMs === 0) {
