@@ -386,6 +386,17 @@ test("the end of its input, and Ctrl-C, end the process; what was asked before i
   expect(isLiving(interrupted.pid as number)).toBe(false);
 });
 
+test("a line that is no message is ignored, and said to be in one line", async () => {
+  const child = spawn(process.execPath, [CLI, "mcp"], { stdio: ["pipe", "pipe", "pipe"] });
+  child.stdin.end('hello\n{"a":1}\n{"jsonrpc":"2.0","id":7,"method":"ping"}\n');
+  const [stdout, stderr] = await Promise.all([readAll(child.stdout), readAll(child.stderr)]);
+  expect(JSON.parse(stdout)).toMatchObject({ id: 7, result: {} });
+  expect(stderr.trimEnd().split("\n")).toEqual([
+    expect.stringMatching(/^valet mcp: A line of standard input is not JSON, and was ignored\. /),
+    expect.stringMatching(/^valet mcp: A line of standard input is no message of .* and was ignored\. /),
+  ]);
+});
+
 test("a call that Valet never answers does not keep the process alive", async () => {
   let askedMs = Number.POSITIVE_INFINITY;
   const silent = createServer(() => {

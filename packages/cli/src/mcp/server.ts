@@ -40,7 +40,7 @@ export async function serveMcp({ version, mayWrite, connect }: McpOptions): Prom
   const tools = mayWrite ? [...READ_TOOLS, ...WRITE_TOOLS] : READ_TOOLS;
   const running = new Set<Promise<ToolResult>>();
   const server = new Server({ name: "valet", version }, { capabilities: { tools: {} }, instructions: INSTRUCTIONS });
-  server.onerror = (error) => writeLog(`valet mcp: ${error.message}`);
+  server.onerror = (error) => writeLog(`valet mcp: ${inputErrorText(error)}`);
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: tools.map(listed) }));
   server.setRequestHandler(CallToolRequestSchema, async ({ params }) => {
     const call = callTool(tools, params.name, params.arguments ?? {}, connect);
@@ -60,6 +60,14 @@ export async function serveMcp({ version, mayWrite, connect }: McpOptions): Prom
   await closed.promise;
   await exitSoon();
   process.exit();
+}
+
+/** Says what was wrong with a line of standard input, of which the SDK tells every form that it lacks. */
+function inputErrorText(error: Error): string {
+  const isJson = !(error instanceof SyntaxError);
+  if (isJson && !(error instanceof z.core.$ZodError)) return error.message;
+  const what = isJson ? "is no message of the Model Context Protocol (JSON-RPC 2.0)" : "is not JSON";
+  return `A line of standard input ${what}, and was ignored. A coding agent starts this: see \`valet mcp --help\`.`;
 }
 
 /** Resolves when the calls have ended and their results are written, or the time is over. */
