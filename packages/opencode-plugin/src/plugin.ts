@@ -12,7 +12,7 @@ import { readAccess, readHiddenVariables, readHidesProcess, readTrust } from "./
 import { readCommitHooks, type ShellInput, shellEnvironments } from "./shell-environment.ts";
 import { answerWarmUps } from "./warm-up.ts";
 
-/** In milliseconds. Tests have less time, and machines that pause. */
+/** In milliseconds. Only tests set them. */
 export interface PluginLimits {
   /** How long a provider's stream may bring no event. */
   readonly silenceMs?: number;

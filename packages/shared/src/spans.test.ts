@@ -141,7 +141,7 @@ test("every attribute, error type, link type and drop reason is used", () => {
     "valet.link.type",
   ];
   expect([...new Set([...used, ...byRule])].sort()).toEqual(Object.keys(ATTRIBUTES).sort());
-  // What ends a runner together with its sandbox is told as the cause of `runner_lost` only.
+  // No span ends with these two: they are only causes of `runner_lost`.
   const causes = ["broker_stopped", "broker_lost"];
   const reasons = [...spans.flatMap(([, span]) => errorsOf(span)), ...endedBy("http_request"), ...causes, "_OTHER"];
   expect([...new Set(reasons)].sort()).toEqual([...ERROR_TYPES].sort());

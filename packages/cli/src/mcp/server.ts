@@ -62,7 +62,7 @@ export async function serveMcp({ version, mayWrite, connect }: McpOptions): Prom
   process.exit();
 }
 
-/** Says what was wrong with a line of standard input, of which the SDK tells every form that it lacks. */
+/** Says in a sentence what was wrong with a line of standard input. The SDK lists how the line differs from each kind of message. */
 function inputErrorText(error: Error): string {
   const isJson = !(error instanceof SyntaxError);
   if (isJson && !(error instanceof z.core.$ZodError)) return error.message;

@@ -347,7 +347,7 @@ describe("what the provider said of the first cause", () => {
     return whyFailed(story, message, "provider_bad_request");
   }
 
-  test("is told as it came, if content is captured", () => {
+  test("stands in the answer unchanged, if content is captured", () => {
     expect(failedCall({ chat: "max_tokens:\n too large" }).said).toBe("max_tokens:\n too large");
     expect(failedCall({}).said).toBeNull();
   });

@@ -121,6 +121,18 @@ async function failed(session: TestSession, tries: number): Promise<number> {
   );
 }
 
+/** Returns a session in which two events wait for an endpoint that fails. */
+async function twoWaiting(): Promise<{ id: string; session: TestSession; runner: FakeRunner }> {
+  const { id } = await receiver.add();
+  const { session, runner } = await start();
+  receiver.answer = fails(500);
+  await takeTurn(session, runner);
+  await failed(session, 1);
+  await takeTurn(session, runner);
+  await eventually(async () => expect(await waiting(session)).toHaveLength(2));
+  return { id, session, runner };
+}
+
 const endpoint = async (id: string) => (await listWebhooks(DB, ownerId, Date.now())).find((each) => each.id === id);
 const projected = (session: TestSession) =>
   eventually(async () => expect(await session.timers()).not.toContain("projection"));
@@ -259,13 +271,7 @@ test("an event is given up after seven tries, over most of a day; then comes the
 });
 
 test("410 disables the endpoint at once, drops what waits, and counts it; enabled again, it gets new events", async () => {
-  const { id } = await receiver.add();
-  const { session, runner } = await start();
-  receiver.answer = fails(500);
-  await takeTurn(session, runner);
-  await failed(session, 1);
-  await takeTurn(session, runner);
-  await eventually(async () => expect(await waiting(session)).toHaveLength(2));
+  const { id, session, runner } = await twoWaiting();
   receiver.answer = fails(410);
   await session.elapse("webhook");
   await eventually(async () => expect(await waiting(session)).toEqual([]));
@@ -282,13 +288,7 @@ test("410 disables the endpoint at once, drops what waits, and counts it; enable
 });
 
 test("what waits in a session that is deleted goes with it, and counts for its endpoint, once", async () => {
-  const { id } = await receiver.add();
-  const { session, runner } = await start();
-  receiver.answer = fails(500);
-  await takeTurn(session, runner);
-  await failed(session, 1);
-  await takeTurn(session, runner);
-  await eventually(async () => expect(await waiting(session)).toHaveLength(2));
+  const { id, session, runner } = await twoWaiting();
   const database = Object.getPrototypeOf(DB) as D1Database;
   const { batch } = database;
   let lost = 0;

@@ -122,7 +122,7 @@ export class Notices {
     for (const { id } of listening) this.#calls.add(id, notice);
   }
 
-  /** Returns how many events wait for each endpoint, by its id. One that is being sent may still arrive, and does not count. */
+  /** Returns how many events wait for each endpoint, by its id. An event that is being sent does not count, since it may still arrive. */
   waiting(): ReadonlyMap<string, number> {
     const rows = this.#options.sql.exec<{ key: string; events: number }>(
       "SELECT key, COUNT(*) AS events FROM durable_calls WHERE kind = 'webhook' AND calling = 0 GROUP BY key",
