@@ -12,6 +12,7 @@ const storageOnly = [
   "src/durable-objects/dispatch/{attempts,attempts-end,scheduler,scheduler-waits,watchdogs}.test.ts",
   "src/durable-objects/link/{connection,link-events,runner-config}.test.ts",
   "src/durable-objects/conversation/conversation.test.ts",
+  "src/durable-objects/conversation/replies.test.ts",
   "src/durable-objects/sandbox/lifecycle-events.test.ts",
   "src/durable-objects/consequences.test.ts",
   "src/durable-objects/deletion/deletion-export.test.ts",

@@ -380,6 +380,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   const replies = new Replies({
     requests,
     link,
+    state,
     clients,
     transactions,
     endOf: (attemptId) => records.of(attemptId),

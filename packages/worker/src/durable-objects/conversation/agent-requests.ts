@@ -97,17 +97,25 @@ export class AgentRequests {
     );
   }
 
-  /** Closes a request, and records who answered it. @returns the attempt that waited for the answer */
-  close(id: string, answeredBy: string): string | undefined {
-    const [row] = this.#sql.exec("DELETE FROM agent_requests WHERE id = ? RETURNING attempt_id", id).toArray();
+  /** Closes a request, and records who answered it. @returns the request; `undefined` if it was not open */
+  close(id: string, answeredBy: string): OpenRequest | undefined {
+    const closed = "DELETE FROM agent_requests WHERE id = ? RETURNING kind, attempt_id, view";
+    const [row] = this.#sql.exec<OpenRequest>(closed, id).toArray();
     this.#open.forget();
     if (row === undefined) return undefined;
-    const attemptId = row.attempt_id as string;
-    this.#remember(id, attemptId, answeredBy);
+    this.#remember(id, row.attempt_id, answeredBy);
     const linkId = this.#linkId();
     if (this.#answeredOver.linkId !== linkId) this.#answeredOver = { linkId, ids: new Set() };
     this.#answeredOver.ids.add(id);
-    return attemptId;
+    return row;
+  }
+
+  /** Opens a request again whose answer did not reach the runner. */
+  reopen(id: string, { kind, attempt_id, view }: OpenRequest): void {
+    this.#sql.exec("DELETE FROM agent_answers WHERE id = ?", id);
+    this.#sql.exec("INSERT INTO agent_requests VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", id, kind, attempt_id, view);
+    this.#open.forget();
+    this.#answeredOver.ids.delete(id);
   }
 
   /** Whether the answer to a request went over the link of today, so that the runner gets it, or has it. */

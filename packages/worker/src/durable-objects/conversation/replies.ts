@@ -5,6 +5,7 @@ import type { ClientEvent } from "@valet/shared/protocol/client-socket";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { PermissionReply, TurnRecord } from "@valet/shared/protocol/session-view";
 import { ok, type Result, refuse } from "../core/result.ts";
+import type { SessionState } from "../core/session-state.ts";
 import type { Transactions } from "../core/transactions.ts";
 import type { ClientSockets } from "../link/client-sockets.ts";
 import type { AgentRequests } from "./agent-requests.ts";
@@ -14,6 +15,7 @@ type ReplyFrame = ToRunnerOf<"permission-reply" | "question-reply">;
 export interface RepliesOptions {
   readonly requests: AgentRequests;
   readonly link: { send(frame: ReplyFrame): boolean };
+  readonly state: SessionState;
   readonly clients: Pick<ClientSockets, "broadcast">;
   readonly transactions: Transactions;
   /** Returns how the turn of an attempt ended; `undefined` if it has not. */
@@ -45,27 +47,37 @@ export class Replies {
     return this.#reply("question", questionId, frame, { type: "question-closed", questionId, answers, answeredBy });
   }
 
-  /** Sends outside a transaction, since a sent frame cannot be rolled back. */
+  /**
+   * Closes the request, then sends the answer: one that was sent before it is stored could not be taken back, and the request would
+   * be shown as open. If the object dies in between, its link goes with it, and the runner repeats the request on the next one.
+   */
   #reply(
     kind: "permission" | "question",
     id: string,
     frame: ReplyFrame,
     closed: ClientEvent & { readonly answeredBy: string },
   ): Result<void> {
-    const { requests, link, clients, transactions, onAnswered } = this.#options;
+    const { requests, link, state, clients, transactions, onAnswered } = this.#options;
     if (!requests.isOpen(kind, id)) return this.#refuseClosed(id);
-    if (!link.send(frame)) {
-      return refuse(
-        "runner-disconnected",
-        "The runner is not connected, so the answer cannot reach the agent. Try again in a moment.",
-      );
-    }
-    transactions.run(() => {
-      const attemptId = requests.close(id, closed.answeredBy);
-      if (attemptId !== undefined) onAnswered(attemptId);
+    if (state.record.link.state !== "connected") return this.#refuseDisconnected();
+    const request = transactions.run(() => {
+      const closing = requests.close(id, closed.answeredBy);
+      if (closing !== undefined) onAnswered(closing.attempt_id);
+      return closing;
     });
+    if (!link.send(frame)) {
+      if (request !== undefined) transactions.run(() => requests.reopen(id, request));
+      return this.#refuseDisconnected();
+    }
     clients.broadcast(closed);
     return ok(undefined);
+  }
+
+  #refuseDisconnected(): Result<void> {
+    return refuse(
+      "runner-disconnected",
+      "The runner is not connected, so the answer cannot reach the agent. Try again in a moment.",
+    );
   }
 
   /** Says why the agent does not wait for an answer. */
