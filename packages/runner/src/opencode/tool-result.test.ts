@@ -43,6 +43,14 @@ test("a command that only prints that text is a success", () => {
   expect(toolProblem(completed("bash", {}, `${TIMED_OUT}${"x".repeat(2000)}`, null))).toBeUndefined();
 });
 
+test("arguments that are JSON, but not those of the tool, make an invalid call; what a tool itself says does not", () => {
+  const failed = (tool: string, error: string) => part(tool, { status: "error", input: {}, error, metadata: {}, time });
+  const text = 'The bash tool was called with invalid arguments: SchemaError(Missing key\n  at ["command"]).';
+  expect(toolProblem(failed("bash", text))).toBe("tool_call_invalid");
+  expect(toolProblem(failed("mcp_lint", text))).toBe("tool_failed");
+  expect(toolProblem(failed("bash", `It printed: ${text}`))).toBe("tool_failed");
+});
+
 test("an error state is a failure, and a completed one is not", () => {
   expect(toolProblem(part("read", { status: "error", input: {}, error: "no such file", metadata: {}, time }))).toBe(
     "tool_failed",

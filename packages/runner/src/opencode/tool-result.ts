@@ -16,6 +16,9 @@ const REFUSALS: ReadonlySet<string> = new Set([
   "The user dismissed this question",
 ]);
 
+/** Returns how OpenCode 1.18.33 begins its error for a call whose arguments are JSON, but not those of the tool. */
+const invalidArguments = (tool: string) => `The ${tool} tool was called with invalid arguments: `;
+
 /** Returns whether OpenCode's error means that a person rejected the call, after which OpenCode does not continue. */
 export function isRefused({ state }: ToolPart): boolean {
   return state.status === "error" && REFUSALS.has(state.error);
@@ -33,7 +36,9 @@ export function toolProblem({
   tool,
   state,
 }: ToolPart): "tool_failed" | "tool_call_invalid" | "tool_timeout" | undefined {
-  if (state.status === "error") return "tool_failed";
+  if (state.status === "error") {
+    return state.error.startsWith(invalidArguments(tool)) ? "tool_call_invalid" : "tool_failed";
+  }
   if (tool === INVALID) return "tool_call_invalid";
   if (state.status !== "completed" || typeof state.metadata?.exit === "number") return undefined;
   return TIMED_OUT.test(state.output.slice(-TAIL_LENGTH)) ? "tool_timeout" : undefined;
