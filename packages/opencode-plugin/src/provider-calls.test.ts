@@ -41,6 +41,7 @@ async function setUp({ silenceMs = SILENCE_MS, runnerMs = 0 }: Peers = {}) {
       response.writeHead(Number(request.url.split("/")[2]), { location: `http://localhost:${port}/answers` }).end();
     } else if (request.url === "/refused") response.writeHead(429).end("no");
     else if (request.url === "/error") response.writeHead(200, events).end(`: hello\n\n${QUOTA}`);
+    else if (request.url === "/long") response.writeHead(200).end(LONG);
     else if (request.url === "/later") response.writeHead(200, events).end(`${TEXT}${QUOTA}`);
     else if (request.url?.startsWith("/typed")) {
       const { type, body } = Object.fromEntries(new URL(request.url, "http://x").searchParams);
@@ -87,6 +88,7 @@ async function setUp({ silenceMs = SILENCE_MS, runnerMs = 0 }: Peers = {}) {
 
 /** Longer than this machine pauses: only a stream that must be given up has less. */
 const SILENCE_MS = 20_000;
+const LONG = JSON.stringify({ choices: [], text: "ä".repeat(100_000), error: { code: 429 } });
 const QUOTA = 'data: {"error":{"type":"insufficient_quota","message":"gone"}}\n\n';
 const TEXT = 'data: {"choices":[{"delta":{"content":"I beg"}}]}\n\n';
 
@@ -95,6 +97,24 @@ test("a stream that begins with an error is the HTTP error that it stands for", 
   const { status, text } = await call("/error");
   expect([status, JSON.parse(text)]).toEqual([429, { error: { type: "insufficient_quota", message: "gone" } }]);
   expect(reported.at(-1)).toMatchObject({ status: 429 });
+});
+
+test.each([
+  ['{"error":{"message":"slow down","code":429}}', 429],
+  ['\n{\n  "error": "The model is overloaded"\n}\n', 529],
+  ['[{"error":{"status":"UNAUTHENTICATED"}}]', 401],
+])(
+  "a document that is an error is the HTTP error that it stands for, whatever its status says: %s",
+  async (body, expected) => {
+    const { reported, call } = await setUp();
+    expect((await call(typed("application/json", body))).status).toBe(expected);
+    expect(reported.at(-1)).toMatchObject({ status: expected, endedMs: expect.any(Number) });
+  },
+);
+
+test("a long document is passed on unchanged", async () => {
+  const { call } = await setUp();
+  expect(await call("/long")).toEqual({ status: 200, text: LONG });
 });
 
 const PAGE = "\n<!doctype html><title>Sign in</title>";

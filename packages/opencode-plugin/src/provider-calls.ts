@@ -5,9 +5,10 @@
  *
  * A request that the runner has refused is not sent.
  *
- * Answers are passed on unchanged, with three exceptions: a stream that begins with an error becomes the HTTP error that it stands
- * for, so that it is tried again like one; a web page becomes an answer that cannot be read, which OpenCode would take for an empty one;
- * and a stream that brings no event for too long (comments do not count) breaks off.
+ * Answers are passed on unchanged, with four exceptions: a stream that begins with an error, or a document that is one, becomes the
+ * HTTP error that it stands for, so that it is tried again like one; a web page becomes an answer that cannot be read, which OpenCode
+ * would take for an empty one; tool calls that share an id get ids of their own; and a stream that brings no event for too long
+ * (comments do not count) breaks off.
  */
 
 import { randomUUID } from "node:crypto";
@@ -20,7 +21,9 @@ import { ByteReports } from "./byte-reports.ts";
 import type { PreparedRequest } from "./model-requests.ts";
 import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
+import { documentError } from "./stream-errors.ts";
 import { fetchWithState } from "./tracestate-fetch.ts";
+import { UniqueCallIds } from "./unique-call-ids.ts";
 import { StreamSilent, WatchedStream } from "./watched-stream.ts";
 import { isWebPage, unreadableAnswer } from "./web-page.ts";
 
@@ -169,9 +172,11 @@ async function observe(
       await reader.cancel();
       return unreadableAnswer();
     }
-    const { error, beganWithError } = stream;
+    const document = stream.events === 0 ? await reader.document(begun) : undefined;
+    const inPlace = document === undefined ? undefined : documentError(document);
+    const error = inPlace ?? stream.error;
     if (error !== undefined) await end(error.status);
-    if (error === undefined || !beganWithError) {
+    if (error === undefined || !(inPlace || stream.beganWithError)) {
       return new Response(passOn(begun, reader, stream, reported, end), { status, statusText, headers });
     }
     await reader.cancel();
@@ -191,21 +196,25 @@ function passOn(
   end: (status: number) => Promise<void>,
 ): ReadableStream<Uint8Array> {
   let isReported = stream.error !== undefined;
+  const ids = new UniqueCallIds();
   return new ReadableStream<Uint8Array>({
     start(controller) {
-      for (const bytes of begun) controller.enqueue(bytes);
+      for (const bytes of begun) enqueue(controller, ids.pass(bytes));
     },
     async pull(controller) {
       try {
-        const bytes = await reader.read();
-        if (stream.error !== undefined && !isReported) {
-          isReported = true;
-          await end(stream.error.status);
+        let isPassed = false;
+        while (!isPassed) {
+          const bytes = await reader.read();
+          if (stream.error !== undefined && !isReported) {
+            isReported = true;
+            await end(stream.error.status);
+          }
+          if (bytes === undefined) break;
+          isPassed = enqueue(controller, ids.pass(bytes));
         }
-        if (bytes !== undefined) {
-          controller.enqueue(bytes);
-          return;
-        }
+        if (isPassed) return;
+        enqueue(controller, ids.end());
         if (!isReported) void end(OK_STATUS);
         await reported;
         controller.close();
@@ -216,6 +225,12 @@ function passOn(
     },
     cancel: (reason) => reader.cancel(reason),
   });
+}
+
+/** @returns whether there were bytes: a reader waits for some */
+function enqueue(controller: ReadableStreamDefaultController<Uint8Array>, bytes: Uint8Array): boolean {
+  if (bytes.length > 0) controller.enqueue(bytes);
+  return bytes.length > 0;
 }
 
 /** Returns whether each token has one price. Prices that depend on the context's length are left to OpenCode. */

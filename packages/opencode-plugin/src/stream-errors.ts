@@ -1,4 +1,7 @@
-/** Reads the errors that providers report inside a stream which began with 200, as OpenAI's and Anthropic's APIs do. Pure. */
+/**
+ * Reads the errors that providers report with status 200: inside a stream, as OpenAI's and Anthropic's APIs do, or, in its place, as
+ * a document. Pure.
+ */
 
 interface Json {
   readonly [key: string]: unknown;
@@ -33,6 +36,17 @@ export function streamError(event: Json): { readonly status: number; readonly er
     if (found !== undefined) return { status: found[0], error };
   }
   return { status: 500, error };
+}
+
+/** Returns the error of a document in place of a stream. Google's API puts it into a list. */
+export function documentError(text: string): ReturnType<typeof streamError> {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    const document = object(Array.isArray(parsed) ? parsed[0] : parsed);
+    return document && streamError(document);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Chat Completions and Messages have `error`; Responses has the event `error`, and `response.failed` with the error in it. */

@@ -48,6 +48,24 @@ export class WatchedStream {
     return read;
   }
 
+  /**
+   * Reads a document, which came in place of events, to its end.
+   * @param read what {@link begin} has read; the rest is added to it
+   * @returns its text; `undefined` if it is no JSON, or too long @throws StreamSilent
+   */
+  async document(read: Uint8Array[]): Promise<string | undefined> {
+    const decoder = new TextDecoder();
+    let text = read.map((bytes) => decoder.decode(bytes, { stream: true })).join("");
+    if (!/^\s*[[{]/.test(text)) return undefined;
+    while (text.length <= MAX_DOCUMENT) {
+      const bytes = await this.read();
+      if (bytes === undefined) return text;
+      read.push(bytes);
+      text += decoder.decode(bytes, { stream: true });
+    }
+    return undefined;
+  }
+
   /** @returns `undefined` at the end @throws StreamSilent, or what the connection failed with */
   async read(): Promise<Uint8Array | undefined> {
     const { events } = this.#stream;
@@ -73,6 +91,9 @@ export class WatchedStream {
     return this.#reader.cancel(reason);
   }
 }
+
+/** In UTF-16 code units. Errors are much shorter. */
+const MAX_DOCUMENT = 64 * 1024;
 
 /** Whether bytes may begin a stream of events: a field, a comment or a blank line. */
 function looksLikeEvents(bytes: Uint8Array): boolean {

@@ -101,12 +101,28 @@ const errorStreams: Readonly<Record<string, readonly [body: string, errorType: s
   "wrong-key": [errorEvent({ type: "authentication_error", message: "no" }), "provider_auth_failed"],
   later: [`${begun}${errorEvent({ code: "rate_limit_exceeded", message: "no" })}`, "provider_rate_limited"],
 };
+const errorDocuments: Readonly<Record<string, readonly [document: unknown, errorType: string]>> = {
+  number: [{ error: { code: 429, message: "no" } }, "provider_rate_limited"],
+  words: [{ error: "The model is overloaded" }, "provider_overloaded"],
+  list: [[{ error: { code: 401, status: "UNAUTHENTICATED" } }], "provider_auth_failed"],
+};
+for (const [name, [document]] of Object.entries(errorDocuments)) {
+  const body = JSON.stringify(document, null, 2);
+  rule(`document-${name}`, { reply: [{ page: { contentType: "application/json", body } }] });
+}
 for (const [name, [body]] of Object.entries(errorStreams)) {
   rule(`error-${name}`, { reply: [{ page: { contentType: "text/event-stream", body } }] });
 }
 rule("cut-json", { reply: [{ page: { contentType: "text/event-stream", body: `${begun}data: {"choices":[{"de` } }] });
 rule("empty-id", { turn: [[{ ...bash("echo one"), id: "" }, usage], done] });
 rule("no-json", { turn: [[{ tool: "bash", arguments: '{"command": "echo' }, usage], done] });
+rule("wrong-arguments", { turn: [[{ tool: "bash", arguments: { cmd: 5 } }, usage], done] });
+rule("array-arguments", { turn: [[{ tool: "read", arguments: "[]" }, usage], done] });
+const sameIds = (id: string) => ({
+  turn: [[{ ...bash("echo one"), id }, { ...bash("exit 3"), id }, { ...bash("echo two"), id }, usage], done],
+});
+rule("same-ids", sameIds("call_1"));
+rule("empty-ids", sameIds(""));
 rule("no-such-tool", { turn: [[{ tool: "frobnicate", arguments: { path: "a" } }, usage], done] });
 rule("timeout", { turn: [[bash("sleep 71.25", { timeout: 500 }), usage], done] });
 rule("short", { turn: [[bash("sleep 1"), usage], done] });
@@ -372,6 +388,16 @@ test.each(Object.entries(errorStreams))(
   60_000,
 );
 
+test.each(Object.entries(errorDocuments))(
+  "an error document with status 200 (%s) has the type of its status, and the next model is tried",
+  async (name, [, errorType]) => {
+    const { result, chats } = await run(`document-${name}`);
+    expect(result).toMatchObject({ outcome: "error", errorType: "model_chain_exhausted", cause: errorType });
+    expect(attributesOf(chats[0] as ReadableSpan)).toMatchObject({ "error.type": errorType });
+  },
+  60_000,
+);
+
 test.each(Object.keys(garbledStreams))(
   "a garbled answer (%s) is a provider error, and the next model is tried",
   async (name) => {
@@ -405,6 +431,8 @@ test.each([
   ["empty-id", "execute_tool bash", "ok", undefined],
   ["no-json", "execute_tool bash", "error", "tool_call_invalid"],
   ["no-such-tool", "execute_tool frobnicate", "error", "tool_call_invalid"],
+  ["wrong-arguments", "execute_tool bash", "error", "tool_call_invalid"],
+  ["array-arguments", "execute_tool read", "error", "tool_call_invalid"],
   ["timeout", "execute_tool bash", "error", "tool_timeout"],
 ])(
   "a tool call with %s is %s: %s",
@@ -415,6 +443,22 @@ test.each([
     expect(tools.map((each) => each.name)).toEqual([span]);
     const attributes = attributesOf(tools[0] as ReadableSpan);
     expect([attributes["valet.outcome"], attributes["error.type"]]).toEqual([outcome, errorType]);
+  },
+  60_000,
+);
+
+test.each(["same-ids", "empty-ids"])(
+  "tool calls of one answer that share an id (%s) are a span each, and the model gets each result",
+  async (name) => {
+    const { result, spans: own } = await run(name);
+    expect(result).toMatchObject({ outcome: "ok", summary: { toolCalls: 3 } });
+    const tools = own.filter((each) => each.name === "execute_tool bash").map(attributesOf);
+    expect(tools.map((tool) => tool["process.exit.code"]).toSorted()).toEqual([0, 0, 3]);
+    expect(new Set(tools.map((tool) => tool["gen_ai.tool.call.id"])).size).toBe(3);
+    const { body } = real.model.requests().at(-1) ?? {};
+    const { messages } = body as { messages: { role: string; content: string }[] };
+    const results = messages.filter(({ role }) => role === "tool").map(({ content }) => content.trim());
+    expect(results).toEqual(["one", expect.any(String), "two"]);
   },
   60_000,
 );
