@@ -2,6 +2,8 @@
  * One model call from the agent's point of view: a `chat` span from the start of the first try to the end of the last. Once the
  * call is retried, each try and each wait between two tries has a child span.
  */
+
+import type { ProviderError } from "../agent/errors.ts";
 import type { FactLog } from "../agent/fact-log.ts";
 import { type Ending, type FactAttributes, type FactContent, OK, type OutputPart } from "../agent/facts.ts";
 import { chatSpanId, deriveSpanId } from "../agent/span-ids.ts";
@@ -133,9 +135,10 @@ export class ModelCall {
    * Records that the try has failed and OpenCode announced a retry.
    * @param delayMs the wait until the retry
    */
-  tryFailed(atMs: number, failure: Ending, delayMs: number, said: ProviderSaid): void {
+  tryFailed(atMs: number, errorType: ProviderError, delayMs: number, said: ProviderSaid): void {
     if (this.#wait !== undefined) return;
     const { log } = this.#options;
+    const failure: Ending = { outcome: "error", errorType };
     const { spanId = this.#beginTry(1, this.#try.startMs), startMs } = this.#try;
     const attributes = { ...this.#try.firstChunk(startMs), ...statusAttributes(failure, said) };
     log.end(spanId, atMs, failure, attributes, errorContent(failure, said));
@@ -143,6 +146,7 @@ export class ModelCall {
     log.begin("valet.retry.wait", this.#wait.spanId, this.spanId, atMs, {
       "valet.llm.attempt": this.#tries + 1,
       "valet.retry.delay_ms": delayMs,
+      "valet.retry.after": errorType,
     });
   }
 

@@ -165,7 +165,7 @@ export class ModelStep {
       ? classifyStatus(status)
       : classifyMessage(message, call.current?.firstChunkMs !== undefined);
     const delayMs = Math.max(0, Math.round(next - atMs));
-    call.tryFailed(atMs, { outcome: "error", errorType: error }, delayMs, { status: httpStatus, message });
+    call.tryFailed(atMs, error, delayMs, { status: httpStatus, message });
     return error;
   }
 

@@ -420,6 +420,8 @@ describe("model calls in the conventions' terms", () => {
       [2, "ok"],
     ]);
     expect(tries[1]?.["gen_ai.response.time_to_first_chunk"]).toBeLessThan(1);
+    // The wait says why while it lasts: whoever looks then sees no ended try.
+    expect(chatsOf("retry", "valet.retry.wait")).toMatchObject([{ "valet.retry.after": "provider_rate_limited" }]);
     expect(JSON.stringify(tries)).not.toMatch(/usage|cost/);
   });
 

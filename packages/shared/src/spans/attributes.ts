@@ -1,4 +1,4 @@
-import { ERROR_TYPES, FAILURE_TYPES, OUTCOME_REASONS } from "./error-types.ts";
+import { ERROR_TYPES, FAILURE_TYPES, marked, OUTCOME_REASONS } from "./error-types.ts";
 import { OUTCOMES } from "./outcomes.ts";
 import {
   BROKER_CALLS,
@@ -258,6 +258,11 @@ export const ATTRIBUTES = {
     meaning: "where the start time was read",
   },
   "valet.retry.delay_ms": { type: "int", meaning: "the wait that OpenCode announced" },
+  "valet.retry.after": {
+    type: "string",
+    values: marked("failsOver"),
+    meaning: "the error of the try before the wait",
+  },
   "gen_ai.conversation.compacted": {
     type: "boolean",
     meaning: "`true` if the agent has compacted earlier parts of the conversation; absent if that is unknown",

@@ -180,7 +180,7 @@ export const TURN_SPANS = {
     emitters: ["runner"],
     parents: ["chat {model}"],
     required: ["valet.llm.attempt"],
-    optional: ["valet.retry.delay_ms"],
+    optional: ["valet.retry.delay_ms", "valet.retry.after"],
     errors: endedBy("retry"),
     links: [],
   },

@@ -228,7 +228,7 @@ function doing({ runs }: SessionFacts): string {
 const inSentence = (text: string) => text.replace(/^(?:The|A) /, (article) => article.toLowerCase());
 
 function doingText(step: Step): string {
-  const { kind, heardMs, timeoutMs } = step;
+  const { kind, heardMs, timeoutMs, afterError } = step;
   const within = timeoutMs === null ? "" : `, within its own limit of ${limitText(timeoutMs)}`;
   switch (kind) {
     case "model":
@@ -238,7 +238,7 @@ function doingText(step: Step): string {
     case "command":
       return `The command ${stepText(step)} runs${within}`;
     case "retry":
-      return "The agent pauses before it asks the model again";
+      return `The agent pauses before it asks the model again${afterError === null ? "" : `, since the last try failed with \`${afterError}\``}`;
     case "prepare":
       return "The agent prepares before its first model call";
     case "compaction":

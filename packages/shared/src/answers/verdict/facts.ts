@@ -37,6 +37,8 @@ export interface Step {
   readonly byteMs: number | null;
   /** How long it may take by its own limit; `null` if it has none. */
   readonly timeoutMs: number | null;
+  /** The error type of the model's try before the pause; `null` if it is unknown, or for other kinds. */
+  readonly afterError: string | null;
   /** How long such steps take. */
   readonly typical: Typical;
 }

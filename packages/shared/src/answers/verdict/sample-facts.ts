@@ -51,6 +51,7 @@ export function sampleStep(kind: Step["kind"], name: string, more: Partial<Step>
     heardMs: null,
     byteMs: null,
     timeoutMs: null,
+    afterError: null,
     typical: typicalOf(kind, name),
     ...more,
   };

@@ -217,6 +217,7 @@ const anyStep: fc.Arbitrary<Step> = fc
     heardMs: maybe(time),
     byteMs: maybe(time),
     timeoutMs: maybe(fc.integer({ min: 1, max: 1_000_000 })),
+    afterError: maybe(fc.constant("provider_failed")),
     samples: fc.array(fc.integer({ min: 0, max: 500_000 }), { maxLength: 40 }),
   })
   .map(({ samples, ...step }) => ({ ...step, typical: typicalOf(step.kind, step.name, samples) }));

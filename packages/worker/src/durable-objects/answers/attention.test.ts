@@ -98,6 +98,19 @@ test("a model that becomes silent is quiet by time alone: an alarm finds it, aft
   await eventually(async () => expect(await attentionOf(session)).toBeUndefined());
 });
 
+test.each([
+  ["provider_rate_limited", ", since the last try failed with `provider_rate_limited`"],
+  ["a name that a stolen token chose", ""],
+])("a pause before a retry says after what, if it is a provider's error: %s", async (after, expected) => {
+  const { session, runner } = await TestSession.running();
+  const retry = { "valet.llm.attempt": 2, "valet.retry.delay_ms": 60_000, "valet.retry.after": after };
+  await openStep(session, runner, "valet.retry.wait", retry, 5_000);
+  const { verdict, running } = await nowOf(session);
+  expect(verdict).toMatchObject({ state: "working", rule: "work_running" });
+  expect(verdict.why).toContain(`The agent pauses before it asks the model again${expected}.`);
+  expect(running[0]?.steps).toMatchObject([{ kind: "retry", timeout_ms: 60_000 }]);
+});
+
 test("a tool within its own limit needs no attention, however long it is silent", async () => {
   const { session, runner } = await TestSession.running();
   const tool = { "gen_ai.tool.name": "bash", "gen_ai.tool.call.id": "c", "valet.tool.timeout_ms": 3_600_000 };

@@ -2,6 +2,7 @@
 import type { Typical } from "@valet/shared/answers/verdict/durations";
 import type { Step, StepKind } from "@valet/shared/answers/verdict/facts";
 import { HEARD } from "@valet/shared/heard";
+import { marked } from "@valet/shared/spans";
 import { attributesToObject, type OpenSpan } from "@valet/shared/tracing";
 import { saidMs } from "../core/iso-time.ts";
 
@@ -12,6 +13,9 @@ export interface StepOptions {
   readonly commandMs: number;
   readonly typical: (kind: StepKind, name: string) => Typical;
 }
+
+/** What the wait before a retry may follow. A runner could name anything. */
+const PROVIDER_ERRORS = marked("failsOver");
 
 /** What each span waits for; the others hold steps, or are none. */
 const KINDS: readonly (readonly [name: RegExp, kind: StepKind, nameKey?: string])[] = [
@@ -62,6 +66,7 @@ function stepOf(span: OpenSpan, options: StepOptions): { readonly span: OpenSpan
   // What was heard before belongs to an earlier try.
   const heard = (ms: number | undefined) => atMs(ms !== undefined && ms < (askedMs ?? 0) ? undefined : ms);
   const timeoutMs = kind === "command" ? commandMs : (read("valet.tool.timeout_ms") ?? read("valet.retry.delay_ms"));
+  const after = attributes["valet.retry.after"];
   const step: Step = {
     kind,
     name,
@@ -70,6 +75,7 @@ function stepOf(span: OpenSpan, options: StepOptions): { readonly span: OpenSpan
     heardMs: heard(read(HEARD.content)),
     byteMs: heard(read(HEARD.byte)),
     timeoutMs: timeoutMs ?? null,
+    afterError: PROVIDER_ERRORS.find((type) => type === after) ?? null,
     typical: typical(kind, name),
   };
   return { span, step };
