@@ -266,6 +266,26 @@ describe("a workflow", () => {
 describe("a step that fails", () => {
   const failed = { index: 0, status: "done", outcome: "error", errorType: "command_failed", exitCode: 2 } as const;
 
+  test("and has a cause of its own: that is the cause of the workflow, its span and the session's failure", async () => {
+    const { session, runner, id, attemptId } = await working({ steps: [PROMPT, COMMAND] });
+    const own = { errorType: "model_chain_exhausted", cause: "provider_auth_failed", causeOf: "openai/gpt-5" } as const;
+    const step = { index: 0, status: "done", outcome: "error", ...own } as const;
+    const skipped = { index: 1, status: "done", outcome: "skipped", errorType: "previous_step_failed" } as const;
+    const ending = { outcome: "error", errorType: "workflow_step_failed" } as const;
+    await runner.endWorkflow(attemptId, { ...ending, steps: [step, skipped] });
+    const view = await session.workflow(id);
+    expect(view.failure).toMatchObject({ cause: "provider_auth_failed", of: PROMPT.name });
+    expect(view.failure?.message).toContain("ended with `provider_auth_failed`: ");
+    expect(view.steps[0]).toMatchObject({
+      errorType: "model_chain_exhausted",
+      failure: { cause: "provider_auth_failed" },
+    });
+    const { attributes } = await session.onlySpan("valet.workflow");
+    expect(attributes["valet.error.cause"]).toBe("provider_auth_failed");
+    const { verdict } = valueIn(await session.stub.now());
+    expect(verdict.why).toContain("failed with `workflow_step_failed`, because of `provider_auth_failed`.");
+  });
+
   test("fails the workflow; those after it are skipped", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [COMMAND, PROMPT] });
     runner.step(attemptId, failed);

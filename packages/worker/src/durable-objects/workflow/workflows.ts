@@ -37,7 +37,9 @@ export class Workflows implements WorkflowProgress {
     const first = [...states.values()].find((state) => state.outcome === "error");
     if (outcome.errorType !== "workflow_step_failed" || first === undefined) return outcome;
     const of = body.steps[first.index]?.name;
-    return { ...outcome, failure: withoutUndefined({ cause: knownErrorType(first.errorType ?? ""), of }) };
+    // A step's own cause is the first one: why its last model failed.
+    const cause = knownErrorType(first.cause ?? first.errorType ?? "");
+    return { ...outcome, failure: withoutUndefined({ cause, of }) };
   }
 
   /** Returns the prompt and the agent's answer of each prompt step that began. */
