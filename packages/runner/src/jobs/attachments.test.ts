@@ -22,6 +22,18 @@ test("a supported attachment is passed to the model unchanged", () => {
   expect(part).toEqual({ type: "file", mime: "image/png", filename: "a.png", url: png.url });
 });
 
+test.each([
+  ["a type in capital letters", "IMAGE/PNG", `data:IMAGE/PNG;base64,${PNG.toString("base64")}`],
+  ["a parameter", "image/png", `data:image/png;name=a.png;BASE64,${PNG.toString("base64")}`],
+  ["no base64", "image/png", `data:image/png,${PNG.toString("hex").replace(/../g, "%$&")}`],
+  ["base64's alphabet for URLs", "image/png", `data:image/png;base64,${PNG.toString("base64url")}`],
+  ["another type in its URL", "image/png", `data:image/gif;base64,${PNG.toString("base64")}`],
+  ["no type in its URL", "image/png", `data:;base64,${PNG.toString("base64")}`],
+])("an image whose URL has %s is passed to the model in the usual form", (_what, mediaType, url) => {
+  const [part] = attachmentParts([{ filename: "a.png", mediaType, url }], { workspace: "/nowhere", attemptId });
+  expect(part).toEqual({ type: "file", mime: "image/png", filename: "a.png", url: dataUrl("image/png", PNG) });
+});
+
 test.each(["text/plain", "text/csv", "text/x-python", "application/json", "application/ld+json", "application/xml"])(
   "%s is text",
   (type) => {

@@ -26,11 +26,11 @@ export function attachmentParts(
     const bytes = decode(url);
     const type = plainMediaType(mediaType);
     const kind = bytes === undefined ? "workspace" : attachmentKind(type, bytes);
-    if (kind === "model") return { type: "file", mime: type, filename, url };
-    if (kind === "text" && bytes !== undefined) {
-      const isPlain = type === "text/plain";
-      const plain = isPlain ? url : `data:text/plain;base64,${bytes.toString("base64")}`;
-      return { type: "file", mime: "text/plain", filename, url: plain };
+    if (kind !== "workspace" && bytes !== undefined) {
+      const mime = kind === "text" ? "text/plain" : type;
+      // OpenCode and providers read one form of these URLs only. Another one (`IMAGE/PNG`, a parameter, no base64, an alphabet for URLs)
+      // fails this prompt and, since it stays in the history, all later ones.
+      return { type: "file", mime, filename, url: `data:${mime};base64,${bytes.toString("base64")}` };
     }
     const about = `The user attached "${filename}" (${type || "of unknown type"}, ${bytes?.length ?? 0} bytes).`;
     const path =
@@ -45,13 +45,18 @@ function decode(url: string): Buffer | undefined {
   const match = /^data:([^,]*),(.*)$/s.exec(url);
   if (match === null) return undefined;
   const [, kind = "", data = ""] = match;
-  try {
-    const text = decodeURIComponent(data);
-    if (!/;base64$/i.test(kind)) return Buffer.from(text);
-    return /^[A-Za-z0-9+/_-]*={0,2}\s*$/.test(text) ? Buffer.from(text, "base64") : undefined;
-  } catch {
-    return undefined;
-  }
+  const bytes = percentDecoded(data);
+  if (!/;base64$/i.test(kind)) return bytes;
+  const text = bytes.toString("latin1");
+  return /^[A-Za-z0-9+/_-]*={0,2}\s*$/.test(text) ? Buffer.from(text, "base64") : undefined;
+}
+
+/** Unlike `decodeURIComponent`, also decodes what is no text. */
+function percentDecoded(text: string): Buffer {
+  const pieces = text.split(/(%[\da-f]{2})/i);
+  return Buffer.concat(
+    pieces.map((piece, index) => (index % 2 === 0 ? Buffer.from(piece) : Buffer.from(piece.slice(1), "hex"))),
+  );
 }
 
 /**

@@ -646,6 +646,16 @@ test("an image that cannot be decoded ends its turn immediately, and the channel
   expect((await run("ok", {}, { opencodeSessionId })).result).toMatchObject({ outcome: "ok", opencodeSessionId });
 }, 60_000);
 
+test("an image whose type is in capital letters is an image, and fails no later message", async () => {
+  const onePixel =
+    "89504e470d0a1a0a0000000d4948445200000001000000010804000000b51c0c020000000b4944415478da6364f80f00010501012718e3660000000049454e44ae426082";
+  const attachments = [attachment("a.png", "IMAGE/PNG", onePixel)];
+  const { result } = await run("ok", {}, { attachments });
+  expect(result).toMatchObject({ outcome: "ok" });
+  const { opencodeSessionId } = result;
+  expect((await run("ok", {}, { opencodeSessionId })).result).toMatchObject({ outcome: "ok", opencodeSessionId });
+}, 60_000);
+
 test("a file that no model supports is stored in the workspace, mentioned in the prompt, and fails no later message", async () => {
   const attachments = [attachment("data.zip", "application/zip", "504b0304140000000800")];
   const { result } = await run("ok", {}, { attachments });
