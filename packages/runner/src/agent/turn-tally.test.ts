@@ -103,6 +103,25 @@ test("the sum covers the calls with known usage and counts the others", () => {
   expect(costUsd).toBeCloseTo(0.000492 + 0.00078, 9);
 });
 
+test.each<[string, Ending]>([
+  ["a person's abort", { outcome: "aborted", errorType: "user_abort" }],
+  ["a message that takes its place", { outcome: "superseded", errorType: "steered" }],
+  ["the agent's death", DIED],
+])(
+  "a call that the provider has only refused cost nothing, also if %s ends it before the next try",
+  (_what, ending) => {
+    const isRetry = (event: Record<string, unknown>) => {
+      const read = readEvent(event);
+      return read?.type === "session.status" && read.properties.status.type === "retry";
+    };
+    const { tokens, costUsd, ...summary } = summaryUntil("retry", isRetry, ending);
+    expect([summary.modelCalls, tokens.input, costUsd]).toEqual([1, 0, 0]);
+    expect(summary).not.toHaveProperty("callsWithoutUsage");
+    // An answer that broke off may have cost something.
+    expect(summaryUntil("cut-stream", isRetry, ending)).toMatchObject({ callsWithoutUsage: 1, costUsd: null });
+  },
+);
+
 test("a call that the provider refused has no usage", () => {
   const { tokens, costUsd, ...summary } = summaryOf("error");
   expect([tokens.input, costUsd]).toEqual([0, 0]);

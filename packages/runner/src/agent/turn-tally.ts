@@ -27,6 +27,8 @@ export class TurnTally {
   readonly #counts = { modelCalls: 0, toolCalls: 0, toolErrors: 0, retries: 0 };
   /** Model calls, by their span, with a failed try that may have cost something. */
   readonly #incomplete = new Set<string>();
+  /** Model calls that were ended while the agent waited for the next try, so that no request was open. */
+  readonly #givenUp = new Set<string>();
   /** Model calls with tries. Their model time is that of the tries, without the agent's waits between them. */
   readonly #tried = new Set<string>();
   #chatsBegun = 0;
@@ -80,6 +82,8 @@ export class TurnTally {
         if (fact.outcome !== "ok" && isCharged(fact) && begun.parentId !== undefined) {
           this.#incomplete.add(begun.parentId);
         }
+      } else if (begun.name === "valet.retry.wait") {
+        if (fact.outcome !== "ok" && begun.parentId !== undefined) this.#givenUp.add(begun.parentId);
       } else if (begun.name.startsWith("execute_tool ")) {
         this.#counts.toolCalls++;
         if (fact.outcome === "error") this.#counts.toolErrors++;
@@ -135,7 +139,8 @@ export class TurnTally {
     const input = read("gen_ai.usage.input_tokens");
     const output = read("gen_ai.usage.output_tokens");
     const isIncomplete = this.#incomplete.has(spanId);
-    if (!isCharged(fact) && !isIncomplete) return;
+    // Whatever ended a call between two tries: only those may have cost something.
+    if (!isIncomplete && (this.#givenUp.has(spanId) || !isCharged(fact))) return;
     const costUsd = read("valet.llm.cost_usd");
     this.#tokens.input.add(input);
     this.#tokens.output.add(output);

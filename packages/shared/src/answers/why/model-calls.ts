@@ -86,7 +86,8 @@ function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompac
     cacheWrite: amount("gen_ai.usage.cache_write.input_tokens"),
   };
   const costUsd = amount("valet.llm.cost_usd");
-  const chargedTries = index.children(span).filter(isChargedTry);
+  const children = index.children(span);
+  const chargedTries = children.filter(isChargedTry);
   return {
     span,
     model: text("gen_ai.request.model") ?? name.slice("chat ".length),
@@ -98,7 +99,7 @@ function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompac
     isCompaction,
     costUsd,
     isCostKnown: costUsd !== null && tokens.input !== null && tokens.output !== null && chargedTries.length === 0,
-    mayBeCharged: endMs === null || chargedTries.length > 0 || isCharged(span),
+    mayBeCharged: endMs === null || chargedTries.length > 0 || (!children.some(wasGivenUp) && isCharged(span)),
     chargedTries,
     tokens,
     prices: { input: price("input"), cacheRead: price("cache_read"), cacheWrite: price("cache_write") },
@@ -108,6 +109,14 @@ function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompac
 /** Returns whether it is a try that failed and may have been charged. An `ok` one is a part of its call's own usage. */
 function isChargedTry(span: WhySpan): boolean {
   return span.name === "valet.llm.try" && span.endMs !== null && span.outcome !== "ok" && isCharged(span);
+}
+
+/**
+ * Returns whether it is a wait for the next try in which the call was ended: no request was open then, so only the tries before it may
+ * have been charged. When a `lost` one ended is not known: the next try may have begun.
+ */
+function wasGivenUp({ name, endMs, outcome }: WhySpan): boolean {
+  return name === "valet.retry.wait" && endMs !== null && outcome !== "ok" && outcome !== "lost";
 }
 
 function isCharged(span: WhySpan): boolean {

@@ -37,6 +37,27 @@ test("the cost is that of the job's model calls, by model, agent and sub-agent",
   );
 });
 
+test.each([
+  ["aborted", "user_abort", "provider_rate_limited", true],
+  ["superseded", "steered", "provider_rate_limited", true],
+  // The answer had begun.
+  ["aborted", "user_abort", "provider_stream_cut", false],
+  // The next try may have begun.
+  ["lost", "runner_lost", "provider_rate_limited", false],
+] as const)(
+  "a call that is %s (%s) while it waits after %s: whether its cost is known is %s",
+  (outcome, reason, error, known) => {
+    const story = new Story();
+    const message = story.message("m1", { at: 0, to: 9000 });
+    const { run } = story.attempt(message, { at: 10, to: 8900 });
+    const ended = { outcome, error: reason };
+    const call = story.span("chat demo", { at: 20, to: 8000, parent: run, ...ended });
+    story.span("valet.llm.try", { at: 20, to: 500, parent: call, error });
+    story.span("valet.retry.wait", { at: 500, to: 8000, parent: call, ...ended });
+    expect(moneyOf(story.about(message))).toMatchObject({ known, cost_usd: known ? 0 : null });
+  },
+);
+
 test("calls of other jobs in the same trace, and of other messages, do not count", () => {
   const story = new Story();
   const workflow = story.span("valet.workflow", {
