@@ -8,7 +8,9 @@ import { takeOut } from "./turn-parts.ts";
 const HIBERNATE = "valet.sandbox.hibernate";
 const CREATE = "valet.sandbox.create";
 const BOOTSTRAP = "valet.runner.bootstrap";
+const AGENT_START = "valet.runner.opencode_start";
 const WARM_UP = "valet.runner.agent_warm_up";
+const SETUP = "valet.runner.git_setup";
 
 /** What each operation on a sandbox is called in the detail of the wait for it. */
 const OPERATIONS: Readonly<Record<string, string>> = {
@@ -25,10 +27,10 @@ const NAMED: Readonly<Record<string, PartName>> = {
   "valet.sandbox.process_start": "sandbox.broker",
   [BOOTSTRAP]: "sandbox.boot",
   "valet.runner.connect": "sandbox.boot",
-  "valet.runner.opencode_start": "sandbox.agent_start",
+  [AGENT_START]: "sandbox.agent_start",
   "valet.runner.repository_config": "sandbox.agent_start",
   [WARM_UP]: "sandbox.warm_up",
-  "valet.runner.git_setup": "sandbox.clone",
+  [SETUP]: "sandbox.clone",
   "valet.runner.git_clone": "sandbox.clone",
   "valet.runner.git_checkout": "sandbox.clone",
   "valet.runner.git_submodules": "sandbox.clone",
@@ -52,7 +54,8 @@ export function operationSegments(root: Node, startUs: number, endUs: number): S
   const rest = [stepOf(root.span.name === HIBERNATE ? "sandbox.hibernate" : "sandbox.other", root.span, null, null)];
   if (root.span.name === HIBERNATE) return covering([], startUs, endUs, rest);
   // Nothing waits for a warm-up; it explains only what nothing else does.
-  const { tree, taken: warmUps } = takeOut(untilFailure(onOneClock(root)), ({ span }) => span.name === WARM_UP);
+  const waiting = withWorkspaceWait(untilFailure(onOneClock(root)));
+  const { tree, taken: warmUps } = takeOut(waiting, ({ span }) => span.name === WARM_UP);
   const own = criticalPath(tree, startUs, endUs, [], (_node, around) => around);
   const segments = own.map((time): Segment => ({ ...periodOf(time), path: [ownStep(time, tree)] }));
   const fill = warmUps
@@ -108,6 +111,28 @@ function untilFailure(node: Node, depth = 0): Node {
   });
   return { ...node, children };
 }
+
+/**
+ * Returns the tree with the repository's setup also below the agent's start that waited for it. Only an agent whose process was up
+ * before its workspace warms up its process, so that warm-up says that the rest of its start waited for the setup.
+ */
+function withWorkspaceWait(root: Node): Node {
+  const children = root.children.map((child) => (child.span.name === BOOTSTRAP ? withSetupBelowStart(child) : child));
+  return { ...root, children };
+}
+
+function withSetupBelowStart(bootstrap: Node): Node {
+  const setup = bootstrap.children.find(({ span }) => span.name === SETUP);
+  // One of each: a sandbox may make up any number of them.
+  const waited = bootstrap.children.find(
+    ({ span, children }) => span.name === AGENT_START && children.some(isOfProcess),
+  );
+  if (setup === undefined || waited === undefined) return bootstrap;
+  const start: Node = { ...waited, children: [...waited.children, setup] };
+  return { ...bootstrap, children: bootstrap.children.map((child) => (child === waited ? start : child)) };
+}
+
+const isOfProcess = ({ span }: Node) => span.name === WARM_UP && textOf(span, "valet.warm_up.scope") === "process";
 
 /** Returns what the part of a span's time is that none of its children explains. */
 function ownStep({ node, startUs }: OwnTime, root: Node): Step {
