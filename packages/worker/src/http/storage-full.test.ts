@@ -18,6 +18,8 @@ test.each([
   failed("the session failed", { cause: failed("database or disk is full: SQLITE_FULL") }),
   failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo", { remote: true, durableObjectReset: true }),
   failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo", { remote: true }),
+  // Of an object that was not in memory.
+  failed("internal error; reference = js906hpu9oo35hvfn0eua6oq"),
   failed("D1_ERROR: disk I/O error: SQLITE_IOERR (extended: SQLITE_IOERR_SHMSIZE)"),
 ])("%s is a 507 with the reason, and with what became of the request", (error) => {
   const answers = ["POST", "PATCH", "DELETE", "GET", "HEAD"].map((method) => toApiError(error, method).problem);
@@ -33,7 +35,7 @@ test.each([
 });
 
 test.each([
-  failed("internal error; reference = h8ffp6uu38nnve8unp9rpojo"),
+  failed("Internal error: a queue is empty"),
   failed("Durable Object reset because its code was updated.", { durableObjectReset: true }),
   failed("a disk is a disk"),
 ])("%s is not a 507", (error) => {

@@ -13,20 +13,12 @@ export function isStorageFull(error: unknown): boolean {
 }
 
 /**
- * The platform's text when an object failed without an error of its own code: locally, D1 on a full disk, which cannot
- * be opened or written.
+ * The platform's text when an object failed without an error of its own code: locally, one whose file in a full disk cannot
+ * be opened or written, or D1. If it was in memory, the error also has `remote`; if it had to be loaded, there is only the text.
  */
 const UNKNOWN = /^(?:D1_ERROR: )?internal error; reference = \w+$/;
 
-interface PlatformError {
-  readonly message?: unknown;
-  /** Set when the error was thrown on the other side of a call. */
-  readonly remote?: unknown;
-  readonly durableObjectReset?: unknown;
-}
-
-/** Returns whether an object lost its storage, for whatever reason. */
+/** Returns whether an object or D1 lost its storage, for whatever reason. No other call of a request leaves this error to its caller. */
 export function isStorageLost(error: unknown): boolean {
-  const { message, remote, durableObjectReset } = (error ?? {}) as PlatformError;
-  return (remote === true || durableObjectReset === true) && UNKNOWN.test(String(message));
+  return UNKNOWN.test(String((error as { readonly message?: unknown } | undefined | null)?.message));
 }
