@@ -12,6 +12,10 @@ import { runInProcess } from "./run-in-process.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
 const TIMEOUT_MS = 300_000;
+/** Commits to a repository that nobody has configured, such as a submodule, and prints the author. */
+const ELSEWHERE =
+  'there=$(mktemp -d) && git init -q "$there" && cd "$there" && git commit -q --allow-empty -m x && git log --format="by %an <%ae>"';
+const BY_VALET = "by Valet <valet@localhost>";
 const bash = (command: string) => [[{ tool: "bash", arguments: { command } }], [{ text: "Done." }]];
 const scenario = parseScenario(
   JSON.stringify({
@@ -24,7 +28,7 @@ const scenario = parseScenario(
           "printf 'one\\n2\\n' > file.txt && git commit -qam 'a change' && echo new > new.txt && echo x > ignored && git log -1 --format=%B",
         ),
       },
-      { name: "again", when: { userContains: "[again]" }, turn: bash("echo more >> new.txt") },
+      { name: "again", when: { userContains: "[again]" }, turn: bash(`echo more >> new.txt; ${ELSEWHERE}`) },
       { name: "talk", when: { userContains: "[talk]" }, reply: [{ text: "Hello." }] },
     ],
   }),
@@ -90,10 +94,11 @@ test(
       [`Valet-Session: ${id}`, `Valet-Message: ${of}`, `Valet-Trace: ${trace}`].join("\n");
     expect(outputs[0]).toContain(JSON.stringify(trailers(first, traceIds[0] ?? "")).slice(1, -1));
     await known(await say("[again]"));
+    expect(outputs.at(-1)).toContain(BY_VALET);
     const talk = await say("[talk]");
     expect(await known(talk)).toMatchObject({ commits: 0, files_changed: 0, patch: "" });
 
-    const run = "git commit -q --allow-empty -m 'of a command' && git log -1 --format=%B";
+    const run = `git commit -q --allow-empty -m 'of a command' && git log -1 --format=%B && ${ELSEWHERE}`;
     const { executionId } = await api.startWorkflow(id, { name: "commit", steps: [{ name: "commit", run }] });
     const execution = await waitForWorkflow(
       api,
@@ -104,6 +109,7 @@ test(
       TIMEOUT_MS,
     );
     expect(execution.steps[0]?.output).toContain(trailers(executionId, execution.traceId ?? ""));
+    expect(execution.steps[0]?.output).toContain(BY_VALET);
     expect(await known(executionId)).toMatchObject({ commits: 1, files_changed: 0 });
 
     await api.change(id, "hibernate");

@@ -6,6 +6,7 @@ import { pathToFileURL } from "node:url";
 import { certificateVariables } from "@valet/shared/certificate-variables";
 import { PROVIDER_KEYS } from "@valet/shared/protocol/model-access";
 import { createAnchoredClock, exceptionType, limitVariables, type SpanProcessor } from "@valet/shared/tracing";
+import { authorVariables } from "./git/commit-author.ts";
 import { HOOKS_FOLDER } from "./git/commit-hooks.ts";
 import { agentFiles, PLUGIN, PRELOAD, relayProgram } from "./installed-files.ts";
 import { measureSandbox } from "./measure-sandbox.ts";
@@ -87,6 +88,7 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     onProblem: say,
   });
   const settings = { ...given, stateFolder: folder };
+  nameAuthor(settings);
   // First, since it is built in processes of its own.
   const wall = wallOf(settings);
   const journal = openJournal(folder, settings.generation);
@@ -138,6 +140,15 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   const end = await runner.run();
   await wall.close();
   return EXIT_CODES[end];
+}
+
+/** Names the author of commits for the agent and commands, whose environment is that of this process. Never throws. */
+function nameAuthor({ agentFolder, stateFolder }: Settings): void {
+  try {
+    Object.assign(process.env, authorVariables(agentFolder ?? stateFolder, process.env.GIT_CONFIG_SYSTEM));
+  } catch (error) {
+    say(`commits outside the session's repository have no author: ${exceptionType(error)}`);
+  }
 }
 
 /** @throws SettingsError */

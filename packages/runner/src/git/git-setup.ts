@@ -13,6 +13,7 @@ import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { SpanAttributes } from "@valet/shared/spans";
 import type { Parent } from "@valet/shared/tracing";
 import type { RunnerTracer } from "../spans/tracing.ts";
+import { AUTHOR } from "./commit-author.ts";
 import { exists, isEmpty, isOwnRepository, isPlainFile } from "./files.ts";
 import {
   GitError,
@@ -58,8 +59,6 @@ export type GitSetupResult =
 /** Why the setup failed. A missing submodule does not fail it. */
 type SetupErrorType = Exclude<GitErrorType, "git_submodule_failed">;
 
-/** The author of the agent's commits if none is configured. */
-const AUTHOR = { "user.name": "Valet", "user.email": "valet@localhost" };
 /** The folder of a clone. Once the clone is complete, its `.git` is moved into the workspace. */
 const UNFINISHED_CLONE = ".valet-clone";
 /** The timeout of all git commands in an existing workspace, where git may hang on files of the agent such as a named pipe. */

@@ -1,0 +1,35 @@
+/**
+ * The author of the agent's commits where nobody else names one. The repository of the session has it in its own configuration; every
+ * other one (a submodule, one that the agent creates) finds it by a file in place of the system's configuration, which git reads
+ * first (git-config(1), GIT_CONFIG_SYSTEM), so that each other setting counts more.
+ */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { HOOKS_FOLDER } from "./commit-hooks.ts";
+
+export const AUTHOR = { "user.name": "Valet", "user.email": "valet@localhost" };
+
+const SYSTEM = "/etc/gitconfig";
+
+/**
+ * Writes the file into the folder of the runner that the agent reads, too.
+ * @param given the file that takes the place of the system's already
+ * @returns the variables for the agent and for commands
+ * @throws errors of the file system
+ */
+export function authorVariables(stateFolder: string, given: string = SYSTEM): { readonly GIT_CONFIG_SYSTEM: string } {
+  const folder = join(stateFolder, HOOKS_FOLDER);
+  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  const path = join(folder, "gitconfig");
+  const settings = [
+    "[user]",
+    `name = ${AUTHOR["user.name"]}`,
+    `email = ${AUTHOR["user.email"]}`,
+    "[include]",
+    `path = "${given.replace(/["\\]/g, "\\$&")}"`,
+  ];
+  rmSync(path, { recursive: true, force: true });
+  // Never through a link that the agent has just put there.
+  writeFileSync(path, `${settings.join("\n")}\n`, { mode: 0o644, flag: "wx" });
+  return { GIT_CONFIG_SYSTEM: path };
+}
