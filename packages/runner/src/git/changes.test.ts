@@ -15,6 +15,7 @@ import { gunzipSync } from "node:zlib";
 import { CHANGES_LIMITS } from "@valet/shared/protocol/changes";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
+import { SecretValues } from "../secrets/secret-values.ts";
 import { compareSnapshots } from "./diff-snapshots.ts";
 import { Snapshots, snapshotOfCommit } from "./snapshot.ts";
 
@@ -48,11 +49,16 @@ function workspaceOf(format = "sha1") {
 type Workspace = ReturnType<typeof workspaceOf>;
 
 /** Returns what `work` changed. */
-async function changesOf({ snapshots, git }: Workspace, work: () => unknown, from?: "head") {
+async function changesOf(
+  { snapshots, git }: Workspace,
+  work: () => unknown,
+  from?: "head",
+  redact: (text: string) => string = same,
+) {
   const before = from === "head" ? snapshotOfCommit(git("rev-parse", "HEAD").trim()) : await snapshots.take(never());
   await work();
   const after = await snapshots.take(never());
-  const { facts, patch } = await compareSnapshots(snapshots, before, after, same, never());
+  const { facts, patch } = await compareSnapshots(snapshots, before, after, redact, never());
   return { facts, patch: patch === undefined ? undefined : gunzipSync(patch).toString("utf8"), after };
 }
 
@@ -329,6 +335,21 @@ test("a damaged index is read anew from the commit", async () => {
     writeFileSync(join(workspace.workspace, ".git/index"), "not an index");
   });
   expect(facts).toMatchObject({ files_changed: 1, lines_added: 1, lines_removed: 1 });
+});
+
+test("a patch and its names have no secret, in whatever encoding a file has it", async () => {
+  const workspace = workspaceOf();
+  const secrets = new SecretValues();
+  secrets.add("Schlüssel-42");
+  const work = () => {
+    workspace.write("utf8", "the key is Schlüssel-42.\n");
+    workspace.write("latin1", Buffer.from("the key is Schlüssel-42.\n", "latin1"));
+    workspace.write("of Schlüssel-42", "");
+  };
+  const { facts, patch = "" } = await changesOf(workspace, work, undefined, (text) => secrets.redact(text));
+  expect(patch.match(/the key is REDACTED\./g)).toHaveLength(2);
+  expect(patch).not.toMatch(/ssel-42/);
+  expect(facts.files.map(({ path }) => path)).toEqual(["latin1", "of REDACTED", "utf8"]);
 });
 
 test("a patch that is too large ends before a file, and the counts stay", async () => {

@@ -25,6 +25,14 @@ test.each<[string, string]>([
   ],
   ["in a form", new URLSearchParams({ k: KEY }).toString().slice(2)],
   ["in a URL within a URL", encodeURIComponent(encodeURIComponent(KEY))],
+  ["in bytes of UTF-8 that were read one by one", Buffer.from(KEY).toString("latin1")],
+  [
+    "in a name that git has quoted",
+    Buffer.from(KEY)
+      .toString("latin1")
+      .replace(/["\\]/g, "\\$&")
+      .replace(/[\x80-\xff]/g, (byte) => `\\${byte.charCodeAt(0).toString(8)}`),
+  ],
   ["with each character encoded", Array.from(Buffer.from(KEY), (byte) => `%${byte.toString(16)}`).join("")],
 ])("a value %s is redacted", (_, written) => {
   expect(secretsOf(KEY).redact(`before ${written} after`)).toBe(`before ${REDACTED} after`);

@@ -1,6 +1,6 @@
 /**
- * Redacts the secret values that the runner knows from everything that it passes on: as plain text, escaped as in JSON and
- * URLs, and in base64 at any position of the encoded text. Pure, except for the list of values, which grows over time.
+ * Redacts the secret values that the runner knows from everything that it passes on: as plain text or its bytes, escaped as in
+ * JSON, URLs and git's quoted names, and in base64 at any position of the encoded text. Pure, except for the list of values, which grows over time.
  */
 
 /** Replaces a secret. */
@@ -185,7 +185,7 @@ function formsOf(value: string): Tokens[] {
   return [Array.from(value, writtenWays), ...base64Forms(Buffer.from(value))];
 }
 
-/** Returns a character as plain text, and escaped as in JSON and URLs. */
+/** Returns a character as plain text, as its bytes read one by one, and escaped as in JSON, in URLs and in names that git quotes. */
 function writtenWays(character: string): string[] {
   const ways = new Set([character]);
   const inJson = JSON.stringify(character).slice(1, -1);
@@ -197,8 +197,14 @@ function writtenWays(character: string): string[] {
   for (const each of [inHex, upperDigits(inHex)]) ways.add(each).add(`\\${each}`);
   if (character === "/") ways.add("\\/");
   if (character === " ") ways.add("+");
-  const bytes = Array.from(Buffer.from(character), (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
-  for (const each of [bytes, bytes.toUpperCase()]) ways.add(each).add(each.replaceAll("%", "%25"));
+  const bytes = Buffer.from(character);
+  if (bytes.length > 1) {
+    // A patch has the encodings of its files, so it is read as bytes.
+    ways.add(bytes.toString("latin1"));
+    ways.add(Array.from(bytes, (byte) => `\\${byte.toString(8)}`).join(""));
+  }
+  const inUrl = Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, "0")}`).join("");
+  for (const each of [inUrl, inUrl.toUpperCase()]) ways.add(each).add(each.replaceAll("%", "%25"));
   return [...ways];
 }
 
