@@ -1,6 +1,7 @@
 /** Tables of turns, as wide as the terminal at most. Pure. */
 import { breakdownText } from "@valet/shared/duration-text";
 import { costText } from "@valet/shared/protocol/cost";
+import { firstCause } from "@valet/shared/protocol/first-cause";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { MAX_EXACT_TURNS } from "@valet/shared/protocol/turn-stats";
 import type { FoundTurns } from "./api-client.ts";
@@ -119,6 +120,7 @@ function whereText({ repository, branch }: TurnRecord): string {
 }
 
 /** Returns the outcome with the first cause of a failure, which says more than "every model failed". */
-function outcomeOf({ outcome, error_type, error_cause }: TurnRecord): string {
-  return error_type === null ? outcome : `${outcome}: ${error_cause ?? error_type}`;
+function outcomeOf(turn: TurnRecord): string {
+  const cause = firstCause(turn);
+  return cause === null ? turn.outcome : `${turn.outcome}: ${cause}`;
 }

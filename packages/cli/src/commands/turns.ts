@@ -18,7 +18,7 @@ const FILTERS = {
   branch: "only turns of sessions on this branch or ref",
   model: "only turns that this model answered, as `provider/model`",
   outcome: `only turns with this outcome: ${OUTCOMES.join(", ")}`,
-  error: "only turns with this error type",
+  error: "only turns that failed because of this error type",
   channel: "only turns in channels of this name",
   tool: "only turns that used this tool",
   parent: "only turns of the children of this session",

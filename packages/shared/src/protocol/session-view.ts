@@ -266,7 +266,7 @@ export const TurnRecord = z.object({
   /** The reason of outcomes other than `ok`, `error` and `lost`. Older versions did not record it. */
   outcome_reason: z.enum(OUTCOME_REASONS).nullable().default(null),
   /**
-   * The cause behind the error: why the last model failed, or the error of the first failed step. Older versions did
+   * The first cause, behind the error: why the last model failed, or the error of the first failed step. Older versions did
    * not record it.
    */
   error_cause: z.enum(ERROR_TYPES).nullable().default(null),

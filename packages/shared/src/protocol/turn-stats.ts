@@ -53,7 +53,10 @@ const filters = {
   branch: label.describe("Only turns of sessions that were created with this branch or ref").optional(),
   model: label.describe("Only turns that this model, as `provider/model`, answered").optional(),
   outcome: z.enum(OUTCOMES).describe("Only turns with this outcome").optional(),
-  error: z.enum(FAILURE_TYPES).describe("Only turns with this `error_type`").optional(),
+  error: z
+    .enum(FAILURE_TYPES)
+    .describe("Only turns that failed because of this: `error_cause` where it is known, else `error_type`")
+    .optional(),
   channel: label.describe("Only turns in channels of this name").optional(),
   tool: label.describe("Only turns that used this tool").optional(),
   sessionId: SessionId.describe("Only turns of this session").optional(),

@@ -35,9 +35,12 @@ export interface EndedTurn {
 /** How many turns a page by time looks at, at most. */
 const MAX_LOOKED_AT = 1000;
 
+/** The first cause of a failed turn, as the index has it (migration 0019). */
+const CAUSE = "COALESCE(error_cause, error_type)";
+
 /** ?1 is the owner, then come the filters, the period from ?12, and what follows from the kind of list, from ?15. */
 const FILTERS = `(?2 IS NULL OR user_id = ?2) AND (?3 IS NULL OR repository = ?3) AND (?4 IS NULL OR branch = ?4)
-  AND (?5 IS NULL OR model = ?5) AND (?6 IS NULL OR outcome = ?6) AND (?7 IS NULL OR error_type = ?7)
+  AND (?5 IS NULL OR model = ?5) AND (?6 IS NULL OR outcome = ?6) AND (?7 IS NULL OR ${CAUSE} = ?7)
   AND (?8 IS NULL OR channel = ?8) AND (?9 IS NULL OR session_id = ?9) AND (?10 IS NULL OR parent_session_id = ?10)
   AND (?11 IS NULL OR EXISTS (SELECT 1 FROM json_each(tools) WHERE value = ?11))`;
 
@@ -55,7 +58,7 @@ interface TurnStatements {
 /** Returns the statements for the filter that finds the fewest candidates. */
 function statementsFor(db: D1Database, filter: TurnFilter): TurnStatements {
   if (filter.sessionId !== undefined) return statements(db, "session_id = ?9 AND owner_id = ?1");
-  if (filter.error !== undefined) return statements(db, "owner_id = ?1 AND error_type = ?7");
+  if (filter.error !== undefined) return statements(db, `owner_id = ?1 AND ${CAUSE} = ?7`);
   if (filter.outcome !== undefined && filter.outcome !== "ok") {
     return statements(db, "owner_id = ?1 AND outcome = ?6 AND outcome <> 'ok'");
   }

@@ -208,7 +208,7 @@ const OF_UPKEEP: readonly BoundedStatement[] = [
 const OF_TURNS: readonly BoundedStatement[] = [
   ...turnsBy("owner_id = ?1", "turns_by_owner", "owner_id=?"),
   ...turnsBy("session_id = ?9 AND owner_id = ?1", "turns_by_session", "session_id=?", false),
-  ...turnsBy("owner_id = ?1 AND error_type = ?7", "turns_by_error", "owner_id=? AND error_type=?"),
+  ...turnsBy("owner_id = ?1 AND COALESCE(error_cause, error_type) = ?7", "turns_by_cause", "owner_id=? AND <expr>=?"),
   ...turnsBy("owner_id = ?1 AND outcome = ?6 AND outcome <> 'ok'", "turns_by_outcome", "owner_id=? AND outcome=?"),
   ...turnsBy("owner_id = ?1 AND user_id = ?2", "turns_by_user", "owner_id=? AND user_id=?"),
   ...turnsBy("owner_id = ?1 AND repository = ?3", "turns_by_repository", "owner_id=? AND repository=?"),

@@ -68,6 +68,13 @@ const VARIED: Partial<TurnRecord>[] = [
   { user_id: null, parent_session_id: sessionId("p"), tokens_input: 1, tokens_output: 1, turn_ms: 30 },
 ];
 
+/** Two turns that failed with every model, of which one says why its last one did. */
+const EXHAUSTED: Partial<TurnRecord>[] = [
+  {},
+  { outcome: "error", error_type: "model_chain_exhausted", error_cause: "provider_rate_limited", tools: ["bash"] },
+  { outcome: "error", error_type: "model_chain_exhausted", tools: ["bash"] },
+];
+
 describe("a list", () => {
   test.each([
     ["", [5, 4, 3, 2, 1, 0]],
@@ -95,6 +102,14 @@ describe("a list", () => {
     ["user=ann&limit=1", [3, 2, 0]],
   ])("with %j", async (query, expected) => {
     expect(await listed(await ownerOf(...VARIED), query)).toEqual(expected);
+  });
+
+  test.each([
+    ["error=provider_rate_limited", [1]],
+    ["error=provider_rate_limited&sort=duration", [1]],
+    ["error=model_chain_exhausted", [2]],
+  ])("with %j has the turns of this first cause", async (query, expected) => {
+    expect(await listed(await ownerOf(...EXHAUSTED), query)).toEqual(expected);
   });
 
   test("has the turns of a period; `to` is excluded", async () => {
@@ -203,6 +218,23 @@ describe("statistics", () => {
       ["valet/test", 2],
       ["valet/other", 1],
     ]);
+  });
+
+  test.each(["", "&exact=true"])("by error are by the first cause, as lists are%s", async (exact) => {
+    const owner = await ownerOf(...EXHAUSTED);
+    for (const tool of ["", "&tool=bash"]) {
+      const { groups } = await stats(owner, `?by=error&outcome=error${tool}${exact}`);
+      const counted = groups.map(({ keys, turns }) => [keys.error, turns]);
+      expect(counted).toHaveLength(2);
+      expect(counted).toEqual(
+        expect.arrayContaining([
+          ["provider_rate_limited", 1],
+          ["model_chain_exhausted", 1],
+        ]),
+      );
+      const limited = await stats(owner, `?error=provider_rate_limited${tool}${exact}`);
+      expect(limited.total.turns).toBe(1);
+    }
   });
 
   test.each(["", "&exact=true"])(

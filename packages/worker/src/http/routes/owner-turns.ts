@@ -2,6 +2,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { ERROR_BOUND } from "@valet/shared/answers/turn-stats/histogram";
 import { groupTurns, type TurnFacts } from "@valet/shared/answers/turn-stats/turn-stats";
+import { firstCause } from "@valet/shared/protocol/first-cause";
 import { canonicalRepoUrl } from "@valet/shared/protocol/repo-url";
 import { MAX_PAGE } from "@valet/shared/protocol/session-api";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
@@ -177,7 +178,7 @@ function factsOf(record: TurnRecord): TurnFacts {
       channel: record.channel,
       model: record.model,
       outcome: record.outcome,
-      error: record.error_type,
+      error: firstCause(record),
       session: record.session_id,
       parent: record.parent_session_id,
       tool: null,
