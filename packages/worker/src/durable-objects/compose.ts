@@ -11,6 +11,7 @@ import { capacityName } from "./capacity/capacity-calls.ts";
 import { Diff } from "./changes/diff.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
 import { composeAnswers } from "./compose-answers.ts";
+import { composeDispatch } from "./compose-dispatch.ts";
 import { composeExport } from "./compose-export.ts";
 import { composeFamily } from "./compose-family.ts";
 import { composeSandbox } from "./compose-sandbox.ts";
@@ -23,7 +24,6 @@ import { Replies } from "./conversation/replies.ts";
 import { viewSession } from "./conversation/session-view.ts";
 import { TurnRecords } from "./conversation/turn-records.ts";
 import { Changes } from "./core/changes.ts";
-import { BATCH_LIMITS } from "./core/limits.ts";
 import { PendingEvents } from "./core/pending-events.ts";
 import { upgradeSchema } from "./core/schema.ts";
 import { originOfSession, type SessionRecord, SessionState } from "./core/session-state.ts";
@@ -33,11 +33,6 @@ import { Transactions } from "./core/transactions.ts";
 import { CredentialKeys } from "./credentials/credential-keys.ts";
 import { SessionCredentials } from "./credentials/session-credentials.ts";
 import { SessionDeletion } from "./deletion/session-deletion.ts";
-import { Attempts } from "./dispatch/attempts.ts";
-import { CapacityAnswers } from "./dispatch/capacity-answers.ts";
-import { Scheduler } from "./dispatch/scheduler.ts";
-import { SignsOfLife } from "./dispatch/signs-of-life.ts";
-import { Watchdogs } from "./dispatch/watchdogs.ts";
 import { peersOf } from "./family/peers.ts";
 import { BackgroundCheck } from "./link/background-check.ts";
 import { ClientSockets } from "./link/client-sockets.ts";
@@ -327,55 +322,11 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
   });
 
   // Dispatch.
-  const signs = new SignsOfLife({ state, timers, link, traces, work: queue, transactions, now });
-  const watchdogs = new Watchdogs({
-    state,
-    queue,
-    link,
-    timers,
-    transactions,
-    intervals,
-    now,
-    isWaitingForPerson: (attemptId) => requests.isWaiting(attemptId),
-  });
-  const attempts = new Attempts({
-    state,
-    queue,
-    workflows,
-    watchdogs,
-    output,
-    signs,
-    traces,
-    runnerSpans,
-    link,
-    transactions,
-    intervals,
-    now,
-  });
-  const scheduler = new Scheduler({
-    state,
-    queue,
-    line: lease,
-    lifecycle,
+  const { signs, watchdogs, attempts, scheduler, capacityAnswers } = composeDispatch({
+    ...{ state, queue, workflows, lease, lifecycle, link, backgroundCheck, output, traces, runnerSpans },
+    ...{ timers, transactions, intervals, now },
     channels: conversation,
-    link,
-    watchdogs,
-    signs,
-    timers,
-    transactions,
-    intervals,
-    limits: { ...BATCH_LIMITS, collectMaxMs: intervals.collectMaxMs },
-    now,
-  });
-
-  const capacityAnswers = new CapacityAnswers({
-    state,
-    transactions,
-    lease,
-    scheduler,
-    lifecycle,
-    backgroundCheck,
-    now,
+    isWaitingForPerson: (attemptId) => requests.isWaiting(attemptId),
   });
   const replies = new Replies({
     requests,
