@@ -71,6 +71,14 @@ describe.each(["bwrap", "none"] as const)("an agent with isolation %s", (isolati
         expect(turn).toMatchObject({ "valet.sandbox.isolation": isolation });
       });
 
+      test("memory: a program that is the whole command is ended, and the call says so at once", {
+        timeout: TIMEOUT_MS,
+      }, async () => {
+        const { outcome, traceId } = await attack("[alone]", "sandbox_out_of_memory");
+        expect(outcome).toBe("ok");
+        expect(await spansOf(traceId, "execute_tool bash")).toMatchObject([{ "process.exit.code": 137 }]);
+      });
+
       test("processes: no further one starts, and those that stay are ended", { timeout: TIMEOUT_MS }, async () => {
         await attack("[processes]", "sandbox_out_of_processes");
       });

@@ -12,6 +12,12 @@ const HOG = "head -c 4000M /dev/zero | tail";
 export const ATTACKS = [
   { name: "memory", when: { userContains: "[memory]" }, turn: bash(HOG) },
   {
+    name: "alone",
+    when: { userContains: "[alone]" },
+    // A shell replaces itself with a command that is a single program.
+    turn: bash(`perl -e '$a .= "x" x 1_000_000 for 1..4_000'`),
+  },
+  {
     name: "itself",
     when: { userContains: "[itself]" },
     // Each of them is smaller than the agent.

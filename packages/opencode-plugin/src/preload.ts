@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { HIDE_PROCESS_VARIABLE, PRELOAD_VARIABLE } from "@valet/shared/protocol/agent-variables";
 import { keepFromChildren } from "./child-environment.ts";
+import { giveExitCodes } from "./exit-codes.ts";
 import { hideProcess } from "./hide-process.ts";
 import { withoutAccounts } from "./no-accounts.ts";
 
@@ -15,4 +16,5 @@ delete process.env[PRELOAD_VARIABLE];
 const secrets = JSON.parse(readFileSync(0, "utf8")) as Record<string, string>;
 Object.assign(process.env, secrets);
 keepFromChildren(secrets);
+giveExitCodes();
 await withoutAccounts();

@@ -306,7 +306,11 @@ export const ATTRIBUTES = {
     meaning: "the tool's own limit, within which it may be silent; absent if it has none",
   },
   "valet.tool.output_length": { type: "int", unit: "UTF-16 code units", meaning: "length of the result" },
-  "process.exit.code": { type: "int", meaning: "exit code of a command; absent if a signal killed it" },
+  "process.exit.code": {
+    type: "int",
+    meaning:
+      "exit code of a command. If a signal killed it: 128 + the signal's number for the agent's shell tool, as shells report it; otherwise absent",
+  },
   "valet.process.signal": {
     type: "string",
     meaning: "the signal that killed a command, such as `SIGKILL`; no convention has a key for it",
