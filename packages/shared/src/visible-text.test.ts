@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { visibleText } from "./visible-text.ts";
+import { hasVisibleText, visibleText } from "./visible-text.ts";
 
 test("a command cannot hide control characters from the person who is asked to allow it", () => {
   expect(visibleText("rm -rf ~ #\r\u001b[2Kls")).toBe("rm -rf ~ #␍␛[2Kls");
@@ -49,3 +49,24 @@ test("the result has no control characters but those of right-to-left lines, for
     }),
   );
 });
+
+test.each([
+  ["nothing", ""],
+  ["white space", " \n\t\u00a0\u2003\u3000"],
+  ["zero-width characters", "\u200b\u200c\u200d\u2060\ufeff"],
+  ["marks of direction", "\u200e\u200f\u061c\u202a\u202c\u2066\u2069"],
+  ["invisible letters", "\u00ad\u034f\u115f\u1160\u3164\uffa0\u17b4\u180e\u2800"],
+  ["invisible operators", "\u2061\u2062\u2063\u2064"],
+  ["variation selectors and tags", "\ufe0f\u{e0001}\u{e0041}\u{e0100}"],
+  ["control characters", "\u0000\u0007\u001b\u007f\u0085"],
+  ["several of them", "\u200b \n\ufeff\u2060\u00a0"],
+])("%s cannot be seen", (_what, text) => {
+  expect(hasVisibleText(text)).toBe(false);
+});
+
+test.each(["a", ".", "0", "漢", "👩\u200d💻", "\u200b.\u200b", "\u0301", "\u0600", "\ufffd", "☑\ufe0f"])(
+  "%j can be seen",
+  (text) => {
+    expect(hasVisibleText(text)).toBe(true);
+  },
+);

@@ -1,6 +1,6 @@
 /**
  * Makes control characters in text of agents, models and commands visible: a terminal would interpret them, and a page would hide them.
- * Pure.
+ * Also tells whether a text shows anything at all. Pure.
  */
 
 /**
@@ -14,11 +14,23 @@ const GENTLE = /[\u061c\u200e\u200f\u2066-\u2069]/;
 /** Letters of scripts that are written from right to left (Unicode's blocks for them, as of `DerivedBidiClass.txt`). */
 const RIGHT_TO_LEFT = /[[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]&&\p{L}]/v;
 
+/**
+ * A character that shows something: no white space, no control character, and none that Unicode lets programs ignore when they draw text
+ * (`Default_Ignorable_Code_Point`: zero-width characters, variation selectors, Hangul fillers). The Braille pattern without dots is not
+ * among those.
+ */
+const SEEN = /[^\s\p{Cc}\p{DI}\u2800]/u;
+
 /** The pictures of U+0000 and the following characters start at U+2400. */
 const FIRST_PICTURE = 0x2400;
 const PICTURE_OF_DELETE = "\u2421";
 const NO_PICTURE = "\ufffd";
 const PDI = "\u2069";
+
+/** Returns whether a reader sees anything of the text. */
+export function hasVisibleText(text: string): boolean {
+  return SEEN.test(text);
+}
 
 /**
  * Returns the text with a visible picture in place of each control character: `␛[31m`. CRLF becomes a line feed. A line with letters of a

@@ -5,7 +5,7 @@ import type { AgentErrorType } from "./errors.ts";
 export interface Answer {
   /** The finish reason in the agent's terms; `unknown` if the provider gave none, or one that the agent does not know. */
   readonly finish: string;
-  /** Whether it contains text other than whitespace. */
+  /** Whether it contains text of which a reader sees something: not only white space or zero-width characters. */
   readonly hasText: boolean;
   readonly hasReasoning: boolean;
   readonly hasToolCall: boolean;

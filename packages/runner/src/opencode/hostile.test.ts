@@ -35,6 +35,7 @@ rule("same-tool", { reply: [bash("echo the same"), usage] });
 rule("turns", { reply: [{ tool: "read", arguments: { filePath: "README.md" } }, bash("echo the same"), usage] });
 rule("counter", { reply: [bash("date +%s%N"), usage] });
 rule("blank", { reply: [{ text: "  \n " }, usage] });
+rule("invisible", { reply: [{ text: "\u200b\u2060 \u200d\u00ad" }, usage] });
 rule("thinks", { reply: [{ reasoning: "Hm, what might be the answer?" }, usage] });
 rule("stop", { reply: [{ finish: "stop" }, usage] });
 rule("no-usage", { reply: [{ text: "That is all." }] });
@@ -317,7 +318,7 @@ test("a turn has a time limit", async () => {
   expect(result).toMatchObject({ outcome: "error", errorType: "turn_time_limit" });
 }, 60_000);
 
-test.each(["blank", "thinks", "stop"])(
+test.each(["blank", "invisible", "thinks", "stop"])(
   "an answer with only %s is not a success",
   async (name) => {
     const { result, chats } = await run(name);

@@ -54,7 +54,7 @@ class Try {
   /** Texts and tool calls that have not ended. */
   readonly unfinished = new Set<string>();
   readonly output = new Map<string, OutputPart>();
-  /** Texts with characters other than whitespace. */
+  /** Texts of which a reader sees something. */
   readonly filled = new Set<string>();
 
   constructor(startMs: number, spanId: string | undefined) {

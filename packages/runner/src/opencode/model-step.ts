@@ -4,6 +4,7 @@
  */
 import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { StartSource } from "@valet/shared/spans";
+import { hasVisibleText } from "@valet/shared/visible-text";
 import { type Answer, answerProblem, finishProblem } from "../agent/answer.ts";
 import { type AgentErrorType, invitesFailover, type ProviderError } from "../agent/errors.ts";
 import type { Ending, FactAttributes } from "../agent/facts.ts";
@@ -195,7 +196,7 @@ export class ModelStep {
   delta(partId: string, piece: string, atMs: number): void {
     const current = this.#call?.current;
     if (this.#call === undefined || current === undefined) return;
-    if (piece.trim() !== "") current.filled.add(partId);
+    if (hasVisibleText(piece)) current.filled.add(partId);
     this.#chunk(atMs);
     current.contentUntil(atMs);
     this.#context.log.heard(this.#call.spanId, atMs);
@@ -314,7 +315,7 @@ export class ModelStep {
     this.#chunk(start);
     this.#context.log.heard(this.#call.spanId, atMs);
     current.output.set(part.id, { type: part.type, content: part.text });
-    if (part.text.trim() !== "") current.filled.add(part.id);
+    if (hasVisibleText(part.text)) current.filled.add(part.id);
     if (end === undefined) current.unfinished.add(part.id);
     else {
       current.unfinished.delete(part.id);

@@ -595,7 +595,7 @@ export const ERRORS = {
     outcomes: ["error"],
     reporters: ["runner"],
     ends: ["message", "workflow", "turn", "step", "agent", "call", "compaction"],
-    meaning: "the model's answer contained neither text nor a tool call",
+    meaning: "the model's answer contained neither visible text nor a tool call",
     remedy: "Ask again, or use another model.",
   },
   useless_answers: {
