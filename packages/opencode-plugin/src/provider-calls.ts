@@ -19,7 +19,7 @@ import { head } from "@valet/shared/text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { ByteReports } from "./byte-reports.ts";
 import type { PreparedRequest } from "./model-requests.ts";
-import { ProviderStream, type UsedTokens } from "./provider-usage.ts";
+import { hasNegativePart, ProviderStream, type UsedTokens } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 import { documentError } from "./stream-errors.ts";
 import { fetchWithState } from "./tracestate-fetch.ts";
@@ -215,7 +215,9 @@ function passOn(
         }
         if (isPassed) return;
         enqueue(controller, ids.end());
-        if (!isReported) void end(OK_STATUS);
+        const ended = isReported ? undefined : end(OK_STATUS);
+        // The runner must have these counts before it hears of OpenCode's.
+        if (stream.tokens !== undefined && hasNegativePart(stream.tokens)) await ended;
         await reported;
         controller.close();
       } catch (error) {

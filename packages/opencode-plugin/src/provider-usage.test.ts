@@ -68,6 +68,14 @@ test("impossible counts can be reported, and stay impossible", () => {
   expect(Math.min(tokens?.input ?? 0, tokens?.output ?? 0)).toBeGreaterThan(1e15);
 });
 
+test("negative counts of parts stay so, and do not change the sum", () => {
+  const usage = { prompt_tokens: 100, completion_tokens: 20 };
+  const { tokens: cached } = readStream({ usage: { ...usage, prompt_tokens_details: { cached_tokens: -5 } } });
+  expect(cached).toMatchObject({ total: 120, output: 20, cache: { read: -5 } });
+  const { tokens: thought } = readStream({ usage: { ...usage, completion_tokens_details: { reasoning_tokens: -5 } } });
+  expect(thought).toMatchObject({ total: 120, input: 100, reasoning: -5 });
+});
+
 test("text that is not an event stream is ignored", () => {
   const stream = new ProviderStream();
   for (const text of ['<html>"usage"</html>\n', 'data: {"usage": {\n', "data: [DONE]\n", "\u0000\n"]) {

@@ -95,8 +95,17 @@ function object(value: unknown): Json {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : {};
 }
 
+/**
+ * Returns whether a part is negative. OpenCode (1.18.33) replaces it by 0, so that only the provider's own counts tell that they are
+ * impossible.
+ */
+export function hasNegativePart({ reasoning, cache }: UsedTokens): boolean {
+  return Math.min(reasoning, cache.read, cache.write) < 0;
+}
+
 /** Returns a count. An impossible one stays so, but is small enough that sums with it can be reported: the runner judges them. */
 function count(from: Json, ...keys: string[]): number | undefined {
   const value = keys.map((key) => from[key]).find((each) => each !== undefined && each !== null);
-  return typeof value === "number" && value >= 0 ? Math.min(value, Number.MAX_SAFE_INTEGER) : undefined;
+  if (typeof value !== "number") return undefined;
+  return Math.max(-Number.MAX_SAFE_INTEGER, Math.min(value, Number.MAX_SAFE_INTEGER));
 }

@@ -66,6 +66,18 @@ rule("odd-reasoning", {
     },
   ],
 });
+rule("negative-cache", {
+  reply: [
+    { text: "That is all." },
+    { rawUsage: { prompt_tokens: 100, completion_tokens: 20, prompt_tokens_details: { cached_tokens: -5 } } },
+  ],
+});
+rule("negative-reasoning", {
+  reply: [
+    { text: "That is all." },
+    { rawUsage: { prompt_tokens: 100, completion_tokens: 20, completion_tokens_details: { reasoning_tokens: -5 } } },
+  ],
+});
 const impossibleUsages: Readonly<Record<string, object>> = {
   huge: { prompt_tokens: 1e18, completion_tokens: 20, total_tokens: 1e18 },
   negative: { prompt_tokens: -100, completion_tokens: -5, total_tokens: -105 },
@@ -356,6 +368,16 @@ test.each([
   async (name, tokens) => {
     const { result, chats } = await run(name);
     expect(result.summary).toMatchObject({ callsWithOddUsage: 1, tokens });
+    expect(attributesOf(chats[0] as ReadableSpan)).toMatchObject({ "valet.llm.usage_inconsistent": true });
+  },
+  60_000,
+);
+
+test.each(["negative-cache", "negative-reasoning"])(
+  "%s, which OpenCode replaces by 0: the whole is kept, and the usage is marked as inconsistent",
+  async (name) => {
+    const { result, chats } = await run(name);
+    expect(result.summary).toMatchObject({ callsWithOddUsage: 1, tokens: { input: 100, output: 20 }, costUsd: null });
     expect(attributesOf(chats[0] as ReadableSpan)).toMatchObject({ "valet.llm.usage_inconsistent": true });
   },
   60_000,

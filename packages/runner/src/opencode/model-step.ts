@@ -16,7 +16,7 @@ import type { ModelRequestEvent } from "./model-request.ts";
 import type { StepContext } from "./step-context.ts";
 import { StepTools } from "./step-tools.ts";
 import { toolName } from "./tool-result.ts";
-import { finishReason, priceAttributes, readCost, usageAttributes } from "./usage.ts";
+import { finishReason, priceAttributes, readCost, tokensToJudge, usageAttributes } from "./usage.ts";
 
 export class ModelStep {
   readonly #context: StepContext;
@@ -368,10 +368,11 @@ export class ModelStep {
       this.#context.answered(answer);
       return;
     }
+    const tokens = tokensToJudge(part.tokens, this.#context.providerCall(current.startMs)?.tokens);
     // The step ends with its tools, but the model finished with its last text or call.
     this.#endCall(current.lastContentMs ?? atMs, ending, {
-      ...usageAttributes(part.tokens, hasContent),
-      "valet.llm.cost_usd": readCost(part.tokens, part.cost),
+      ...usageAttributes(tokens, hasContent),
+      "valet.llm.cost_usd": readCost(tokens, part.cost),
       "gen_ai.response.finish_reasons": [finishReason(part.reason)],
     });
     this.#context.answered(answer);

@@ -7,6 +7,7 @@ import {
   readUsage,
   serverAttributes,
   splitModel,
+  tokensToJudge,
   type Usage,
   usageAttributes,
 } from "./usage.ts";
@@ -99,6 +100,17 @@ test("impossible counts are unknown and marked as inconsistent; the others are k
   expect(readCost(told, 0)).toBeUndefined();
   // A repository's configuration may name any price.
   for (const usd of [1e300, Number.POSITIVE_INFINITY, Number.NaN]) expect(readCost(told, usd)).toBeUndefined();
+});
+
+test("the provider's own counts are judged if they are impossible, since OpenCode replaces negative ones by 0", () => {
+  const told = { total: 120, input: 100, output: 20, reasoning: 0, cache: { read: 0, write: 0 } };
+  const cached = tokensToJudge(told, { ...told, input: 105, cache: { read: -5, write: 0 } });
+  expect(readUsage(cached, true)).toMatchObject({ input: 100, output: 20, cacheRead: undefined, isConsistent: false });
+  const thought = tokensToJudge(told, { ...told, output: 25, reasoning: -5 });
+  expect(readUsage(thought, true)).toMatchObject({ input: 100, output: 20, reasoning: undefined, isConsistent: false });
+  expect(readCost(thought, 0.5)).toBeUndefined();
+  expect(tokensToJudge(told, { ...told, total: 119, output: 19 })).toBe(told);
+  expect(tokensToJudge(told, undefined)).toBe(told);
 });
 
 test("for any counts, the reported ones are possible, and no part exceeds its whole", () => {

@@ -90,6 +90,14 @@ function readImpossible({ total, input, output, reasoning, cache }: Tokens, hasC
   };
 }
 
+/**
+ * Returns the counts to judge: OpenCode's, or the provider's own if those are impossible, since OpenCode replaces negative counts by 0.
+ * @param own the provider's, as far as the plugin has reported them
+ */
+export function tokensToJudge(tokens: Tokens, own: Tokens | undefined): Tokens {
+  return own === undefined || isAllPossible(own) ? tokens : own;
+}
+
 /** Returns the cost that was computed; `undefined` if no price is known, for which OpenCode reports 0, or no tokens, or if it is impossible. */
 export function readCost(tokens: Tokens, costUsd: number): number | undefined {
   return costUsd > 0 && costUsd <= MAX_COST_USD && isAllPossible(tokens) ? costUsd : undefined;

@@ -86,7 +86,7 @@ export const ToolCall = z.object({
 });
 export type ToolCall = z.infer<typeof ToolCall>;
 
-const tokens = z.number().nonnegative();
+const usd = z.number().nonnegative();
 
 /** The last millisecond whose nanoseconds a span's times can hold (OTLP: `fixed64`). */
 const MAX_EPOCH_MS = 18_446_744_073_709;
@@ -103,19 +103,19 @@ export const ProviderCall = z.object({
   endedMs: SpanTime.optional(),
   /** The provider's finish reason. */
   finish: z.string().max(64).optional(),
-  /** Token counts in OpenCode's terms; absent if the provider reported none. */
+  /** Token counts in OpenCode's terms, also impossible ones; absent if the provider reported none. */
   tokens: z
     .object({
-      total: tokens,
-      input: tokens,
-      output: tokens,
-      reasoning: tokens,
-      cache: z.object({ read: tokens, write: tokens }),
+      total: z.number(),
+      input: z.number(),
+      output: z.number(),
+      reasoning: z.number(),
+      cache: z.object({ read: z.number(), write: z.number() }),
     })
     .optional(),
-  costUsd: tokens.optional(),
+  costUsd: usd.optional(),
   /** The model's prices of input in USD per million tokens; absent if they are unknown, or depend on the input's length. */
-  prices: z.object({ input: tokens, cacheRead: tokens, cacheWrite: tokens }).optional(),
+  prices: z.object({ input: usd, cacheRead: usd, cacheWrite: usd }).optional(),
 });
 export type ProviderCall = z.infer<typeof ProviderCall>;
 
