@@ -904,7 +904,7 @@ test("a new OpenCode session receives the earlier conversation; a known session 
   expect(body).toMatchObject({
     parts: [
       { type: "text", text: "Fix the greeting." },
-      { type: "file", mime: "text/plain", filename: "a.txt", url: "data:text/plain,hi" },
+      { type: "file", mime: "text/plain", filename: "a.txt", url: "data:text/plain;base64,aGk=" },
     ],
   });
   const [one, two] = opencode.prompts.map(({ messageId }) => messageId);
