@@ -1,7 +1,8 @@
 /** What each attempt changed, as the runner reports it: with overlaps, limits, restarts, and a git that hangs. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { CHANGES_LIMITS } from "@valet/shared/protocol/changes";
 import type { PromptDispatch } from "@valet/shared/protocol/dispatch";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
 import { alwaysOn, createRandomIds, type ReadableSpan, Tracer } from "@valet/shared/tracing";
@@ -212,6 +213,73 @@ test("a SessionAgent that does not take reports gets none", async () => {
   expect(frames).toEqual([]);
   changes.isWanted = true;
   expect(await turn("2", () => write("b", "1\n"))).toMatchObject({ sharedWith: ["1"] });
+});
+
+/** Creates files beyond a limit of one turn. */
+const beyondLimit = {
+  "more files": (folder: string) => {
+    for (let file = 0; file <= CHANGES_LIMITS.candidates; file++) writeFileSync(join(folder, `f${file}`), "1\n");
+  },
+  "more bytes": (folder: string) => {
+    for (let bytes = 0; bytes <= CHANGES_LIMITS.candidateBytes; bytes += CHANGES_LIMITS.fileBytes) {
+      const file = join(folder, `f${bytes / CHANGES_LIMITS.fileBytes}`);
+      writeFileSync(file, "");
+      truncateSync(file, CHANGES_LIMITS.fileBytes);
+    }
+  },
+};
+
+test.each(["more files", "more bytes"] as const)(
+  "only the turn that adds %s than one may is too large",
+  async (what) => {
+    const { turn, write, workspace, home } = await setUp();
+    const many = join(workspace, "many");
+    mkdirSync(many);
+    expect(await turn("1", () => beyondLimit[what](many))).toMatchObject({ unknown: "too_large" });
+    const two = await turn("2", () => write("file", "2\n"));
+    // The first turn's files are in its own state, so they are not in these changes.
+    expect(two).toMatchObject({ sharedWith: [], facts: { files_changed: 1, lines_added: 1, lines_removed: 1 } });
+    const after = await setUp({ home });
+    const three = await after.turn("3", () => {
+      write("many/f0", "2\n2\n");
+      rmSync(join(many, "f1"));
+      write("new", "1\n");
+    });
+    const nameOnly = { previous_path: null, lines_added: null, lines_removed: null };
+    expect(three.facts).toMatchObject({
+      files_changed: 3,
+      lines_added: 1,
+      files: [
+        { path: "many/f0", kind: "modified", ...nameOnly },
+        { path: "many/f1", kind: "deleted", ...nameOnly },
+        { path: "new", kind: "added", lines_added: 1 },
+      ],
+    });
+    // Its content was read then.
+    const four = await after.turn("4", () => write("many/f0", "2\n3\n"));
+    expect(four.facts).toMatchObject({ files_changed: 1, lines_added: 1, lines_removed: 1 });
+  },
+);
+
+test("files that were too many for their turn may be committed, ignored and removed later", async () => {
+  const { turn, write, workspace } = await setUp();
+  const many = join(workspace, "many");
+  mkdirSync(many);
+  const created = await turn("1", () => {
+    beyondLimit["more files"](many);
+    write("other", "1\n");
+  });
+  expect(created).toMatchObject({ unknown: "too_large" });
+  const commit = () => {
+    runGit(workspace, "add", "many");
+    runGit(workspace, "commit", "--quiet", "--message", "many");
+  };
+  expect((await turn("2", commit)).facts).toMatchObject({ commits: 1, files_changed: 0 });
+  const ignored = await turn("3", () => write(".git/info/exclude", "other\n"));
+  expect(pathsOf(ignored)).toEqual(["other"]);
+  const removed = await turn("4", () => rmSync(many, { recursive: true }));
+  expect(removed.facts).toMatchObject({ files_changed: CHANGES_LIMITS.candidates + 1, lines_removed: 0 });
+  expect((await turn("5", () => write("file", "2\n"))).facts).toMatchObject({ files_changed: 1, lines_added: 1 });
 });
 
 test("a workspace with earlier work starts from its state, not from its commit", async () => {

@@ -169,7 +169,8 @@ export class TurnChanges {
         signal,
         (async () => {
           const at = ++this.#now;
-          const [before, after] = await Promise.all([job.baseline?.snapshot, this.#snapshots.take(signal)]);
+          const before = await job.baseline?.snapshot;
+          const after = await this.#snapshots.take(signal, before);
           const next: Baseline = { at, snapshot: Promise.resolve(after) };
           read.push(next);
           this.#count([next], 1);

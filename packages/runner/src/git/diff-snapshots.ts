@@ -10,7 +10,7 @@ import {
   parseDiffTree,
   splitPatch,
 } from "./parse-changes.ts";
-import type { Snapshot, Snapshots } from "./snapshot.ts";
+import { ChangesError, type Snapshot, type Snapshots } from "./snapshot.ts";
 
 export interface MeasuredChanges {
   readonly facts: ChangeFacts;
@@ -35,6 +35,7 @@ export async function compareSnapshots(
   redact: (text: string) => string,
   signal: AbortSignal,
 ): Promise<MeasuredChanges> {
+  if (after.isTooLarge) throw new ChangesError("too_large");
   const [commits, diff, patch] = await Promise.all([
     commitsBetween(snapshots, before, after, redact, signal),
     before.tree === after.tree ? NO_DIFF : listFiles(snapshots, before, after, redact, signal),

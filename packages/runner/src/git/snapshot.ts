@@ -4,16 +4,15 @@
  * program that a repository names can run. Files of which only the name counts are in the tree as repositories of their own
  * (mode 160000), which need no object; their id stands for size and time.
  */
-import { createHash } from "node:crypto";
-import { constants, type Stats } from "node:fs";
-import { access, lstat, mkdir, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CHANGES_LIMITS, type ChangesUnknown } from "@valet/shared/protocol/changes";
 import { copyFile } from "../files/copy-file.ts";
 import type { FolderPlace } from "../files/open-folder.ts";
 import { isOwnRepository } from "./files.ts";
 import { type GitBytes, gitBytes } from "./git-command.ts";
-import { type Candidate, parseDiffFiles, splitNul } from "./parse-changes.ts";
+import { parseDiffFiles, splitNul } from "./parse-changes.ts";
+import { readUnread, sortFiles, type UnreadFiles, writeUnread } from "./workspace-files.ts";
 
 /** The state of the workspace at one time. */
 export interface Snapshot {
@@ -25,6 +24,8 @@ export interface Snapshot {
   readonly head: string | undefined;
   /** `undefined` if HEAD is detached, or names no branch. */
   readonly branch: string | undefined;
+  /** Whether more files changed since the snapshot before than the limits of one turn allow, so that many are unread. */
+  readonly isTooLarge?: boolean;
 }
 
 /** What HEAD is. */
@@ -61,8 +62,6 @@ const MAX_INDEX_BYTES = 256 * 1024 * 1024;
 const MAX_EXCLUDE_BYTES = 1024 * 1024;
 /** The output of git that is read: names of files, or a few ids. */
 const MAX_LIST_BYTES = 16 * 1024 * 1024;
-/** How many files are looked at before other work of this process has its turn. */
-const SLICE = 500;
 
 /** Returns the state of a clean checkout of a commit, or of a repository without one. */
 export function snapshotOfCommit(revision: string | undefined): Snapshot {
@@ -81,22 +80,27 @@ export class Snapshots {
     return isOwnRepository(this.#options.workspace);
   }
 
-  /** Takes the state of the workspace as it is now. @throws ChangesError, or the signal's reason */
-  async take(signal: AbortSignal): Promise<Snapshot> {
+  /**
+   * Takes the state of the workspace as it is now.
+   * @param before the snapshot with which it will be compared, whose objects still exist
+   * @throws ChangesError, or the signal's reason
+   */
+  async take(signal: AbortSignal, before?: Snapshot): Promise<Snapshot> {
     const { format, ...head } = await this.#head(signal);
     const name = `${process.pid}-${Date.now()}-${this.#count++}`;
     const own = this.own(name);
     try {
       await this.#makeFolder(name, format);
       await this.#copyIndex(own);
-      const tree = await this.#writeTree(own, format, signal).catch(async (error: unknown) => {
+      const unread = before?.objects === undefined ? new Map() : await readUnread(this.own(before.objects));
+      const state = await this.#writeTree(own, format, unread, signal).catch(async (error: unknown) => {
         // The repository's index may be damaged, or one that git splits into several files.
         if (!(error instanceof ChangesError) || error.reason !== "git_failed" || head.head === undefined) throw error;
         await rm(join(own, "index"), { force: true });
         await this.#run(["read-tree", head.head], own, signal);
-        return this.#writeTree(own, format, signal);
+        return this.#writeTree(own, format, unread, signal);
       });
-      return { ...head, tree, objects: name };
+      return { ...head, ...state, objects: name };
     } catch (error) {
       await this.drop(name);
       throw error;
@@ -222,15 +226,19 @@ export class Snapshots {
     return { root: this.#options.workspace, names: [".git", ...names] };
   }
 
-  async #writeTree(own: string, format: ObjectFormat, signal: AbortSignal): Promise<string> {
-    const [tracked, others] = await Promise.all([
+  async #writeTree(own: string, format: ObjectFormat, unread: UnreadFiles, signal: AbortSignal) {
+    const [changed, others, tracked] = await Promise.all([
       // Not whether a submodule is dirty: git would start another git there, with that repository's configuration.
       this.#run(["diff-files", "--raw", "-z", "--no-renames", "--ignore-submodules=dirty"], own, signal),
       this.#run(["ls-files", "-z", "--others", "--exclude-standard"], own, signal),
+      unread.size === 0 ? Buffer.alloc(0) : this.#run(["ls-files", "-z", "--cached"], own, signal),
     ]);
-    const found = parseDiffFiles(tracked);
+    const found = parseDiffFiles(changed);
     const candidates = [...found, ...splitNul(others).map((path) => ({ path, isLink: false }))];
-    const { links, hashed } = await this.#sort(candidates, format, signal);
+    const { workspace } = this.#options;
+    const options = { workspace, format, unread, signal };
+    const { links, hashed, ...sorted } = await sortFiles(candidates, splitNul(tracked), options);
+    await writeUnread(own, sorted.unread);
     if (links.length > 0) {
       await this.#run(["update-index", "--add", "--replace", "-z", "--index-info"], own, signal, Buffer.concat(links));
     }
@@ -238,39 +246,8 @@ export class Snapshots {
       const input = Buffer.concat(hashed.flatMap((path) => [path, NUL]));
       await this.#run(["update-index", "--add", "--remove", "--replace", "-z", "--stdin"], own, signal, input);
     }
-    return (await this.#run(["write-tree", "--missing-ok"], own, signal)).toString("latin1").trim();
-  }
-
-  /** Decides which files git reads, and which enter the tree by their names alone. */
-  async #sort(candidates: readonly Candidate[], format: ObjectFormat, signal: AbortSignal) {
-    if (candidates.length > CHANGES_LIMITS.candidates) throw new ChangesError("too_large");
-    const links: Buffer[] = [];
-    const hashed: Buffer[] = [];
-    let bytes = 0;
-    const zero = "0".repeat(EMPTY_TREES[format].length);
-    const link = (path: Buffer, what: string) => {
-      const id = createHash(format).update(what).digest("hex");
-      links.push(Buffer.from(`160000 ${id}\t`), path, NUL);
-    };
-    const root = Buffer.from(`${this.#options.workspace}/`);
-    for (let at = 0; at < candidates.length; at += SLICE) {
-      signal.throwIfAborted();
-      const slice = candidates.slice(at, at + SLICE).map(async ({ path, isLink }) => {
-        const full = Buffer.concat([root, path]);
-        const stats = await lstat(full).catch(() => undefined);
-        if (stats?.isDirectory() && isLink) hashed.push(path);
-        else if (stats?.isDirectory() && path.at(-1) === SLASH) link(path.subarray(0, -1), "repository");
-        else if (stats?.isSymbolicLink()) hashed.push(path);
-        else if (stats?.isFile() && stats.size <= CHANGES_LIMITS.fileBytes && (await isReadable(full))) {
-          bytes += stats.size;
-          hashed.push(path);
-        } else if (stats?.isFile()) link(path, identityOf(stats));
-        else links.push(Buffer.from(`0 ${zero}\t`), path, NUL);
-      });
-      await Promise.all(slice);
-      if (bytes > CHANGES_LIMITS.candidateBytes) throw new ChangesError("too_large");
-    }
-    return { links, hashed };
+    const tree = (await this.#run(["write-tree", "--missing-ok"], own, signal)).toString("latin1").trim();
+    return { tree, isTooLarge: sorted.isTooLarge };
   }
 
   async #run(args: readonly string[], own: string, signal: AbortSignal, input?: Uint8Array): Promise<Buffer> {
@@ -313,18 +290,6 @@ function headOf(format: string | undefined, head: string | undefined, ref = ""):
 }
 
 const NUL = Buffer.from([0]);
-const SLASH = "/".charCodeAt(0);
-
-function identityOf({ size, mtimeMs }: Stats): string {
-  return `${size} ${mtimeMs}`;
-}
-
-async function isReadable(path: Buffer): Promise<boolean> {
-  return access(path, constants.R_OK).then(
-    () => true,
-    () => false,
-  );
-}
 
 /** Quotes a path for a list that git splits at colons (git(1), GIT_ALTERNATE_OBJECT_DIRECTORIES). */
 function quoted(path: string): string {
