@@ -60,6 +60,27 @@ test("a file that a tool wrote leads to the call; what a command wrote says that
   await page.waitForURL(/\/traces\/[0-9a-f]{32}\?span=/);
 });
 
+test("the name of a file hides neither line breaks nor spaces, and is whole once the file is unfolded", async () => {
+  const { edit } = work.messages;
+  const long = `${"folder/".repeat(60)}end.txt`;
+  await page.route(/\/api\/.*\/diff\?.*patch=none/, async (route) => {
+    const answer = await (await route.fetch()).json();
+    const [turn] = answer.turns;
+    const file = { previous_path: null, kind: "added", lines_added: null, lines_removed: null };
+    const files = ["two\nlines", " a  b ", long].map((path) => ({ ...file, path }));
+    await route.fulfill({ json: { ...answer, turns: [{ ...turn, files, files_changed: 3 }] } });
+  });
+  await open(`/changes?from=${edit}&to=${edit}`);
+  const names = page.locator(".changes-file .path");
+  await names.nth(2).waitFor();
+  expect(await names.allInnerTexts()).toEqual(['"two\\nlines"', '" a  b "', long]);
+  const isCut = () => names.nth(2).evaluate(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth);
+  expect(await isCut()).toBe(true);
+  await names.nth(2).click();
+  await expect.poll(isCut).toBe(false);
+  await page.unrouteAll({ behavior: "wait" });
+});
+
 test("a commit leads to what it changed, and a link to it shows the same", async () => {
   const { edit } = work.messages;
   await open(`/changes?from=${edit}&to=${edit}`);

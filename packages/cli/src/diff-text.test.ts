@@ -60,6 +60,14 @@ test("a turn has its commits, its files and what it shares", () => {
   ]);
 });
 
+test("a long name does not widen the lines of the other files", () => {
+  const [file] = TURN.files;
+  if (file === undefined) throw new Error("no file");
+  const lines = statLines(diffOf({ ...TURN, files: [file, { ...file, path: "long".repeat(100) }] }));
+  expect(lines).toContain(`  M ${"a.txt".padEnd(60)}  +2 -1 ++-`);
+  expect(lines).toContain(`  M ${"long".repeat(100)}  +2 -1 ++-`);
+});
+
 test("several turns have a sum, which says what it lacks", () => {
   const lines = statLines(diffOf(TURN, UNKNOWN));
   expect(lines).toContain("msg_3: unknown: git did not finish within 2 seconds after the turn");

@@ -1,10 +1,13 @@
 /** The text of `valet diff`. Pure. */
+import { pathText } from "@valet/shared/path-text";
 import type { DiffView, FileChange, TurnChangesView } from "@valet/shared/protocol/changes";
 import { CHANGES_UNKNOWN_MEANINGS } from "@valet/shared/spans/meanings";
 import { counted } from "./counted.ts";
 
 /** The widest bar of lines in `--stat`. */
 const MAX_BAR = 40;
+/** The widest column of names in `--stat`; a longer name moves only what stands behind it. */
+const MAX_NAME = 60;
 const KIND_MARKS: Record<FileChange["kind"], string> = { added: "A", modified: "M", deleted: "D", renamed: "R" };
 
 /** Returns the lines of `valet diff --stat`: each turn, then its files. */
@@ -29,7 +32,7 @@ function turnLines(turn: TurnChangesView): string[] {
   const { message_ids, unknown, shared_with, head_branch, head_revision, commit_list, files } = turn;
   const head = [head_branch ?? "", head_revision?.slice(0, 12) ?? ""].filter((each) => each !== "").join(" ");
   const title = `${message_ids.join(", ")}: ${unknown === null ? totalText(turn) : `unknown: ${CHANGES_UNKNOWN_MEANINGS[unknown]}`}`;
-  const width = Math.max(0, ...files.map((file) => nameOf(file).length));
+  const width = Math.min(MAX_NAME, Math.max(0, ...files.map((file) => nameOf(file).length)));
   const most = Math.max(1, ...files.map(({ lines_added, lines_removed }) => (lines_added ?? 0) + (lines_removed ?? 0)));
   const unlisted = (turn.files_changed ?? files.length) - files.length;
   const note = patchNote(turn);
@@ -75,8 +78,7 @@ function totalText({
 }
 
 function nameOf({ path, previous_path }: FileChange): string {
-  const quoted = (name: string) => (/[\n\t"\\]/.test(name) ? JSON.stringify(name) : name);
-  return previous_path === null ? quoted(path) : `${quoted(previous_path)} => ${quoted(path)}`;
+  return previous_path === null ? pathText(path) : `${pathText(previous_path)} => ${pathText(path)}`;
 }
 
 function linesText({ lines_added: added, lines_removed: removed }: FileChange, most: number): string {

@@ -3,6 +3,7 @@
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { parsePatch } from "@valet/shared/patch";
+import { pathText } from "@valet/shared/path-text";
 import { CHANGES_UNKNOWN_MEANINGS } from "@valet/shared/spans/meanings";
 import { useMemo, useState } from "react";
 import type { Schemas } from "../../api/client.ts";
@@ -252,10 +253,10 @@ function FileRow({ sessionId, turn, file, messages, isOpenFirst }: FileRowProps)
         <span className="mono path">
           {file.previous_path !== null && (
             <>
-              <OutsideText text={shownLine(file.previous_path)} max={300} /> →{" "}
+              <OutsideText text={shownLine(pathText(file.previous_path))} /> →{" "}
             </>
           )}
-          <OutsideText text={shownLine(file.path)} max={300} />
+          <OutsideText text={shownLine(pathText(file.path))} />
         </span>
         <span className="grow" />
         {file.lines_added === null ? (
