@@ -5,11 +5,11 @@ import { firstLine } from "../format/first-line.ts";
 import { withKeys } from "../format/with-keys.ts";
 import { Age, Time } from "../ui/age.tsx";
 import { Button } from "../ui/button.tsx";
-import { Count, Duration, Money } from "../ui/figure.tsx";
+import { Duration, Money } from "../ui/figure.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { OutsideText, Sentence } from "../ui/outside-text.tsx";
 import type { Message, Turn, Workflow } from "./conversation.ts";
-import { jobSummary } from "./job-summary.ts";
+import { JobFigures } from "./job-figures.tsx";
 import { Markdown } from "./markdown.tsx";
 import { PageLink } from "./page-link.tsx";
 import { queueSentence } from "./queue-words.ts";
@@ -57,7 +57,7 @@ export function JobHead({ job, turns, isOpen, isSelected, onToggle }: HeadProps)
         </span>
       </span>
       <span className="n small fold-figures">
-        <Figures job={job} turns={turns} />
+        <JobFigures job={job} turns={turns} />
       </span>
     </button>
   );
@@ -66,49 +66,6 @@ export function JobHead({ job, turns, isOpen, isSelected, onToggle }: HeadProps)
 function authorOf({ author, userId, source }: Message): string {
   if (source === "system") return "a note to the agent";
   return author?.name ?? author?.id ?? userId ?? "You";
-}
-
-function Figures({ job, turns }: { readonly job: Job; readonly turns: readonly Turn[] }) {
-  const { ms, costUsd, isCostPartial, filesChanged, lost } = jobSummary(job, turns);
-  if (job.status !== "done") return <span className="m">{job.status === "queued" ? "queued" : "runs"}</span>;
-  return (
-    <>
-      <OutcomeMark job={job} />
-      {lost > 0 && (
-        <span className="fold-mark">
-          <Icon
-            name="lost"
-            className="t-failed"
-            label={lost === 1 ? "One attempt was lost" : `${lost} attempts were lost`}
-          />{" "}
-          {lost} lost ·{" "}
-        </span>
-      )}
-      {filesChanged !== null && filesChanged > 0 && (
-        <span className="fold-files">
-          <Count count={filesChanged} /> {filesChanged === 1 ? "file" : "files"} ·{" "}
-        </span>
-      )}
-      {ms !== null && <Duration ms={ms} />}
-      {turns.length > 0 && (
-        <>
-          {" · "}
-          <Money usd={costUsd} isPartial={isCostPartial} />
-        </>
-      )}
-    </>
-  );
-}
-
-function OutcomeMark({ job: { outcome } }: { readonly job: Job }) {
-  if (outcome === undefined || outcome === "ok") return null;
-  const isBad = outcome === "error" || outcome === "lost";
-  return (
-    <span className={`fold-mark ${isBad ? "t-failed" : "m"}`}>
-      <Icon name={outcome === "error" ? "failed" : outcome === "lost" ? "lost" : "end"} />{" "}
-      {outcome === "error" ? "failed" : outcome} ·{" "}
-    </span>
-  );
 }
 
 export function Said({ message }: { readonly message: Message }) {
