@@ -31,6 +31,17 @@ export function stateWord(state: State): string {
   return STATES[state].word;
 }
 
+/**
+ * Returns the state that a session shows: one that does nothing says how it rests.
+ * @param doing what it does now; `idle` also if it sleeps or has ended
+ * @param status its status, if that is known
+ */
+export function shownState(doing: State, status: string | undefined): State {
+  if (doing !== "idle") return doing;
+  if (status === "error") return "failed";
+  return status === "terminated" || status === "hibernated" ? status : "idle";
+}
+
 /** The icon of a state, with its word for screen readers. @param hue another hue: `t-tool` for a session whose tool works */
 export function StateIcon({ state, hue }: { readonly state: State; readonly hue?: string }) {
   const look = STATES[state];

@@ -11,7 +11,7 @@ import { Age, useNow } from "../../ui/age.tsx";
 import { Money } from "../../ui/figure.tsx";
 import { KIND_LOOKS } from "../../ui/kind.tsx";
 import { OutsideText, Sentence } from "../../ui/outside-text.tsx";
-import { type State, StateIcon } from "../../ui/state.tsx";
+import { type State, StateIcon, shownState } from "../../ui/state.tsx";
 import { stripBars, stripText } from "./hour-strip.ts";
 import { type InboxRow, restText } from "./inbox-groups.ts";
 import { Needs } from "./needs.tsx";
@@ -70,15 +70,8 @@ function Meta({ row: { repoUrl, branch, session } }: { readonly row: InboxRow })
 
 function stateOf({ verdict, group, session }: InboxRow, now: NowView | undefined): State {
   if (verdict !== undefined) return verdict.state;
-  if (now !== undefined) return now.verdict.state === "idle" ? restState(session) : now.verdict.state;
-  if (group === "running") return "working";
-  return restState(session);
-}
-
-function restState(session: InboxRow["session"]): State {
-  if (session?.status === "error") return "failed";
-  if (session?.status === "terminated" || session?.status === "hibernated") return session.status;
-  return "idle";
+  const doing = now?.verdict.state ?? (group === "running" ? "working" : "idle");
+  return shownState(doing, session?.status);
 }
 
 /** The hue of work is that of the step that runs. */

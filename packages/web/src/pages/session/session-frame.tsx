@@ -12,7 +12,7 @@ import { Money } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { Empty, ErrorNote, Loading } from "../../ui/notes.tsx";
 import { OutsideText, Sentence } from "../../ui/outside-text.tsx";
-import { StateMark } from "../../ui/state.tsx";
+import { StateMark, shownState } from "../../ui/state.tsx";
 import { SessionTabs } from "./session-tabs.tsx";
 
 const route = getRouteApi("/sessions/$sessionId");
@@ -62,7 +62,7 @@ export default function SessionFrame() {
           <Loading what="the session" rows={1} height={1.25} />
         ) : (
           <p className="mt-1 flex flex-wrap items-center gap-x-2">
-            <StateMark state={now.data.verdict.state} />
+            <StateMark state={shownState(now.data.verdict.state, session.data?.status)} />
             <span className="m2 small">
               since <Age since={now.data.verdict.since} />
             </span>
