@@ -70,6 +70,32 @@ test("a part does not wait for another part that was just sent", () => {
   expect(told).toEqual(["thought:Hm@0", "a:One@1"]);
 });
 
+test("a tool call that goes on is told at once, and its other changes once per interval", () => {
+  const told: string[] = [];
+  let call = { type: "tool", id: "t", tool: "bash", status: "pending", title: "" } as MessagePart & { type: "tool" };
+  const news = new AnswerNews(INTERVAL_MS, (part) =>
+    told.push(`${"status" in part && `${part.status} ${part.title}`}`),
+  );
+  const change = (more: Partial<typeof call>) => {
+    call = { ...call, ...more };
+    news.changed("t", () => call);
+  };
+  change({});
+  change({ status: "running" });
+  change({ title: "make" });
+  expect(told).toEqual(["pending ", "running "]);
+  change({ status: "completed" });
+  expect(told).toEqual(["pending ", "running ", "completed make"]);
+  // It has ended, so what follows is no progress, however often it changes.
+  change({ status: "running" });
+  change({ status: "error", title: "last" });
+  expect(told).toHaveLength(3);
+  vi.advanceTimersByTime(INTERVAL_MS);
+  expect(told.slice(3)).toEqual(["error last"]);
+  vi.advanceTimersByTime(INTERVAL_MS);
+  expect([told.length, vi.getTimerCount()]).toEqual([4, 0]);
+});
+
 test("a flush sends pending changes once, and nothing else", () => {
   const { news, told, wait, grow } = answer();
   grow("a", "One");

@@ -1,4 +1,7 @@
-/** Sends the parts of an answer while it arrives: each part immediately, and then at most one update per interval. */
+/**
+ * Sends the parts of an answer while it arrives: each part immediately, and then at most one update per interval. That a tool call has
+ * begun or ended is sent immediately, too.
+ */
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 
 /** Returns the current state of a part. */
@@ -7,6 +10,8 @@ type ReadPart = (partId: string) => MessagePart | undefined;
 /** A part that was sent less than an interval ago. */
 interface Resting {
   readonly timer: ReturnType<typeof setTimeout>;
+  /** How far its tool call had come. */
+  readonly stage: number;
   /** Present if the part has changed since. */
   read?: ReadPart;
 }
@@ -28,7 +33,7 @@ export class AnswerNews {
    */
   changed(partId: string, read: ReadPart): void {
     const resting = this.#resting.get(partId);
-    if (resting !== undefined) resting.read = read;
+    if (resting !== undefined && stageOf(read(partId)) <= resting.stage) resting.read = read;
     else this.#update(partId, read);
   }
 
@@ -45,7 +50,9 @@ export class AnswerNews {
   #update(partId: string, read: ReadPart): void {
     const part = read(partId);
     if (part === undefined || isEmpty(part)) return;
-    this.#resting.set(partId, { timer: setTimeout(() => this.#onRested(partId), this.#intervalMs) });
+    clearTimeout(this.#resting.get(partId)?.timer);
+    const timer = setTimeout(() => this.#onRested(partId), this.#intervalMs);
+    this.#resting.set(partId, { timer, stage: stageOf(part) });
     this.#tell(part);
   }
 
@@ -58,4 +65,12 @@ export class AnswerNews {
 
 function isEmpty(part: MessagePart): boolean {
   return part.type !== "tool" && part.text === "";
+}
+
+const STAGES = ["pending", "running", "completed"];
+
+/** Returns how far a tool call has come. Only forwards, so that few updates are immediate, whatever the agent reports. */
+function stageOf(part: MessagePart | undefined): number {
+  if (part?.type !== "tool") return 0;
+  return part.status === "error" ? STAGES.indexOf("completed") : STAGES.indexOf(part.status);
 }
