@@ -48,7 +48,9 @@ export class TraceCalls {
       if (segmentId === undefined) return badCursor();
       const skeleton = traces.reader.skeletons.read(traceId, segmentId);
       if (skeleton === undefined) return TRACE_NOT_FOUND;
-      return ok(knownTags.includes(skeleton.etag) ? { etag: skeleton.etag } : skeleton);
+      // RFC 9110, section 13.1.2: the asterisk stands for whatever there is.
+      const isKnown = knownTags.includes(skeleton.etag) || knownTags.includes("*");
+      return ok(isKnown ? { etag: skeleton.etag } : skeleton);
     });
   }
 

@@ -12,18 +12,26 @@ export interface Matcher {
  * and bytes are searched as OTLP/JSON writes them.
  */
 export function matcherOf(query: string): Matcher {
-  const wanted = query.toLowerCase();
+  const wanted = withoutCase(query);
   // A word stands in the JSON as it is; other characters may be escaped there.
-  const words = wanted.match(/[a-z0-9]+/g) ?? [];
+  const words = wanted.match(/[A-Z0-9]+/g) ?? [];
   return {
     mayMatch(request) {
-      const text = request.toLowerCase();
+      const text = withoutCase(request);
       return words.every((word) => text.includes(word));
     },
     matches: ({ name, attributes = [] }) =>
-      name.toLowerCase().includes(wanted) ||
-      attributes.some(({ key, value }) => `${key}=${valueText(value)}`.toLowerCase().includes(wanted)),
+      withoutCase(name).includes(wanted) ||
+      attributes.some(({ key, value }) => withoutCase(`${key}=${valueText(value)}`).includes(wanted)),
   };
+}
+
+/**
+ * Returns a text in which case does not count. Lower case alone would not do: that of a sigma depends on what follows it, and ß has
+ * capital letters, but SS no small ones that equal it.
+ */
+function withoutCase(text: string): string {
+  return text.toLowerCase().toUpperCase();
 }
 
 function valueText(value: object): string {

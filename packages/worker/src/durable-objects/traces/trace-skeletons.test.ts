@@ -260,4 +260,30 @@ describe("a search", () => {
       expect(found("valet.session.id=")).toHaveLength(3);
       expect(store.reader.search("a".repeat(32), "bash")).toEqual({ spanIds: [] });
     }));
+
+  test.each([
+    // The last letter of a Greek word has two lower-case forms.
+    ["ΟΔΟΣ", ["ΟΔΟΣΗΜΑ", "οδος", "ΟΔΟΣ 7"], ["ΟΔΟ"]],
+    ["straße", ["STRASSE", "Straße"], ["STRASE"]],
+    ["\u212a", ["km 3", "KM 3"], ["cm 3"]],
+    ["istanbul", ["ISTANBUL"], ["İSTANBUL"]],
+    ["100%", ["is 100% done"], ["is 100 done"]],
+    ["a_b", ["a_b"], ["axb"]],
+    ["\\n", ["C:\\new"], ["C:\nnew"]],
+    ["'; --", ["x'; --"], ["x"]],
+    ["\u0007", ["a\u0007"], ["a"]],
+  ])("takes %j as it is, whatever its case", (query, names, others) =>
+    inStorage((storage) => {
+      const { store, tracer } = open(storage);
+      const root = tracer.startSpan("valet.prompt", { attributes: ATTRIBUTES });
+      const { traceId } = root.context;
+      for (const name of [...names, ...others]) {
+        tracer.startSpan(name, { parent: root, attributes: ATTRIBUTES }).end();
+        tracer.startSpan("attribute", { parent: root, attributes: { ...ATTRIBUTES, text: name } }).end();
+        store.fold();
+      }
+      const found = names.flatMap((name) => [name, "attribute"]).sort();
+      expect(search(store, traceId, query)).toEqual(found);
+    }),
+  );
 });
