@@ -15,8 +15,11 @@ const OF_MESSAGES: Copied = {
   turns: { seq: "seq + i * 100", attempt_id: "attempt_id || '_' || i" },
   workflow_steps: { execution_id: "execution_id || '_' || i" },
   channels: { channel: "channel || '_' || i" },
-  children: { id: "id || '_' || i" },
+  children: { seq: "seq + i * 100", id: "id || '_' || i" },
   parent_reported: { id: "id || '_' || i" },
+  turn_changes: { attempt_id: "attempt_id || '_' || i" },
+  turn_patches: { seq: "seq + i * 100", attempt_id: "attempt_id || '_' || i" },
+  trace_users: { trace_id: "substr(trace_id, 1, 24) || printf('%08x', i)" },
 };
 const OF_SPANS: Copied = {
   trace_segments: {
@@ -26,8 +29,22 @@ const OF_SPANS: Copied = {
   },
   trace_index: { trace_id: "substr(trace_id, 1, 24) || printf('%08x', i)", segment_id: "segment_id + i * 100" },
   trace_starts: { trace_id: "substr(trace_id, 1, 24) || printf('%08x', i)", start_us: "start_us - i" },
+  trace_links: { target_id: "target_id", segment_id: "segment_id + i * 100" },
+  trace_accounts: { seq: "seq + i * 100", trace_id: "substr(trace_id, 1, 24) || printf('%08x', i)" },
   trace_sealed: { span_id: "substr(span_id, 1, 8) || printf('%08x', i)" },
 };
+
+/** Of these the object keeps the last ones only. */
+const OF_LAST: Copied = {
+  agent_answers: {
+    seq: "seq + i * (SELECT MAX(seq) FROM agent_answers)",
+    id: "id || '_' || i",
+    attempt_id: "attempt_id || '_' || i",
+  },
+  trace_instances: { seq: "seq + i * (SELECT MAX(seq) FROM trace_instances)", instance_id: "instance_id || '_' || i" },
+};
+/** How many of them it keeps at least, with some rows to spare. */
+const KEPT = 450;
 
 /**
  * Adds copies of each row, at most 99 of each table, of a session without work in progress. Copied spans count as exported.
@@ -36,6 +53,7 @@ const OF_SPANS: Copied = {
 export function growOld(tables: Tables, messages: number, spans = messages): void {
   copyRows(tables, OF_MESSAGES, messages);
   copyRows(tables, OF_SPANS, spans);
+  copyRows(tables, OF_LAST, Math.min(messages, KEPT));
   tables.exec("UPDATE trace_export SET segment_id = (SELECT MAX(id) FROM trace_segments)");
 }
 

@@ -1,3 +1,4 @@
+import { knownSum } from "@valet/shared/protocol/cost";
 import type { FamilyView } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { withoutUndefined } from "@valet/shared/without-undefined";
@@ -53,6 +54,35 @@ export async function readFamily(db: D1Database, id: string, ownerId: string): P
     ...withoutZeros(spent),
   }));
   return { sessions, total: withoutZeros(sums.results[0] as Spent) };
+}
+
+/** A child, with what its turns cost as far as that is known. */
+export interface ChildMember extends ReturnType<typeof summary> {
+  readonly cost_usd: number | null;
+  readonly turns_without_cost: number;
+}
+
+/** Returns the newest children of a session as last projected, oldest first. Reads no rows of others, nor of their descendants. */
+export async function readChildren(
+  db: D1Database,
+  parentId: string,
+  ownerId: string,
+  limit: number,
+): Promise<ChildMember[]> {
+  const { results } = await db
+    .prepare(
+      `SELECT json_remove(view, '$.permissions', '$.questions') AS view, IFNULL(cost_usd, 0) AS cost_usd,
+         IFNULL(turns_without_cost, 0) AS turns_without_cost
+       FROM sessions LEFT JOIN session_costs ON session_id = sessions.id
+       WHERE sessions.owner_id = ? AND parent_session_id = ? ORDER BY created_at DESC, sessions.id DESC LIMIT ?`,
+    )
+    .bind(ownerId, parentId, limit)
+    .all<{ view: string; cost_usd: number; turns_without_cost: number }>();
+  return results.toReversed().map(({ view, cost_usd, turns_without_cost }) => ({
+    ...summary(JSON.parse(view) as SessionView),
+    cost_usd: knownSum(cost_usd, turns_without_cost),
+    turns_without_cost,
+  }));
 }
 
 /** Removes the counts of missing values when they are 0. */

@@ -7,9 +7,10 @@ import { TURN } from "../../test/turn-record.ts";
 import { issueTicket, redeemTicket } from "../auth/tickets.ts";
 import { readAccess } from "../auth/tokens.ts";
 import { deleteSession, findSession, whenDeleted } from "./deleted-sessions.ts";
-import { readFamily } from "./family.ts";
+import { readChildren, readFamily } from "./family.ts";
 import { countExportProblems, listSessions, ownsSession, searchSessions, upsertSession } from "./sessions.ts";
 import { makeToken, migrate } from "./setup.ts";
+import { listTurns } from "./turn-lists.ts";
 import { upsertTurn } from "./turns.ts";
 
 const { DB, MIGRATIONS } = bindings;
@@ -184,6 +185,34 @@ test("a family's cost is read off its sessions, whatever the number of their tur
   take();
   await readFamily(db, idOf("many", 0), "many");
   expect(take()).toBe(before);
+});
+
+test("an agent's list of its children has the newest ones, with their costs, whatever the number of others", async () => {
+  const rows = await rowsOf(async (owner) => {
+    const children = await readChildren(db, idOf(owner, 0), owner, 100);
+    const first = OWNERS[owner] - 100;
+    expect(children.map(({ id }) => id)).toEqual(Array.from({ length: 100 }, (_, n) => idOf(owner, first + n)));
+    expect(children[0]).toMatchObject({ status: "running", cost_usd: 0, turns_without_cost: 0 });
+  });
+  expect(rows.many).toBe(rows.few);
+  expect(rows.many).toBeLessThanOrEqual(300);
+});
+
+describe("a full page of turns reads its own rows, and looks no further:", () => {
+  const period = { from: "2000", to: "3000" };
+  test.each([
+    ["of an owner", () => ({})],
+    ["of a session", (owner: Owner) => ({ sessionId: idOf(owner, 0) })],
+    ["of a channel", () => ({ channel: TURN.channel })],
+  ])("%s", async (_what, filterOf) => {
+    const rows = await rowsOf(async (owner) => {
+      const { turns, next } = await listTurns(db, owner, filterOf(owner), period, 50);
+      expect(turns).toHaveLength(50);
+      expect(next).toEqual({ endedAt: turns.at(-1)?.ended_at, attemptId: turns.at(-1)?.attempt_id });
+    });
+    expect(rows.many).toBe(rows.few);
+    expect(rows.many).toBeLessThanOrEqual(3 * LIMIT);
+  });
 });
 
 test("health counts the oldest thousand of the sessions whose spans do not arrive", async () => {

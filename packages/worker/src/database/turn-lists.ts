@@ -75,10 +75,15 @@ function statements(db: D1Database, candidates: string): TurnStatements {
          ORDER BY ended_at DESC, attempt_id DESC LIMIT ?15)
        WHERE ${FILTERS} ORDER BY ended_at DESC, attempt_id DESC LIMIT ?16`,
     ),
+    // It reads a row for each turn that the page has looked at, so it is asked for only if that is not full.
     last: db.prepare(
       `SELECT ended_at AS endedAt, attempt_id AS attemptId FROM turns
        WHERE ${candidates} AND ended_at >= ?12 AND (ended_at, attempt_id) < (?13, ?14)
-       ORDER BY ended_at DESC, attempt_id DESC LIMIT 1 OFFSET ?15`,
+       ORDER BY ended_at DESC, attempt_id DESC LIMIT (
+         SELECT COUNT(*) < ?16 FROM (SELECT 1 FROM (
+           SELECT * FROM turns WHERE ${candidates} AND ended_at >= ?12 AND (ended_at, attempt_id) < (?13, ?14)
+           ORDER BY ended_at DESC, attempt_id DESC LIMIT ?15) WHERE ${FILTERS} LIMIT ?16))
+       OFFSET ?15 - 1`,
     ),
     sorted: db.prepare(
       `SELECT * FROM (
@@ -123,9 +128,10 @@ export async function listTurns(
 ): Promise<TurnPage> {
   const values = candidatesOf(ownerId, filter, from, before);
   const { page, last } = statementsFor(db, filter);
+  // In one transaction: a turn that arrived in between would be on two pages.
   const [found, end] = await db.batch<Record<string, unknown>>([
     page.bind(...values, MAX_LOOKED_AT, limit + 1),
-    last.bind(...values, MAX_LOOKED_AT - 1),
+    last.bind(...values, MAX_LOOKED_AT, limit + 1),
   ]);
   const rows = found?.results ?? [];
   const turns = rows.slice(0, limit).map(turnOf);

@@ -26,8 +26,8 @@ export interface AnswersOptions extends Omit<FactSources, "typical" | "holders">
   /** The object that hands out the turns to start a sandbox. */
   readonly capacity: () => Pick<CapacityCalls, "shortage">;
   readonly callPeer: CallPeer;
-  /** The ids of the session's children. */
-  readonly childIds: () => readonly string[];
+  /** The ids of the session's newest children, the newest last. */
+  readonly newestChildren: (limit: number) => readonly string[];
   /** Returns the `attentionKey` that was projected last. */
   readonly projectedKey: () => string;
   /** Records a change of the session in a transaction. */
@@ -67,7 +67,7 @@ export function composeAnswers(options: AnswersOptions) {
     endContext: () => state.record.endContext,
     family: {
       parentId: () => state.record.parentSessionId,
-      children: options.childIds,
+      newestChildren: options.newestChildren,
       ask: (id, request) => callPeer(id, (peer) => peer.familySpans(request, { ownerId: ownerId() })),
     },
     holders,

@@ -223,7 +223,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     maxTurnMs: turnBounds.maxTurnMs,
     tracing: tracing.enabled,
     capacity: () => capacityOf(capacityName(brokerConfig.url)),
-    childIds: () => children.ids(),
+    newestChildren: (limit) => children.newestIds(limit),
     projectedKey: () => outbox.attentionKey(),
     changed: () => transactions.run(() => changes.session()),
   });

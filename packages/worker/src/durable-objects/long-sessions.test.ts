@@ -7,6 +7,7 @@ import type { FakeRunner } from "../../test/fake-runner.ts";
 import { ask, sessionIn } from "../../test/family.ts";
 import { growOld } from "../../test/long-session.ts";
 import { type RowsRead, rowsReadBy, totalOf, UNCOUNTED } from "../../test/rows-read.ts";
+import { RunnerSpans } from "../../test/runner-spans.ts";
 import { boot, hibernate } from "../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../test/session.ts";
 import { hasPattern } from "../../test/statements/plans.ts";
@@ -23,9 +24,11 @@ async function aged(copies: number): Promise<{ session: TestSession; runner: Fak
   await takeTurn(session, runner);
   await runWorkflow(session, runner);
   await haveChild(session, runner);
+  await answerPermission(session, runner);
   await hibernate(session, runner);
   const sql = await runInDurableObject(session.stub, (_object, { storage }) => {
     growOld(storage.sql, copies);
+    waitForEndpoint(storage.sql, copies);
     return storage.sql;
   });
   return { session, runner: await wake(session), sql };
@@ -65,6 +68,51 @@ async function haveChild(session: TestSession, runner: FakeRunner): Promise<void
   await ask(runner, { action: "end", session: child.id });
   await child.reaches("terminated");
   await rest(session);
+}
+
+/** The agent asks for a permission, and uses it in a tool; both are spans of the turn. */
+async function answerPermission(session: TestSession, runner: FakeRunner): Promise<string> {
+  const messageId = await session.send("ask");
+  const { attemptId, traceparent } = await runner.accept();
+  const permissionId = `per_${messageId}`;
+  runner.send({ type: "permission-asked", attemptId, permissionId, permission: "bash", detail: "make" });
+  await eventually(async () => expect((await session.view()).permissions).toHaveLength(1));
+  valueIn(await session.stub.replyPermission(permissionId, "once", CALLER));
+  const spans = new RunnerSpans(session);
+  const startMs = Date.now();
+  const turn = spans.turn({ traceparent }, startMs, startMs + 2);
+  spans.add("execute_tool bash", turn, startMs, startMs + 1);
+  await spans.sendTo(runner);
+  await runner.end(attemptId);
+  await rest(session);
+  return messageId;
+}
+
+/** Events wait for an endpoint that does not answer. */
+function waitForEndpoint(sql: SqlStorage, events: number): void {
+  const notice = JSON.stringify({ id: "evt_1", atMs: Date.now(), body: "{}" });
+  sql.exec(
+    `INSERT INTO durable_calls
+     WITH RECURSIVE events (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM events WHERE i < ?1)
+     SELECT 'webhook', 'wh_1', i, ?2, IIF(i = 1, 3, 0), 0 FROM events`,
+    events,
+    notice,
+  );
+  sql.exec("INSERT INTO timers VALUES ('webhook', 'wh_1', ?, '')", Date.now() + 3_600_000);
+}
+
+async function connectClient({ stub }: TestSession): Promise<void> {
+  const headers = { upgrade: "websocket" };
+  const { webSocket } = await stub.fetch(new Request("https://session/client", { headers }));
+  webSocket?.accept();
+  webSocket?.close();
+}
+
+/** Reads the first lines of all spans. */
+async function readSpans({ stub }: TestSession): Promise<void> {
+  const reader = valueIn(await stub.spans()).getReader();
+  await reader.read();
+  await reader.cancel();
 }
 
 async function wake(session: TestSession): Promise<FakeRunner> {
@@ -107,13 +155,44 @@ async function readBy(copies: number): Promise<Map<string, RowsRead>> {
     await runner.end(attemptId);
     await rest(session);
   });
+  let asked = "";
+  await measure("a permission", async () => {
+    asked = await answerPermission(session, runner);
+  });
+  await measure("what it does now", async () => valueIn(await stub.now()));
+  await measure("why", async () => valueIn(await stub.why("message", asked)));
+  await measure("why its first message took long", async () => {
+    valueIn(await stub.why("message", valueIn(await stub.messages()).messages[0]?.id as string));
+  });
+  await measure("a message, and those before it", async () => {
+    valueIn(await stub.message(asked));
+    valueIn(await stub.messages(undefined, "desc", asked));
+  });
+  await measure("ids", async () => {
+    for (const prefix of ["msg_", "wfl_", "att_", "a"]) valueIn(await stub.findIds(prefix));
+  });
+  await measure("what turns changed", async () => valueIn(await stub.readDiff({ patch: "none", from: "first" })));
+  await measure("certificates", async () => valueIn(await stub.certifyMessage(asked)));
+  for (const [place, { traceId }] of valueIn(await stub.traces())
+    .traces.slice(0, 5)
+    .entries()) {
+    await measure(`trace ${place} of the list`, async () => {
+      await new Response(valueIn(await stub.readTrace(traceId))).text();
+      valueIn(await stub.readSkeleton(traceId));
+      valueIn(await stub.searchTrace(traceId, "valet"));
+      valueIn(await stub.readBacklinks(traceId));
+      valueIn(await stub.certifyTrace(traceId, true));
+    });
+  }
+  await measure("all spans", () => readSpans(session));
+  await measure("a client connects", () => connectClient(session));
   await measure("an alarm", () => session.alarm());
   let awake: FakeRunner | undefined;
   await measure("a hibernate and a wake", async () => {
     await hibernate(session, runner);
     awake = await wake(session);
   });
-  await measure("the first turn in a new sandbox", () => takeTurn(session, awake as FakeRunner));
+  await measure("the first turn in a new sandbox", () => answerPermission(session, awake as FakeRunner));
   await measure("a start of the object", async () => {
     await session.evict();
     await session.view();

@@ -19,6 +19,7 @@ export const SESSION_MIGRATIONS: readonly Migration[] = [
   statuses,
   traceLinks,
   certificates,
+  flatSearches,
 ];
 
 /**
@@ -349,5 +350,32 @@ function certificates(sql: SqlStorage): void {
   sql.exec(`
     CREATE TABLE trace_accounts (seq INTEGER PRIMARY KEY, trace_id TEXT NOT NULL UNIQUE, account TEXT NOT NULL);
     ALTER TABLE trace_instances ADD COLUMN last_frame_ms INTEGER;
+  `);
+}
+
+/**
+ * Version 17: who answered an attempt's requests, which runners are forgotten, and which children are the newest, is found without a
+ * look at all others. `seq` is the order in which runners were first seen, and children added. That of earlier children is not known;
+ * those that are open count as newer.
+ */
+function flatSearches(sql: SqlStorage): void {
+  sql.exec(`
+    CREATE INDEX agent_answers_by_attempt ON agent_answers (attempt_id);
+    ALTER TABLE trace_instances RENAME TO trace_instances_before;
+    CREATE TABLE trace_instances (
+      instance_id TEXT PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, last_seq INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL,
+      last_frame_ms INTEGER) WITHOUT ROWID;
+    INSERT INTO trace_instances
+      SELECT instance_id, ROW_NUMBER() OVER (ORDER BY last_seen_ms), last_seq, last_seen_ms, last_frame_ms
+      FROM trace_instances_before;
+    DROP TABLE trace_instances_before;
+    ALTER TABLE children RENAME TO children_before;
+    DROP INDEX children_open;
+    CREATE TABLE children (
+      seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, state TEXT NOT NULL, channel TEXT NOT NULL, reason TEXT);
+    INSERT INTO children (id, state, channel, reason)
+      SELECT id, state, channel, reason FROM children_before ORDER BY state <> 'ended', id;
+    DROP TABLE children_before;
+    CREATE INDEX children_open ON children (id) WHERE state <> 'ended';
   `);
 }

@@ -2,7 +2,6 @@
 
 /** Tables that do not grow with a session's life, or with the number of sessions. All others grow. */
 export const BOUNDED_TABLES: Readonly<Record<string, string>> = {
-  agent_answers: "the last 500 (agent-requests.ts)",
   agent_requests: "at most 200 are open (agent-requests.ts)",
   broker_calls: "calls that have no answer yet",
   capacity_lease: "one row",
@@ -26,7 +25,6 @@ export const BOUNDED_TABLES: Readonly<Record<string, string>> = {
   timers: "one for each kind, and for each attempt in flight or call that waits",
   trace_drops: "one row for each reason",
   trace_export: "one row",
-  trace_instances: "at most 1000 (runner-instances.ts)",
   trace_links_fill: "one row, or none",
   trace_open: "spans that are open now; at most 500 for each runner",
   trace_tail: "fewer than 200 spans, sampled or not",
@@ -135,6 +133,11 @@ const IN_DATABASE: readonly BoundedStatement[] = [
   ...LISTS.map(([conditions, index]) => listed(conditions, index)),
   ...LISTS.map(([conditions, index]) => searched(conditions, index)),
   {
+    statement: "SELECT json_remove(view, … FROM sessions LEFT JOIN session_costs … LIMIT ?",
+    steps: ["SEARCH sessions USING INDEX sessions_by_parent (owner_id=? AND parent_session_id=?)"],
+    because: PAGE,
+  },
+  {
     statement: "DELETE FROM tickets WHERE session_id = ?",
     steps: ["SEARCH tickets USING INDEX tickets_by_session (session_id=?)"],
     because: "once, when the session is deleted: its tickets of the last 30 s, or since a ticket was last issued",
@@ -165,7 +168,11 @@ function turnsBy(candidates: string, index: string, equal: string, covers = true
     "an index has the candidates together and in order, up to 1000 for a page and 10,000 for a sorted list";
   return [
     { statement: `SELECT * FROM ( SELECT * ${where} LIMIT ?15) WHERE … LIMIT ?16`, steps: [read], because },
-    { statement: `SELECT ended_at AS endedAt, attempt_id AS attemptId ${where} OFFSET ?15`, steps: [passed], because },
+    {
+      statement: `SELECT ended_at AS endedAt, attempt_id AS attemptId ${where} OFFSET ?15 - 1`,
+      steps: [read, passed],
+      because,
+    },
     {
       statement: `SELECT * FROM ( SELECT *, CASE … ${where} LIMIT ?19`,
       steps: [read, "USE TEMP B-TREE FOR ORDER BY"],
@@ -337,6 +344,21 @@ const OF_THE_SESSION: readonly BoundedStatement[] = [
     because: "the index has the children only that have not ended: at most five are open (family.ts)",
   },
   {
+    statement: "SELECT id FROM children ORDER BY seq DESC LIMIT ?",
+    steps: ["SCAN children"],
+    because: "the last rows, from the end of the table, up to the LIMIT",
+  },
+  {
+    statement: "SELECT user_id FROM agent_answers WHERE attempt_id = ? ORDER BY seq",
+    steps: ["SEARCH agent_answers USING INDEX agent_answers_by_attempt (attempt_id=?)"],
+    because: "the answers to the requests of one attempt",
+  },
+  {
+    statement: "DELETE FROM agent_answers WHERE seq <= (SELECT MAX(seq) FROM agent_answers) - ?",
+    steps: ["SEARCH agent_answers USING INTEGER PRIMARY KEY (rowid<?)", "SEARCH agent_answers"],
+    because: "finds the rows beyond the maximum, which it deletes",
+  },
+  {
     statement: "SELECT * FROM children",
     steps: ["SCAN children"],
     because: "once, when the session is deleted: so is each of its children",
@@ -344,6 +366,19 @@ const OF_THE_SESSION: readonly BoundedStatement[] = [
 ];
 
 const OF_TRACES: readonly BoundedStatement[] = [
+  {
+    statement: "DELETE FROM trace_instances WHERE seq <= ?",
+    steps: ["SEARCH trace_instances USING INDEX sqlite_autoindex_trace_instances_2 (seq<?)"],
+    because: "finds the rows beyond the maximum, which it deletes",
+  },
+  ...[
+    "SELECT IFNULL(MAX(seq), 0) + 1 AS seq FROM trace_instances",
+    "INSERT INTO trace_instances (instance_id, seq, …",
+  ].map((statement) => ({
+    statement,
+    steps: ["SEARCH trace_instances USING COVERING INDEX sqlite_autoindex_trace_instances_2"],
+    because: LAST,
+  })),
   { statement: "SELECT 1 FROM trace_sealed LIMIT 1", steps: ["SCAN trace_sealed"], because: FIRST },
   {
     statement: "SELECT segment_id, total FROM trace_index WHERE trace_id = ? ORDER BY segment_id DESC LIMIT 1",

@@ -137,7 +137,7 @@ test("sessions that name each other, never answer, are too many or too old end t
   const reading = new FamilyReading({
     sessionId: () => "self",
     parentId: () => undefined,
-    children: () => [],
+    newestChildren: () => [],
     ask: (id) => {
       asked.push(id);
       if (id === "never") return new Promise(() => {});

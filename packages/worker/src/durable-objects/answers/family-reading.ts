@@ -12,8 +12,8 @@ import { linked } from "./job-spans.ts";
 export interface FamilyReadingOptions {
   readonly sessionId: () => string;
   readonly parentId: () => string | undefined;
-  /** Returns the session's children, the newest last. */
-  readonly children: () => readonly string[];
+  /** Returns the session's newest children, the newest last. */
+  readonly newestChildren: (limit: number) => readonly string[];
   readonly ask: (sessionId: string, request: FamilySpansRequest) => Promise<Result<FamilySpans>>;
 }
 
@@ -40,7 +40,7 @@ export class FamilyReading {
 
   /** @param own the spans of the job, and of what it waited for */
   async read(own: readonly WhySpan[], window: Pick<FamilySpansRequest, "sinceMs" | "untilMs">): Promise<FamilyAnswer> {
-    const { sessionId, parentId, children } = this.#options;
+    const { sessionId, parentId, newestChildren } = this.#options;
     const others: WhyOther[] = [];
     const spans: WhySpan[] = [];
     const asked = new Set([sessionId()]);
@@ -58,7 +58,7 @@ export class FamilyReading {
     try {
       const parent = parentId();
       const ends = endsWithParent(own);
-      const unnamed = own.some(isCommand) ? children().slice(-MAX_UNNAMED).toReversed() : [];
+      const unnamed = own.some(isCommand) ? newestChildren(MAX_UNNAMED).toReversed() : [];
       let named = childrenIn(own);
       let request = { ...window, traceIds: tracesOf(own) };
       const asks: Promise<unknown>[] = [];

@@ -139,14 +139,27 @@ export class DurableCalls<P, A> {
   /** Retries the calls whose answers were lost because the object left the memory. Called when the object starts. */
   resume(): void {
     const { timers, now } = this.#options;
-    const rows = this.#sql
-      .exec("SELECT key, tries, MAX(calling) AS calling FROM durable_calls WHERE kind = ? GROUP BY key", this.#kind)
-      .toArray() as unknown as (Pick<Row, "tries" | "calling"> & { readonly key: string })[];
-    for (const { key, tries, calling } of rows) {
+    for (const { key, tries, calling } of this.#firsts()) {
       const dueMs = timers.dueMs(this.#kind, key) ?? Infinity;
       // The wait also applies to a call that crashes the object each time.
       const resumeMs = now() + (tries > 1 ? this.#waitMs(tries - 1) : 0);
       if (calling === 1 || dueMs === Infinity) timers.set(this.#kind, Math.min(dueMs, resumeMs), { key });
+    }
+  }
+
+  /**
+   * Returns the first call of each key, the only one that may be running. One key may have thousands that wait for it, so those are
+   * passed by without being read.
+   */
+  *#firsts(): Generator<Pick<Row, "tries" | "calling"> & { readonly key: string }> {
+    const query =
+      "SELECT key, tries, calling FROM durable_calls WHERE kind = ? AND (key, seq) > (?, ?) ORDER BY key, seq LIMIT 1";
+    let after: readonly [key: string, seq: number] = ["", -1];
+    for (;;) {
+      const [first] = this.#sql.exec(query, this.#kind, ...after).toArray() as unknown as (Row & { key: string })[];
+      if (first === undefined) return;
+      yield first;
+      after = [first.key, Number.MAX_SAFE_INTEGER];
     }
   }
 

@@ -10,11 +10,11 @@ import { endWith } from "@valet/shared/outcome";
 import { apiProblem } from "@valet/shared/protocol/api-problems";
 import type { ChildSession, ChildSessionAnswer, ChildSessionRequestOf } from "@valet/shared/protocol/child-sessions";
 import type { FromRunnerOf } from "@valet/shared/protocol/runner-link";
-import type { CreateSession, FamilyMember } from "@valet/shared/protocol/session-api";
+import type { CreateSession } from "@valet/shared/protocol/session-api";
 import type { SessionView } from "@valet/shared/protocol/session-view";
 import { type EndReason, endedBy, marked, type Outcome } from "@valet/shared/spans";
 import { contextHeaders, extractFromHeaders, type SpanContext, SpanKind } from "@valet/shared/tracing";
-import { readFamily } from "../../database/family.ts";
+import { type ChildMember, readChildren } from "../../database/family.ts";
 import { upsertSession } from "../../database/sessions.ts";
 import type { CallContext } from "../contract.ts";
 import { DurableCalls } from "../core/durable-call.ts";
@@ -131,9 +131,9 @@ export class ChildSessions {
     }
   }
 
-  /** Returns the ids of all children that the session has had, the newest last. */
-  ids(): string[] {
-    return this.#store.allChildren().map(({ id }) => id);
+  /** Returns the ids of the newest children that the session has had, the newest last. */
+  newestIds(limit: number): string[] {
+    return this.#store.newestIds(limit);
   }
 
   /** Records a child that is created through the API. Idempotent. */
@@ -240,8 +240,7 @@ export class ChildSessions {
     const { db, state, transactions, background, report, respond } = this.#options;
     const { id, ownerId } = state.record;
     const read = async () => {
-      const { sessions = [] } = (await readFamily(db, id, ownerId)) ?? {};
-      const children = sessions.filter(({ depth }) => depth === 1).slice(-MAX_LISTED);
+      const children = await readChildren(db, id, ownerId, MAX_LISTED);
       respond(requestId, answerOf(...children.map((child) => ({ ...childView(child), ...costOf(child) }))));
     };
     const fail = (error: unknown) => {
@@ -397,6 +396,6 @@ function childView({ id, title, status, agent, queueLength }: Viewed): ChildSess
   return { id, status, agent, queueLength, ...(title !== undefined && { title }) };
 }
 
-function costOf({ cost_usd, turns_without_cost = 0 }: FamilyMember): Pick<ChildSession, "costUsd" | "isCostPartial"> {
+function costOf({ cost_usd, turns_without_cost }: ChildMember): Pick<ChildSession, "costUsd" | "isCostPartial"> {
   return cost_usd === null ? {} : { costUsd: cost_usd, ...(turns_without_cost > 0 && { isCostPartial: true }) };
 }

@@ -65,7 +65,7 @@ export class ChildStore {
 
   /** Adds a child; does nothing if it exists. */
   addChild(id: string, state: ChildState, channel: string): void {
-    this.#sql.exec("INSERT OR IGNORE INTO children VALUES (?, ?, ?, NULL)", id, state, channel);
+    this.#sql.exec("INSERT OR IGNORE INTO children (id, state, channel) VALUES (?, ?, ?)", id, state, channel);
   }
 
   child(id: string): ChildRow | undefined {
@@ -81,6 +81,12 @@ export class ChildStore {
   /** Returns every child that the session has had. */
   allChildren(): ChildRow[] {
     return this.#sql.exec("SELECT * FROM children").toArray() as unknown as ChildRow[];
+  }
+
+  /** Returns the ids of the newest children, the newest last. */
+  newestIds(limit: number): string[] {
+    const rows = this.#sql.exec("SELECT id FROM children ORDER BY seq DESC LIMIT ?", limit).toArray();
+    return rows.map(({ id }) => id as string).reverse();
   }
 
   updateChild(id: string, { state, reason }: Partial<Pick<ChildRow, "state" | "reason">>): void {

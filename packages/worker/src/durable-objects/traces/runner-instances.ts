@@ -1,11 +1,16 @@
 /** The runner processes that have sent spans: their last frame, and their last sign of life. */
 /**
- * How many runner processes are remembered, the latest ones: each costs a row, and a holder of a runner's token can
+ * How many runner processes are remembered, those that were first seen last: each costs a row, and a holder of a runner's token can
  * name any number of them.
  */
 const MAX_INSTANCES = 1000;
 
+/** The number that no row has: a row that is there keeps its own. */
+const NO_SEQ = 0;
+
 interface InstanceRow {
+  /** The order in which runners were first seen. */
+  readonly seq: number;
   readonly last_seq: number;
   readonly last_seen_ms: number;
   readonly last_frame_ms: number | null;
@@ -23,7 +28,7 @@ export class RunnerInstances {
   /** Records a runner's sign of life. @param atMs its time, epoch ms; now if omitted. An older time changes nothing */
   touch(instanceId: string, atMs = this.#now()): void {
     this.#sql.exec(
-      `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms) VALUES (?, 0, ?)
+      `INSERT INTO trace_instances (instance_id, seq, last_seq, last_seen_ms) VALUES (?, (SELECT IFNULL(MAX(seq), 0) + 1 FROM trace_instances), 0, ?)
        ON CONFLICT (instance_id) DO UPDATE SET last_seen_ms = excluded.last_seen_ms
        WHERE excluded.last_seen_ms > last_seen_ms`,
       instanceId,
@@ -47,32 +52,34 @@ export class RunnerInstances {
   }
 
   /**
-   * Records the last frames that were stored, as signs of life. When a runner sends its first, the least recently seen ones beyond
-   * the maximum are forgotten.
+   * Records the last frames that were stored, as signs of life. When a runner sends its first, those beyond the maximum are forgotten
+   * that were seen before all others.
    */
   record(frames: ReadonlyMap<string, number>): void {
-    let isNew = false;
-    for (const [instanceId, seq] of frames) {
-      isNew ||= this.lastSeq(instanceId) === 0;
+    let newest = 0;
+    for (const [instanceId, lastSeq] of frames) {
+      const known = this.#row(instanceId);
+      const seq = known?.seq ?? this.#nextSeq();
+      if ((known?.last_seq ?? 0) === 0) newest = seq;
       this.#sql.exec(
-        `INSERT INTO trace_instances (instance_id, last_seq, last_seen_ms, last_frame_ms) VALUES (?1, ?2, ?3, ?3)
+        `INSERT INTO trace_instances VALUES (?1, ?2, ?3, ?4, ?4)
          ON CONFLICT (instance_id) DO UPDATE SET
            last_seq = excluded.last_seq, last_seen_ms = excluded.last_seen_ms, last_frame_ms = excluded.last_frame_ms`,
         instanceId,
-        seq,
+        known === undefined ? seq : NO_SEQ,
+        lastSeq,
         this.#now(),
       );
     }
-    if (!isNew) return;
-    this.#sql.exec(
-      `DELETE FROM trace_instances WHERE instance_id IN (
-         SELECT instance_id FROM trace_instances ORDER BY last_seen_ms DESC, instance_id LIMIT -1 OFFSET ?)`,
-      MAX_INSTANCES,
-    );
+    if (newest > MAX_INSTANCES) this.#sql.exec("DELETE FROM trace_instances WHERE seq <= ?", newest - MAX_INSTANCES);
+  }
+
+  #nextSeq(): number {
+    return this.#sql.exec<{ seq: number }>("SELECT IFNULL(MAX(seq), 0) + 1 AS seq FROM trace_instances").one().seq;
   }
 
   #row(instanceId: string): InstanceRow | undefined {
-    const query = "SELECT last_seq, last_seen_ms, last_frame_ms FROM trace_instances WHERE instance_id = ?";
+    const query = "SELECT seq, last_seq, last_seen_ms, last_frame_ms FROM trace_instances WHERE instance_id = ?";
     return this.#sql.exec<InstanceRow & Record<string, SqlStorageValue>>(query, instanceId).toArray()[0];
   }
 }
