@@ -5,6 +5,7 @@ import { describe, expect, test, vi } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
 import { NO_WORK } from "../../../test/fake-runner.ts";
 import { ask, sessionIn, spawned, systemMessage, working } from "../../../test/family.ts";
+import { rowsReadBy } from "../../../test/rows-read.ts";
 import { boot, expectSound, hibernate, linksOf, loseSandbox, outcomeOf, tailOf } from "../../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 import { SessionAgent } from "../session-agent.ts";
@@ -246,4 +247,20 @@ describe("a report is delivered once", () => {
       expect(outcomeOf(await child.onlySpan("valet.child_session.report"))).toEqual(["ok", undefined]);
     });
   });
+});
+
+test("a child that works does not read the messages of its parent, however many it has answered", async () => {
+  const { child } = await spawned();
+  await working(child);
+  const sql = await runInDurableObject(child.stub, (_object, { storage }) => {
+    storage.sql.exec(
+      `INSERT INTO parent_messages
+       WITH RECURSIVE copies (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM copies WHERE i < 2000) SELECT 'msg_' || i FROM copies`,
+    );
+    return storage.sql;
+  });
+  const read = await rowsReadBy(sql, () => child.send("more"));
+  const rows = [...read].flatMap(([query, { most }]) => (query.includes("FROM parent_messages") ? [most] : []));
+  expect(rows.length).toBeGreaterThan(0);
+  expect(Math.max(...rows)).toBe(1);
 });

@@ -110,8 +110,10 @@ export class ParentReports {
   /** Returns a report about the last of the parent's messages, once all are done and nothing else is left to do. */
   #messagesDone(sessionId: string): DueReport | undefined {
     const { sql, jobs, work, answers } = this.#options;
+    // At the end of every transaction: all of them are read only once they are reported.
+    const [first] = sql.exec("SELECT 1 FROM parent_messages LIMIT 1").toArray();
+    if (first === undefined || work.hasWork || work.isBusy) return undefined;
     const ids = sql.exec("SELECT id FROM parent_messages").toArray();
-    if (ids.length === 0 || work.hasWork || work.isBusy) return undefined;
     const rows = ids.flatMap(({ id }) => jobs.job(id as string) ?? []);
     const last = rows.toSorted((a, b) => a.seq - b.seq).at(-1);
     if (last === undefined || last.outcome === null) return undefined;
