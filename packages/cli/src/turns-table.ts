@@ -13,6 +13,12 @@ interface Column<T> {
   readonly isNumber?: boolean;
 }
 
+/** Stands for an empty list. */
+export const NO_TURNS = "No turns.";
+/** Explains a list that an error type leaves empty: spans and messages name the turn's own error, lists its first cause. */
+export const FOUND_BY_CAUSE =
+  "A turn is found by the first cause of its failure: one that failed with `model_chain_exhausted` by why its last model failed.";
+
 /** The number of spaces between two columns. */
 export const GAP = 2;
 /** The length up to which a text column is shown on a terminal. */

@@ -4,7 +4,7 @@ import { giveExitCodes } from "./exit-codes.ts";
 
 type End = [exitCode: number | null, signal: string | number | null];
 
-/** Returns what the caller is told of a process that ended in this way. */
+/** Returns the arguments with which `onExit` was called when a process ended in this way. */
 function reported(cmd: readonly string[], end: End): unknown[][] {
   const onExit = vi.fn();
   const Bun = {

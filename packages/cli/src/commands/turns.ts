@@ -8,7 +8,7 @@ import { findSessionId } from "../find-id.ts";
 import { paintTurn } from "../paint.ts";
 import { terminalOf } from "../terminal.ts";
 import { statsLines } from "../turns-plots.ts";
-import { sortedNotes, turnLines } from "../turns-table.ts";
+import { FOUND_BY_CAUSE, NO_TURNS, sortedNotes, turnLines } from "../turns-table.ts";
 import { parseLimit } from "./arguments.ts";
 
 /** The options that are filters of the API, by the API's name. */
@@ -18,7 +18,7 @@ const FILTERS = {
   branch: "only turns of sessions on this branch or ref",
   model: "only turns that this model answered, as `provider/model`",
   outcome: `only turns with this outcome: ${OUTCOMES.join(", ")}`,
-  error: "only turns that failed because of this error type",
+  error: "only turns with this first cause: why the last model or the first failed step failed, if that is known",
   channel: "only turns in channels of this name",
   tool: "only turns that used this tool",
   parent: "only turns of the children of this session",
@@ -85,6 +85,7 @@ async function showStats(api: ApiClient, query: Query, { json, by, exact }: Turn
   });
   if (json) printJson(stats);
   else printLines(statsLines(stats, widthOf()), { tooLong: "cut" });
+  if (!json && stats.total.turns === 0 && query.error !== undefined) report(FOUND_BY_CAUSE);
 }
 
 async function showTurns(
@@ -101,8 +102,9 @@ async function showTurns(
     printJson({ turns, has_more: hasMore, sorted, partial: isPartial });
     return;
   }
-  if (turns.length === 0) print("No turns.");
+  if (turns.length === 0) print(NO_TURNS);
   else printLines(turnLines(turns, widthOf(), sessionId !== undefined), { paint: paintTurn, tooLong: "cut" });
+  if (turns.length === 0 && query.error !== undefined) report(FOUND_BY_CAUSE);
   for (const note of sortedNotes(found, "choose a shorter one with --from and --to")) report(note);
   if (hasMore) report(`There are more turns: --limit ${limit * 2}.`);
 }

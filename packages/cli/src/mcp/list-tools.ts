@@ -9,7 +9,7 @@ import { queryOf } from "../commands/turns.ts";
 import { findMessageId } from "../find-id.ts";
 import { queueText } from "../queue-text.ts";
 import { statsLines } from "../turns-plots.ts";
-import { sortedNotes, turnLines } from "../turns-table.ts";
+import { FOUND_BY_CAUSE, NO_TURNS, sortedNotes, turnLines } from "../turns-table.ts";
 import { answerText } from "../wait.ts";
 import * as args from "./arguments.ts";
 import { SessionsOutput, StatsOutput, TurnsOutput } from "./outputs.ts";
@@ -130,9 +130,10 @@ const turns = defineTool({
     // Says so if there is no such session.
     if (turns.length === 0 && session !== undefined) await api.session(session);
     return {
-      lines: turns.length === 0 ? ["No turns."] : turnLines(turns, WIDTH, false),
+      lines: turns.length === 0 ? [NO_TURNS] : turnLines(turns, WIDTH, false),
       data: { turns, has_more: hasMore },
       notes: [
+        ...(turns.length === 0 && query.error !== undefined ? [FOUND_BY_CAUSE] : []),
         ...(hasMore ? ["There are more turns: ask with a larger `limit`, or narrower filters."] : []),
         ...sortedNotes(found, "choose a shorter one"),
       ],
@@ -156,7 +157,12 @@ const stats = defineTool({
   run: async (api, { session, by = [], ...given }) => {
     const query = queryOf(session, withoutUndefined(given), Date.now());
     const found = await api.turnStats({ ...query, ...(by.length > 0 && { by: by.join(",") }) });
-    return { lines: statsLines(found, WIDTH), data: { ...found }, more: "Ask with fewer keys or narrower filters." };
+    return {
+      lines: statsLines(found, WIDTH),
+      data: { ...found },
+      notes: found.total.turns === 0 && query.error !== undefined ? [FOUND_BY_CAUSE] : [],
+      more: "Ask with fewer keys or narrower filters.",
+    };
   },
 });
 

@@ -1,7 +1,7 @@
 /**
- * The author of the agent's commits where nobody else names one. The repository of the session has it in its own configuration; every
- * other one (a submodule, one that the agent creates) finds it by a file in place of the system's configuration, which git reads
- * first (git-config(1), GIT_CONFIG_SYSTEM), so that each other setting counts more.
+ * The author of the agent's commits where no configuration names one. The runner writes it into the configuration of the session's
+ * repository. For all other repositories, such as submodules and those that the agent creates, it writes a file that git reads in place
+ * of the system's configuration (git-config(1), GIT_CONFIG_SYSTEM). Git reads that file first, so every other setting overrides it.
  */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -81,7 +81,7 @@ export class Snapshots {
   }
 
   /**
-   * Takes the state of the workspace as it is now.
+   * Reads the present state of the workspace.
    * @param before the snapshot with which it will be compared, whose objects still exist
    * @throws ChangesError, or the signal's reason
    */

@@ -70,7 +70,7 @@ test("a part does not wait for another part that was just sent", () => {
   expect(told).toEqual(["thought:Hm@0", "a:One@1"]);
 });
 
-test("a tool call that goes on is told at once, and its other changes once per interval", () => {
+test("the start and the end of a tool call are sent at once, and its other changes once per interval", () => {
   const told: string[] = [];
   let call = { type: "tool", id: "t", tool: "bash", status: "pending", title: "" } as MessagePart & { type: "tool" };
   const news = new AnswerNews(INTERVAL_MS, (part) =>

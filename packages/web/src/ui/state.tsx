@@ -32,7 +32,7 @@ export function stateWord(state: State): string {
 }
 
 /**
- * Returns the state that a session shows: one that does nothing says how it rests.
+ * Returns the state that the page shows for a session. For an idle session that is its status, if it sleeps, has ended or has failed.
  * @param doing what it does now; `idle` also if it sleeps or has ended
  * @param status its status, if that is known
  */

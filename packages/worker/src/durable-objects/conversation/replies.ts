@@ -48,8 +48,8 @@ export class Replies {
   }
 
   /**
-   * Closes the request, then sends the answer: one that was sent before it is stored could not be taken back, and the request would
-   * be shown as open. If the object dies in between, its link goes with it, and the runner repeats the request on the next one.
+   * Closes the request, then sends the answer. If it were sent first and the commit failed, the agent would have the answer, and the request
+   * would still be open. If the object dies in between, the link breaks, and the runner repeats the request on its next link.
    */
   #reply(
     kind: "permission" | "question",

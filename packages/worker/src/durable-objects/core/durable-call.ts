@@ -148,8 +148,8 @@ export class DurableCalls<P, A> {
   }
 
   /**
-   * Returns the first call of each key, the only one that may be running. One key may have thousands that wait for it, so those are
-   * passed by without being read.
+   * Returns the first call of each key; only that one may be running. Thousands of calls may wait behind it, so each query reads one row
+   * and continues at the next key.
    */
   *#firsts(): Generator<Pick<Row, "tries" | "calling"> & { readonly key: string }> {
     const query =
