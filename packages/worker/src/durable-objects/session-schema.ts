@@ -363,8 +363,9 @@ function flatSearches(sql: SqlStorage): void {
     CREATE INDEX agent_answers_by_attempt ON agent_answers (attempt_id);
     ALTER TABLE trace_instances RENAME TO trace_instances_before;
     CREATE TABLE trace_instances (
-      instance_id TEXT PRIMARY KEY, seq INTEGER NOT NULL UNIQUE, last_seq INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL,
+      instance_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, last_seq INTEGER NOT NULL, last_seen_ms INTEGER NOT NULL,
       last_frame_ms INTEGER) WITHOUT ROWID;
+    CREATE INDEX trace_instances_by_seq ON trace_instances (seq);
     INSERT INTO trace_instances
       SELECT instance_id, ROW_NUMBER() OVER (ORDER BY last_seen_ms), last_seq, last_seen_ms, last_frame_ms
       FROM trace_instances_before;

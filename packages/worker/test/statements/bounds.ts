@@ -368,17 +368,14 @@ const OF_THE_SESSION: readonly BoundedStatement[] = [
 const OF_TRACES: readonly BoundedStatement[] = [
   {
     statement: "DELETE FROM trace_instances WHERE seq <= ?",
-    steps: ["SEARCH trace_instances USING INDEX sqlite_autoindex_trace_instances_2 (seq<?)"],
+    steps: ["SEARCH trace_instances USING INDEX trace_instances_by_seq (seq<?)"],
     because: "finds the rows beyond the maximum, which it deletes",
   },
-  ...[
-    "SELECT IFNULL(MAX(seq), 0) + 1 AS seq FROM trace_instances",
-    "INSERT INTO trace_instances (instance_id, seq, …",
-  ].map((statement) => ({
-    statement,
-    steps: ["SEARCH trace_instances USING COVERING INDEX sqlite_autoindex_trace_instances_2"],
+  {
+    statement: "SELECT IFNULL(MAX(seq), 0) + 1 AS seq FROM trace_instances",
+    steps: ["SEARCH trace_instances USING COVERING INDEX trace_instances_by_seq"],
     because: LAST,
-  })),
+  },
   { statement: "SELECT 1 FROM trace_sealed LIMIT 1", steps: ["SCAN trace_sealed"], because: FIRST },
   {
     statement: "SELECT segment_id, total FROM trace_index WHERE trace_id = ? ORDER BY segment_id DESC LIMIT 1",

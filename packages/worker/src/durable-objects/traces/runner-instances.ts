@@ -1,11 +1,12 @@
 /** The runner processes that have sent spans: their last frame, and their last sign of life. */
+
 /**
  * How many runner processes are remembered, those that were first seen last: each costs a row, and a holder of a runner's token can
  * name any number of them.
  */
 const MAX_INSTANCES = 1000;
 
-/** The number that no row has: a row that is there keeps its own. */
+/** What is inserted for a runner that has a row, which keeps its own number. It is the oldest if that row was rolled back. */
 const NO_SEQ = 0;
 
 interface InstanceRow {
@@ -19,6 +20,8 @@ interface InstanceRow {
 export class RunnerInstances {
   readonly #sql: SqlStorage;
   readonly #now: () => number;
+  /** The runner that was seen last. It has a row, so its number is not looked for again. */
+  #latest: string | undefined;
 
   constructor(sql: SqlStorage, now: () => number) {
     this.#sql = sql;
@@ -28,12 +31,14 @@ export class RunnerInstances {
   /** Records a runner's sign of life. @param atMs its time, epoch ms; now if omitted. An older time changes nothing */
   touch(instanceId: string, atMs = this.#now()): void {
     this.#sql.exec(
-      `INSERT INTO trace_instances (instance_id, seq, last_seq, last_seen_ms) VALUES (?, (SELECT IFNULL(MAX(seq), 0) + 1 FROM trace_instances), 0, ?)
+      `INSERT INTO trace_instances (instance_id, seq, last_seq, last_seen_ms) VALUES (?, ?, 0, ?)
        ON CONFLICT (instance_id) DO UPDATE SET last_seen_ms = excluded.last_seen_ms
        WHERE excluded.last_seen_ms > last_seen_ms`,
       instanceId,
+      instanceId === this.#latest ? NO_SEQ : this.#nextSeq(),
       atMs,
     );
+    this.#latest = instanceId;
   }
 
   /** Returns the last stored sign of life of a runner, epoch ms; `undefined` when there is none. */
