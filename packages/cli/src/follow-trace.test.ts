@@ -53,6 +53,12 @@ test("prints each start and each end of a span once, and stops when all spans ha
   expect(endedText("ses_1", "t", followed)).toBe("The trace has ended: 2 spans, 1 error. See it: valet trace ses_1 t.");
 });
 
+test("stops although the end of a span is lost, which is then open no longer", async () => {
+  const { lines, followed } = await follow([[span(1), span(2)], [span(1)], [span(1, { endUs: 5000 })]]);
+  expect(lines).toEqual(["   began  … span 1", "   began  … span 2", "    4 ms  span 1"]);
+  expect(followed).toEqual({ spans: 1, errors: 0 });
+});
+
 test("retries while Valet does not answer, and stops when it refuses", async () => {
   const away = new UserError("no answer");
   const { lines } = await follow([away, new ApiError(503, "busy"), [span(1, { endUs: 2000 })]]);

@@ -63,6 +63,9 @@ export async function followTrace(
       news.forEach(onSpan);
       next = page.next;
       if (!page.isComplete) continue;
+      // A complete answer has all open spans: one that it lacks has lost its end.
+      const told = new Set(page.chunks.flatMap(decodeSkeleton).map(({ spanId }) => spanId));
+      for (const [spanId, { isOpen }] of known) if (isOpen && !told.has(spanId)) known.delete(spanId);
       const isOpen = [...known.values()].some((each) => each.isOpen);
       if (isOpen || news.length > 0) quietSinceMs = Date.now();
       else if (Date.now() - quietSinceMs >= quietMs) break;

@@ -65,7 +65,14 @@ export const ClientEvent = z.discriminatedUnion("type", [
   /** Spans have begun, changed or ended: the changed rows of their traces' skeletons. In each skeleton this is one more chunk. */
   z.object({
     type: z.literal("spans"),
-    traces: z.array(z.object({ traceId: z.string(), chunk: SkeletonChunk })),
+    traces: z.array(
+      z.object({
+        traceId: z.string(),
+        chunk: SkeletonChunk,
+        /** The ids of spans that are no longer open and have no end, since it was lost. The skeleton has no rows of them any more. */
+        lost: z.array(z.string()).optional(),
+      }),
+    ),
   }),
   /** Asks the client to confirm that it has read this far: it answers `{"type":"synced","read":…}` with the same number. */
   z.object({ type: z.literal("sync"), read: z.int().nonnegative() }),

@@ -2863,6 +2863,7 @@ export interface components {
             traces: {
                 traceId: string;
                 chunk: components["schemas"]["SkeletonChunk"];
+                lost?: string[];
             }[];
         } | {
             /** @enum {string} */

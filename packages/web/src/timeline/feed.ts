@@ -185,9 +185,19 @@ export class TimelineFeed {
   async #readTrace(trace: Trace, signal: AbortSignal): Promise<void> {
     try {
       for (;;) {
+        const open = openIn(trace.spans);
         const page = await this.#reads.skeleton(trace.traceId, trace.after, signal);
         trace.after = page.next;
-        for (const chunk of page.chunks) this.#takeSpans(trace, decodeSkeleton(chunk));
+        const told = page.chunks.flatMap(decodeSkeleton);
+        this.#takeSpans(trace, told);
+        if (page.isComplete) {
+          // It has all open spans: one that it lacks has lost its end.
+          const ids = new Set(told.map(({ spanId }) => spanId));
+          this.#loseSpans(
+            trace,
+            open.filter((id) => !ids.has(id)),
+          );
+        }
         this.#changed();
         if (page.isComplete) break;
       }
@@ -207,9 +217,18 @@ export class TimelineFeed {
     trace.known = undefined;
   }
 
+  #loseSpans(trace: Trace, spanIds: readonly string[]): void {
+    for (const id of spanIds) if (trace.spans.get(id)?.endUs === undefined) trace.spans.delete(id);
+    trace.known = undefined;
+  }
+
   readonly #onEvent = (event: SessionEvent): void => {
     if (event.type === "spans") {
-      for (const { traceId, chunk } of event.traces) this.#takeSpans(this.#traceOf(traceId), decodeSkeleton(chunk));
+      for (const { traceId, chunk, lost = [] } of event.traces) {
+        const trace = this.#traceOf(traceId);
+        this.#takeSpans(trace, decodeSkeleton(chunk));
+        this.#loseSpans(trace, lost);
+      }
       this.#readNext();
     } else if (event.type === "turn") this.#records.set(event.turn.attempt_id, event.turn);
     else if (event.type === "message" && event.message.traceId !== undefined) {
@@ -253,4 +272,8 @@ export class TimelineFeed {
       error: this.#error,
     };
   }
+}
+
+function openIn(spans: ReadonlyMap<string, SkeletonSpan>): string[] {
+  return Array.from(spans.values()).flatMap(({ spanId, endUs }) => (endUs === undefined ? [spanId] : []));
 }

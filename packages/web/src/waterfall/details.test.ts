@@ -7,7 +7,7 @@ import type { Item } from "./item.ts";
 import { errorSources, nameMatches, nextItem } from "./matches.ts";
 import { buildModel } from "./model.ts";
 import { readOtlp } from "./otlp.ts";
-import { SpanStore } from "./span-store.ts";
+import { missingIn, SpanStore } from "./span-store.ts";
 
 const TRACE = "a".repeat(32);
 const START = 1_700_000_000_000_000;
@@ -118,6 +118,22 @@ test("what has ended stays ended, whatever comes later", () => {
   expect(store.take(encodeSkeleton([open]))).toBe(false);
   expect(store.take(encodeSkeleton([spanOf("chat gpt")]))).toBe(false);
   expect([...store.spans()]).toMatchObject([{ endUs: START + 10_000_000 }]);
+});
+
+test("an open span whose end is lost is no longer there, and one that has ended stays", () => {
+  const store = new SpanStore();
+  const [open, ended] = [
+    spanOf("chat gpt", { endUs: undefined }),
+    spanOf("execute_tool bash", { spanId: "b".repeat(16) }),
+  ];
+  store.take(encodeSkeleton([open, ended]));
+  expect(store.open()).toEqual([open.spanId]);
+  expect(missingIn([encodeSkeleton([ended])], store.open())).toEqual([open.spanId]);
+  expect(missingIn([encodeSkeleton([open])], store.open())).toEqual([]);
+  expect(store.lose([ended.spanId, "0".repeat(16)])).toBe(false);
+  expect(store.lose([open.spanId])).toBe(true);
+  expect([...store.spans()]).toMatchObject([{ spanId: ended.spanId }]);
+  expect(store.take(encodeSkeleton([open]))).toBe(true);
 });
 
 test("matches and errors follow each other from top to bottom, and begin anew", () => {

@@ -3,7 +3,7 @@ import type { Schemas } from "../api/client.ts";
 import { readSkeleton } from "../api/skeletons.ts";
 import { buildModel, layOut, type Model, withCriticalPath } from "./model.ts";
 import type { Linked } from "./rows.ts";
-import { SpanStore } from "./span-store.ts";
+import { missingIn, SpanStore } from "./span-store.ts";
 
 /** Making models takes at most a tenth of the time. */
 const REST = 9;
@@ -46,10 +46,13 @@ export class LiveTrace {
     this.#isReading = true;
     try {
       for (let isComplete = false; !isComplete && !this.#isClosed; ) {
+        const open = this.#store.open();
         const page = await readSkeleton(this.#sessionId, this.traceId, { after: this.#next, etag: this.#etag });
         if (page === undefined) break;
         const { skeleton } = page;
         for (const chunk of skeleton.chunks) this.#store.take(chunk);
+        // A complete answer has all that are open.
+        if (skeleton.isComplete) this.#store.lose(missingIn(skeleton.chunks, open));
         // The tag is that of the answer to the same question: without a further page, and before a new one.
         this.#etag = skeleton.next === this.#next ? page.etag : undefined;
         this.#next = skeleton.next;
@@ -66,9 +69,10 @@ export class LiveTrace {
     await this.read();
   }
 
-  /** Takes a chunk of a live event. */
-  take(chunk: Schemas["SkeletonChunk"]): void {
-    if (!this.#store.take(chunk) || this.#state.state === "loading") return;
+  /** Takes a chunk of a live event. @param lost the open spans whose ends are lost */
+  take(chunk: Schemas["SkeletonChunk"], lost: readonly string[] = []): void {
+    const [isChanged, isLess] = [this.#store.take(chunk), this.#store.lose(lost)];
+    if (!(isChanged || isLess) || this.#state.state === "loading") return;
     this.#isDirty = true;
     if (this.#timer !== undefined || this.#frame !== undefined) return;
     const waitMs = this.#restUntil - performance.now();

@@ -18,6 +18,18 @@ export class SpanStore {
     return hasChanged;
   }
 
+  /** Returns the ids of the open spans. */
+  open(): string[] {
+    return Array.from(this.#spans.values()).flatMap(({ spanId, endUs }) => (endUs === undefined ? [spanId] : []));
+  }
+
+  /** Forgets open spans whose ends are lost. @returns whether anything changed */
+  lose(spanIds: readonly string[]): boolean {
+    const lost = spanIds.filter((id) => this.#spans.has(id) && this.#spans.get(id)?.endUs === undefined);
+    for (const id of lost) this.#spans.delete(id);
+    return lost.length > 0;
+  }
+
   get size(): number {
     return this.#spans.size;
   }
@@ -30,4 +42,11 @@ export class SpanStore {
 /** Whether an ended span is told of again. */
 function isSame(known: SkeletonSpan, span: SkeletonSpan): boolean {
   return known.endUs === span.endUs && known.outcome === span.outcome && known.links.length === span.links.length;
+}
+
+/** Returns those of the spans that the chunks do not tell of. */
+export function missingIn(chunks: readonly Chunk[], spanIds: readonly string[]): string[] {
+  if (spanIds.length === 0) return [];
+  const told = new Set(chunks.flatMap(decodeSkeleton).map(({ spanId }) => spanId));
+  return spanIds.filter((id) => !told.has(id));
 }

@@ -40,7 +40,7 @@ export function useTraces(sessionId: string, wanted: readonly string[]): Traces 
   }, []);
   useSessionEvents(sessionId, (event) => {
     if (event.type === "spans") {
-      for (const { traceId, chunk } of event.traces) traces.current.get(traceId)?.take(chunk);
+      for (const { traceId, chunk, lost } of event.traces) traces.current.get(traceId)?.take(chunk, lost);
     }
     // A socket that opens for the first time may do so after the first answer: what happened in between is read again.
     if (event.type === "opened") for (const trace of traces.current.values()) void trace.read();

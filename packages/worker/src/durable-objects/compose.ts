@@ -94,6 +94,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     env,
     sql,
     onStored: spanNews.add,
+    onLost: spanNews.addLost,
     now,
     session: () => ({ id: sessionId(), ...tracedAs(state.maybe) }),
     answeredBy: (requestId) => requests.answeredBy(requestId),

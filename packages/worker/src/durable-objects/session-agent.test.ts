@@ -5,10 +5,13 @@ import type { MessagePart } from "@valet/shared/protocol/message-part";
 import { applyPartDelta } from "@valet/shared/protocol/part-delta-codec";
 import { TurnRecord } from "@valet/shared/protocol/session-view";
 import { spansOfSkeleton } from "@valet/shared/protocol/skeleton-codec";
+import type { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
+import { encodeTraces, extractFromHeaders, type ReadableSpan, serialiseSpan } from "@valet/shared/tracing";
 import { describe, expect, inject, test, vi } from "vitest";
 import { bindings } from "../../test/bindings.ts";
 import { eventually } from "../../test/eventually.ts";
 import { type FakeRunner, NO_WORK } from "../../test/fake-runner.ts";
+import { RunnerSpans } from "../../test/runner-spans.ts";
 import { CALLER, TestSession, valueIn } from "../../test/session.ts";
 import { listSessions } from "../database/sessions.ts";
 import { newId } from "./core/ids.ts";
@@ -442,6 +445,25 @@ describe("a client's socket", () => {
     const own = traces.filter(({ traceId }) => traceId === "a".repeat(32)).map(({ chunk }) => chunk);
     const [prompt] = spansOfSkeleton(own).filter(({ name }) => name === "valet.prompt");
     expect(prompt).toMatchObject({ outcome: "ok", endUs: expect.any(Number) });
+  });
+
+  test("is told of open spans whose ends are lost: they are in no skeleton any more", async () => {
+    const { session, runner } = await TestSession.running();
+    const { told } = await watch(session);
+    await session.send("work");
+    const { traceparent } = await runner.accept();
+    const spans = new RunnerSpans(session);
+    const turn = spans.open("valet.turn", extractFromHeaders({ traceparent }), Date.now());
+    const { traceId, spanId } = turn.context;
+    const send = (seq: number, more: object) =>
+      runner.send({ type: "spans", instanceId: runner.instanceId, seq, otlp: encodeTraces({}, []), ...more });
+    send(1, { open: [serialiseSpan(turn as unknown as ReadableSpan)] });
+    send(2, { lost: [{ reason: "too_large", ids: [[traceId, spanId]] }] });
+    const tracesTold = () => told.flatMap((event) => (event.type === "spans" ? event.traces : []));
+    await eventually(() => expect(tracesTold()).toContainEqual(expect.objectContaining({ traceId, lost: [spanId] })));
+    const { text = "" } = valueIn(await session.stub.readSkeleton(traceId));
+    const { chunks } = JSON.parse(text) as TraceSkeleton;
+    expect(spansOfSkeleton(chunks).map((span) => span.spanId)).not.toContain(spanId);
   });
 
   /** The parts of a client, with all deltas applied. */

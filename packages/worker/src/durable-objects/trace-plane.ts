@@ -6,6 +6,7 @@ import { SCOPE, warn, warnOfExport, workerTracing } from "../worker-tracing.ts";
 import { SessionTracer, type TracedSession } from "./core/session-tracer.ts";
 import { TraceUsers } from "./core/trace-users.ts";
 import type { SpanRow } from "./traces/span-news.ts";
+import type { SpanRef } from "./traces/trace-accounts.ts";
 import { TraceExport } from "./traces/trace-export.ts";
 import { TraceStore } from "./traces/trace-store.ts";
 
@@ -14,6 +15,8 @@ export interface TracePlaneOptions {
   readonly sql: SqlStorage;
   /** Takes the spans that a transaction stores. */
   readonly onStored: (read: () => readonly SpanRow[]) => void;
+  /** Takes open spans whose ends a transaction counts as lost. */
+  readonly onLost: (spans: readonly SpanRef[]) => void;
   readonly now: () => number;
   /** The session; its generation is 0 before it is created. */
   readonly session: () => TracedSession;
@@ -29,7 +32,7 @@ export interface TracePlaneOptions {
 const MAX_TRACE_BYTES = 256 * 1024 * 1024;
 
 export function composeTracePlane(options: TracePlaneOptions) {
-  const { env, sql, onStored, now, session, answeredBy, transact, isInTransaction } = options;
+  const { env, sql, onStored, onLost, now, session, answeredBy, transact, isInTransaction } = options;
   const workersTracing = workerTracing(env);
   const { config: tracing, resource } = workersTracing;
   const { id: sessionId } = session();
@@ -45,6 +48,7 @@ export function composeTracePlane(options: TracePlaneOptions) {
     transact,
     isInTransaction,
     onStored,
+    onLost,
     known: {
       originOf: (traceId) => {
         const { origin } = session();

@@ -9,6 +9,8 @@ export interface NamedLossesOptions {
   readonly open: Pick<TraceOpenSpans, "dropReceived">;
   readonly accounts: Pick<TraceAccounts, "addLost">;
   readonly drops: TraceDrops;
+  /** Called with spans that were open until now. */
+  readonly onLost?: ((spans: readonly SpanRef[]) => void) | undefined;
   /** Whether a sandbox may speak of a span: it is in a trace of the session. */
   readonly mayName: (span: SpanRef) => boolean;
 }
@@ -48,9 +50,10 @@ export class NamedLosses {
 
   /** Returns those of the spans that a sandbox may name; none of them is open any more. */
   #close(named: readonly SpanRef[]): SpanRef[] {
-    const { open, mayName } = this.#options;
+    const { open, mayName, onLost } = this.#options;
     const own = named.filter(mayName);
-    open.dropReceived(own.map(({ spanId }) => spanId));
+    const closed = open.dropReceived(own.map(({ spanId }) => spanId));
+    onLost?.(closed);
     return own;
   }
 }

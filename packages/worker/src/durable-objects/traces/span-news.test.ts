@@ -53,6 +53,21 @@ test("a commit sends one event with the last state of each of its spans", () =>
     expect(events).toHaveLength(1);
   }));
 
+test("a commit tells of open spans whose ends it has lost, unless they are there again", () =>
+  inStorage((storage) => {
+    const { news, transactions, events, told } = open(storage);
+    const [one, two, three] = [row("a", "one"), row("a", "two"), row("b", "three")];
+    transactions.run(() => {
+      news.add(() => [one]);
+      news.addLost([one, two, three]);
+      news.add(() => [two]);
+    });
+    expect(told()).toEqual([[["a", "two"], ["b"]]]);
+    expect(events).toMatchObject([{ traces: [{ lost: [one.spanId] }, { lost: [three.spanId] }] }]);
+    transactions.run(() => news.addLost([]));
+    expect(events).toHaveLength(1);
+  }));
+
 test("spans of a transaction, or of a part of one, that is rolled back are never sent", () =>
   inStorage((storage) => {
     const { news, transactions, told } = open(storage);

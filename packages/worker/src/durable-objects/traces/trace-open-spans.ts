@@ -1,5 +1,6 @@
 /** The open spans of a session, whoever emits them, so that work in progress is visible. */
 import { type OpenSpan, parseOpenSpan, serialiseSpan } from "@valet/shared/tracing";
+import type { SpanRef } from "./trace-accounts.ts";
 
 /** The owner of the object's own spans; other owners are instance ids of runners, which are never empty. */
 export const OBJECT = "";
@@ -55,13 +56,15 @@ export class TraceOpenSpans {
     for (const spanId of spanIds) this.#sql.exec("DELETE FROM trace_open WHERE span_id = ?", spanId);
   }
 
-  /** Removes spans of other processes whose ends are lost. */
-  dropReceived(spanIds: readonly string[]): void {
-    this.#sql.exec(
-      "DELETE FROM trace_open WHERE owner <> ? AND span_id IN (SELECT value FROM json_each(?))",
+  /** Removes spans of other processes that have ended, or whose ends are lost. Returns those that were open. */
+  dropReceived(spanIds: readonly string[]): SpanRef[] {
+    const rows = this.#sql.exec<{ traceId: string; spanId: string }>(
+      `DELETE FROM trace_open WHERE owner <> ? AND span_id IN (SELECT value FROM json_each(?))
+       RETURNING trace_id AS traceId, span_id AS spanId`,
       OBJECT,
       JSON.stringify(spanIds),
     );
+    return rows.toArray();
   }
 
   /** Removes received spans that have ended. Returns those whose end is refused. */

@@ -31,7 +31,7 @@ import { RunnerInstances } from "./runner-instances.ts";
 import { factsOf, openFactsOf } from "./span-facts.ts";
 import type { SpanRow } from "./span-news.ts";
 import { type KnownOfSpans, runnerResource, stampOpenSpan } from "./stamp.ts";
-import { TraceAccounts } from "./trace-accounts.ts";
+import { type SpanRef, TraceAccounts } from "./trace-accounts.ts";
 import { TraceCertificates } from "./trace-certificates.ts";
 import { TraceDrops } from "./trace-drops.ts";
 import { OBJECT, TraceOpenSpans } from "./trace-open-spans.ts";
@@ -65,6 +65,8 @@ export interface TraceStoreOptions {
   readonly isInTransaction?: () => boolean;
   /** Called within the transaction with the spans that it stores, open or ended. */
   readonly onStored?: (read: () => readonly SpanRow[]) => void;
+  /** Called within the transaction with open spans whose ends it counts as lost. */
+  readonly onLost?: (spans: readonly SpanRef[]) => void;
   /** What the object stamps on spans of others besides the session; nothing in the benchmark of the trace plane. */
   readonly known?: KnownOfSpans;
 }
@@ -101,6 +103,7 @@ export class TraceStore implements SpanProcessor {
       open: this.#open,
       accounts: this.#accounts,
       drops: this.drops,
+      onLost: options.onLost,
       mayName: ({ traceId }) => options.ownTracesOnly !== true || this.isOwnTrace(traceId),
     });
     this.#received = new ReceivedRequests({
@@ -322,6 +325,7 @@ export class TraceStore implements SpanProcessor {
     const body = encodeSpan(span);
     if (body.length > MAX_TEXT_LENGTH) {
       this.drops.arriving("too_large", [span.context]);
+      this.#options.onLost?.([span.context]);
     } else {
       const scope = encodeScope(span.scope);
       this.#pending.append([{ resource, scope, sampled: isSampled(span.context), spans: [factsOf(span)], body }]);
