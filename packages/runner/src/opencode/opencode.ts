@@ -289,9 +289,11 @@ export class OpenCode implements AgentAccess {
       // During the repository's setup OpenCode loads everything that does not depend on the workspace.
       if (!this.#isWorkspaceReady)
         this.#startWarmUp(server.client.inFolder(this.#configFolder.empty), span.context, "process");
-      await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), server.exited]);
-      this.#warmUp?.skip();
+      const died = server.exited.then(() => "died" as const);
+      const first = await Promise.race([workspaceReady?.catch(() => undefined), aborted(signal), died]);
       if (signal.aborted) throw new OpenCodeStartError("stopped");
+      if (first === "died") throw new OpenCodeStartError("died");
+      this.#warmUp?.skip();
       const config = configure?.(span.context);
       span.setAttribute("valet.opencode.repository_config", config?.kind ?? "dropped");
       stream = this.#openStream(server);
@@ -312,8 +314,10 @@ export class OpenCode implements AgentAccess {
       const limit = this.#limitHit(failure.reason === "died" ? (failure.wasKilled ?? server?.wasKilled) : undefined);
       await server?.stop();
       if (failure.reason === "walled") this.#options.onProblem?.(failure.message);
+      const hasDied = failure.reason === "died";
+      if (hasDied) this.#warmUp?.fail(limit ?? "opencode_died");
       if (signal.aborted) endWith(span, "aborted", "runner_shutdown");
-      else endWith(span, "error", limit ?? (failure.reason === "died" ? "opencode_died" : startErrorType(failure)));
+      else endWith(span, "error", limit ?? (hasDied ? "opencode_died" : startErrorType(failure)));
       throw limit === undefined || signal.aborted ? failure : new OpenCodeStartError(failure.reason, { limit });
     }
   }

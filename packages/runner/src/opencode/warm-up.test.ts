@@ -10,12 +10,24 @@ const PROMPT = "POST /session/ses_1/message";
 const never = new Promise<never>(() => {});
 const WAIT = { timeout: 20_000, interval: 5 };
 
+/** Starts an OpenCode, see {@link begin}, and waits until it is ready. */
+async function setUp(toolNames?: readonly string[], answer?: Promise<Response>) {
+  const { started, ...begun } = begin(toolNames, answer);
+  await started;
+  return begun;
+}
+
 /**
  * Starts an OpenCode.
  * @param toolNames the names of the loaded tools; those of Valet by default
  * @param answer the answer to prompts; there is none by default
+ * @param workspaceReady settles once the repository is in place, which it is by default
  */
-async function setUp(toolNames?: readonly string[], answer: Promise<Response> = never) {
+function begin(
+  toolNames?: readonly string[],
+  answer: Promise<Response> = never,
+  workspaceReady: Promise<unknown> = Promise.resolve(),
+) {
   const standIn = standInForOpenCode(onTestFinished, (request) => {
     if (request === PROMPT) return answer;
     return toolNames && request === "GET /experimental/tool/ids" ? Response.json(toolNames) : undefined;
@@ -28,13 +40,14 @@ async function setUp(toolNames?: readonly string[], answer: Promise<Response> = 
     tools: { plugin: "file:///plugin.ts", url: "http://127.0.0.1:9/", secret: "secret" },
     env: { PATH: process.env.PATH },
     wall: standIn.wall,
+    workspaceReady,
     tracer: new Tracer<ValetSpans>({
       scope: { name: "test" },
       processor: { onStart: (span) => void spans.push(span), onEnd: () => {} },
     }),
   });
   onTestFinished(() => opencode.stop());
-  await opencode.ready(INVALID_CONTEXT);
+  const started = opencode.ready(INVALID_CONTEXT);
   const warmUps = () => spans.filter(({ name }) => name === "valet.runner.agent_warm_up");
   const end = () =>
     vi.waitFor(() => {
@@ -49,7 +62,7 @@ async function setUp(toolNames?: readonly string[], answer: Promise<Response> = 
     await died.promise;
   };
   const prompted = () => vi.waitFor(() => expect(standIn.requests).toContain(PROMPT), WAIT);
-  return { opencode, standIn, warmUps, end, prompted, die };
+  return { opencode, started, standIn, warmUps, end, prompted, die };
 }
 
 const exists = (pid: number) => {
@@ -74,6 +87,15 @@ test("ends with OpenCode, of whose death a broken connection is the first sign",
   await standIn.close();
   process.kill(standIn.pid(), "SIGKILL");
   expect(await end()).toBe("workspace error opencode_died");
+});
+
+test("of the process ends with OpenCode, too, and not as if the repository were in place", async () => {
+  const { started, standIn, end, prompted } = begin(undefined, never, never);
+  const failed = expect(started).rejects.toMatchObject({ reason: "died" });
+  await prompted();
+  process.kill(standIn.pid(), "SIGKILL");
+  await failed;
+  expect(await end()).toBe("process error opencode_died");
 });
 
 test("is over for work that comes, which does not abort its prompt: its session is deleted once that is answered", async () => {
