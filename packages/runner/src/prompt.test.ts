@@ -16,7 +16,7 @@ import {
   Tracer,
 } from "@valet/shared/tracing";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { FakeOpenCode, type FakeOptions, type RawEvent, type Rest } from "../test/fake-opencode.ts";
+import { FakeOpenCode, type FakeOptions, type FakePrompt, type RawEvent, type Rest } from "../test/fake-opencode.ts";
 import type { AgentAsks } from "./agent/agent.ts";
 import { JobRunner, type JobRunnerOptions } from "./jobs/job-runner.ts";
 import { OpenCodeAgent } from "./opencode/agent.ts";
@@ -328,6 +328,36 @@ test("after an abort of a prompt that the agent dropped, the turn ends with the 
   await runner.abort(input.attemptId, "user_abort");
   expect(await done).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
 });
+
+// Without the check of the history, the silence of the event stream would end the turn, after 30 s.
+test("after an abort that overtook OpenCode's work, the turn ends with OpenCode's only word about it", async () => {
+  const { opencode, runner } = setUp(
+    { onPrompt: () => {} },
+    { stuckTurnMs: 600_000, limits: { abortTimeoutMs: 600_000, silenceMs: 600_000 } },
+  );
+  const input = dispatch();
+  const { done } = runner.run(input);
+  await vi.waitFor(() => expect(opencode.prompts).toHaveLength(1), 20_000);
+  const { sessionId: sessionID, messageId: parentID } = opencode.prompts[0] as FakePrompt;
+  const created = Date.now();
+  const message = (info: object) => {
+    const properties = { sessionID, info: { sessionID, agent: "build", time: { created }, ...info } };
+    opencode.send({ type: "message.updated", properties });
+  };
+  const status = (type: string) =>
+    opencode.send({ type: "session.status", properties: { sessionID, status: { type } } });
+  message({ id: parentID, role: "user" });
+  status("busy");
+  const aborted = runner.abort(input.attemptId, "user_abort");
+  await vi.waitFor(() => expect(opencode.calls.map(({ path }) => path)).toContain("/question"), 20_000);
+  // It is sent once more only if OpenCode had begun to work before.
+  const error = { name: "MessageAbortedError", data: { message: "Aborted" } };
+  const answer = { id: "msg_answer", role: "assistant", parentID, providerID: "valet", modelID: "default", error };
+  message({ ...answer, time: { created, completed: created + 1 } });
+  status("idle");
+  await aborted;
+  expect(await done).toMatchObject({ outcome: "aborted", errorType: "user_abort" });
+}, 25_000);
 
 test("after a model's failure the next one is tried, and its span links to the failed one", async () => {
   const { opencode, runner, started } = setUp({

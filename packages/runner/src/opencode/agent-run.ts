@@ -116,6 +116,15 @@ export class AgentRun {
     return this.#hasBegunWork && this.#isIdle ? { outcome: "error", errorType: "no_model_call" } : undefined;
   }
 
+  /**
+   * Whether it seems to be over since OpenCode has answered an abort, is idle, and all messages are complete. Nothing may follow that
+   * confirms it: OpenCode (1.18.33) sends the aborted message once more only if it had begun to work before the abort.
+   */
+  get isUnconfirmed(): boolean {
+    if (this.hasEnded || !this.#isAbortAnswered || !this.#isIdle || this.#steps.size === 0) return false;
+    return [...this.#steps.values()].every((step) => step.isCompleted);
+  }
+
   get isBusy(): boolean {
     return !this.#isIdle && !this.hasEnded;
   }

@@ -67,6 +67,8 @@ export class PromptRun {
   #wasRetried = false;
   /** The current check whether OpenCode works on the prompt. */
   #checking: Promise<void> | undefined;
+  /** The current check whether an aborted prompt is over. */
+  #confirming: Promise<void> | undefined;
 
   constructor(options: PromptRunOptions) {
     this.#options = options;
@@ -152,6 +154,7 @@ export class PromptRun {
       await this.#requestAbort();
       await this.#catchUp.run();
       this.#take(reducer.abortAnswered(Date.now()));
+      if (reducer.isUnconfirmed) this.#confirming ??= this.#confirm();
       await this.#ended.promise;
     } catch {
       // Without an answer the timeout ends the prompt.
@@ -193,6 +196,7 @@ export class PromptRun {
     this.#watch();
     if (reducer.verdict !== undefined) void this.abort(reducer.verdict);
     if (reducer.unanswered !== undefined) this.#checking ??= this.#check();
+    if (reducer.isUnconfirmed) this.#confirming ??= this.#confirm();
     const { retry } = reducer;
     if (retry === undefined) return;
     if (retry.failures >= limits.maxFailures || retry.nextMs - readMs > limits.maxRetryWaitMs) {
@@ -218,6 +222,18 @@ export class PromptRun {
       // A refused prompt ends elsewhere, and the watchdog handles an OpenCode that does not answer.
     } finally {
       this.#checking = undefined;
+    }
+  }
+
+  /** Reads the history of an aborted prompt that seems to be over, unless OpenCode confirms that it is. */
+  async #confirm(): Promise<void> {
+    try {
+      await sleep(CHECK_DELAY_MS);
+      if (this.#options.reducer.isUnconfirmed) await this.#catchUp.run();
+    } catch {
+      // Without an answer the timeout ends the prompt.
+    } finally {
+      this.#confirming = undefined;
     }
   }
 

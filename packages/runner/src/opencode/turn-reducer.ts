@@ -108,6 +108,11 @@ export class TurnReducer {
     return this.#root.unanswered;
   }
 
+  /** Whether it seems to be over after an abort: see `AgentRun`. Must be checked against the history. */
+  get isUnconfirmed(): boolean {
+    return this.#root.isUnconfirmed;
+  }
+
   /** The OpenCode session of the prompt. */
   get sessionId(): string {
     return this.#options.sessionId;
