@@ -125,7 +125,15 @@ test("known and unknown money, work of other sessions, and changes that are unkn
       { ...spent, ...tokens, model: "claude", agent: "build", cost_usd: 0.15, known: true, calls: 12 },
       { ...spent, ...none, model: null, agent: null, cost_usd: null, known: false, calls: 2 },
     ],
-    avoidable: [{ reason: "retry", cost_usd: null, sentence: "A try that failed may have been charged.", spans: [] }],
+    avoidable: [
+      {
+        reason: "retry",
+        cost_usd: null,
+        known: false,
+        sentence: "A try that failed may have been charged.",
+        spans: [],
+      },
+    ],
     children: [{ sessionId: child, cost_usd: null, known: false }],
     sentence: "At least $0.18.",
   };

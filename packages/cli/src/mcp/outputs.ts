@@ -6,7 +6,7 @@ import { AttentionItem, NowView, QueuedNow, RunNow, StepNow } from "@valet/share
 import { PermissionView, QuestionView, SessionView, TurnRecord } from "@valet/shared/protocol/session-view";
 import { Distribution, MEASURES, type Measure } from "@valet/shared/protocol/turn-stats";
 import { VerdictView } from "@valet/shared/protocol/verdict";
-import { Money, Part, WhyFailure, WhyView } from "@valet/shared/protocol/why";
+import { Avoidable, Money, Part, WhyFailure, WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
 
 const time = z.string().describe("ISO 8601, UTC");
@@ -60,7 +60,7 @@ export const WhyOutput = WhyView.pick({
   wall_ms: z.number(),
   parts: z.array(WhyPart).describe("Where the time went, largest first; the text shows what they consist of"),
   money: Money.pick({ cost_usd: true, known: true, sentence: true }),
-  avoidable: z.array(z.object({ reason: z.string(), cost_usd: z.number().nullable(), sentence: z.string() })),
+  avoidable: z.array(Avoidable.pick({ cost_usd: true, known: true, sentence: true }).extend({ reason: z.string() })),
   failure: WhyFailure.pick({ sentence: true, remedy: true })
     .extend({
       type: z.string(),

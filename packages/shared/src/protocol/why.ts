@@ -172,7 +172,9 @@ export type AvoidableReason = z.infer<typeof AvoidableReason>;
 
 export const Avoidable = z.object({
   reason: AvoidableReason,
-  cost_usd: usd.describe("What it cost more; null if that is unknown"),
+  cost_usd: usd.describe("The known part of what it cost more; null if none is known"),
+  // Older versions did not say it.
+  known: z.boolean().default(true).describe("Whether all of what it cost more is known"),
   sentence: z.string(),
   spans: z.array(SpanReference).max(MAX_PART_SPANS),
 });

@@ -2542,8 +2542,13 @@ export interface components {
         Avoidable: {
             /** @enum {string} */
             reason: "cache_lost_idle" | "cache_lost_person" | "cache_lost_compaction" | "cache_lost_model_switch" | "cache_lost_restore" | "cache_lost_other" | "retry" | "failover" | "failed_call" | "lost_attempt" | "tool_loop";
-            /** @description What it cost more; null if that is unknown */
+            /** @description The known part of what it cost more; null if none is known */
             cost_usd: number | null;
+            /**
+             * @description Whether all of what it cost more is known
+             * @default true
+             */
+            known: boolean;
             sentence: string;
             spans: components["schemas"]["SpanReference"][];
         };

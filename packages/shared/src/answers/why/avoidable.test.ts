@@ -36,6 +36,7 @@ describe("a lost cache", () => {
       {
         reason: "cache_lost_idle",
         cost_usd: expect.closeTo(LOST, 12),
+        known: true,
         spans: [{ sessionId: call.sessionId, traceId: call.traceId, spanId: call.spanId }],
         sentence:
           "20,000 cached tokens were paid for again: the cache was last used 7 m 00 s before, and the provider keeps it for about 5 m; that cost $0.0690 more.",
@@ -177,6 +178,37 @@ describe("work that was paid for in vain", () => {
           "$0.0765 went to 1 call of `a/first`, which then failed with `provider_overloaded`, so that `b/second` took over.",
       },
     ]);
+  });
+
+  test("calls of which some have an unknown cost: at least what is known, and an unknown amount where that is nothing", () => {
+    const failover = (first: Partial<Usage>) => {
+      const story = new Story();
+      const message = story.message("m1", { at: 0, to: 9000 });
+      const { turn } = story.attempt(message, { at: 10, to: 8000, model: "a/first", outcome: "ok" });
+      const failed = story.run(turn, { at: 20, to: 3000, model: "a/first", error: "provider_stream_cut" });
+      story.chat(failed, { at: 30, to: 1000, ...first });
+      story.chat(failed, { at: 1000, to: 2900, error: "provider_stream_cut" });
+      story.run(turn, { at: 3000, to: 7000, model: "b/second", links: [["follows", failed]] });
+      return moneyOf(story.about(message));
+    };
+    const money = failover(WARM);
+    expect(money).toMatchObject({ cost_usd: 0.0765, known: false });
+    expect(money.avoidable).toMatchObject([{ reason: "failover", cost_usd: 0.0765, known: false }]);
+    expect(money.avoidable[0]?.sentence).toMatch(/^At least \$0\.0765 went to 2 calls of `a\/first`, /);
+    expect(money.sentence).toMatch(/ At least \$0\.0765 of it was avoidable\.$/);
+
+    const free = failover({ input: 10, output: 1, cost: 0 });
+    expect(free.avoidable).toMatchObject([{ reason: "failover", cost_usd: null, known: false }]);
+    expect(free.avoidable[0]?.sentence).toMatch(/^An unknown amount went to 2 calls/);
+  });
+
+  test("a lost attempt in which providers only refused is known to have cost nothing", () => {
+    const story = new Story();
+    const message = story.message("m1", { at: 0, to: 90_000 });
+    const lost = story.attempt(message, { at: 10, to: 8000, outcome: "lost", error: "runner_lost" });
+    story.chat(lost.run, { at: 30, to: 1000, error: "provider_overloaded" });
+    story.attempt(message, { at: 20_000, to: 80_000 });
+    expect(moneyOf(story.about(message))).toMatchObject({ known: true, avoidable: [] });
   });
 
   test("an attempt whose runner was lost", () => {

@@ -1,8 +1,9 @@
 /** What of a job's cost was avoidable, and why. Each call counts for one reason only. Pure. */
+import { knownSum } from "../../protocol/cost.ts";
 import type { Avoidable } from "../../protocol/why.ts";
 import { cacheLosses } from "./cache-losses.ts";
 import type { ModelCall } from "./model-calls.ts";
-import { chargedTries, failedCalls, failovers, lostAttempts, type Waste } from "./repeated-work.ts";
+import { type Amount, chargedTries, failedCalls, failovers, lostAttempts, type Waste } from "./repeated-work.ts";
 import type { SpanIndex } from "./span-index.ts";
 import type { WhySpan } from "./spans.ts";
 import { toolLoops } from "./tool-loops.ts";
@@ -24,13 +25,13 @@ export function avoidable(
   const entries: Avoidable[] = [];
   const claimed = new Set<ModelCall>();
   const claim = (found: readonly Waste[]) => {
-    for (const { reason, calls: all, costUsd, sentence } of found) {
+    for (const { reason, calls: all, extra, sentence } of found) {
       const free = all.filter((call) => !claimed.has(call));
       if (free.length === 0 || isFree(free)) continue;
       for (const call of free) claimed.add(call);
-      const cost_usd = costUsd === undefined ? sumOf(free) : costUsd;
+      const amount = extra ?? sumOf(free);
       const spans = free.slice(0, MAX_SPANS).map(({ span }) => refer(span));
-      entries.push({ reason, cost_usd, sentence: sentence(cost_usd, free), spans });
+      entries.push({ reason, cost_usd: amount.usd, known: amount.isKnown, sentence: sentence(amount, free), spans });
     }
   };
   claim(lostAttempts(index, own, calls));
@@ -45,13 +46,15 @@ export function avoidable(
 
 /** Whether calls are known to have cost nothing: then nothing could have been saved. */
 function isFree(calls: readonly ModelCall[]): boolean {
-  return calls.every(({ costUsd, isCostKnown }) => isCostKnown && costUsd === 0);
+  return calls.every(({ costUsd, isCostKnown, mayBeCharged }) => !mayBeCharged || (isCostKnown && costUsd === 0));
 }
 
-/** Returns the known cost of calls; `null` if none is known. */
-function sumOf(calls: readonly ModelCall[]): number | null {
-  const costs = calls.flatMap(({ costUsd }) => costUsd ?? []);
-  return costs.length === 0 ? null : costs.reduce((sum, cost) => sum + cost, 0);
+/** Returns the cost of calls. */
+function sumOf(calls: readonly ModelCall[]): Amount {
+  const charged = calls.filter(({ mayBeCharged }) => mayBeCharged);
+  const missing = charged.filter(({ isCostKnown }) => !isCostKnown).length;
+  const total = charged.reduce((sum, { costUsd }) => sum + (costUsd ?? 0), 0);
+  return { usd: knownSum(total, missing), isKnown: missing === 0 };
 }
 
 function refer({ sessionId, traceId, spanId }: WhySpan) {

@@ -67,7 +67,7 @@ function wasteOf(reason: AvoidableReason, losses: readonly Loss[]): Waste {
   return {
     reason,
     calls: losses.map(({ call }) => call),
-    costUsd,
+    extra: { usd: costUsd, isKnown: !isPartial },
     sentence: () =>
       `${capitalized(counted(tokens, "cached token"))} were paid for again: ${largest.because}${more}; ${cost}.`,
   };

@@ -171,7 +171,12 @@ function avoidableText(entries: readonly Avoidable[]): string {
   const costs = entries.flatMap(({ cost_usd }) => cost_usd ?? []);
   if (costs.length === 0) return " Some of it was avoidable; how much is unknown.";
   const total = costs.reduce((sum, cost) => sum + cost, 0);
-  return ` ${capitalized(costText(total, costs.length < entries.length))} of it was avoidable.`;
+  return ` ${capitalized(
+    costText(
+      total,
+      entries.some(({ known }) => !known),
+    ),
+  )} of it was avoidable.`;
 }
 
 function unpriced(by: readonly ModelMoney[]): string {

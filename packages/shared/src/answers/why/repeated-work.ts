@@ -5,21 +5,29 @@ import { ERRORS, type ErrorDefinition, knownErrorType } from "../../spans.ts";
 import { type ModelCall, textOf } from "./model-calls.ts";
 import type { SpanIndex } from "./span-index.ts";
 import type { WhySpan } from "./spans.ts";
-import { counted, listed } from "./text.ts";
+import { capitalized, counted, listed } from "./text.ts";
 
 /** Calls whose cost was avoidable, for one reason. */
 export interface Waste {
   readonly reason: AvoidableReason;
   readonly calls: readonly ModelCall[];
-  /** What they cost more, where that is not their whole cost. `null` if it is unknown. */
-  readonly costUsd?: number | null;
-  /** @param costUsd of the calls that count for this reason */
-  sentence(costUsd: number | null, calls: readonly ModelCall[]): string;
+  /** What they cost more, where that is not their whole cost. */
+  readonly extra?: Amount;
+  /** @param amount what the calls that count for this reason cost more */
+  sentence(amount: Amount, calls: readonly ModelCall[]): string;
+}
+
+/** An amount of money of which a part may be unknown. */
+export interface Amount {
+  /** The known part; `null` if none is known. */
+  readonly usd: number | null;
+  /** Whether that is all of it. */
+  readonly isKnown: boolean;
 }
 
 /** Returns an amount that begins a sentence. */
-export function amountText(costUsd: number | null): string {
-  return costUsd === null ? "An unknown amount" : costText(costUsd);
+export function amountText({ usd, isKnown }: Amount): string {
+  return usd === null ? "An unknown amount" : capitalized(costText(usd, !isKnown));
 }
 
 /** Returns the calls of turns and workflow steps whose runner was lost, where another attempt did the same again. */
@@ -34,8 +42,8 @@ export function lostAttempts(index: SpanIndex, own: readonly WhySpan[], calls: r
   return wasted(
     "lost_attempt",
     calls.filter(({ span }) => below.has(span)),
-    (costUsd, of) => {
-      return `${amountText(costUsd)} went to ${counted(of.length, "model call")} of an attempt whose runner was lost; the next attempt began anew.`;
+    (amount, of) => {
+      return `${amountText(amount)} went to ${counted(of.length, "model call")} of an attempt whose runner was lost; the next attempt began anew.`;
     },
   );
 }
@@ -53,8 +61,8 @@ export function failovers(index: SpanIndex, own: readonly WhySpan[], calls: read
     if (run === undefined || next === undefined) return [];
     const [from, to] = [run, next].map((each) => textOf(each, "valet.failover.model") ?? "another model");
     const error = textOf(run, "error.type") ?? "_OTHER";
-    const sentence: Waste["sentence"] = (costUsd, free) =>
-      `${amountText(costUsd)} went to ${counted(free.length, "call")} of \`${from}\`, which then failed with \`${error}\`, so that \`${to}\` took over.`;
+    const sentence: Waste["sentence"] = (amount, free) =>
+      `${amountText(amount)} went to ${counted(free.length, "call")} of \`${from}\`, which then failed with \`${error}\`, so that \`${to}\` took over.`;
     return wasted("failover", of, sentence);
   });
 }
@@ -62,8 +70,8 @@ export function failovers(index: SpanIndex, own: readonly WhySpan[], calls: read
 /** Returns the calls that failed by themselves after they had, or may have, been charged. */
 export function failedCalls(calls: readonly ModelCall[]): Waste[] {
   const failed = calls.filter((call) => call.span.outcome === "error" && call.mayBeCharged && failedItself(call.span));
-  return wasted("failed_call", failed, (costUsd, of) => {
-    return `${amountText(costUsd)} went to ${counted(of.length, "model call")} without a usable answer: ${errorsOf(of.map(({ span }) => span))}.`;
+  return wasted("failed_call", failed, (amount, of) => {
+    return `${amountText(amount)} went to ${counted(of.length, "model call")} without a usable answer: ${errorsOf(of.map(({ span }) => span))}.`;
   });
 }
 
@@ -81,7 +89,7 @@ export function chargedTries(calls: readonly ModelCall[]): Waste[] {
   const isOne = tries.length === 1;
   const sentence = () =>
     `${counted(tries.length, "try").replace(/trys$/, "tries")} of ${counted(retried.length, "model call")} failed during the answer (${errorsOf(tries)}) and ${isOne ? "was" : "were"} repeated; whether the provider charged for ${isOne ? "it" : "them"} is unknown.`;
-  return [{ reason: "retry", calls: retried, costUsd: null, sentence }];
+  return [{ reason: "retry", calls: retried, extra: { usd: null, isKnown: false }, sentence }];
 }
 
 function errorsOf(spans: readonly WhySpan[]): string {

@@ -73,8 +73,8 @@ function loopOf([first, ...again]: readonly Step[]): Waste {
   return {
     reason: "tool_loop",
     calls,
-    sentence: (costUsd) =>
-      `${amountText(costUsd)} went to ${counted(calls.length, "model call")} that called \`${tool}\` again with arguments and a result of the same length.`,
+    sentence: (amount) =>
+      `${amountText(amount)} went to ${counted(calls.length, "model call")} that called \`${tool}\` again with arguments and a result of the same length.`,
   };
 }
 

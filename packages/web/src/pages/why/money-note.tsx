@@ -29,7 +29,7 @@ export function MoneyNote({ money }: { readonly money: MoneyView }) {
           <li key={`${each.reason}/${each.sentence}`}>
             <span className="t-retry">Avoidable</span>
             <span className="n">
-              <Money usd={each.cost_usd} />
+              <Money usd={each.cost_usd} isPartial={!each.known} />
             </span>
             <span className="small">
               <Sentence text={each.sentence} max={600} />
