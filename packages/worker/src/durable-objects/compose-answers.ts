@@ -3,7 +3,7 @@ import type { NowView } from "@valet/shared/protocol/now";
 import type { Env } from "../bindings.ts";
 import { Attention } from "./answers/attention.ts";
 import { viewNow } from "./answers/now-view.ts";
-import { type FactSources, readFacts } from "./answers/session-facts.ts";
+import { type FactSources, linkOf, readFacts } from "./answers/session-facts.ts";
 import { SlotHolders } from "./answers/slot-holders.ts";
 import { TypicalTimes } from "./answers/typical-times.ts";
 import { WhyAnswer } from "./answers/why-answer.ts";
@@ -71,6 +71,10 @@ export function composeAnswers(options: AnswersOptions) {
       ask: (id, request) => callPeer(id, (peer) => peer.familySpans(request, { ownerId: ownerId() })),
     },
     holders,
+    runnerGoneMs: (nowMs) => {
+      const known = linkOf(options, nowMs);
+      return known === null || known.isUp ? undefined : known.heardMs;
+    },
     now,
   });
   return {

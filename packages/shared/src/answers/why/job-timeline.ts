@@ -20,6 +20,8 @@ interface Attempt {
   readonly work: Node | null;
   /** When its job ended; {@link OPEN_US} if that is unknown. */
   readonly jobEndUs: number;
+  /** When its runner was last heard, if the attempt has not ended and the link to its runner is down; otherwise {@link OPEN_US}. */
+  readonly goneUs: number;
 }
 
 /** All spans, by what they mean for a job. */
@@ -33,9 +35,19 @@ interface Known {
 /** How deep jobs that wait for each other are shown within each other. They may wait in a circle. */
 const MAX_JOBS_DEEP = 4;
 
-/** Returns segments that cover the job's time exactly. @param endUs of an unfinished job: now */
-export function jobTimeline(job: WhyJob, spans: readonly WhySpan[], startUs: number, endUs: number): Segment[] {
-  return timelineOf(job, know(spans), startUs, endUs, 0);
+/**
+ * Returns segments that cover the job's time exactly.
+ * @param endUs of an unfinished job: now
+ * @param goneUs when the runner of the job's session was last heard, if the link to it is down; otherwise {@link OPEN_US}
+ */
+export function jobTimeline(
+  job: WhyJob,
+  spans: readonly WhySpan[],
+  startUs: number,
+  endUs: number,
+  goneUs: number,
+): Segment[] {
+  return timelineOf(job, know(spans, job.sessionId, goneUs), startUs, endUs, 0);
 }
 
 type NamedJob = Pick<WhyJob, "sessionId" | "id" | "kind">;
@@ -74,14 +86,15 @@ function around(step: Step, segments: readonly Segment[]): Segment[] {
   return segments.map((segment) => ({ ...segment, path: [step, ...segment.path] }));
 }
 
-function know(spans: readonly WhySpan[]): Known {
+function know(spans: readonly WhySpan[], sessionId: string, goneUs: number): Known {
   const forest = plant(spans);
+  const isOpen = ({ work }: Attempt) => work?.span.endMs === null && work.span.sessionId === sessionId;
   const nodes = forest.nodes.values();
   const named = (names: readonly string[]) => nodes.filter(({ span }) => names.includes(span.name));
   return {
     forest,
     waits: named([WAIT]),
-    attempts: attemptsOf(named(DISPATCHES), forest),
+    attempts: attemptsOf(named(DISPATCHES), forest).map((each) => (isOpen(each) ? { ...each, goneUs } : each)),
     operations: nodes.filter(isSandboxOperation).sort((a, b) => a.startUs - b.startUs),
   };
 }
@@ -110,9 +123,9 @@ function attemptsOf(dispatches: readonly Node[], { roots, nodes }: Forest): Atte
     const { traceId, parentId } = dispatch.span;
     const jobEndUs = (parentId === null ? undefined : nodes.get({ traceId, spanId: parentId }))?.endUs ?? OPEN_US;
     const strays = lost.get(dispatch) ?? [];
-    if (strays.length === 0) return { dispatch, work: own, jobEndUs };
+    if (strays.length === 0) return { dispatch, work: own, jobEndUs, goneUs: OPEN_US };
     const work = own === null ? joined(dispatch, strays) : { ...own, children: [...own.children, ...strays] };
-    return { dispatch, work, jobEndUs };
+    return { dispatch, work, jobEndUs, goneUs: OPEN_US };
   });
 }
 
@@ -268,7 +281,12 @@ function sandboxSegments(
 }
 
 /** Returns what a period of an attempt was spent on. Its beginning and its end are by the object's clock. */
-function attemptSegments({ dispatch, work }: Attempt, startUs: number, endUs: number, sent: JobSegments): Segment[] {
+function attemptSegments(
+  { dispatch, work, goneUs }: Attempt,
+  startUs: number,
+  endUs: number,
+  sent: JobSegments,
+): Segment[] {
   const handedOver = stepOf("dispatch", dispatch.span);
   if (work === null) {
     const accepted: Segment = { startUs, endUs: Math.min(dispatch.endUs, endUs), path: [handedOver] };
@@ -277,7 +295,8 @@ function attemptSegments({ dispatch, work }: Attempt, startUs: number, endUs: nu
   const window = { earliestUs: dispatch.startUs, latestUs: Math.min(dispatch.endUs, endUs), endUs };
   const turn = moved(work, shiftInto(work, window), ({ span }) => span.service === "valet-runner");
   const begunUs = clamp(turn.startUs, startUs, endUs);
-  const overUs = clamp(turn.endUs, begunUs, endUs);
+  const isGone = work.span.isSealed || goneUs < endUs;
+  const overUs = clamp(Math.min(turn.endUs, goneUs), begunUs, endUs);
   return covering(
     [
       { startUs, endUs: begunUs, path: [handedOver] },
@@ -287,7 +306,7 @@ function attemptSegments({ dispatch, work }: Attempt, startUs: number, endUs: nu
     ],
     startUs,
     endUs,
-    [work.span.isSealed ? stepOf("runner_gone", work.span) : stepOf("finalize", work.span, null, null)],
+    [isGone ? stepOf("runner_gone", work.span) : stepOf("finalize", work.span, null, null)],
   );
 }
 

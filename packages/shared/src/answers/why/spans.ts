@@ -91,6 +91,8 @@ export interface WhyInput {
   readonly others?: readonly WhyOther[];
   /** Who holds the sandboxes for which the session stands in line now. Absent if it does not, or that is not known. */
   readonly capacityHolders?: CapacityHolders | undefined;
+  /** When the session's runner was last heard, if the link to it is down: what it does since then is unknown. */
+  readonly runnerGoneMs?: number | undefined;
   /** Milliseconds since 1970, by the object's clock. */
   readonly nowMs: number;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { type Part, WhyView } from "../../protocol/why.ts";
-import { input, linkTo, MESSAGE, message, messageSpans, SESSION, span } from "./sample-spans.ts";
+import { ACCEPTED_MS, input, linkTo, MESSAGE, message, messageSpans, SESSION, span } from "./sample-spans.ts";
 import type { WhyInput, WhyJob, WhySpan } from "./spans.ts";
 import { why } from "./why.ts";
 
@@ -401,6 +401,30 @@ describe("an unfinished message", () => {
     expect(why(of).sentence).toBe(
       "45.0 s so far: `bash` took 43.0 s; 1.9 s in the agent itself; now in the tool `bash`, for 43.0 s.",
     );
+  });
+
+  test("is without its runner while the link is down, since that was last heard; so is what waits for it", () => {
+    const { all } = messageSpans(null, 100);
+    const dispatch = all.find(({ name }) => name === "valet.prompt.dispatch") as WhySpan;
+    const behind = { "valet.message.id": "another" };
+    const spans = [
+      ...all,
+      span("execute_tool bash", 2000, null, IN_AGENT),
+      span("valet.prompt", 30_000, null, { id: "p2", trace: OTHER, attributes: behind }),
+      span("valet.queue.wait", 30_000, null, {
+        ...{ id: "wait2", parent: "p2", trace: OTHER, links: [linkTo(dispatch)] },
+        reasons: [[30_000, "runner_busy"]],
+      }),
+    ];
+    const runnerGoneMs = ACCEPTED_MS + 40_000;
+    const first = why({ ...input(message(null), spans, 45_000), runnerGoneMs });
+    expectExact(first.time.parts, 45_000);
+    expect(lines(first.time.parts).slice(0, 2)).toEqual(["tool bash: 38000", "runner_gone: 5000"]);
+    expect(first.sentence).toMatch(/; now without the runner, for 5\.0 s\.$/);
+
+    const job = message(null, { id: "another", state: "queued", traceId: OTHER, acceptedAtMs: ACCEPTED_MS + 30_000 });
+    const second = why({ ...input(job, spans, 45_000), runnerGoneMs });
+    expect(lines(second.time.parts)).toEqual([`queue.channel ${MESSAGE}: 15000 [tool bash: 10000, runner_gone: 5000]`]);
   });
 
   test("may wait in the queue, or for the first token", () => {

@@ -5,7 +5,7 @@ import { addUp } from "./add-up.ts";
 import { courseOf } from "./course.ts";
 import type { Segment } from "./critical-path.ts";
 import { failureOf } from "./failure.ts";
-import { toUs } from "./forest.ts";
+import { OPEN_US, toUs } from "./forest.ts";
 import { jobTimeline } from "./job-timeline.ts";
 import { moneyOf } from "./money.ts";
 import { failureClause, moneyOfOthers, otherSessions } from "./other-sessions.ts";
@@ -52,11 +52,12 @@ type Answer = Omit<WhyView, "sessionId" | "at" | "sessions" | "capacityHolders">
 
 /** @param clause what the sentence says of other sessions */
 function answerOf(input: WhyInput, index: SpanIndex, children: readonly SessionMoney[], clause: string): Answer {
-  const { job, spans, nowMs } = input;
+  const { job, spans, nowMs, runnerGoneMs } = input;
   const startUs = toUs(job.acceptedAtMs);
   const endUs = Math.max(toUs(job.endedAtMs ?? nowMs), startUs);
   const wallMs = Math.round((endUs - startUs) / 1000);
-  const segments = jobTimeline(job, spans, startUs, endUs);
+  const goneUs = runnerGoneMs === undefined ? OPEN_US : toUs(runnerGoneMs);
+  const segments = jobTimeline(job, spans, startUs, endUs, goneUs);
   const parts = addUp(segments, wallMs);
   const failure = failureOf(input, index);
   const ended = job.outcome === null ? null : { outcome: job.outcome, reason: job.outcomeReason, failure };

@@ -72,6 +72,16 @@ test("an idle session is idle, and one that works says what it waits for", async
   expect(runnerHeardAt).not.toBeNull();
 });
 
+test("while the link to the runner is down, `why` says that the message is without its runner, as the status does", async () => {
+  const { session, runner } = await TestSession.running();
+  const { messageId } = await openStep(session, runner, "execute_tool bash", { "gen_ai.tool.name": "bash" }, 0);
+  const why = async () => valueIn(await session.stub.why("message", messageId)).sentence;
+  await eventually(async () => expect(await why()).toMatch(/; now in the tool `bash`, for /));
+  runner.close();
+  await eventually(async () => expect((await nowOf(session)).verdict.rule).toBe("runner_reconnecting"));
+  await eventually(async () => expect(await why()).toMatch(/; now without the runner, for /));
+});
+
 test("a model that becomes silent is quiet by time alone: an alarm finds it, after an eviction, too, and D1 has it until the end", async () => {
   const { session, runner } = await TestSession.running();
   const { attemptId } = await openStep(session, runner, "chat m", CHAT, 70_000);

@@ -49,7 +49,7 @@ export function readFacts(sources: FactSources, nowMs: number): SessionFacts {
     queue: queueIn(queue),
     operation: operationIn(sources, spans),
     line: lineIn(sources),
-    link: linkIn(sources, nowMs),
+    link: linkOf(sources, nowMs),
     answeredMs,
     knowsSteps: tracing,
     limits: {
@@ -177,7 +177,11 @@ function lineIn({ state, line, holders }: FactSources): SessionFacts["line"] {
   return { sinceMs: operation.startedMs, place: line.place ?? null, holders: holders.current };
 }
 
-function linkIn({ state, link, traces }: FactSources, nowMs: number): SessionFacts["link"] {
+/** Returns what is known of the link to the runner; `null` while no runner is expected. */
+export function linkOf(
+  { state, link, traces }: Pick<FactSources, "state" | "link" | "traces">,
+  nowMs: number,
+): SessionFacts["link"] {
   const { link: own, state: status } = state.record;
   if (own.state === "gone" || (status !== "running" && status !== "hibernating")) return null;
   const seen = own.instances.map((id) => link.lastSeenMs(id) ?? 0);

@@ -13,6 +13,8 @@ export interface WhyOptions extends JobSpansOptions {
   readonly family: Omit<FamilyReadingOptions, "sessionId">;
   /** Who holds the sandboxes for which the session stands in line. */
   readonly holders: Pick<SlotHolders, "current" | "load">;
+  /** Returns when the runner was last heard, if the link to it is down; otherwise `undefined`. */
+  readonly runnerGoneMs: (nowMs: number) => number | undefined;
   readonly now: () => number;
 }
 
@@ -32,7 +34,7 @@ export class WhyAnswer {
 
   /** Answers with what the session and its family know. */
   async of(row: JobRow): Promise<WhyView> {
-    const { sessionId, holders } = this.#options;
+    const { sessionId, holders, runnerGoneMs } = this.#options;
     const own = this.#spans.of(row, this.#spans.reading(BOUNDS));
     const turns = this.#spans.turns(row, own);
     const nowMs = this.#nowMs(row);
@@ -41,7 +43,12 @@ export class WhyAnswer {
       row.endedMs === null ? holders.load() : undefined,
     ]);
     const job = jobOf(row, sessionId());
-    return why({ job, turns, spans: [...own, ...spans], others, capacityHolders: holders.current, nowMs });
+    return why({
+      ...{ job, turns, others, nowMs },
+      spans: [...own, ...spans],
+      capacityHolders: holders.current,
+      runnerGoneMs: row.endedMs === null ? runnerGoneMs(nowMs) : undefined,
+    });
   }
 
   /** Tells another session of the family what it asks. */
