@@ -36,6 +36,21 @@ test("the time of parallel tools counts once, and a failed tool is counted", () 
   expect(summaryOf("parallel-tools")).toMatchObject({ toolMs: 3254 - 2712, toolCalls: 3, toolErrors: 1 });
 });
 
+test("a tool call counts from its start, as a model call does", () => {
+  const begun = {
+    type: "begin",
+    name: "execute_tool bash",
+    spanId: "1".repeat(16),
+    startMs: 5,
+    attributes: {},
+  } as const;
+  const tally = new TurnTally();
+  tally.add([begun as never]);
+  expect(tally.summary(0, 100, undefined)).toMatchObject({ toolCalls: 1, toolErrors: 0 });
+  tally.add([{ type: "end", spanId: begun.spanId, endMs: 50, outcome: "error", attributes: {} } as never]);
+  expect(tally.summary(0, 100, undefined)).toMatchObject({ toolCalls: 1, toolErrors: 1 });
+});
+
 test("the wait for a person does not count as tool time", () => {
   expect(summaryOf("permission")).toMatchObject({ permissionWaitMs: 2598 - 2283, toolMs: 423 - 315 });
 });

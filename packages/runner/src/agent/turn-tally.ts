@@ -55,6 +55,8 @@ export class TurnTally {
           this.requestsBegun++;
           this.#counts.retries++;
         }
+        // As with model calls, one that is still open counts: of a lost runner's work nothing more is told.
+        if (fact.name.startsWith("execute_tool ")) this.#counts.toolCalls++;
         if (fact.name.startsWith("invoke_agent ") && fact.parentId !== undefined) this.#delegating.add(fact.parentId);
         continue;
       }
@@ -85,7 +87,6 @@ export class TurnTally {
       } else if (begun.name === "valet.retry.wait") {
         if (fact.outcome !== "ok" && begun.parentId !== undefined) this.#givenUp.add(begun.parentId);
       } else if (begun.name.startsWith("execute_tool ")) {
-        this.#counts.toolCalls++;
         if (fact.outcome === "error") this.#counts.toolErrors++;
         if (!this.#delegating.has(fact.spanId)) this.#tools.push(interval);
       } else if (begun.name === "valet.agent.prepare") {

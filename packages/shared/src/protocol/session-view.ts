@@ -287,7 +287,8 @@ export const TurnRecord = z.object({
   turn_ms: millis,
   /** From the start of the first answered model call to its first token. */
   time_to_first_token_ms: millis.nullable(),
-  // The following fields are `null` when the runner was lost, or did not end the work in time.
+  // The following fields are `null` when the runner was lost, or did not end the work in time: the counts, tokens and costs only if it
+  // had told nothing of them before.
   /** The agent's preparation before the first model call. */
   prepare_ms: millis.nullable(),
   model_ms: millis.nullable(),

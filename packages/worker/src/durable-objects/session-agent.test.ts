@@ -216,6 +216,30 @@ describe("lists", () => {
     });
   });
 
+  test.each(["lost", "aborted"])(
+    "of a turn whose runner was lost, and that is %s, keep the calls and the cost that it had told, and no durations",
+    async (outcome) => {
+      const { session, runner } = await TestSession.running();
+      await session.send("work");
+      const { attemptId } = await runner.accept();
+      const progress = [{ attemptId, summary: NO_WORK }];
+      runner.send({ type: "spans", instanceId: runner.instanceId, seq: 1, otlp: '{"resourceSpans":[]}', progress });
+      await runner.next("spans-ack");
+      if (outcome === "aborted") {
+        valueIn(await session.stub.abort(CALLER));
+        await runner.next("abort");
+      }
+      runner.send({ type: "turn-ended", attemptId, outcome: "error", errorType: "runner_lost", parts: [] });
+      await runner.next("turn-ended-ack");
+      const [turn] = valueIn(await session.stub.turns()).turns;
+      expect(TurnRecord.parse(turn)).toMatchObject({
+        outcome,
+        ...{ model_calls: 1, tool_calls: 1, tokens_input: 100, cost_usd: 0.01, time_to_first_token_ms: 2, tools: null },
+        ...{ prepare_ms: null, model_ms: null, tool_ms: null, permission_wait_ms: null },
+      });
+    },
+  );
+
   test("of turns state unknown values, and how many calls the sums lack", async () => {
     const { session, runner } = await TestSession.running();
     const tokens = { input: 100, output: null, cacheRead: 0, cacheWrite: 0, reasoning: 0 };

@@ -24,6 +24,8 @@ const UNKNOWN: Measured = {
   callsWithoutCost: null,
   callsWithOddUsage: null,
 };
+/** What is told only at the end: before, durations lack the steps that are open, for example the tool in which the runner was lost. */
+const UNTOLD = { prepareMs: null, modelMs: null, toolMs: null, permissionWaitMs: null } as const;
 /** Columns that records of earlier versions lack. */
 const ADDED_LATER: Partial<TurnRecord> = {
   outcome_reason: null,
@@ -67,7 +69,7 @@ export class TurnRecords {
   write(
     attempt: AttemptRow,
     jobs: readonly JobRow[],
-    { outcome, errorType, summary, failure, stepDurations }: AttemptEnd,
+    { outcome, errorType, summary, isSummarySoFar, failure, stepDurations }: AttemptEnd,
     session: SessionRecord,
     answerers: readonly string[],
     sandboxWait: (fromMs: number, toMs: number) => SandboxWait,
@@ -75,7 +77,7 @@ export class TurnRecords {
     const endedMs = attempt.endedMs ?? this.#now();
     const waits = jobs.map(({ waitingSinceMs }) => waitingSinceMs);
     const wait = { fromMs: Math.min(attempt.dispatchedMs, ...waits), toMs: attempt.dispatchedMs };
-    const { tokens, ...measured }: Measured = summary ?? UNKNOWN;
+    const { tokens, ...measured }: Measured = { ...(summary ?? UNKNOWN), ...(isSummarySoFar === true && UNTOLD) };
     const origin = originOfSession(session);
     const known = (total: number | null | undefined, missing: number | null | undefined) =>
       typeof total === "number" ? knownSum(total, missing ?? 0) : null;

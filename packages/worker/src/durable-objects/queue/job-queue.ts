@@ -216,10 +216,10 @@ export class JobQueue {
   ): void {
     // An attempt that has ended was accepted, even if that frame never arrived.
     if (summary !== undefined) this.accepted(attemptId);
-    // A restarted runner knows less about the work of the one before it than that one had reported.
-    const known = this.jobs.attempt(attemptId)?.progress ?? summary;
     const details: Failure | undefined = cause && { cause };
-    const end = { outcome: "lost", errorType: "runner_lost", summary: known, failure: details } as const;
+    // A restarted runner knows less about the work of the one before it than that one had reported.
+    const unsaid = this.jobs.attempt(attemptId)?.progress == null ? summary : undefined;
+    const end = { outcome: "lost", errorType: "runner_lost", summary: unsaid, failure: details } as const;
     const attempt = this.#endAttempt(attemptId, end, lostMs);
     if (attempt === undefined) return;
     for (const row of this.#jobsOf(attempt)) {
@@ -335,7 +335,11 @@ export class JobQueue {
       type: "attempt-ended",
       attempt: ended,
       jobs: attempt.jobIds.map((id) => this.jobs.job(id) as JobRow),
-      end: { ...end, summary: end.summary ?? attempt.progress ?? undefined },
+      end: {
+        ...end,
+        summary: end.summary ?? attempt.progress ?? undefined,
+        isSummarySoFar: end.summary == null && attempt.progress !== null,
+      },
     });
     return ended;
   }

@@ -37,6 +37,8 @@ export interface AttemptEnd {
   readonly errorType?: ErrorType | undefined;
   /** What the runner measured; `null` if it worked and nothing is known about it, absent if it reported nothing. */
   readonly summary?: TurnSummary | null | undefined;
+  /** Whether the runner told the summary during the work, and nothing at its end. */
+  readonly isSummarySoFar?: boolean;
   /** Further details of a failure. */
   readonly failure?: Failure | undefined;
   /** How long its model calls and tools took, if the runner reported that. */
