@@ -18,6 +18,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { findHost } from "../packages/cli/src/check-host.ts";
 import { UserError } from "../packages/cli/src/errors.ts";
+import { STATE_FORMAT } from "../packages/cli/src/system/state-format.ts";
 import { startSystem } from "../packages/cli/src/system/system.ts";
 import { guardiansOf, processesAbout, until, workersOf } from "./host-processes.ts";
 import { readProcess } from "./processes.ts";
@@ -109,6 +110,15 @@ describe("the state directory", () => {
     expect((await findHost(state)).finding.detail).toContain(sentence);
     // Nothing was changed.
     expect(existsSync(join(state, "secrets.json"))).toBe(false);
+  });
+
+  test("has another format for each schema of its objects, which refuse a newer one", async () => {
+    // By computed paths: these files are compiled with the types of the Worker.
+    const objects = join(import.meta.dirname, "../packages/worker/src/durable-objects");
+    const { SESSION_MIGRATIONS } = await import(join(objects, "session-schema.ts"));
+    const { CAPACITY_MIGRATIONS } = await import(join(objects, "capacity/capacity-schema.ts"));
+    const schemas = { sessions: SESSION_MIGRATIONS.length, capacity: CAPACITY_MIGRATIONS.length };
+    expect({ format: STATE_FORMAT, ...schemas }).toEqual({ format: 3, sessions: 17, capacity: 1 });
   });
 
   test("is refused with a sentence when it cannot be created", async () => {

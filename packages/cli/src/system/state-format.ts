@@ -1,14 +1,16 @@
 /**
  * The format of a state directory: the names of its files and their contents. The number increases when a change makes
- * a directory unreadable for older versions, or when opening an older directory takes a migration. The sessions'
- * databases and D1 have versions and migrations of their own; they count here only when a change makes them unreadable
- * for older versions.
+ * a directory unreadable for older versions, or when opening an older directory takes a migration. The objects'
+ * databases have schemas of their own, of which a version refuses those that are newer than itself: each migration of
+ * theirs increases the number, so that an older `up` says so before it starts, and not each of its sessions. Migrations
+ * of D1 do not count: each leaves it usable for the version before.
  *
  * | format | written by |
  * | --- | --- |
  * | 0 | versions that wrote no `format.json`; opened as it is |
  * | 1 | versions with `format.json` whose sessions' databases have no schema version; opened as it is |
- * | 2 | this version: sessions' databases have a schema version, and tables that older versions do not know |
+ * | 2 | versions whose sessions' databases have a schema up to 17 |
+ * | 3 | this version: sessions' databases have schema 17, that of capacity has schema 1 |
  */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -17,7 +19,7 @@ import { UserError } from "../errors.ts";
 import { readJson, writeJson } from "./json-file.ts";
 
 /** The format that this version writes. */
-export const STATE_FORMAT = 2;
+export const STATE_FORMAT = 3;
 
 const FILE = "format.json";
 const Format = z.object({ format: z.int().positive() });

@@ -9,7 +9,7 @@ import { DurableObject } from "cloudflare:workers";
 import { type Env, stubOf } from "../../bindings.ts";
 import { ConfigError, parseCapacity, requireConfig } from "../../config.ts";
 import { logFailure } from "../../log-failure.ts";
-import { type Migration, upgradeSchema } from "../core/schema.ts";
+import { upgradeSchema } from "../core/schema.ts";
 import { Transactions } from "../core/transactions.ts";
 import type {
   CapacityCalls,
@@ -20,17 +20,11 @@ import type {
   CapacityState,
 } from "./capacity-calls.ts";
 import type { CapacityEntry } from "./capacity-rules.ts";
+import { CAPACITY_MIGRATIONS } from "./capacity-schema.ts";
 import { CapacityTable } from "./capacity-table.ts";
 import { Notices } from "./notices.ts";
 import { Relief } from "./relief.ts";
 import { withinCall } from "./within-call.ts";
-
-/** The schema migrations of a capacity object. A change is a new migration at the end of the list. */
-const CAPACITY_MIGRATIONS: readonly Migration[] = [
-  // Databases from before schema versions already have the table.
-  (sql) =>
-    sql.exec("CREATE TABLE IF NOT EXISTS entries (session_id TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID"),
-];
 
 /** The delay before a failed alarm is retried: soon, but without a busy loop. */
 const AFTER_ERROR_MS = 5000;
