@@ -54,6 +54,11 @@ export class ValetProcess {
     return { url, token };
   }
 
+  /** What `up` has said, without its last sentences perhaps. */
+  log(): string {
+    return this.#up.log();
+  }
+
   async stop(): Promise<void> {
     await endUp(this.#up);
   }

@@ -40,6 +40,11 @@ describe("a line of the Worker's log", () => {
     expect(shownLine(line)).toEqual({ text: `The Worker: a request failed. ${setting}.`, hides: "nothing" });
   });
 
+  test("about migrations that `up` is about to apply is hidden", () => {
+    const line = JSON.stringify({ message: "a session failed", error: "Error", lacks: "migrations", at: [] });
+    expect(shownLine(line)).toEqual({ text: undefined, hides: "known" });
+  });
+
   test("about a variable becomes a sentence", () => {
     const line = JSON.stringify({
       type: "config_invalid",

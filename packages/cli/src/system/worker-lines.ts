@@ -50,11 +50,15 @@ export function shownLine(line: string): ShownLine {
 function ownLine(line: string): ShownLine | undefined {
   if (!line.startsWith("{")) return undefined;
   try {
-    const { message, error, at, type, variable, setting } = JSON.parse(line) as Readonly<Record<string, unknown>>;
+    const { message, error, at, type, variable, setting, lacks } = JSON.parse(line) as Readonly<
+      Record<string, unknown>
+    >;
     if (type === "config_invalid")
       return { text: `The Worker: the variable ${variable} ${message}.`, hides: "nothing" };
     if (message === "tracing" && typeof type === "string") return { text: line, hides: "nothing" };
     if (typeof message !== "string" || !Array.isArray(at)) return undefined;
+    // `up` applies them at every start, while sessions wake.
+    if (lacks === "migrations") return HIDDEN;
     if (typeof setting === "string") return { text: `The Worker: ${message}. ${setting}.`, hides: "nothing" };
     const hides = /\bthe disk or the database is full\b/.test(message) ? "known" : "unknown";
     return { text: `The Worker: ${message} (${error}).`, hides };

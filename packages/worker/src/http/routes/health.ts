@@ -1,7 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { Health } from "@valet/shared/protocol/session-api";
 import { countExportProblems } from "../../database/sessions.ts";
-import { logFailure } from "../../log-failure.ts";
+import { isBeforeMigrations, logFailure } from "../../log-failure.ts";
 import { createRoutes } from "../context.ts";
 import { answer } from "../openapi.ts";
 import { isStorageFull, isStorageLost } from "../storage-full.ts";
@@ -31,11 +31,3 @@ health.openapi(
 
 /** `up` recognizes this sentence (worker-lines.ts). */
 const NO_ROOM = "the database cannot be read because the disk or the database is full";
-
-/**
- * Returns whether the database has no schema yet, or an older one: a start or a deployment is in progress, which is not
- * an error.
- */
-function isBeforeMigrations(error: unknown): boolean {
-  return /\bno such (?:table|column)\b/.test(String((error as Error)?.message));
-}
