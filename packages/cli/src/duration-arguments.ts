@@ -18,10 +18,26 @@ export function parseDuration(text: string, unit?: string): number | undefined {
   return Number.isFinite(ms) ? ms : undefined;
 }
 
+/** A date, or a date with a time, in which a space may stand for the T. */
+const ISO_TIME = /^(\d{4}-\d\d-\d\d)(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?$/;
+
+/**
+ * Returns an ISO time in milliseconds; NaN for any other text. `Date.parse` alone takes a forgotten unit for a month or a year (7: July
+ * 2001; 40: 2039) and February 30 for a day in March.
+ */
+export function parseIsoTime(text: string): number {
+  const trimmed = text.trim();
+  const day = ISO_TIME.exec(trimmed)?.[1];
+  if (day === undefined) return Number.NaN;
+  const dayMs = Date.parse(day);
+  const isOnCalendar = !Number.isNaN(dayMs) && new Date(dayMs).toISOString().startsWith(day);
+  return isOnCalendar ? Date.parse(trimmed) : Number.NaN;
+}
+
 /** Returns a time in UTC, ISO 8601: that of the text, or as long ago as it says. @throws UserError */
 export function timeOf(option: string, text: string, nowMs: number): string {
   const ago = parseDuration(text);
-  const ms = ago === undefined ? Date.parse(text) : nowMs - ago;
+  const ms = ago === undefined ? parseIsoTime(text) : nowMs - ago;
   if (!(Math.abs(ms) <= MAX_TIME_MS)) {
     throw new UserError(
       `${option}: ${text} is no time. Give an ISO time (2026-11-27T08:00:00Z), or an age such as 30m, 24h, 7d.`,

@@ -2,7 +2,7 @@ import type { CreatedToken, TokenView } from "@valet/shared/protocol/tokens";
 import type { Command } from "commander";
 import { ASKING_CODES, agree } from "../agree.ts";
 import { connect, type GlobalOptions, print, printJson, printLines } from "../context.ts";
-import { parseDuration } from "../duration-arguments.ts";
+import { parseDuration, parseIsoTime } from "../duration-arguments.ts";
 import { UserError } from "../errors.ts";
 import { matchId } from "../match-id.ts";
 
@@ -100,7 +100,7 @@ function tokenIn(tokens: readonly TokenView[], wanted: string): TokenView {
 /** Returns when a token ends: after a duration, or at a time. @throws UserError for any other text */
 export function endOf(text: string, nowMs: number): string {
   const duration = parseDuration(text);
-  const ms = duration === undefined ? Date.parse(text) : nowMs + duration;
+  const ms = duration === undefined ? parseIsoTime(text) : nowMs + duration;
   const date = new Date(ms);
   if (Number.isNaN(date.getTime())) {
     throw new UserError(`--expires: ${text} is no time. Give a duration such as 12h or 90d, or an ISO time.`);
