@@ -67,6 +67,9 @@ export class ApiClient {
     this.#http = new ApiTransport(connection);
   }
 
+  /** Returns the server's time now, in epoch ms: ages of what it tells are by its clock, which may differ from this machine's. */
+  readonly serverNow = (): number => this.#http.clock.now();
+
   health(): Promise<Health> {
     return this.#http.call("GET", "/api/health", Health);
   }

@@ -1,4 +1,5 @@
 /** How the client of the HTTP API reaches it: requests, pages, and errors that say what to do. */
+import { ServerClock } from "@valet/shared/http/server-clock";
 import type { z } from "zod";
 import { ExitCode, UserError } from "./errors.ts";
 import { problemText, problemType } from "./problem-text.ts";
@@ -31,6 +32,7 @@ export class ApiError extends UserError {
 
 export class ApiTransport {
   readonly #connection: Connection;
+  readonly clock = new ServerClock();
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -71,13 +73,13 @@ export class ApiTransport {
   }
 
   /** Sends a request. @throws UserError if nothing answers */
-  request(
+  async request(
     method: string,
     path: string,
     { body, accept, timeoutMs = TIMEOUT_MS }: { body?: unknown; accept?: string; timeoutMs?: number },
   ): Promise<Response> {
     const { url, token } = this.#connection;
-    return fetch(`${url}${path}`, {
+    const response = await fetch(`${url}${path}`, {
       method,
       headers: {
         authorization: `Bearer ${token}`,
@@ -87,6 +89,8 @@ export class ApiTransport {
       signal: AbortSignal.timeout(timeoutMs),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch(this.unanswered);
+    this.clock.learn(response.headers.get("date"), Date.now());
+    return response;
   }
 
   /** Says why there is no answer. @throws UserError */

@@ -128,7 +128,7 @@ async function showTrace(
     printJson(ids.size === spans.length ? otlp : keepSpans(otlp, ids));
     return;
   }
-  printTree(spans, trees);
+  printTree(spans, trees, api.serverNow());
   // An older Valet has no certificates.
   const certificate = await api.certifyTrace(sessionId, traceId).catch(() => undefined);
   if (certificate !== undefined) print(certificateLine(certificate));
@@ -187,9 +187,9 @@ async function follow(
 }
 
 /** Prints the lines of {@link treeLines}. */
-export function printTree(spans: readonly TraceSpan[], trees?: readonly TraceNode[]): void {
+export function printTree(spans: readonly TraceSpan[], trees?: readonly TraceNode[], nowMs?: number): void {
   const { columns } = terminalOf(process.stdout, process.env);
-  printLines(treeLines(spans, trees, barWidth(columns)), { paint: paintSpan, tooLong: "cut" });
+  printLines(treeLines(spans, trees, barWidth(columns), nowMs), { paint: paintSpan, tooLong: "cut" });
 }
 
 /** Returns the spans of a trace as trees, with a line above them. @param trees those that are shown */
@@ -197,9 +197,10 @@ export function treeLines(
   spans: readonly TraceSpan[],
   trees: readonly TraceNode[] = buildTrees(spans),
   width?: number,
+  nowMs = Date.now(),
 ): string[] {
   const services = [...new Set(spans.map(({ service }) => service))].sort();
   const head = `trace ${spans[0]?.traceId ?? ""}: ${counted(spans.length, "span")} of ${services.join(", ")}`;
-  const lines = trees.length === 0 ? ["No such spans."] : renderTrees(trees, Date.now(), false, width);
+  const lines = trees.length === 0 ? ["No such spans."] : renderTrees(trees, nowMs, false, width);
   return [head, ...lines];
 }

@@ -36,8 +36,8 @@ export function addWatch(program: Command): void {
         options.json === true
           ? jsonLines()
           : terminalOf(process.stdout, process.env).canRedraw
-            ? new Screen()
-            : watchLines(print);
+            ? new Screen(api.serverNow)
+            : watchLines(print, api.serverNow);
       let last: NowView | undefined;
       try {
         last = await watchSession(api, sessionId, screen, stopping.signal);
@@ -78,10 +78,16 @@ function jsonLines(): WatchOutput {
 
 /** Redraws one picture in place. */
 class Screen implements WatchOutput {
+  readonly #now: () => number;
   #model: WatchModel | undefined;
   #notice = "";
   #drawn = 0;
   readonly #tick = setInterval(() => this.#draw(), TICK_MS);
+
+  /** @param now the server's time in epoch ms */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
 
   changed(model: WatchModel): void {
     this.#model = model;
@@ -101,7 +107,7 @@ class Screen implements WatchOutput {
   #draw(): void {
     if (this.#model === undefined) return;
     const { columns = 0, rows } = terminalOf(process.stdout, process.env);
-    const lines = watchFrame(this.#model, { columns, rows }, Date.now(), this.#notice);
+    const lines = watchFrame(this.#model, { columns, rows }, this.#now(), this.#notice);
     // Up to the first line of the picture before, and clear from there on (ECMA-48: CPL, ED).
     const up = this.#drawn === 0 ? "" : `\u001b[${this.#drawn}F`;
     process.stdout.write(`${up}\u001b[0J${lines.join("\n")}\n`);

@@ -62,7 +62,7 @@ const trace = defineTool({
       throw new UserError(`Trace ${traceId} has no span ${spanId}. \`search_spans\` finds spans.`);
     const { trees, tooDeep } = part;
     const services = [...new Set(spans.map(({ service }) => service))].sort();
-    const lines = renderTrees(trees, Date.now(), true);
+    const lines = renderTrees(trees, api.serverNow(), true);
     return {
       lines: [
         `trace ${traceId}: ${counted(spans.length, "span")} of ${services.join(", ")}`,

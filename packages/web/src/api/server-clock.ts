@@ -1,20 +1,14 @@
-/**
- * The server's clock, by which the times of the API are told. It is estimated from the `Date` of answers, which has whole seconds;
- * a difference below {@link TOLERATED_MS} is within what that and the way of an answer explain, and counts as none.
- */
-const TOLERATED_MS = 2_500;
+/** The clock of the server that the page is from. */
+import { ServerClock } from "@valet/shared/http/server-clock";
 
-let offsetMs = 0;
+const clock = new ServerClock();
 
 /** Learns from an answer. @param date its `Date` header */
 export function learnServerTime(date: string | null, receivedMs: number): void {
-  const sentMs = date === null ? Number.NaN : Date.parse(date);
-  if (Number.isNaN(sentMs)) return;
-  const difference = sentMs - receivedMs;
-  offsetMs = Math.abs(difference) < TOLERATED_MS ? 0 : difference;
+  clock.learn(date, receivedMs);
 }
 
 /** Returns the server's time now, in epoch ms. */
 export function serverNow(): number {
-  return Date.now() + offsetMs;
+  return clock.now();
 }
