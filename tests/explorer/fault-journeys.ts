@@ -1,5 +1,5 @@
 /** What goes wrong between the page and the server, and what others do meanwhile: the page says so, keeps the place, and goes on. */
-import type { Page } from "playwright-core";
+import type { Page, WebSocketRoute } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { settle } from "./axe-checks.ts";
 import { LONG_SESSION, MESSAGES, messageId } from "./large-seeds.ts";
@@ -95,6 +95,34 @@ export function faultJourneys(explorerOf: () => SeededExplorer): void {
     expect(await draft.inputValue()).toBe("half a thought");
     expect(new URL(page.url()).searchParams.get("message")).toBe(messageId(index));
     await page.close();
+  });
+
+  test("messages that cannot be read after a break are said to be out of date, until they are read", async () => {
+    const { page } = await explorerOf().openSignedIn("/", { viewport: VIEWPORT });
+    const sockets: WebSocketRoute[] = [];
+    await page.routeWebSocket(/\/ws\?/, (socket) => {
+      socket.connectToServer();
+      sockets.push(socket);
+    });
+    const isMessages = /\/messages(?:\?|$)/;
+    await page.goto(`${explorerOf().up.url}/sessions/${LONG_SESSION}`);
+    await page
+      .getByText(`Answer ${MESSAGES - 1}, with emphasis and code.`)
+      .first()
+      .waitFor();
+    await expect.poll(() => sockets.length).toBeGreaterThan(0);
+    await page.route(isMessages, (route) =>
+      route.fulfill({ status: 503, json: { type: "urn:valet:problem:x", title: "No answer today", status: 503 } }),
+    );
+    const banner = page.getByRole("complementary", { name: "Connection" });
+    const breakOff = async () => {
+      await Promise.all(sockets.splice(0).map((socket) => socket.close()));
+      return banner.getByText("Something here may be out of date. No answer today.").count();
+    };
+    await expect.poll(breakOff).toBe(1);
+    await page.unroute(isMessages);
+    await banner.waitFor({ state: "detached" });
+    await page.context().close();
   });
 
   test("a sign-out in another tab signs this one out, too", async () => {

@@ -3,6 +3,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useState, useSyncExternalStore } from "react";
 import { connection } from "../api/connection.ts";
 import { errorSentence, isPassing } from "../api/problem.ts";
+import { rereads } from "../api/reread.ts";
 import { formatAge } from "../format/duration.ts";
 import { Button } from "../ui/button.tsx";
 import { Notice } from "../ui/notes.tsx";
@@ -32,13 +33,15 @@ export function ConnectionBanner() {
 function useFailedRead(): unknown {
   const cache = useQueryClient().getQueryCache();
   const subscribe = useCallback((listener: () => void) => cache.subscribe(listener), [cache]);
-  return useSyncExternalStore(subscribe, () => {
+  const unread = useSyncExternalStore(rereads.subscribe, rereads.read);
+  const failedQuery = useSyncExternalStore(subscribe, () => {
     // What was never read says so in its own place.
     const failed = cache
       .getAll()
       .find((query) => query.isActive() && query.state.data !== undefined && isPassing(query.state.error));
     return failed?.state.error ?? undefined;
   });
+  return failedQuery ?? unread;
 }
 
 /** The server answers, but not what was asked. */
@@ -52,8 +55,12 @@ function OutOfDate({ error }: { readonly error: unknown }) {
 
 function TryNow() {
   const queryClient = useQueryClient();
+  const readAll = () => {
+    void queryClient.refetchQueries({ type: "active" });
+    rereads.now();
+  };
   return (
-    <Button look="quiet" onClick={() => void queryClient.refetchQueries({ type: "active" })}>
+    <Button look="quiet" onClick={readAll}>
       Try now
     </Button>
   );

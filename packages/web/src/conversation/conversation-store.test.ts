@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { expect, test, vi } from "vitest";
+import { ApiError } from "../api/problem.ts";
+import { rereads } from "../api/reread.ts";
 import type { Message } from "./conversation.ts";
 import { type ConversationApi, ConversationStore, type MessagePlace } from "./conversation-store.ts";
 
@@ -101,6 +103,24 @@ test("a delta that was lost is read again, once for all that come together", asy
     20_000,
   );
   expect(api.messages).toHaveBeenCalledTimes(2);
+});
+
+test("a read that fails after a break is repeated until it succeeds, and the page knows that it is out of date", async () => {
+  const away = new ApiError("Away.", 503);
+  const api = apiWith(3);
+  const store = new ConversationStore(api, now);
+  const stop = store.subscribe(() => undefined);
+  await store.load();
+  api.all.push(message(4));
+  api.messages.mockRejectedValueOnce(away);
+  store.hear({ type: "opened", isAgain: true });
+  await vi.waitFor(() => expect(rereads.read()).toBe(away));
+  await vi.waitFor(() => expect(idsOf(store)).toHaveLength(4), 20_000);
+  await vi.waitFor(() => expect(rereads.read()).toBeUndefined());
+  api.messages.mockRejectedValueOnce(away);
+  await store.load();
+  stop();
+  expect(rereads.read()).toBeUndefined();
 });
 
 test("a failure leaves what was read, says so, and can be tried again", async () => {

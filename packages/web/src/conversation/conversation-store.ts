@@ -2,6 +2,7 @@
  * The conversation of one session, kept up to date: it reads the newest messages first, older ones on demand, and follows the live
  * events. What an event lacks is read from the API. Events that come together are shown together.
  */
+import { Reread } from "../api/reread.ts";
 import type { SessionEvent } from "../api/session-events.ts";
 import {
   type Conversation,
@@ -46,6 +47,7 @@ export class ConversationStore {
   /** Runs a function soon, for example with the next frame. */
   readonly #soon: (run: () => void) => void;
   readonly #listeners = new Set<() => void>();
+  readonly #again = new Reread(() => void this.load());
   #heard: SessionEvent[] = [];
   #state: ConversationState = {
     conversation: EMPTY_CONVERSATION,
@@ -67,7 +69,11 @@ export class ConversationStore {
 
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return () => {
+      this.#listeners.delete(listener);
+      // Whoever comes back reads anew.
+      if (this.#listeners.size === 0) this.#again.succeeded();
+    };
   };
 
   readonly read = (): ConversationState => this.#state;
@@ -94,8 +100,10 @@ export class ConversationStore {
     try {
       const [, workflows, turns] = await Promise.all([this.#newest(), this.#api.workflows(), this.#api.turns()]);
       this.#add({ workflows, turns }, { isLoaded: true, error: undefined });
+      this.#again.succeeded();
     } catch (error) {
       this.#change({ error });
+      if (this.#state.isLoaded && this.#listeners.size > 0) this.#again.failed(error);
     } finally {
       this.#isReading = false;
     }

@@ -1,6 +1,8 @@
 import { encodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
-import { expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import type { Schemas } from "../api/client.ts";
+import { ApiError } from "../api/problem.ts";
+import { rereads } from "../api/reread.ts";
 import type { SessionEvent } from "../api/session-events.ts";
 import { TimelineFeed } from "./feed.ts";
 
@@ -50,4 +52,58 @@ test("an open span whose end is lost is no longer there, whether an event or the
   tell({ type: "opened" } as SessionEvent);
   await shows(3);
   stop();
+});
+
+const AWAY = new ApiError("Away.", 503);
+const EMPTY: Schemas["TraceSkeleton"] = { chunks: [], isComplete: true, next: "1" } as never;
+
+let hear: (event: SessionEvent) => void = () => undefined;
+const reads = {
+  turns: vi.fn(async () => undefined),
+  traces: vi.fn(async (onPage: (traces: readonly Schemas["TraceSummaryView"][]) => void) =>
+    onPage([{ traceId: TRACE, spans: 1, openSpans: 0 } as Schemas["TraceSummaryView"]]),
+  ),
+  skeleton: vi.fn(async () => EMPTY),
+  listen: (listener: (event: SessionEvent) => void) => {
+    hear = listener;
+    return () => undefined;
+  },
+};
+
+beforeEach(() => vi.clearAllMocks());
+
+test("spans that could not be read are read again by themselves, and are known as missing meanwhile", async () => {
+  reads.skeleton.mockRejectedValueOnce(AWAY);
+  const feed = new TimelineFeed(reads);
+  const stop = feed.subscribe(() => undefined);
+  feed.want([TRACE]);
+  hear({ type: "opened", isAgain: false });
+  await vi.waitFor(() => expect(rereads.read()).toBe(AWAY));
+  await vi.waitFor(() => expect(reads.skeleton).toHaveBeenCalledTimes(2), 20_000);
+  await vi.waitFor(() => expect(rereads.read()).toBeUndefined());
+  stop();
+});
+
+test("lists that could not be read again after a break are read until they are there", async () => {
+  const feed = new TimelineFeed(reads);
+  const stop = feed.subscribe(() => undefined);
+  hear({ type: "opened", isAgain: false });
+  await vi.waitFor(() => expect(feed.read().isReady).toBe(true));
+  reads.turns.mockRejectedValueOnce(AWAY);
+  hear({ type: "opened", isAgain: true });
+  await vi.waitFor(() => expect(rereads.read()).toBe(AWAY));
+  await vi.waitFor(() => expect(reads.turns).toHaveBeenCalledTimes(3), 20_000);
+  await vi.waitFor(() => expect(rereads.read()).toBeUndefined());
+  stop();
+});
+
+test("nothing is read again for a timeline that nobody looks at", async () => {
+  reads.skeleton.mockRejectedValueOnce(AWAY);
+  const feed = new TimelineFeed(reads);
+  const stop = feed.subscribe(() => undefined);
+  feed.want([TRACE]);
+  hear({ type: "opened", isAgain: false });
+  await vi.waitFor(() => expect(rereads.read()).toBe(AWAY));
+  stop();
+  expect(rereads.read()).toBeUndefined();
 });

@@ -5,6 +5,8 @@
  */
 import { decodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import type { Schemas } from "../api/client.ts";
+import { isPassing } from "../api/problem.ts";
+import { Reread } from "../api/reread.ts";
 import type { SessionEvent } from "../api/session-events.ts";
 import type { KnownTrace } from "./model.ts";
 
@@ -33,6 +35,8 @@ interface Trace {
   /** For the next page of its skeleton. */
   after: string | undefined;
   state: "unread" | "reading" | "read" | "failed";
+  /** Why its spans could not be read, the last time. */
+  failure: unknown;
   /** The same until something of it changes. */
   known: KnownTrace | undefined;
 }
@@ -52,6 +56,7 @@ export class TimelineFeed {
   readonly #records = new Map<string, Schemas["TurnRecord"]>();
   readonly #messageTraces = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
+  readonly #again = new Reread(() => this.retry());
   #wanted: readonly string[] = [];
   #reading = 0;
   #stop = new AbortController();
@@ -92,8 +97,9 @@ export class TimelineFeed {
     this.#readNext();
   };
 
-  /** Reads the lists again. */
+  /** Reads the lists again, and the spans that could not be read. */
   readonly retry = (): void => {
+    for (const trace of this.#traces.values()) if (trace.state === "failed") trace.state = "unread";
     void this.#readLists();
   };
 
@@ -114,6 +120,7 @@ export class TimelineFeed {
 
   #end(): void {
     this.#stop.abort();
+    this.#again.succeeded();
     this.#stopListening?.();
     clearTimeout(this.#waiting);
     clearTimeout(this.#timer);
@@ -136,9 +143,11 @@ export class TimelineFeed {
       ]);
       this.#isReady = true;
       this.#readNext();
+      this.#settle();
     } catch (error) {
       if (signal.aborted) return;
       this.#error = error;
+      if (this.#isReady) this.#again.failed(error);
     }
     this.#changed();
   }
@@ -161,6 +170,7 @@ export class TimelineFeed {
       spans: new Map(),
       after: undefined,
       state: "unread",
+      failure: undefined,
       known: undefined,
     };
     this.#traces.set(traceId, trace);
@@ -202,10 +212,21 @@ export class TimelineFeed {
         if (page.isComplete) break;
       }
       trace.state = "read";
-    } catch {
-      // Without its spans the turn still shows; what is asked for again may come.
+      trace.failure = undefined;
+    } catch (error) {
+      // Without its spans the turn still shows.
       trace.state = signal.aborted ? "unread" : "failed";
+      if (signal.aborted) return;
+      trace.failure = error;
+      if (isPassing(error)) this.#again.failed(error);
     }
+    this.#settle();
+  }
+
+  /** Ends the retries once nothing is left that could not be read. */
+  #settle(): void {
+    const isLeft = this.#wanted.some((id) => isPassing(this.#traces.get(id)?.failure));
+    if (this.#error === undefined && !isLeft) this.#again.succeeded();
   }
 
   #takeSpans(trace: Trace, spans: readonly SkeletonSpan[]): void {
@@ -234,10 +255,8 @@ export class TimelineFeed {
     else if (event.type === "message" && event.message.traceId !== undefined) {
       this.#messageTraces.set(event.message.id, event.message.traceId);
     } else {
-      if (event.type === "opened" && this.#hasBegun) {
-        for (const trace of this.#traces.values()) if (trace.state === "failed") trace.state = "unread";
-        void this.#readLists();
-      } else if (SOCKET_STATES.includes(event.type)) this.#begin();
+      if (event.type === "opened" && this.#hasBegun) this.retry();
+      else if (SOCKET_STATES.includes(event.type)) this.#begin();
       return;
     }
     this.#changed();

@@ -1,5 +1,6 @@
 /** Reads the skeleton of one trace, keeps it up to date, and makes models of it: at most one a frame, and fewer of large traces. */
 import type { Schemas } from "../api/client.ts";
+import { Reread } from "../api/reread.ts";
 import { readSkeleton } from "../api/skeletons.ts";
 import { buildModel, layOut, type Model, withCriticalPath } from "./model.ts";
 import type { Linked } from "./rows.ts";
@@ -15,6 +16,7 @@ export class LiveTrace {
   readonly #sessionId: string;
   readonly #onChange: () => void;
   readonly #store = new SpanStore();
+  readonly #again = new Reread(() => void this.read());
   #state: Linked = { state: "loading" };
   #next: string | undefined;
   #etag: string | undefined;
@@ -58,9 +60,12 @@ export class LiveTrace {
         this.#next = skeleton.next;
         isComplete = skeleton.isComplete;
       }
+      this.#again.succeeded();
       this.#makeModel();
     } catch (error) {
-      if (this.#state.state !== "ready") this.#set({ state: "failed", error });
+      if (this.#isClosed) return;
+      if (this.#state.state === "ready") this.#again.failed(error);
+      else this.#set({ state: "failed", error });
     } finally {
       this.#isReading = false;
     }
@@ -82,6 +87,7 @@ export class LiveTrace {
 
   close(): void {
     this.#isClosed = true;
+    this.#again.succeeded();
     clearTimeout(this.#timer);
     if (this.#frame !== undefined) cancelAnimationFrame(this.#frame);
   }
