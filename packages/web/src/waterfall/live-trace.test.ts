@@ -55,3 +55,16 @@ test("what could not be read after a break is read again by itself, and is known
   expect(rereads.read()).toBeUndefined();
   trace.close();
 });
+
+test("a trace that could not be read stays one when a live event brings some of its spans", async () => {
+  answers.push(away);
+  const { trace, count } = open();
+  await vi.waitFor(() => expect(count()).toBe("failed"));
+  trace.take(chunkOf(2));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(count()).toBe("failed");
+  answers.push(() => page(1, 2));
+  await trace.read();
+  expect(count()).toBe(2);
+  trace.close();
+});

@@ -74,10 +74,13 @@ export class LiveTrace {
     await this.read();
   }
 
-  /** Takes a chunk of a live event. @param lost the open spans whose ends are lost */
+  /**
+   * Takes a chunk of a live event. It is a part of the trace, which shows once the whole could be read.
+   * @param lost the open spans whose ends are lost
+   */
   take(chunk: Schemas["SkeletonChunk"], lost: readonly string[] = []): void {
     const [isChanged, isLess] = [this.#store.take(chunk), this.#store.lose(lost)];
-    if (!(isChanged || isLess) || this.#state.state === "loading") return;
+    if (!(isChanged || isLess) || this.#state.state !== "ready") return;
     this.#isDirty = true;
     if (this.#timer !== undefined || this.#frame !== undefined) return;
     const waitMs = this.#restUntil - performance.now();
