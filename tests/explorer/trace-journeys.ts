@@ -157,6 +157,10 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
     const link = page.getByRole("link", { name: "Open in Jaeger" });
     expect(await link.getAttribute("href")).toBe(`https://jaeger.example/trace/${TRACE}`);
     await page.getByRole("navigation", { name: "Session" }).getByRole("link", { name: "Trace" }).click();
+    // As the trace itself and `valet trace` count: open spans are spans, and an open trace has no duration.
+    const open = main.filter(({ endUs }) => endUs === undefined).length;
+    const entry = page.getByRole("link").filter({ hasText: TRACE.slice(0, 8) });
+    expect(await entry.innerText()).toMatch(new RegExp(`${open}\\s+open\\s[^]*\\s${main.length} spans\\s+open$`));
     await page.getByRole("link", { name: /valet\.sandbox\.restore/ }).click();
     await row("valet.sandbox.copy").waitFor();
     // The link from the other trace is known here, too.

@@ -67,10 +67,11 @@ export default function TracesPage() {
                 )}
               </span>
               <span className="n m small">
-                <Count count={spans} /> {spans === 1 ? "span" : "spans"}
+                <Count count={spans + openSpans} /> {spans + openSpans === 1 ? "span" : "spans"}
               </span>
               <span className="n small">
-                <Duration ms={duration_ms} />
+                {/* The known end of an open trace is only that of the last ended span. */}
+                {openSpans > 0 ? <span className="m">open</span> : <Duration ms={duration_ms} />}
               </span>
             </Link>
           </li>
