@@ -153,6 +153,19 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
     await row("names itself as its parent").waitFor();
   });
 
+  test("a link to a span that the trace does not have says so, and the rows are reached all the same", async () => {
+    await page.goto(`${address}?span=dead00000000beef`);
+    const messages = page.getByRole("region", { name: "Messages" });
+    await messages.getByText("The trace has no span with the id of this link.").waitFor();
+    expect(await active().count()).toBe(0);
+    await tree.focus();
+    await page.keyboard.press("ArrowDown");
+    await active().waitFor();
+    await page.goto(address);
+    await active().waitFor();
+    expect(await messages.getByRole("button").count()).toBe(0);
+  });
+
   test("the trace is linked to the configured backend, and the list leads to it", async () => {
     const link = page.getByRole("link", { name: "Open in Jaeger" });
     expect(await link.getAttribute("href")).toBe(`https://jaeger.example/trace/${TRACE}`);

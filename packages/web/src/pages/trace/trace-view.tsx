@@ -104,6 +104,11 @@ export function TraceView(props: TraceViewProps) {
     return () => clearTimeout(timer);
   }, [activeKey, onSelected]);
 
+  const isSpanMissing = activeKey !== undefined && activeKey === props.initialSpan && !model.items.has(activeKey);
+  useEffect(() => {
+    if (isSpanMissing) announce("The trace has no span with the id of this link.", { isShown: true });
+  }, [isSpanMissing]);
+
   const reveal = (item: Item) => {
     const hiding = ancestorKeys(item).filter((key) => folded.has(key));
     if (hiding.length > 0) setFolded(new Set([...folded].filter((key) => !hiding.includes(key))));
