@@ -49,7 +49,16 @@ test("files have their names, hunks and text, whatever they contain", () => {
       ],
     },
   ]);
-  expect(files[1]?.hunks[0]?.lines).toEqual([{ type: "insert", content: "diff --git a/x b/x", newLine: 1 }]);
+  expect(files[1]?.hunks[0]?.lines).toEqual([
+    { type: "insert", content: "diff --git a/x b/x", newLine: 1, isUnended: true },
+  ]);
+  expect(files.map(({ modes }) => modes)).toEqual([
+    { before: "100644", after: "100644" },
+    { after: "100644" },
+    {},
+    { before: "100644" },
+    { after: "100644" },
+  ]);
   expect(files[3]?.hunks[0]?.lines.map(({ content }) => content)).toEqual(["-- a/x", "@@ -1 +1 @@"]);
 });
 
@@ -103,4 +112,31 @@ test("any text is read without an error, and nothing of it is lost after the fir
 test("a name of any length is read", () => {
   const name = "ä".repeat(500_000);
   expect(parsePatch(`diff --git a/x b/x\n+++ "b/${name}"\n`)[0]?.path).toBe(name);
+});
+
+test("a file that became executable, and one that lost its last newline, say so", () => {
+  const patch = `diff --git a/x b/x
+old mode 100644
+new mode 100755
+index 20cbb4d..7bcfef5
+--- a/x
++++ b/x
+@@ -1 +1 @@
+-one
++one
+\\ No newline at end of file
+`;
+  expect(parsePatch(patch)).toMatchObject([
+    {
+      modes: { before: "100644", after: "100755" },
+      hunks: [
+        {
+          lines: [
+            { content: "one", oldLine: 1 },
+            { content: "one", newLine: 1, isUnended: true },
+          ],
+        },
+      ],
+    },
+  ]);
 });

@@ -10,6 +10,8 @@ export interface PatchLine {
   readonly oldLine?: number;
   /** In the file after; absent for lines that are gone. */
   readonly newLine?: number;
+  /** Whether it is the last line of the file, and no newline ends it. */
+  readonly isUnended?: boolean;
 }
 
 interface PatchHunk {
@@ -24,11 +26,16 @@ export interface PatchFile {
   /** The file after; of one that was deleted, before. */
   readonly path: string;
   readonly hunks: readonly PatchHunk[];
+  /** Git's modes of the file, as far as the patch has them: `100644`, executable `100755`, a symbolic link `120000`. */
+  readonly modes: { readonly before?: string; readonly after?: string };
   /** Its part of the patch, as it is. */
   readonly text: string;
 }
 
 const FILE_HEAD = "diff --git ";
+const MODE = /^(old|new|new file|deleted file) mode (\d{6})$/;
+/** The mode of a file that has kept it. */
+const KEPT_MODE = /^index \S+ (\d{6})$/;
 const HUNK_HEAD = /^@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@/;
 
 /** Returns the files of a patch, in its order. */
@@ -39,12 +46,14 @@ export function parsePatch(patch: string): PatchFile[] {
   while (at >= 0 && at < lines.length) {
     const start = at;
     const names: { before?: string | undefined; after?: string | undefined } = {};
+    const modes: { before?: string; after?: string } = {};
     at += 1;
     while (at < lines.length && !(lines[at] ?? "").startsWith(FILE_HEAD) && !HUNK_HEAD.test(lines[at] ?? "")) {
       const line = lines[at] ?? "";
       if (line.startsWith("--- ")) names.before = nameOf(line.slice(4));
       else if (line.startsWith("+++ ")) names.after = nameOf(line.slice(4));
       else if (line.startsWith("rename to ")) names.after = unquote(line.slice(10));
+      else readMode(line, modes);
       at += 1;
     }
     const hunks: PatchHunk[] = [];
@@ -56,9 +65,17 @@ export function parsePatch(patch: string): PatchFile[] {
     while (at < lines.length && !(lines[at] ?? "").startsWith(FILE_HEAD)) at += 1;
     const { before, after } = names;
     const path = after ?? before ?? headPath(lines[start] ?? "");
-    files.push({ path, hunks, text: `${lines.slice(start, at).join("\n")}${at < lines.length ? "\n" : ""}` });
+    files.push({ path, hunks, modes, text: `${lines.slice(start, at).join("\n")}${at < lines.length ? "\n" : ""}` });
   }
   return files;
+}
+
+/** @param modes receives what a line before the hunks says of them */
+function readMode(line: string, modes: { before?: string; after?: string }): void {
+  const [, when = "", mode] = MODE.exec(line) ?? [];
+  const kept = KEPT_MODE.exec(line)?.[1];
+  if (mode !== undefined) modes[when.startsWith("new") ? "after" : "before"] = mode;
+  else if (kept !== undefined) [modes.before, modes.after] = [kept, kept];
 }
 
 /** @param start the line of the hunk's head */
@@ -74,7 +91,12 @@ function readHunk(lines: readonly string[], start: number): { hunk: PatchHunk; e
   for (; at < lines.length; at++) {
     const line = lines[at] ?? "";
     const content = line.slice(1);
-    if (line.startsWith("\\")) continue;
+    if (line.startsWith("\\")) {
+      // Git says of the line before: "No newline at end of file".
+      const last = read.pop();
+      if (last !== undefined) read.push({ ...last, isUnended: true });
+      continue;
+    }
     if (line.startsWith("+") && newLine < newEnd) read.push({ type: "insert", content, newLine: newLine++ });
     else if (line.startsWith("-") && oldLine < oldEnd) read.push({ type: "delete", content, oldLine: oldLine++ });
     else if (line.startsWith(" ") && newLine < newEnd && oldLine < oldEnd) {

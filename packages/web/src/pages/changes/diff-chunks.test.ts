@@ -27,3 +27,10 @@ test.each([
 test("a line of a megabyte is cut, and says how long it is", () => {
   expect(shownLine("a".repeat(1_048_576))).toMatch(/^a{900,1000}… \(1048576 characters\)$/);
 });
+
+test("a line that only lost its newline differs from what it was", () => {
+  const hunk = "@@ -1 +1 @@\n-one\n+one\n\\ No newline at end of file\n";
+  const [file] = parsePatch(`diff --git a/f b/f\n--- a/f\n+++ b/f\n${hunk}`);
+  const lines = file === undefined ? [] : diffChunks(file).flatMap(({ hunk }) => hunk.changes);
+  expect(lines.map(({ content }) => content)).toEqual(["one", "one (no newline at the end of the file)"]);
+});

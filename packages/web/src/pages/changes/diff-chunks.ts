@@ -30,8 +30,8 @@ export function diffChunks({ hunks }: PatchFile): DiffChunk[] {
   });
 }
 
-function changeOf({ type, content: raw, oldLine = 0, newLine = 0 }: PatchLine): ChangeData {
-  const content = shownLine(raw);
+function changeOf({ type, content: raw, oldLine = 0, newLine = 0, isUnended = false }: PatchLine): ChangeData {
+  const content = isUnended ? `${shownLine(raw)} (no newline at the end of the file)` : shownLine(raw);
   if (type === "insert") return { type, content, lineNumber: newLine, isInsert: true };
   if (type === "delete") return { type, content, lineNumber: oldLine, isDelete: true };
   return { type, content, oldLineNumber: oldLine, newLineNumber: newLine, isNormal: true };

@@ -19,6 +19,7 @@ import { OutsideText } from "../../ui/outside-text.tsx";
 import { countOfCommit, filesOfCommit, namesMissing } from "./commit-files.ts";
 import { shownLine } from "./diff-chunks.ts";
 import { FileDiff } from "./file-diff.tsx";
+import { modeWords } from "./mode-words.ts";
 import { WritingCalls } from "./writing-calls.tsx";
 
 type Turn = Schemas["TurnChangesView"];
@@ -301,9 +302,11 @@ function OpenFile({
     return <ErrorNote what="The diff could not be read." error={error} onRetry={() => void refetch()} />;
   }
   if (file === undefined) return <p className="m2 small">The stored patch does not have this file.</p>;
+  const kind = modeWords(file.modes);
   return (
     <>
       <CopyButton text={file.text} label="Copy the patch of this file" />
+      {kind !== undefined && <p className="m2 small">{kind}</p>}
       {file.hunks.length === 0 ? <p className="m2 small">No line changed.</p> : <FileDiff file={file} />}
     </>
   );
