@@ -6,6 +6,8 @@ const ID = "ses_0123456789abcdefghijklmnop";
 /** The browser's end of a WebSocket; the test is the server. */
 class FakeSocket {
   static readonly all: FakeSocket[] = [];
+  static readonly OPEN = 1;
+  readyState = 0;
   readonly url: string;
   readonly sent: string[] = [];
   onopen: (() => void) | null = null;
@@ -69,6 +71,7 @@ function listen(): { readonly heard: string[]; readonly stop: () => void } {
 async function opened(count: number): Promise<FakeSocket> {
   await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(count), 20_000);
   const socket = FakeSocket.all.at(-1) as FakeSocket;
+  socket.readyState = FakeSocket.OPEN;
   socket.onopen?.();
   return socket;
 }
@@ -131,6 +134,28 @@ test("a socket that answers no ping is given up, even if it never closes", async
   await vi.advanceTimersByTimeAsync(21_000);
   expect(heard).toEqual(["opened", "down"]);
   await opened(2);
+  stop();
+});
+
+test("a socket that died while the computer slept, or was offline, is noticed within seconds", async () => {
+  const { heard, stop } = listen();
+  const socket = await opened(1);
+  online();
+  expect(socket.sent).toEqual(["ping"]);
+  socket.onmessage?.({ data: "pong" });
+  vi.advanceTimersByTime(5_000);
+  socket.onmessage?.({ data: "pong" });
+  expect(heard).toEqual(["opened"]);
+  // While a computer sleeps, its clock goes on and no timer fires.
+  vi.setSystemTime(Date.now() + 3_600_000);
+  vi.advanceTimersByTime(20_000);
+  vi.advanceTimersByTime(5_000);
+  expect(heard).toEqual(["opened", "down"]);
+  const other = await opened(2);
+  online();
+  vi.advanceTimersByTime(5_000);
+  expect(heard.slice(2)).toEqual(["opened again", "down"]);
+  expect(other.sent).toEqual(["ping"]);
   stop();
 });
 

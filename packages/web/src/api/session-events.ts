@@ -22,6 +22,10 @@ type Listener = (event: SessionEvent) => void;
 const PING_EVERY_MS = 20_000;
 /** A socket that has not answered a ping by the next one is dead, even if the browser has not noticed. */
 const PONG = "pong";
+/** A computer that slept, or was offline, asks at once whether its socket still lives, and waits so long for the answer. */
+const WAKE_MS = 5_000;
+/** A timer that is so late slept. Those of a hidden page are up to a minute late. */
+const SLEPT_MS = 90_000;
 
 /** A new listener first gets the last of these: the state of the socket and of the session. */
 const REPLAYED = ["opened", "down", "gone", "session"];
@@ -40,7 +44,7 @@ class SessionSocket {
 
   constructor(id: string) {
     this.#id = id;
-    addEventListener("online", this.#reconnectNow);
+    addEventListener("online", this.#onOnline);
     void this.#connect();
   }
 
@@ -59,7 +63,7 @@ class SessionSocket {
 
   #stop(): void {
     this.#isStopped = true;
-    removeEventListener("online", this.#reconnectNow);
+    removeEventListener("online", this.#onOnline);
     clearTimeout(this.#timer);
     this.#socket?.close();
   }
@@ -137,8 +141,10 @@ class SessionSocket {
     else this.#emit(event);
   }
 
-  #ping(socket: WebSocket): void {
+  /** @param waitMs how long the socket has for a sign of life */
+  #ping(socket: WebSocket, waitMs = PING_EVERY_MS): void {
     clearTimeout(this.#timer);
+    const dueMs = Date.now() + waitMs;
     this.#timer = setTimeout(() => {
       if (!this.#isHeard) {
         noteSilence();
@@ -149,10 +155,14 @@ class SessionSocket {
         this.#retry();
         return;
       }
-      this.#isHeard = false;
-      socket.send("ping");
-      this.#ping(socket);
-    }, PING_EVERY_MS);
+      this.#ask(socket, Date.now() - dueMs > SLEPT_MS ? WAKE_MS : PING_EVERY_MS);
+    }, waitMs);
+  }
+
+  #ask(socket: WebSocket, waitMs: number): void {
+    this.#isHeard = false;
+    socket.send("ping");
+    this.#ping(socket, waitMs);
   }
 
   #retry(): void {
@@ -162,8 +172,11 @@ class SessionSocket {
     this.#timer = setTimeout(() => void this.#connect(), pauseMs(this.#failures, Math.random()));
   }
 
-  readonly #reconnectNow = (): void => {
-    if (this.#socket !== undefined || this.#isStopped || this.#failures === 0) return;
+  /** The network is back: opens a socket at once, or asks the one that there is, which may have died with the network. */
+  readonly #onOnline = (): void => {
+    if (this.#isStopped) return;
+    if (this.#socket?.readyState === WebSocket.OPEN) return this.#ask(this.#socket, WAKE_MS);
+    if (this.#socket !== undefined || this.#failures === 0) return;
     clearTimeout(this.#timer);
     void this.#connect();
   };
