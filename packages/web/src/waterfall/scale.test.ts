@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { between, isWhole, offsetText, panned, placeOf, ticksOf, type View, viewOf, zoomed } from "./scale.ts";
+import { between, isWhole, nowOf, offsetText, panned, placeOf, ticksOf, type View, viewOf, zoomed } from "./scale.ts";
 
 const bounds = viewOf(1_000_000_000, 1_060_000_000);
 const point = fc.double({ min: 0, max: 1, noNaN: true });
@@ -61,4 +61,11 @@ test.each([
   [-400_000, 100_000, "−0.4 s"],
 ])("%i µs in steps of %i are %s", (us, stepUs, text) => {
   expect(offsetText(us, stepUs).replaceAll("\u00a0", " ")).toBe(text);
+});
+
+test("an end a little after now moves now; one far in the future, of a wrong clock, makes no open span older", () => {
+  const now = 1_800_000_000_000_000;
+  expect(nowOf(now, now - 1_000_000)).toBe(now);
+  expect(nowOf(now, now + 1_000_000)).toBe(now + 1_000_000);
+  expect(nowOf(now, now + 31_536_000_000_000)).toBe(now);
 });

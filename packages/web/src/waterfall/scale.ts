@@ -10,6 +10,18 @@ export interface View {
 /** The narrowest window. */
 const MIN_US = 100;
 
+/** More than the page's clock may be behind: it ticks each second, and that of the browser is trusted to 2.5 s. */
+const BEHIND_US = 5_000_000;
+
+/**
+ * Returns until when open spans are drawn. Ends that are a little later than now show that the page's clock is behind; a span that ends
+ * far in the future is one of a wrong clock, and makes no other span older.
+ * @param endUs the last time that is known of the trace
+ */
+export function nowOf(tickUs: number, endUs: number): number {
+  return endUs - tickUs > BEHIND_US ? tickUs : Math.max(tickUs, endUs);
+}
+
 /** Returns a window that is not empty. */
 export function viewOf(startUs: number, endUs: number): View {
   return { startUs, endUs: Math.max(endUs, startUs + MIN_US) };

@@ -123,7 +123,7 @@ function Headline({ item, otlp, nowMs }: Pick<SpanPanelProps, "item" | "otlp" | 
   if (span.endUs === undefined) {
     return (
       <>
-        Open {formatAge(nowMs - span.startUs / 1000)}
+        Open {formatAge(Math.max(0, nowMs - span.startUs / 1000))}
         {awaitsFirstByte(item, otlp) && ", no byte yet"}
       </>
     );

@@ -90,7 +90,7 @@ export const SpanRowView = memo(function SpanRowView({ names, time, ...frame }: 
     <tr {...frameOf(frame)} className="wf-row">
       <NameCell row={row} otlp={otlp} names={names} />
       {item.span.endUs === undefined ? (
-        <td className="wf-lasted">{formatAge((time.nowUs - item.span.startUs) / 1000)}</td>
+        <td className="wf-lasted">{formatAge((endOf(item, time.nowUs) - item.span.startUs) / 1000)}</td>
       ) : (
         <LastedCell ms={(endOf(item, 0) - item.span.startUs) / 1000} />
       )}

@@ -13,7 +13,7 @@ import type { Item } from "../../waterfall/item.ts";
 import { errorSources, nextItem } from "../../waterfall/matches.ts";
 import type { Model } from "../../waterfall/model.ts";
 import { ancestorKeys, type Row, type Tie, tieKey, tiesOf, visibleRows } from "../../waterfall/rows.ts";
-import { isWhole, type View, viewOf, zoomed } from "../../waterfall/scale.ts";
+import { isWhole, nowOf, type View, viewOf, zoomed } from "../../waterfall/scale.ts";
 import { SpanPanel } from "../../waterfall/span-panel.tsx";
 import { Toolbar } from "../../waterfall/toolbar.tsx";
 import type { Backlinks } from "../../waterfall/use-backlinks.ts";
@@ -62,7 +62,7 @@ export function TraceView(props: TraceViewProps) {
   const before = useRef<string[]>([]);
   const tickUs = useNow() * 1000;
   // Where nothing is open, no second changes the picture.
-  const nowUs = model.openCount > 0 || opened.size > 0 ? Math.max(tickUs, model.endUs) : model.endUs;
+  const nowUs = model.openCount > 0 || opened.size > 0 ? nowOf(tickUs, model.endUs) : model.endUs;
 
   const linked = traces.of;
   const linksHere = backlinks.bySpan;
@@ -84,8 +84,8 @@ export function TraceView(props: TraceViewProps) {
 
   const bounds = useMemo(() => boundsOf(model, rows, nowUs), [model, rows, nowUs]);
   const view = useMemo(
-    () => (zoom === undefined ? bounds : followed(zoom, isFollowing, bounds)),
-    [zoom, isFollowing, bounds],
+    () => (zoom === undefined ? bounds : followed(zoom, isFollowing, nowUs)),
+    [zoom, isFollowing, bounds, nowUs],
   );
 
   const detailsOf = details.of;
@@ -329,7 +329,7 @@ export function TraceView(props: TraceViewProps) {
 /** Returns the window that shows the trace and the linked ones that are opened. */
 function boundsOf(model: Model, rows: readonly Row[], nowUs: number): View {
   let startUs = model.startUs;
-  let endUs = model.openCount > 0 ? nowUs : model.endUs;
+  let endUs = model.openCount > 0 ? Math.max(nowUs, model.endUs) : model.endUs;
   for (const row of rows) {
     if (row.boxes.length === 0 || row.type !== "span") continue;
     startUs = Math.min(startUs, row.item.span.startUs);
@@ -338,9 +338,9 @@ function boundsOf(model: Model, rows: readonly Row[], nowUs: number): View {
   return viewOf(startUs, endUs);
 }
 
-function followed(view: View, isFollowing: boolean, bounds: View): View {
+function followed(view: View, isFollowing: boolean, nowUs: number): View {
   if (!isFollowing) return view;
-  return viewOf(bounds.endUs - (view.endUs - view.startUs), bounds.endUs);
+  return viewOf(nowUs - (view.endUs - view.startUs), nowUs);
 }
 
 /** Returns the point around which keys and buttons zoom: the selected span if it is in sight, else the middle. */
