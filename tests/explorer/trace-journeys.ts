@@ -173,7 +173,7 @@ export function traceJourneys(explorerOf: () => SeededExplorer): void {
     // As the trace itself and `valet trace` count: open spans are spans, and an open trace has no duration.
     const open = main.filter(({ endUs }) => endUs === undefined).length;
     const entry = page.getByRole("link").filter({ hasText: TRACE.slice(0, 8) });
-    expect(await entry.innerText()).toMatch(new RegExp(`${open}\\s+open\\s[^]*\\s${main.length} spans\\s+open$`));
+    expect(await entry.textContent()).toMatch(new RegExp(`${open}\\s+open[^]*${main.length}\\s+spans\\s*open$`));
     await page.getByRole("link", { name: /valet\.sandbox\.restore/ }).click();
     await row("valet.sandbox.copy").waitFor();
     // The link from the other trace is known here, too.
