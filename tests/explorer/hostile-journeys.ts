@@ -110,4 +110,15 @@ export function hostileJourneys(explorerOf: () => SeededExplorer): void {
   test("nothing of it ran", () => {
     expect(dialogs).toEqual([]);
   });
+
+  test("the time of now can be read even where the whole session is one folded gap", async () => {
+    const { page: wide } = await explorerOf().openSignedIn(`/sessions/${HOSTILE_SESSION}`, {
+      viewport: { width: 1440, height: 900 },
+    });
+    const now = wide.locator(".tl-tick-now");
+    await now.waitFor();
+    const [text, axis] = await Promise.all([now.boundingBox(), wide.locator(".tl-axis .tl-track").boundingBox()]);
+    expect(text?.x).toBeGreaterThanOrEqual(axis?.x ?? Number.POSITIVE_INFINITY);
+    await wide.context().close();
+  });
 }

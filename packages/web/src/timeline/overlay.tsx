@@ -13,12 +13,15 @@ interface OverlayProps {
   readonly nowMs: number;
 }
 
+/** What the text at now needs, with the space before it, px. */
+const NOW_PX = 130;
+
 const offsetMs = (ms: number) => new Date(ms).getTimezoneOffset() * 60_000;
 
 export function AxisRow({ view, nowMs }: Omit<OverlayProps, "model">) {
   const nowX = view.axis.xOf(nowMs) - view.left;
   const isNowShown = nowX > 0 && nowX <= view.width;
-  const ticks = ticksOf(view, offsetMs).filter(({ x }) => !isNowShown || x < nowX - 130);
+  const ticks = ticksOf(view, offsetMs).filter(({ x }) => !isNowShown || x < nowX - NOW_PX);
   return (
     <div className="tl-lane tl-axis" aria-hidden="true">
       <div className="tl-label" />
@@ -33,7 +36,10 @@ export function AxisRow({ view, nowMs }: Omit<OverlayProps, "model">) {
           );
         })}
         {isNowShown && (
-          <span className="tl-tick tl-tick-now" style={{ right: Math.max(0, view.width - nowX) }}>
+          <span
+            className="tl-tick tl-tick-now"
+            style={nowX < NOW_PX ? { left: nowX } : { right: Math.max(0, view.width - nowX) }}
+          >
             <b>now</b> {formatTick({ ms: nowMs, stepMs: 1000, hasDay: false }, nowMs).clock}
           </span>
         )}
