@@ -113,7 +113,7 @@ export const ConversationView = memo(function ConversationView({
     void store.find(id).then((isThere) => {
       if (isThere !== false || saidMissing.current === id) return;
       saidMissing.current = id;
-      announce("The session has no message with the id of this link.", { isShown: true });
+      announce("The session has no message with the id of this link.", { isBad: true });
     });
   };
   const renderRow = (row: Row) => (

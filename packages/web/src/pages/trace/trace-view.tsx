@@ -106,7 +106,7 @@ export function TraceView(props: TraceViewProps) {
 
   const isSpanMissing = activeKey !== undefined && activeKey === props.initialSpan && !model.items.has(activeKey);
   useEffect(() => {
-    if (isSpanMissing) announce("The trace has no span with the id of this link.", { isShown: true });
+    if (isSpanMissing) announce("The trace has no span with the id of this link.", { isBad: true });
   }, [isSpanMissing]);
 
   const reveal = (item: Item) => {
