@@ -1,5 +1,6 @@
 import { encodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Schemas } from "../api/client.ts";
 
 const TRACE = "a".repeat(32);
 const ID = "ses_0123456789abcdefghijklmnop";
@@ -15,7 +16,9 @@ const span = (number: number): SkeletonSpan => ({
   isSealed: false,
   links: [],
 });
-const chunkOf = (...numbers: number[]) => encodeSkeleton(numbers.map(span));
+/** As it comes over the socket. */
+const chunkOf = (...numbers: number[]) =>
+  JSON.parse(JSON.stringify(encodeSkeleton(numbers.map(span)))) as Schemas["SkeletonChunk"];
 const json = (status: number, body: object) =>
   new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json" } });
 const page = (...numbers: number[]) =>
