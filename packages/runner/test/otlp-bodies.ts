@@ -6,6 +6,6 @@ import { ExportTraceServiceRequestSchema } from "../src/receiver/proto/opentelem
 /** Returns an `ExportTraceServiceRequest` as protobuf. @param json the same as OTLP/JSON */
 export function toProtobuf(json: string): Uint8Array<ArrayBuffer> {
   const request = decodeRequest(new TextEncoder().encode(json), "json");
-  if (request === undefined) throw new Error("this is no ExportTraceServiceRequest");
+  if (typeof request !== "object") throw new Error("this is no ExportTraceServiceRequest");
   return toBinary(ExportTraceServiceRequestSchema, request);
 }

@@ -1,6 +1,6 @@
 /** Reads `ExportTraceServiceRequest` in OTLP's two encodings, and writes the answers in the encoding of the request. Pure. */
-import { create, fromBinary, fromJson, type JsonValue, toBinary, toJson } from "@bufbuild/protobuf";
-import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { create, type DescMessage, fromBinary, fromJson, type JsonValue, toBinary, toJson } from "@bufbuild/protobuf";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
   type ExportTraceServiceRequest,
   ExportTraceServiceRequestSchema,
@@ -20,13 +20,27 @@ export function encodingOf(contentType: string | null): Encoding | undefined {
   return type === ENCODINGS.protobuf || type === "application/protobuf" ? "protobuf" : undefined;
 }
 
-/** Reads a request. Returns `undefined` if it is malformed: whatever the bytes are, it never throws. */
-export function decodeRequest(bytes: Uint8Array, encoding: Encoding): ExportTraceServiceRequest | undefined {
+/**
+ * The most messages in a request: spans, attributes, their values and so on. An empty one has two bytes but takes hundreds in memory, so
+ * that the limit of the body does not limit what the runner spends on it. The spans that SDKs send have twenty bytes a message and more.
+ */
+export const MAX_MESSAGES = 250_000;
+
+/**
+ * Reads a request. Returns `"too_many"` if it has more than {@link MAX_MESSAGES}, and `undefined` if it is malformed: whatever the bytes
+ * are, it never throws.
+ */
+export function decodeRequest(
+  bytes: Uint8Array,
+  encoding: Encoding,
+): ExportTraceServiceRequest | "too_many" | undefined {
   try {
-    if (encoding === "protobuf")
+    if (encoding === "protobuf") {
+      if (countMessages(bytes) > MAX_MESSAGES) return "too_many";
       return fromBinary(ExportTraceServiceRequestSchema, bytes, { readUnknownFields: false });
+    }
     const json: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-    checkDepth(json);
+    if (countObjects(json) > MAX_MESSAGES) return "too_many";
     return fromJson(ExportTraceServiceRequestSchema, toProtobufJson(json), { ignoreUnknownFields: true });
   } catch {
     return undefined;
@@ -36,15 +50,61 @@ export function decodeRequest(bytes: Uint8Array, encoding: Encoding): ExportTrac
 /** As the protobuf decoder allows. */
 const MAX_DEPTH = 100;
 
-/** @throws if messages nest too deep: the JSON reader has no limit of its own */
-function checkDepth(json: unknown): void {
+/** Returns how many messages a request has, or a few more than the most. @throws if it is malformed, or messages nest too deep */
+function countMessages(bytes: Uint8Array): number {
+  const reader = new BinaryReader(bytes);
+  /** The messages that the reader is in: their kinds and their ends. */
+  const within: [kind: MessageFields, end: number][] = [[fieldsOf(ExportTraceServiceRequestSchema), bytes.length]];
+  let count = 0;
+  for (let next = within.at(-1); next !== undefined && count <= MAX_MESSAGES; next = within.at(-1)) {
+    const [fields, end] = next;
+    if (reader.pos >= end) {
+      within.pop();
+      continue;
+    }
+    const [number, type] = reader.tag();
+    const kind = type === WireType.LengthDelimited ? fields.get(number) : undefined;
+    if (kind === undefined) {
+      reader.skip(type, number);
+      continue;
+    }
+    count++;
+    if (within.length > MAX_DEPTH) throw new RangeError("messages nest too deep");
+    const length = reader.uint32();
+    within.push([fieldsOf(kind), reader.pos + length]);
+  }
+  return count;
+}
+
+/** The kind of each field of a message that is a message itself, or a list of them, by the field's number. */
+type MessageFields = ReadonlyMap<number, DescMessage>;
+
+const messageFields = new Map<DescMessage, MessageFields>();
+
+function fieldsOf(kind: DescMessage): MessageFields {
+  const known = messageFields.get(kind);
+  if (known !== undefined) return known;
+  const fields = new Map(
+    kind.fields.flatMap(({ number, message }) => (message === undefined ? [] : [[number, message] as const])),
+  );
+  messageFields.set(kind, fields);
+  return fields;
+}
+
+/** Returns how many objects a value has, or a few more than the most. @throws if they nest too deep: the JSON reader has no limit of its own */
+function countObjects(json: unknown): number {
   const left: [value: unknown, depth: number][] = [[json, 0]];
-  for (let next = left.pop(); next !== undefined; next = left.pop()) {
+  let count = 0;
+  for (let next = left.pop(); next !== undefined && count <= MAX_MESSAGES; next = left.pop()) {
     const [value, depth] = next;
     if (typeof value !== "object" || value === null) continue;
     if (depth > 2 * MAX_DEPTH) throw new RangeError("messages nest too deep");
+    // A list holds messages: one that is too long is not even walked through.
+    if (!Array.isArray(value)) count++;
+    else if (value.length > MAX_MESSAGES) return value.length;
     for (const each of Object.values(value)) left.push([each, depth + 1]);
   }
+  return count;
 }
 
 const ID_FIELDS = ["traceId", "spanId", "parentSpanId"] as const;

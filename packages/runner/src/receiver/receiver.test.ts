@@ -104,6 +104,49 @@ test.each<[string, number, Body, Record<string, string>, string?, string?]>([
   expect(taken()).toEqual([]);
 });
 
+/** A field of protobuf whose value has a length. */
+function field(number: number, value: Uint8Array): Uint8Array<ArrayBuffer> {
+  const length = [];
+  for (let left = value.length; ; left >>>= 7) {
+    length.push(left > 127 ? (left & 127) | 128 : left);
+    if (left <= 127) break;
+  }
+  return Uint8Array.from(Buffer.concat([Buffer.from([(number << 3) | 2, ...length]), value]));
+}
+
+/** As many messages without content as a body has room for. */
+const repeated = (number: number) => new Uint8Array(Buffer.alloc(4_100_000, field(number, new Uint8Array())));
+
+test.each<[string, Uint8Array<ArrayBuffer> | string]>([
+  ["resources", repeated(1)],
+  ["scopes", field(1, repeated(2))],
+  ["spans", field(1, field(2, repeated(2)))],
+  ["attributes", field(1, field(2, field(2, repeated(9))))],
+  ["events", field(1, field(2, field(2, repeated(11))))],
+  ["attributes of a resource", field(1, field(1, repeated(1)))],
+  ["spans in JSON", `{"resourceSpans":[{"scopeSpans":[{"spans":[${"{},".repeat(1_300_000)}{}]}]}]}`],
+])("refuses two million empty %s before it makes objects of them", async (_what, body) => {
+  const { post, refused } = setUp();
+  const encoding = { ...(typeof body === "string" && json), "content-encoding": "gzip" };
+  const response = await post(gzipSync(body), encoding);
+  expect(response.status).toBe(413);
+  expect(await response.text()).toContain("The body may have 250000 messages.");
+  expect(refused).toEqual([["trace_requests", 1]]);
+});
+
+test("takes a large batch of an SDK: 512 spans with 128 attributes each", async () => {
+  const { post, taken } = setUp();
+  const attributes = Object.fromEntries(Array.from({ length: 128 }, (_, i) => [`app.key.${i}`, "some value"]));
+  const spans = Array.from({ length: 512 }, (_, i) => ({
+    traceId: "1".repeat(32),
+    spanId: (i + 1).toString(16).padStart(16, "0"),
+    attributes,
+  }));
+  const bytes = toBinary(ExportTraceServiceRequestSchema, requestOf(spans));
+  expect((await post(gzipSync(bytes), { "content-encoding": "gzip" })).status).toBe(200);
+  expect(taken()).toHaveLength(512);
+});
+
 test("refuses a request without a secret, and says so in its encoding", async () => {
   const { receiver } = setUp();
   const response = await fetch(`${receiver.url}/${TOOL}/v1/traces`, { method: "POST", headers: json, body: JSON_TEXT });

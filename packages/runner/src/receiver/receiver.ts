@@ -6,7 +6,15 @@
 import type { RefusedKind } from "@valet/shared/spans";
 import { readBody } from "./body.ts";
 import type { Call, Calls } from "./calls.ts";
-import { decodeRequest, ENCODINGS, type Encoding, encodeFailure, encodeSuccess, encodingOf } from "./decode.ts";
+import {
+  decodeRequest,
+  ENCODINGS,
+  type Encoding,
+  encodeFailure,
+  encodeSuccess,
+  encodingOf,
+  MAX_MESSAGES,
+} from "./decode.ts";
 import type { Intake, Rejected } from "./intake.ts";
 
 export interface ReceiverOptions {
@@ -102,6 +110,7 @@ export function startReceiver({
       }
       const decoded = decodeRequest(body.bytes, encoding);
       if (decoded === undefined) return failure(encoding, 400, "The body is no ExportTraceServiceRequest.");
+      if (decoded === "too_many") return failure(encoding, 413, `The body may have ${MAX_MESSAGES} messages.`);
       if (isFull()) return pressure(encoding);
       const rejected = intake.take(decoded, call);
       if (rejected !== undefined) onRefused("spans", rejected.spans);
