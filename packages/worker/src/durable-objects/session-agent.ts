@@ -85,10 +85,11 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async messages(cursor?: string, order?: ListOrder, from?: string): Promise<Result<z.infer<typeof MessageList>>> {
-    return this.#rooms.read(({ queue, intake, conversation }) => {
+    return this.#rooms.read(({ state, queue, intake, conversation }) => {
       const first = from === undefined ? undefined : intake.find("message", from);
       if (first?.ok === false) return first;
-      return listMessages(queue.jobs, conversation, { cursor, order, from: first?.value.seq });
+      const place = { sessionId: state.record.id, cursor, order, from: first?.value.seq };
+      return listMessages(queue.jobs, conversation, place);
     });
   }
 
@@ -117,7 +118,9 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async workflows(cursor?: string, order?: ListOrder): Promise<Result<z.infer<typeof WorkflowList>>> {
-    return this.#rooms.read(({ queue, workflows }) => listWorkflows(queue.jobs, workflows, { cursor, order }));
+    return this.#rooms.read(({ state, queue, workflows }) =>
+      listWorkflows(queue.jobs, workflows, { sessionId: state.record.id, cursor, order }),
+    );
   }
 
   /** Returns one execution, with the output of its steps. */
@@ -200,9 +203,10 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
   }
 
   async turns(cursor?: string): Promise<Result<z.infer<typeof TurnList>>> {
-    return this.#rooms.read(({ records, traces: { certificates }, exporter }) => {
+    return this.#rooms.read(({ state, records, traces: { certificates }, exporter }) => {
       const position = exporter.position();
-      return listTurns(records, (record) => certificates.stateOfTurn(record, position), cursor);
+      const place = { sessionId: state.record.id, cursor };
+      return listTurns(records, (record) => certificates.stateOfTurn(record, position), place);
     });
   }
 

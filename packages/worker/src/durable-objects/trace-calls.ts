@@ -29,7 +29,7 @@ export class TraceCalls {
   }
 
   list(cursor?: string): Result<z.infer<typeof TraceList>> {
-    return this.#rooms.read(({ traces }) => listTraces(traces.reader, cursor));
+    return this.#rooms.read(({ state, traces }) => listTraces(traces.reader, state.record.id, cursor));
   }
 
   /** Streams a page of one trace as OTLP/JSON. Open spans have no end. */

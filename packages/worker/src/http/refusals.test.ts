@@ -198,6 +198,44 @@ describe("queries", () => {
   });
 });
 
+describe("cursors", () => {
+  /** Returns `nextCursor` of a list. */
+  async function nextOf(list: string): Promise<string> {
+    const page = (await (await call("GET", list, { token })).json()) as { readonly nextCursor?: string };
+    if (page.nextCursor === undefined) throw new Error(`${list} has one page only`);
+    return page.nextCursor;
+  }
+  const withCursor = (list: string, cursor: string) => `${list}${list.includes("?") ? "&" : "?"}cursor=${cursor}`;
+
+  test("a list refuses the cursor of another one: its page would lack items and look complete", async () => {
+    const other = `/api/sessions/${(await createSession(token)).id}`;
+    for (let i = 0; i < 51; i++) {
+      expect((await call("POST", `${session}/messages`, { token, body: { content: "x" } })).status).toBe(202);
+    }
+    const lists = [
+      "/api/sessions?limit=1",
+      ...["messages", "messages?order=desc", "traces"].map((list) => `${session}/${list}`),
+    ];
+    const wrong = {
+      "/api/sessions?limit=1": ["/api/turns", "/api/turns?sort=cost", "/api/attention", `${session}/traces`],
+      [`${session}/messages`]: ["turns", "workflows", "traces"].map((list) => `${session}/${list}`),
+      [`${session}/messages?order=desc`]: [`${session}/workflows`, `${other}/messages`, "/api/sessions"],
+      [`${session}/traces`]: [`${other}/traces`, "/api/sessions", "/api/turns", "/api/attention"],
+    };
+    for (const list of lists) {
+      const cursor = await nextOf(list);
+      expect((await call("GET", withCursor(list, cursor), { token })).status, list).toBe(200);
+      for (const path of [
+        ...(wrong[list] ?? []),
+        ...(list.startsWith(session) ? [list.replace(session, other)] : []),
+      ]) {
+        const { type } = await problemOf("GET", withCursor(path, cursor));
+        expect([list, path, type]).toEqual([list, path, "urn:valet:problem:invalid-cursor"]);
+      }
+    }
+  });
+});
+
 test("the session still answers after all of these", async () => {
   const response = await call("GET", session, { token });
   expect(response.status).toBe(200);

@@ -2,7 +2,7 @@
 import type { MessageList, SessionTurn, TurnList, WorkflowList } from "@valet/shared/protocol/session-api";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { z } from "zod";
-import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
+import { badCursor, cursorOf, placeIn } from "../core/cursor.ts";
 import { fillPage } from "../core/page-bytes.ts";
 import { ok, type Result, refuse } from "../core/result.ts";
 import type { JobKind, JobRow, JobStore } from "../queue/job-store.ts";
@@ -16,6 +16,7 @@ const PAGE = 50;
 export type ListOrder = "asc" | "desc";
 
 interface Place {
+  readonly sessionId: string;
   readonly cursor: string | undefined;
   readonly order: ListOrder | undefined;
 }
@@ -29,15 +30,15 @@ interface MessagePlace extends Place {
 export function listMessages(
   store: JobStore,
   conversation: Conversation,
-  { cursor, order, from }: MessagePlace,
+  place: MessagePlace,
 ): Result<z.infer<typeof MessageList>> {
-  if (cursor !== undefined && from !== undefined) {
+  if (place.cursor !== undefined && place.from !== undefined) {
     return refuse("invalid-input", "Send `cursor` or `from`, not both: a cursor goes on where its page has ended.");
   }
   return jobsPage(
     store,
     "message",
-    { cursor, order, from },
+    place,
     (row) => conversation.view(row),
     (messages, next) => ({ messages, ...next }),
   );
@@ -62,14 +63,16 @@ export function listWorkflows(
 function jobsPage<V, T>(
   store: JobStore,
   kind: JobKind,
-  { cursor, order, from }: MessagePlace,
+  { sessionId, cursor, order, from }: MessagePlace,
   view: (row: JobRow) => V,
   shape: (views: V[], next: { nextCursor?: string }) => T,
 ): Result<T> {
-  const before = cursor === undefined ? from && from + 1 : descendingSeq(cursor);
+  const list = nameOf(kind, sessionId);
+  const before = cursor === undefined ? from && from + 1 : descendingSeq(list, cursor);
   const isDescending = cursor === undefined ? order === "desc" : before !== undefined;
   if (order !== undefined && order !== (isDescending ? "desc" : "asc")) return badCursor();
   return pageOf(
+    list,
     isDescending ? undefined : cursor,
     (seq) =>
       isDescending
@@ -77,16 +80,21 @@ function jobsPage<V, T>(
         : store.jobsAfter(kind, from === undefined ? seq : from - 1, PAGE + 1),
     view,
     shape,
-    isDescending ? (seq) => encodeCursor([DESCENDING, String(seq)]) : undefined,
+    isDescending ? (seq) => cursorOf(list, DESCENDING, String(seq)) : undefined,
   );
 }
 
-/** The first part of the cursors of descending lists. */
+/** Returns the name in cursors of a list, which is of one session: a page after a foreign cursor would lack some and still look complete. */
+function nameOf(what: JobKind | "turn", sessionId: string): string {
+  return `${what}s ${sessionId}`;
+}
+
+/** A part of the cursors of descending lists. */
 const DESCENDING = "desc";
 
 /** Returns the sequence number before which a descending list continues; `undefined` if the cursor is of an ascending one. */
-function descendingSeq(cursor: string): number | undefined {
-  const [order, seq] = parseCursor(cursor, 2) ?? [];
+function descendingSeq(list: string, cursor: string): number | undefined {
+  const [order, seq] = placeIn(list, cursor, 2) ?? [];
   return order === DESCENDING && Number.isSafeInteger(Number(seq)) ? Number(seq) : undefined;
 }
 
@@ -97,9 +105,10 @@ function descendingSeq(cursor: string): number | undefined {
 export function listTurns(
   records: TurnRecords,
   certify: (record: TurnRecord) => SessionTurn["certificate"],
-  cursor: string | undefined,
+  { sessionId, cursor }: Pick<Place, "sessionId" | "cursor">,
 ): Result<z.infer<typeof TurnList>> {
   return pageOf(
+    nameOf("turn", sessionId),
     cursor,
     (seq) => records.after(seq, PAGE + 1),
     ({ record }) => ({ ...record, certificate: certify(record) }),
@@ -109,17 +118,19 @@ export function listTurns(
 
 /**
  * Returns a page of rows in the order that `read` gives, limited in number and in bytes.
+ * @param list its name in cursors
  * @param read returns one row more than a page holds, if there are that many
  * @param toCursor returns the cursor after the page's last row
  */
 function pageOf<R extends { readonly seq: number }, V, T>(
+  list: string,
   cursor: string | undefined,
   read: (afterSeq: number) => R[],
   view: (row: R) => V,
   shape: (views: V[], next: { nextCursor?: string }) => T,
-  toCursor: (seq: number) => string = (seq) => encodeCursor([String(seq)]),
+  toCursor: (seq: number) => string = (seq) => cursorOf(list, String(seq)),
 ): Result<T> {
-  const seq = cursor === undefined ? 0 : Number(parseCursor(cursor, 1)?.[0]);
+  const seq = cursor === undefined ? 0 : Number(placeIn(list, cursor, 1)?.[0]);
   if (!Number.isSafeInteger(seq)) return badCursor();
   const rows = read(seq);
   const views = fillPage(rows.slice(0, PAGE), view);

@@ -16,6 +16,17 @@ export function parseCursor(cursor: string, length: number): readonly string[] |
   }
 }
 
+/** Returns a cursor that only the list of this name takes. */
+export function cursorOf(list: string, ...parts: readonly string[]): string {
+  return encodeCursor([list, ...parts]);
+}
+
+/** Returns the parts of a cursor of {@link cursorOf}; `undefined` for one of another list, and for anything else. */
+export function placeIn(list: string, cursor: string, length: number): readonly string[] | undefined {
+  const [name, ...parts] = parseCursor(cursor, length + 1) ?? [];
+  return name === list ? parts : undefined;
+}
+
 /** Returns the refusal of a cursor that does not belong to the list. */
 export function badCursor() {
   return refuse(

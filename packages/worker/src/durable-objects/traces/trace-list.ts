@@ -1,7 +1,7 @@
 /** Pages of a session's traces. */
 import type { TraceList, TraceSummaryView } from "@valet/shared/protocol/session-api";
 import type { z } from "zod";
-import { badCursor, encodeCursor, parseCursor } from "../core/cursor.ts";
+import { badCursor, cursorOf, placeIn } from "../core/cursor.ts";
 import { isoTime } from "../core/iso-time.ts";
 import { fillPage } from "../core/page-bytes.ts";
 import { ok, type Result } from "../core/result.ts";
@@ -10,8 +10,13 @@ import type { ListedTrace, TraceReader } from "./trace-reader.ts";
 const PAGE = 50;
 
 /** Lists traces, newest first. */
-export function listTraces(reader: TraceReader, cursor: string | undefined): Result<z.infer<typeof TraceList>> {
-  const [startUs, traceId] = (cursor === undefined ? undefined : parseCursor(cursor, 2)) ?? [];
+export function listTraces(
+  reader: TraceReader,
+  sessionId: string,
+  cursor: string | undefined,
+): Result<z.infer<typeof TraceList>> {
+  const list = `traces ${sessionId}`;
+  const [startUs, traceId] = (cursor === undefined ? undefined : placeIn(list, cursor, 2)) ?? [];
   const after = traceId === undefined ? undefined : { startUs: Number(startUs), traceId };
   if (cursor !== undefined && !Number.isFinite(after?.startUs)) return badCursor();
   const found = reader.traces(after, PAGE + 1);
@@ -20,7 +25,7 @@ export function listTraces(reader: TraceReader, cursor: string | undefined): Res
   const hasMore = found.length > traces.length && last !== undefined;
   return ok({
     traces,
-    ...(hasMore && { nextCursor: encodeCursor([String(last.startUs), last.traceId]) }),
+    ...(hasMore && { nextCursor: cursorOf(list, String(last.startUs), last.traceId) }),
   });
 }
 

@@ -3,13 +3,16 @@ import { agedVerdict } from "@valet/shared/answers/verdict/verdict";
 import { AttentionList, AttentionQuery, NowView } from "@valet/shared/protocol/now";
 import { MAX_PAGE } from "@valet/shared/protocol/session-api";
 import { listAttention } from "../../database/attention.ts";
-import { encodeCursor } from "../../durable-objects/core/cursor.ts";
+import { cursorOf } from "../../durable-objects/core/cursor.ts";
 import { agentOf, createRoutes } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
 import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { unwrap } from "../problem.ts";
 
 export const now = createRoutes();
+
+/** In cursors. */
+const LIST = "attention";
 
 now.openapi(
   createRoute({
@@ -39,7 +42,7 @@ now.openapi(
   }),
   async (c) => {
     const { cursor, limit = MAX_PAGE } = c.req.valid("query");
-    const [since, id] = cursor === undefined ? [] : decodeCursor(cursor, 2);
+    const [since, id] = cursor === undefined ? [] : decodeCursor(LIST, cursor, 2);
     const after = since === undefined || id === undefined ? undefined : { since, id };
     // One item more than requested shows whether there is a next page.
     const found = await listAttention(c.env.DB, c.var.ownerId, limit + 1, after);
@@ -47,6 +50,6 @@ now.openapi(
     const items = found.slice(0, limit).map((item) => ({ ...item, verdict: agedVerdict(item.verdict, nowMs) }));
     const last = items.at(-1);
     const hasMore = found.length > items.length && last !== undefined;
-    return c.json({ items, ...(hasMore && { nextCursor: encodeCursor([last.verdict.since, last.sessionId]) }) }, 200);
+    return c.json({ items, ...(hasMore && { nextCursor: cursorOf(LIST, last.verdict.since, last.sessionId) }) }, 200);
   },
 );

@@ -19,7 +19,7 @@ import {
 import { isFilling } from "../../database/rollup-fill.ts";
 import { listSortedTurns, listTurns, type Period, readExactly, type TurnFilter } from "../../database/turn-lists.ts";
 import { readRollups, readToolRollups } from "../../database/turn-rollups.ts";
-import { badCursor, encodeCursor } from "../../durable-objects/core/cursor.ts";
+import { badCursor, cursorOf } from "../../durable-objects/core/cursor.ts";
 import { createRoutes } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
 import { answer, PROBLEM } from "../openapi.ts";
@@ -50,15 +50,14 @@ ownerTurns.openapi(
     const { DB } = c.env;
     const { ownerId } = c.var;
     if (sort === "time") {
-      const [endedAt, attemptId] = cursor === undefined ? [] : decodeCursor(cursor, 2);
+      const [endedAt, attemptId] = cursor === undefined ? [] : decodeCursor(sort, cursor, 2);
       const before = endedAt === undefined || attemptId === undefined ? undefined : { endedAt, attemptId };
       const period = { from: utc(query.from) ?? "", to: utc(query.to) ?? END_OF_TIME };
       const { turns, next } = await listTurns(DB, ownerId, filter, period, limit, before);
-      return c.json({ turns, ...(next && { nextCursor: encodeCursor([next.endedAt, next.attemptId]) }) }, 200);
+      return c.json({ turns, ...(next && { nextCursor: cursorOf(sort, next.endedAt, next.attemptId) }) }, 200);
     }
     // Later pages have the period and the order of the first one.
-    const [of, from, to, value, attemptId] = cursor === undefined ? [] : decodeCursor(cursor, 5);
-    if (of !== undefined && of !== sort) throw notACursor();
+    const [from, to, value, attemptId] = cursor === undefined ? [] : decodeCursor(sort, cursor, 4);
     const period = from === undefined || to === undefined ? periodOf(query, MAX_EXACT_DAYS) : { from, to };
     if (Number.isNaN(lengthOf(period))) throw notACursor();
     if (lengthOf(period) > MAX_EXACT_DAYS * DAY_MS) {
@@ -67,7 +66,7 @@ ownerTurns.openapi(
     const before = attemptId === undefined ? undefined : { value: Number(value), attemptId };
     if (Number.isNaN(before?.value)) throw notACursor();
     const { turns, isPartial, next } = await listSortedTurns(DB, ownerId, filter, period, sort, limit, before);
-    const nextCursor = next && encodeCursor([sort, period.from, period.to, String(next.value), next.attemptId]);
+    const nextCursor = next && cursorOf(sort, period.from, period.to, String(next.value), next.attemptId);
     const rest = { ...(isPartial && { partial: true as const }), ...(nextCursor !== undefined && { nextCursor }) };
     return c.json({ turns, sorted: period, ...rest }, 200);
   },

@@ -17,7 +17,7 @@ import { findSession } from "../../database/deleted-sessions.ts";
 import { readFamily } from "../../database/family.ts";
 import { listSessions, ownsSession, searchSessions, upsertSession } from "../../database/sessions.ts";
 import type { NewSession } from "../../durable-objects/contract.ts";
-import { encodeCursor } from "../../durable-objects/core/cursor.ts";
+import { cursorOf } from "../../durable-objects/core/cursor.ts";
 import { hashToken, newId } from "../../durable-objects/core/ids.ts";
 import { fillPage } from "../../durable-objects/core/page-bytes.ts";
 import { logFailure } from "../../log-failure.ts";
@@ -29,6 +29,9 @@ import { answer, body, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.t
 import { problem, unwrap } from "../problem.ts";
 
 export const sessions = createRoutes();
+
+/** In cursors. */
+const LIST = "sessions";
 
 const ID_TAKEN = apiProblem("id-taken").type;
 
@@ -81,20 +84,20 @@ sessions.openapi(
   }),
   async (c) => {
     const { cursor, limit = MAX_PAGE, parentSessionId, exportProblem, q } = c.req.valid("query");
-    const [createdAt, after] = cursor === undefined ? [] : decodeCursor(cursor, 2);
+    const [createdAt, after] = cursor === undefined ? [] : decodeCursor(LIST, cursor, 2);
     const before = createdAt === undefined || after === undefined ? undefined : { createdAt, id: after };
     const filter = { before, parentSessionId, hasExportProblem: exportProblem !== undefined };
     const words = searchWords(q ?? "");
     if (words.length > 0) {
       const { sessions, next } = await searchSessions(c.env.DB, c.var.ownerId, words, limit, filter);
-      return c.json({ sessions, ...(next && { nextCursor: encodeCursor([next.createdAt, next.id]) }) }, 200);
+      return c.json({ sessions, ...(next && { nextCursor: cursorOf(LIST, next.createdAt, next.id) }) }, 200);
     }
     // One item more than requested shows whether there is a next page.
     const found = await listSessions(c.env.DB, c.var.ownerId, limit + 1, filter);
     const page = fillPage(found.slice(0, limit), (view) => view);
     const last = page.at(-1);
     const isLast = found.length === page.length || last === undefined;
-    return c.json({ sessions: page, ...(!isLast && { nextCursor: encodeCursor([last.createdAt, last.id]) }) }, 200);
+    return c.json({ sessions: page, ...(!isLast && { nextCursor: cursorOf(LIST, last.createdAt, last.id) }) }, 200);
   },
 );
 
