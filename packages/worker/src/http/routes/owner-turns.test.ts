@@ -163,6 +163,18 @@ describe("a list", () => {
     expect(await response.text()).toContain("invalid-cursor");
   });
 
+  test.each([
+    "from=2026-01-01T00:00:00Z&to=9999-12-31T23:59:59Z",
+    "from=2026-01-01T00:00:00Z&to=9999-12-31T23:59:59.999-12:00",
+    "from=0000-01-01T00:00:00%2B14:00&to=9999-12-31T23:59:59.999Z",
+  ])("a period to the end of the years that a text can have has all turns: %s", async (period) => {
+    const owner = await ownerOf({}, {});
+    expect((await list(owner, `?${period}`)).turns).toHaveLength(2);
+    const { total, from, to } = await stats(owner, `?${period}`);
+    expect(total.turns).toBe(2);
+    expect(from < to).toBe(true);
+  });
+
   test("sorted lists have a period of at most 31 days", async () => {
     const { token } = await ownerOf({});
     const response = await call("GET", "/api/turns?sort=cost&from=2020-01-01T00:00:00Z", { token });

@@ -20,6 +20,7 @@ import { isFilling } from "../../database/rollup-fill.ts";
 import { listSortedTurns, listTurns, type Period, readExactly, type TurnFilter } from "../../database/turn-lists.ts";
 import { readRollups, readToolRollups } from "../../database/turn-rollups.ts";
 import { badCursor, cursorOf } from "../../durable-objects/core/cursor.ts";
+import { isoTime } from "../../durable-objects/core/iso-time.ts";
 import { createRoutes } from "../context.ts";
 import { decodeCursor } from "../cursor.ts";
 import { answer, PROBLEM } from "../openapi.ts";
@@ -142,19 +143,25 @@ const NO_ROLLUPS: readonly TurnFacts[] = [];
 
 type Query = Omit<TurnsQuery, "cursor" | "limit" | "sort">;
 
+const START_OF_TIME = "0000-01-01T00:00:00.000Z";
 const END_OF_TIME = "9999-12-31T23:59:59.999Z";
 
 function filterOf({ from: _, to: __, repository, ...filter }: Query): TurnFilter {
   return { ...filter, repository: repository && (canonicalRepoUrl(repository) ?? repository) };
 }
 
-const utc = (time: string | undefined) => (time === undefined ? undefined : new Date(time).toISOString());
+const utc = (time: string | undefined) => (time === undefined ? undefined : isoWithin(Date.parse(time)));
+
+/** Returns a time as text. Texts of years before 0 and after 9999 have a sign, and would not be in the order of their times. */
+function isoWithin(ms: number): string {
+  return isoTime(Math.min(Math.max(ms, Date.parse(START_OF_TIME)), Date.parse(END_OF_TIME)));
+}
 
 /** Returns the requested period; its end is now by default. @param days its length by default */
 function periodOf({ from, to }: Query, days: number, nowMs = Date.now()): Period {
   // A turn that ends in this millisecond is in it.
   const end = utc(to) ?? new Date(nowMs + 1).toISOString();
-  const start = utc(from) ?? new Date(Date.parse(end) - days * DAY_MS).toISOString();
+  const start = utc(from) ?? isoWithin(Date.parse(end) - days * DAY_MS);
   if (start >= end) throw refused("from", "must be before `to`, which is now by default");
   return { from: start, to: end };
 }
@@ -164,7 +171,7 @@ function lengthOf({ from, to }: Period): number {
 }
 
 function wholeHours({ from, to }: Period): Period {
-  const at = (hours: number) => new Date(hours * HOUR_MS).toISOString();
+  const at = (hours: number) => isoWithin(hours * HOUR_MS);
   return { from: at(Math.floor(Date.parse(from) / HOUR_MS)), to: at(Math.ceil(Date.parse(to) / HOUR_MS)) };
 }
 
