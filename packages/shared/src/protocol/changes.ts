@@ -153,7 +153,7 @@ export type DiffView = z.infer<typeof DiffView>;
 /** @param id of a message, a workflow, or a turn */
 const place = z.string().min(1).max(128);
 
-export const DiffQuery = z.object({
+export const DiffQuery = z.strictObject({
   from: place
     .optional()
     .describe("The first turn: its id, that of its message, or `first`. By default the same as `to`"),
