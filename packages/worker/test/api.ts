@@ -23,9 +23,9 @@ export interface Call {
   readonly headers?: Record<string, string>;
 }
 
-/** Calls the Worker. A body that is neither text nor a stream is sent as JSON. */
+/** Calls the Worker. A body that is neither text nor bytes nor a stream is sent as JSON. */
 export function call(method: string, path: string, { token, body, headers }: Call = {}): Promise<Response> {
-  const isRaw = typeof body === "string" || body instanceof ReadableStream;
+  const isRaw = typeof body === "string" || body instanceof ReadableStream || body instanceof Uint8Array;
   return worker.fetch(
     new Request(ORIGIN + path, {
       method,

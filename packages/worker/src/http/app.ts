@@ -40,7 +40,7 @@ import { webhooks } from "./routes/webhooks.ts";
 import { why } from "./routes/why.ts";
 import { workflows } from "./routes/workflows.ts";
 
-const DESCRIPTION = `Hosted coding-agent sessions. Bodies of requests are JSON, at most ${MAX_REQUEST_BYTES} bytes, and must arrive within
+const DESCRIPTION = `Hosted coding-agent sessions. Bodies of requests are JSON in UTF-8, not compressed, at most ${MAX_REQUEST_BYTES} bytes, and must arrive within
 ${BODY_TIMEOUT_MS / 1000} s; times are ISO 8601 UTC, durations are milliseconds in fields that end in \`_ms\` or \`Ms\`. Send \`traceparent\` to make the
 trace of a message or workflow a part of yours. The answer to every request that changes something has a \`traceresponse\` header
 with the ids of the request's span, unless tracing is off. Errors are problem details (RFC 9457); \`type\` tells them apart.`;

@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { Problem } from "@valet/shared/http/problem";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Call, call, createSession, signIn } from "../../test/api.ts";
@@ -106,6 +107,36 @@ describe("bodies", () => {
     }
   });
 
+  test.each(WITH_BODY)("$method $path refuses text that is no Unicode, and says so", async ({ method, path, body }) => {
+    for (const text of [Uint8Array.of(0xe4), '"\\ud83d"', '"\\uDE00\\ud83d"', '{"\\udfff":1}']) {
+      const json = Buffer.concat([
+        Buffer.from(`{"title":`),
+        Buffer.from(typeof text === "string" ? text : [0x22, ...text, 0x22]),
+        Buffer.from("}"),
+      ]);
+      expect(await problemOf(method, here(path), { body: json })).toMatchObject({
+        type: "urn:valet:problem:malformed-json",
+        detail: expect.stringMatching(/UTF-8|surrogate/),
+      });
+    }
+    // A whole pair, and a backslash before what only looks like an escape.
+    for (const text of ["\\ud83d\\ude00", "\\\\ud83d"]) {
+      const { type, errors } = await problemOf(method, here(path), { body: `{"${text}":1}` });
+      expect([type, errors?.length]).toEqual(["urn:valet:problem:invalid-input", expect.any(Number)]);
+    }
+    expect(body).toBeDefined();
+  });
+
+  test.each(WITH_BODY)(
+    "$method $path refuses a compressed body, and says what it takes",
+    async ({ method, path, body }) => {
+      const packed = gzipSync(JSON.stringify(body));
+      const refused = await problemOf(method, here(path), { body: packed, headers: { "content-encoding": "gzip" } });
+      expect(refused).toMatchObject({ status: 415, detail: expect.stringContaining("content-encoding") });
+      expect(refused.headers.get("accept-encoding")).toBe("identity");
+    },
+  );
+
   test.each(WITH_BODY)("$method $path refuses an unknown field and names it", async ({ method, path, body }) => {
     const { status, errors } = await problemOf(method, here(path), { body: { ...body, promt: "secret" } });
     expect(status).toBe(400);
@@ -178,6 +209,13 @@ describe("queries", () => {
     "GET /api/sessions?%s",
     async (query) => {
       expect((await problemOf("GET", `/api/sessions?${query}`)).type).toBe("urn:valet:problem:invalid-input");
+    },
+  );
+
+  test.each(["turn=x", "patches=none", "from=first&unknown"])(
+    "GET /diff?%s refuses an unknown field",
+    async (query) => {
+      expect((await problemOf("GET", `${session}/diff?${query}`)).type).toBe("urn:valet:problem:invalid-input");
     },
   );
 

@@ -9,17 +9,60 @@ import { problem } from "./problem.ts";
 /** The timeout for the whole body. A megabyte takes this long at 140 kbit/s. */
 export const BODY_TIMEOUT_MS = 60_000;
 
+/** How a body says that a text in it has half of a surrogate pair: only with an escape, since UTF-8 has no other way. */
+const SURROGATE = /\\u[dD][89a-fA-F]/;
+
 const TOO_LARGE = () => problem("body-too-large", { detail: `at most ${MAX_REQUEST_BYTES} bytes` });
 
-/** Refuses a body that is too large, too slow, or incomplete, without buffering more than the limit. */
+/** Refuses a body that is too large, too slow, incomplete, compressed, or no Unicode, without buffering more than the limit. */
 export const readBody: AppMiddleware = async (c, next) => {
   const { raw } = c.req;
   if (raw.body !== null) {
     if (Number(raw.headers.get("content-length") ?? 0) > MAX_REQUEST_BYTES) throw TOO_LARGE();
-    c.req.raw = new Request(raw, { body: await readAll(raw.body, MAX_REQUEST_BYTES, BODY_TIMEOUT_MS) });
+    const coding = raw.headers.get("content-encoding")?.trim().toLowerCase() || "identity";
+    // RFC 9110, section 15.5.16: the answer says which codings are taken.
+    if (coding !== "identity") {
+      const detail = "Send the body without `content-encoding`: none is decompressed.";
+      throw problem("unsupported-media-type", { detail }, { "accept-encoding": "identity" });
+    }
+    const bytes = await readAll(raw.body, MAX_REQUEST_BYTES, BODY_TIMEOUT_MS);
+    if (/\bjson\b/i.test(raw.headers.get("content-type") ?? "")) refuseBrokenText(bytes);
+    c.req.raw = new Request(raw, { body: bytes });
   }
   await next();
 };
+
+/**
+ * Refuses JSON whose texts are no Unicode (RFC 8259, section 8). The database replaces such characters, so the text would be another
+ * one than the caller sent, and would differ from the same text when it is sent again.
+ */
+function refuseBrokenText(bytes: Uint8Array): void {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw problem("malformed-json", { detail: "The body is not UTF-8." });
+  }
+  if (SURROGATE.test(text) && hasLoneSurrogate(text)) {
+    throw problem("malformed-json", {
+      detail: "A text has half of a surrogate pair, such as `\\ud83d` without its second half.",
+    });
+  }
+}
+
+/** Returns whether a text or a key in JSON has half of a surrogate pair; false for what is no JSON, which is refused later. */
+function hasLoneSurrogate(json: string): boolean {
+  let found = false;
+  try {
+    JSON.parse(json, (key, value) => {
+      found ||= !key.isWellFormed() || (typeof value === "string" && !value.isWellFormed());
+      return value;
+    });
+  } catch {
+    return false;
+  }
+  return found;
+}
 
 /** Reads a stream to its end. @throws ApiError that says what is wrong with the body */
 export async function readAll(
