@@ -1,6 +1,8 @@
 /** The Durable Object of a session: its calls, its sockets and its alarm. Each becomes one transaction over the rooms. */
 import { DurableObject } from "cloudflare:workers";
+import { problemResponse } from "@valet/shared/http/problem";
 import type { QuestionAnswers } from "@valet/shared/protocol/agent-question";
+import { apiProblem } from "@valet/shared/protocol/api-problems";
 import type { MessageCertificate, TraceCertificate } from "@valet/shared/protocol/certificate";
 import type { DiffQuery } from "@valet/shared/protocol/changes";
 import type { FoundIds } from "@valet/shared/protocol/found-ids";
@@ -37,6 +39,7 @@ import { type ListOrder, listMessages, listTurns, listWorkflows } from "./conver
 import { ok, type Result } from "./core/result.ts";
 import { type ChildReport, type ParentMessage, reportText } from "./family/family.ts";
 import { refuseDeleted } from "./family/peers.ts";
+import { answerClose } from "./link/connection.ts";
 import { refuseStranger } from "./link/runner-door.ts";
 import { createSession } from "./session-creation.ts";
 import { NOT_FOUND, SessionRooms } from "./session-rooms.ts";
@@ -346,7 +349,7 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     const { existing } = this.#rooms;
     const { pathname } = new URL(request.url);
     if (pathname === "/runner") return existing?.link.accept(request) ?? refuseStranger(request);
-    if (existing === undefined) return new Response("No such session.", { status: 404 });
+    if (existing === undefined) return problemResponse(apiProblem("session-not-found"));
     const { clients, parts, view } = existing;
     if (pathname === "/client")
       return clients.accept(request, { type: "session", session: view() }, ...parts.snapshot());
@@ -364,7 +367,8 @@ export class SessionAgent extends DurableObject<Env> implements SessionCalls {
     }
   }
 
-  override webSocketClose(socket: WebSocket): void {
+  override webSocketClose(socket: WebSocket, code: number): void {
+    answerClose(socket, code);
     this.#onSocketGone(socket);
   }
 

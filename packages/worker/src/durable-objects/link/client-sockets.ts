@@ -3,11 +3,14 @@
  * read, when they are asked. The platform buffers what is sent, without a limit, and does not say how much it buffers; so a client
  * that does not answer counts as one that does not read, and its socket is closed.
  */
+import { problemResponse } from "@valet/shared/http/problem";
+import { apiProblem } from "@valet/shared/protocol/api-problems";
 import { type ClientEvent, ClientMessage } from "@valet/shared/protocol/client-socket";
 
 const TAG = "client";
 /** More watchers than any team has: more than this is a loop. */
 const MAX_CLIENTS = 64;
+const RETRY_AFTER_S = "10";
 /** After this many unexpected frames the socket is closed. */
 const MAX_BAD_FRAMES = 20;
 const POLICY_VIOLATION = 1008;
@@ -53,7 +56,8 @@ export class ClientSockets {
       return new Response("This address takes WebSockets.", { status: 426, headers: { upgrade: "websocket" } });
     }
     if (this.#ctx.getWebSockets(TAG).length >= MAX_CLIENTS) {
-      return new Response("Too many clients watch this session.", { status: 429 });
+      const detail = `${MAX_CLIENTS} clients watch this session. Close one first.`;
+      return problemResponse(apiProblem("too-many-requests", { detail }), { "retry-after": RETRY_AFTER_S });
     }
     const { 0: client, 1: server } = new WebSocketPair();
     this.#ctx.acceptWebSocket(server, [TAG]);

@@ -57,6 +57,19 @@ export function connectionOf(socket: WebSocket): Connection | undefined {
   return attachment?.role === "runner" ? (attachment as Connection) : undefined;
 }
 
+/**
+ * Completes the closing handshake that a peer began (RFC 6455, section 5.5.1). The platform does not do so for sockets that may hibernate:
+ * the peer would wait for the answer, and its socket would go on to count as open.
+ */
+export function answerClose(socket: WebSocket, code: number): void {
+  try {
+    // No frame may have the codes that say that there was none.
+    socket.close(code >= 3000 ? code : NORMAL);
+  } catch {
+    // It is closed.
+  }
+}
+
 export function refuse(socket: WebSocket, reason: Refusal, protocols?: LinkProtocols): void {
   trySend(socket, { type: "refused", reason, ...(protocols && { protocols }) });
   close(socket, REFUSED[reason], reason);

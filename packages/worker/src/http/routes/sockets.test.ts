@@ -1,7 +1,9 @@
+import { Problem } from "@valet/shared/http/problem";
 import { Ticket } from "@valet/shared/protocol/session-api";
 import { beforeAll, describe, expect, test } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
+import { eventually } from "../../../test/eventually.ts";
 import { hashToken } from "../../durable-objects/core/ids.ts";
 
 let token: string;
@@ -31,6 +33,40 @@ describe("a client's socket", () => {
     const response = await call("GET", socketOf(sessionId), { token, headers: upgrade });
     expect(response.status).toBe(101);
     close(response);
+  });
+
+  test.each([
+    [1000, 1000],
+    [4000, 4000],
+    [undefined, 1000],
+  ])("answers a client that closes it with the code %s", async (code, answered) => {
+    const { webSocket } = await call("GET", socketOf(sessionId), { token, headers: upgrade });
+    if (webSocket === null || webSocket === undefined) throw new Error("no socket");
+    webSocket.accept();
+    const closed = new Promise<CloseEvent>((resolve) => webSocket.addEventListener("close", resolve));
+    webSocket.close(code);
+    expect((await closed).code).toBe(answered);
+  });
+
+  test("is refused with a problem while as many as may watch do", async () => {
+    const { id } = await createSession(token);
+    const open = () => call("GET", socketOf(id), { token, headers: upgrade });
+    const sockets = await Promise.all(Array.from({ length: 64 }, open));
+    for (const { webSocket } of sockets) webSocket?.accept();
+    const refused = await open();
+    expect([refused.status, refused.headers.get("content-type")]).toEqual([429, "application/problem+json"]);
+    expect(refused.headers.get("retry-after")).toBe("10");
+    expect(Problem.parse(await refused.json())).toMatchObject({
+      type: "urn:valet:problem:too-many-requests",
+      detail: expect.stringContaining("64 clients"),
+    });
+    // Those that close make room.
+    for (const { webSocket } of sockets) webSocket?.close();
+    await eventually(async () => {
+      const next = await open();
+      close(next);
+      expect(next.status).toBe(101);
+    });
   });
 
   test("opens with a ticket, once", async () => {
