@@ -64,7 +64,7 @@ export class ApiTransport {
   async call<T>(method: string, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
     const response = await this.request(method, path, { body });
     if (!response.ok) throw await errorOf(response);
-    const parsed = schema.safeParse(await jsonIn(response));
+    const parsed = schema.safeParse(parsedJson(await response.text().catch(this.#brokenOff)));
     if (!parsed.success) {
       const { url } = this.#connection;
       throw new UserError(`${url}${path} answered with something that is not from Valet. Check the URL.`);
@@ -72,7 +72,7 @@ export class ApiTransport {
     return parsed.data;
   }
 
-  /** Sends a request. @throws UserError if nothing answers */
+  /** Sends a request. @throws UserError if nothing answers, or if what answers is elsewhere */
   async request(
     method: string,
     path: string,
@@ -86,12 +86,28 @@ export class ApiTransport {
         "content-type": "application/json",
         ...(accept === undefined ? {} : { accept }),
       },
+      // Another origin would not get the token, and a change would arrive as a read.
+      redirect: "manual",
       signal: AbortSignal.timeout(timeoutMs),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch(this.unanswered);
+    const to = URL.parse(response.headers.get("location") ?? "", url)?.origin;
+    if (response.status >= 300 && response.status < 400 && to !== undefined) {
+      throw new UserError(
+        `${url} redirects to ${to}, and redirects are not followed. If that is your Valet, set VALET_URL to it, or give --url.`,
+      );
+    }
     this.clock.learn(response.headers.get("date"), Date.now());
     return response;
   }
+
+  readonly #brokenOff = (error: Error): never => {
+    if (error.name === "TimeoutError") return this.unanswered(error);
+    const { url } = this.#connection;
+    throw new UserError(`${url} broke off in the middle of its answer. Is \`valet up\` still running?`, {
+      type: "no-answer",
+    });
+  };
 
   /** Says why there is no answer. @throws UserError */
   readonly unanswered = (error: Error): never => {
@@ -105,11 +121,16 @@ export class ApiTransport {
   };
 }
 
-function jsonIn(response: Response): Promise<unknown> {
-  return response.json().catch(() => undefined);
+/** Returns what a text says as JSON; `undefined` if it is none. */
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Returns the error that an answer stands for. */
 export async function errorOf(response: Response): Promise<ApiError> {
-  return new ApiError(response.status, await jsonIn(response));
+  return new ApiError(response.status, await response.json().catch(() => undefined));
 }
