@@ -39,7 +39,7 @@ export const readBody: AppMiddleware = async (c, next) => {
 function refuseBrokenText(bytes: Uint8Array): void {
   let text: string;
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: false }).decode(bytes);
   } catch {
     throw problem("malformed-json", { detail: "The body is not UTF-8." });
   }

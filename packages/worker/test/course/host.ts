@@ -119,7 +119,7 @@ export class Host {
         if (this.#links.includes(link)) this.agent.webSocketMessage(link.socket, text);
       },
       close: () => {
-        if (this.#drop(link)) this.agent.webSocketClose(link.socket);
+        if (this.#drop(link)) this.agent.webSocketClose(link.socket, 1006);
       },
       silence: () => {
         link.lastPingMs = Date.now();
@@ -207,7 +207,7 @@ export class Host {
   async settle(): Promise<void> {
     for (let task = 0; task < MICROTASKS; task++) await undefined;
     for (let link = this.#closing.shift(); link !== undefined; link = this.#closing.shift()) {
-      this.agent.webSocketClose(link.socket);
+      this.agent.webSocketClose(link.socket, 1006);
     }
   }
 
