@@ -19,7 +19,7 @@ export function Announcer() {
           .filter(({ isShown }) => isShown)
           .map(({ id, text, isBad }) => (
             <div key={id} className={`notice${isBad ? " bad" : ""}`}>
-              <Icon name={isBad ? "failed" : "ok"} className={isBad ? "t-failed" : "m2"} />
+              {isBad && <Icon name="failed" className="t-failed" />}
               <OutsideText text={text} className="grow" />
               <IconButton icon="close" label="Close the message" onClick={() => dismiss(id)} />
             </div>

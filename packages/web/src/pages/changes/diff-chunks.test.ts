@@ -34,3 +34,10 @@ test("a line that only lost its newline differs from what it was", () => {
   const lines = file === undefined ? [] : diffChunks(file).flatMap(({ hunk }) => hunk.changes);
   expect(lines.map(({ content }) => content)).toEqual(["one", "one (no newline at the end of the file)"]);
 });
+
+test("a symbolic link's line says only where it leads", () => {
+  const hunk = "@@ -0,0 +1 @@\n+target\n\\ No newline at end of file\n";
+  const [file] = parsePatch(`diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n${hunk}`);
+  const lines = file === undefined ? [] : diffChunks(file).flatMap(({ hunk }) => hunk.changes);
+  expect(lines.map(({ content }) => content)).toEqual(["target"]);
+});

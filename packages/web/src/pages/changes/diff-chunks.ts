@@ -4,6 +4,7 @@ import type { PatchFile, PatchLine } from "@valet/shared/patch";
 import { cutEnd } from "@valet/shared/text";
 import { visibleText } from "@valet/shared/visible-text";
 import type { ChangeData, HunkData } from "react-diff-view";
+import { isLink } from "./mode-words.ts";
 
 /** Lines of one piece. */
 const CHUNK_LINES = 50;
@@ -18,11 +19,13 @@ interface DiffChunk {
 }
 
 /** Returns the pieces of a file's diff, in order. */
-export function diffChunks({ hunks }: PatchFile): DiffChunk[] {
+export function diffChunks({ hunks, modes }: PatchFile): DiffChunk[] {
+  // Where a link leads never ends with a newline.
+  const tellsEnd = !isLink(modes);
   return hunks.flatMap(({ head, lines, oldStart, newStart }, index) => {
     const chunks: DiffChunk[] = [];
     for (let at = 0; at < lines.length; at += CHUNK_LINES) {
-      const changes = lines.slice(at, at + CHUNK_LINES).map(changeOf);
+      const changes = lines.slice(at, at + CHUNK_LINES).map((line) => changeOf(line, tellsEnd));
       const hunk = { content: head, oldStart, newStart, oldLines: 0, newLines: 0, changes };
       chunks.push({ id: `${index}/${at}`, head: at === 0 ? visibleText(cutEnd(head, 200)) : undefined, hunk });
     }
@@ -30,8 +33,11 @@ export function diffChunks({ hunks }: PatchFile): DiffChunk[] {
   });
 }
 
-function changeOf({ type, content: raw, oldLine = 0, newLine = 0, isUnended = false }: PatchLine): ChangeData {
-  const content = isUnended ? `${shownLine(raw)} (no newline at the end of the file)` : shownLine(raw);
+function changeOf(
+  { type, content: raw, oldLine = 0, newLine = 0, isUnended = false }: PatchLine,
+  tellsEnd: boolean,
+): ChangeData {
+  const content = isUnended && tellsEnd ? `${shownLine(raw)} (no newline at the end of the file)` : shownLine(raw);
   if (type === "insert") return { type, content, lineNumber: newLine, isInsert: true };
   if (type === "delete") return { type, content, lineNumber: oldLine, isDelete: true };
   return { type, content, oldLineNumber: oldLine, newLineNumber: newLine, isNormal: true };

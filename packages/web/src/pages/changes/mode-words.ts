@@ -4,6 +4,11 @@ import type { PatchFile } from "@valet/shared/patch";
 const EXECUTABLE = "100755";
 const LINK = "120000";
 
+/** Returns whether the file is, or was, a symbolic link. */
+export function isLink({ before, after }: PatchFile["modes"]): boolean {
+  return before === LINK || after === LINK;
+}
+
 /** Returns a sentence; `undefined` for a file of the usual kind. */
 export function modeWords({ before, after }: PatchFile["modes"]): string | undefined {
   if (after === LINK) return "It is a symbolic link; its line is where it leads.";
