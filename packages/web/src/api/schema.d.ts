@@ -865,7 +865,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Issues a ticket that opens one session's WebSocket once, within 30 s */
+        /**
+         * Issues a ticket that opens one session's WebSocket once, within 30 s
+         * @description It ends with the token of this request: once that is revoked or has expired, it opens nothing.
+         */
         post: operations["createTicket"];
         delete?: never;
         options?: never;

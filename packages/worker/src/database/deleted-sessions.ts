@@ -26,7 +26,7 @@ export function deleteSession(db: D1Database, deleted: DeletedSession): D1Prepar
       .bind(id, ownerId, deletedAt, reason, deletedBy, spansNotExported, unfinishedCalls),
     db.prepare("DELETE FROM sessions WHERE id = ?").bind(id),
     db.prepare("DELETE FROM session_costs WHERE session_id = ?").bind(id),
-    db.prepare("DELETE FROM tickets WHERE session_id = ?").bind(id),
+    db.prepare("DELETE FROM socket_tickets WHERE session_id = ?").bind(id),
   ];
 }
 

@@ -6,6 +6,7 @@ import { countingDatabase } from "../../test/d1-rows.ts";
 import { TURN } from "../../test/turn-record.ts";
 import { issueTicket, redeemTicket } from "../auth/tickets.ts";
 import { readAccess } from "../auth/tokens.ts";
+import { hashToken } from "../durable-objects/core/ids.ts";
 import { deleteSession, findSession, whenDeleted } from "./deleted-sessions.ts";
 import { readChildren, readFamily } from "./family.ts";
 import { countExportProblems, listSessions, ownsSession, searchSessions, upsertSession } from "./sessions.ts";
@@ -48,7 +49,7 @@ async function addOwner(owner: Owner): Promise<void> {
        ${counter} SELECT ${Object.keys(TURN).map((name) => (name === "attempt_id" ? "attempt_id || '_' || n" : name))}, owner_id
        FROM turns JOIN n WHERE attempt_id = 'att_${owner}'`,
     ).bind(OWNERS[owner] - 1),
-    DB.prepare(`INSERT INTO tickets ${counter} SELECT '${owner}' || n, 's', 'o', '2999-01-01' FROM n`).bind(
+    DB.prepare(`INSERT INTO socket_tickets ${counter} SELECT '${owner}' || n, 's', 't', '2999-01-01' FROM n`).bind(
       OWNERS[owner],
     ),
     DB.prepare(
@@ -158,7 +159,12 @@ test("a session and a turn are written, and tokens, tickets and sessions found, 
       expect((await readAccess(db, { kind: "token", secret: token }, idOf(owner, 1))).ownerId).toBe(owner);
     },
     ticket: async (owner) => {
-      const { ticket } = await issueTicket(db, idOf(owner, 0), owner);
+      const { token, statement } = makeToken(owner, "test");
+      await db
+        .prepare(statement.sql)
+        .bind(...statement.params)
+        .run();
+      const { ticket } = await issueTicket(db, idOf(owner, 0), hashToken(token));
       expect(await redeemTicket(db, ticket, idOf(owner, 0))).toBe(owner);
     },
   };

@@ -13,7 +13,7 @@ async function tables(): Promise<string[]> {
 test("migrations are applied once, in order, and a later one is added", async () => {
   await migrate(DB, MIGRATIONS);
   await migrate(DB, MIGRATIONS);
-  expect(await tables()).toEqual(expect.arrayContaining(["tokens", "tickets", "sessions", "turns"]));
+  expect(await tables()).toEqual(expect.arrayContaining(["tokens", "socket_tickets", "sessions", "turns"]));
   const more =
     "CREATE TABLE a (x); -- one;\nCREATE TABLE b (\n  y DEFAULT 'two  spaces'\n);\nINSERT INTO b DEFAULT VALUES;\n";
   await migrate(DB, [...MIGRATIONS, { name: "0099_more.sql", sql: more }]);

@@ -1,7 +1,7 @@
 /** What the middleware and the route of a request share. */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
-import type { Access } from "../auth/tokens.ts";
+import type { Access, KnownToken } from "../auth/tokens.ts";
 import type { Env } from "../bindings.ts";
 import type { CallContext, SessionCalls } from "../durable-objects/contract.ts";
 import type { Result } from "../durable-objects/core/result.ts";
@@ -37,6 +37,16 @@ export function createRoutes(): OpenAPIHono<AppEnv> {
       if (!result.success) throw (result.target === "query" ? invalidQuery : invalidInput)(result.error);
     },
   });
+}
+
+/**
+ * Returns the token of the request, or the one behind its cookie.
+ * @throws ApiError (401) if it was authenticated by a ticket
+ */
+export function ownToken(c: AppContext): KnownToken {
+  const { token } = c.var;
+  if (token === undefined) throw problem("unauthorized", { detail: "A ticket does not open this." });
+  return token;
 }
 
 /** Returns the caller and the trace context for a call of the session. */

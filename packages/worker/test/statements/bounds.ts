@@ -138,8 +138,8 @@ const IN_DATABASE: readonly BoundedStatement[] = [
     because: PAGE,
   },
   {
-    statement: "DELETE FROM tickets WHERE session_id = ?",
-    steps: ["SEARCH tickets USING INDEX tickets_by_session (session_id=?)"],
+    statement: "DELETE FROM socket_tickets WHERE session_id = ?",
+    steps: ["SEARCH socket_tickets USING INDEX socket_tickets_by_session (session_id=?)"],
     because: "once, when the session is deleted: its tickets of the last 30 s, or since a ticket was last issued",
   },
   family("FROM family CROSS JOIN sessions ON sessions.id = family.id LEFT JOIN …", "USE TEMP B-TREE FOR GROUP BY"),
@@ -151,8 +151,8 @@ const IN_DATABASE: readonly BoundedStatement[] = [
     because: PAGE,
   },
   {
-    statement: "DELETE FROM tickets WHERE expires_at <= ?",
-    steps: ["SEARCH tickets USING INDEX tickets_by_expiry (expires_at<?)"],
+    statement: "DELETE FROM socket_tickets WHERE expires_at <= ?",
+    steps: ["SEARCH socket_tickets USING INDEX socket_tickets_by_expiry (expires_at<?)"],
     because: "reads the expired tickets, which it deletes",
   },
 ];

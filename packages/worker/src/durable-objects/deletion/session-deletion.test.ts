@@ -28,7 +28,7 @@ function tombstoneOf({ id }: TestSession): Promise<Record<string, unknown> | nul
 /** How many rows D1 has of a session besides its tombstone and its turns. */
 async function rowsOf({ id }: TestSession): Promise<number> {
   const count = (table: string, key: string) => `(SELECT COUNT(*) FROM ${table} WHERE ${key} = ?1)`;
-  const tables = [count("sessions", "id"), count("tickets", "session_id"), count("session_costs", "session_id")];
+  const tables = [count("sessions", "id"), count("socket_tickets", "session_id"), count("session_costs", "session_id")];
   const row = await DB.prepare(`SELECT ${tables.join(" + ")} AS n`)
     .bind(id)
     .first<{ n: number }>();
@@ -156,7 +156,7 @@ describe("what is around a deleted session", () => {
 
   test("its tickets go with it", async () => {
     const session = await asleep();
-    await issueTicket(DB, session.id, CALLER.ownerId);
+    await issueTicket(DB, session.id, "a token's hash");
     await eventually(async () => expect(await rowsOf(session)).toBeGreaterThan(1));
     await remove(session);
     await expectDeleted(session);

@@ -4,7 +4,7 @@ import { type Call, call, createSession, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
 import { issueTicket } from "../../auth/tickets.ts";
 import { deleteSession } from "../../database/deleted-sessions.ts";
-import { newId } from "../../durable-objects/core/ids.ts";
+import { hashToken, newId } from "../../durable-objects/core/ids.ts";
 import { SessionAgent } from "../../durable-objects/session-agent.ts";
 
 const { DB } = bindings;
@@ -110,7 +110,7 @@ describe("a deleted session is answered with 410, and its object is not woken", 
 
   test("by a client's socket with a token, or with a ticket that is valid", async () => {
     const id = await leaveTombstone();
-    const { ticket } = await issueTicket(DB, id, OWNER);
+    const { ticket } = await issueTicket(DB, id, hashToken(token));
     const called = watchObjects();
     await expectGone(await call("GET", `/api/sessions/${id}/ws`, { token, headers: UPGRADE }));
     await expectGone(await call("GET", `/api/sessions/${id}/ws?ticket=${ticket}`, { headers: UPGRADE }));
@@ -155,9 +155,10 @@ describe("who may not see a session cannot tell whether it exists, was deleted, 
 
   beforeAll(async () => {
     const other = "own_with_sessions";
-    const { id } = await createSession(await signIn(other));
+    const otherToken = await signIn(other);
+    const { id } = await createSession(otherToken);
     const deleted = newId("ses");
-    ({ ticket: ticketOfDeleted } = await issueTicket(DB, deleted, other));
+    ({ ticket: ticketOfDeleted } = await issueTicket(DB, deleted, hashToken(otherToken)));
     const facts = { reason: "requested", deletedBy: other, spansNotExported: 0, unfinishedCalls: 0 } as const;
     await DB.batch(deleteSession(DB, { id: deleted, ownerId: other, deletedAt: DELETED_AT, ...facts }));
     ids = [id, deleted, newId("ses")];
@@ -190,7 +191,7 @@ describe("who may not see a session cannot tell whether it exists, was deleted, 
 
   test("by a client's socket, whose ticket is unknown, used, issued for another session, or deleted with its session", async () => {
     const { id: own } = await createSession(token);
-    const { ticket: used } = await issueTicket(DB, own, OWNER);
+    const { ticket: used } = await issueTicket(DB, own, hashToken(token));
     await sameForAll(
       "GET",
       (id) => `/api/sessions/${id}/ws?ticket=${used}`,

@@ -12,7 +12,7 @@ import {
 } from "@valet/shared/protocol/page-sessions";
 import { closePageSession, openPageSession } from "../../auth/page-sessions.ts";
 import { issuePageTicket } from "../../auth/page-tickets.ts";
-import { createRoutes } from "../context.ts";
+import { createRoutes, ownToken } from "../context.ts";
 import { limitSignIns, requirePage } from "../middleware.ts";
 import { answer, body, PROBLEM } from "../openapi.ts";
 import { readPageCookie, removePageCookie, writePageCookie } from "../page-cookie.ts";
@@ -34,9 +34,7 @@ pageTickets.openapi(
     responses: { 201: answer(PageTicket, "The ticket"), default: PROBLEM },
   }),
   async (c) => {
-    const { ownerId, token } = c.var;
-    if (token === undefined) throw problem("unauthorized", { detail: "A ticket does not open this." });
-    return c.json(await issuePageTicket(c.env.DB, ownerId, token.hash), 201);
+    return c.json(await issuePageTicket(c.env.DB, c.var.ownerId, ownToken(c).hash), 201);
   },
 );
 

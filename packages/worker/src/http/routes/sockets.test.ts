@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { call, createSession, signIn } from "../../../test/api.ts";
 import { bindings } from "../../../test/bindings.ts";
 import { eventually } from "../../../test/eventually.ts";
+import { tokenIdOf } from "../../database/tokens.ts";
 import { hashToken } from "../../durable-objects/core/ids.ts";
 
 let token: string;
@@ -100,12 +101,40 @@ describe("a client's socket", () => {
 
   test("does not open with a ticket that is 30 s old or unknown", async () => {
     const ticket = await newTicket();
-    await bindings.DB.prepare("UPDATE tickets SET expires_at = ? WHERE hash = ?")
+    await bindings.DB.prepare("UPDATE socket_tickets SET expires_at = ? WHERE hash = ?")
       .bind(new Date(Date.now() - 1).toISOString(), hashToken(ticket))
       .run();
     for (const bad of [ticket, "x", "%00"]) {
       expect((await call("GET", socketOf(sessionId, bad), { headers: upgrade })).status).toBe(401);
     }
+  });
+
+  test("does not open with a ticket whose token was revoked or has expired, also if the owner has another one", async () => {
+    const owner = crypto.randomUUID();
+    const [maker, other] = [await signIn(owner), await signIn(owner)];
+    const { id } = await createSession(maker);
+    const make = async () => {
+      const response = await call("POST", "/api/tickets", { token: maker, body: { sessionId: id } });
+      return Ticket.parse(await response.json()).ticket;
+    };
+    const open = async (ticket: string) => {
+      const response = await call("GET", socketOf(id, ticket), { headers: upgrade });
+      close(response);
+      return response.status;
+    };
+    const setExpiry = (at: number) =>
+      bindings.DB.prepare("UPDATE tokens SET expires_at = ? WHERE hash = ?")
+        .bind(new Date(at).toISOString(), hashToken(maker))
+        .run();
+    const [early, expired, revoked] = [await make(), await make(), await make()];
+    await setExpiry(Date.now() + 60_000);
+    expect(await open(early)).toBe(101);
+    await setExpiry(Date.now() - 1);
+    expect(await open(expired)).toBe(401);
+    await setExpiry(Date.now() + 60_000);
+    const revoking = `/api/tokens/${tokenIdOf(hashToken(maker))}`;
+    expect((await call("DELETE", revoking, { token: other })).status).toBe(204);
+    expect(await open(revoked)).toBe(401);
   });
 
   test("is the only thing that a ticket opens", async () => {
@@ -123,9 +152,11 @@ describe("tickets", () => {
 
   test("are deleted from the database when they have expired", async () => {
     const ticket = await newTicket();
-    await bindings.DB.prepare("UPDATE tickets SET expires_at = '2000-01-01T00:00:00.000Z'").run();
+    await bindings.DB.prepare("UPDATE socket_tickets SET expires_at = '2000-01-01T00:00:00.000Z'").run();
     await newTicket();
-    const row = await bindings.DB.prepare("SELECT 1 FROM tickets WHERE hash = ?").bind(hashToken(ticket)).first();
+    const row = await bindings.DB.prepare("SELECT 1 FROM socket_tickets WHERE hash = ?")
+      .bind(hashToken(ticket))
+      .first();
     expect(row).toBeNull();
   });
 });

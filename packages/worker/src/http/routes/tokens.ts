@@ -5,7 +5,7 @@ import { z } from "zod";
 import { makeToken } from "../../database/setup.ts";
 import { addToken, listTokens, removeToken, tokenIdOf } from "../../database/tokens.ts";
 import { hashToken } from "../../durable-objects/core/ids.ts";
-import { type AppContext, createRoutes } from "../context.ts";
+import { createRoutes, ownToken } from "../context.ts";
 import { answer, body, PROBLEM } from "../openapi.ts";
 import { problem } from "../problem.ts";
 
@@ -76,12 +76,6 @@ tokens.openapi(
     return c.body(null, 204);
   },
 );
-
-function ownToken(c: AppContext) {
-  const { token } = c.var;
-  if (token === undefined) throw problem("unauthorized", { detail: "A ticket does not open this." });
-  return token;
-}
 
 function tooMuch(detail: string) {
   return problem("token-exceeds-its-maker", { detail });
