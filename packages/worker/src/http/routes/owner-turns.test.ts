@@ -112,6 +112,15 @@ describe("a list", () => {
     expect(await listed(await ownerOf(...EXHAUSTED), query)).toEqual(expected);
   });
 
+  test.each(["", "&sort=cost"])("of a period that is over before it begins is refused%s", async (sort) => {
+    const { token } = await ownerOf({});
+    for (const from of ["2026-02-01T00:00:00Z", "2026-01-01T00:00:00Z"]) {
+      const response = await call("GET", `/api/turns?from=${from}&to=2026-01-01T00:00:00Z${sort}`, { token });
+      const errors = [{ path: "from", message: expect.stringContaining("must be before `to`") }];
+      expect([response.status, await response.json()]).toMatchObject([400, { errors }]);
+    }
+  });
+
   test("has the turns of a period; `to` is excluded", async () => {
     const owner = await ownerOf({}, {}, {});
     const { turns } = await list(owner);

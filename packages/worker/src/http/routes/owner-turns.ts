@@ -54,6 +54,8 @@ ownerTurns.openapi(
       const [endedAt, attemptId] = cursor === undefined ? [] : decodeCursor(sort, cursor, 2);
       const before = endedAt === undefined || attemptId === undefined ? undefined : { endedAt, attemptId };
       const period = { from: utc(query.from) ?? "", to: utc(query.to) ?? END_OF_TIME };
+      // Without `to` the list has no end, and a time that is still to come is one to wait for.
+      if (period.from >= period.to) throw refused("from", "must be before `to`");
       const { turns, next } = await listTurns(DB, ownerId, filter, period, limit, before);
       return c.json({ turns, ...(next && { nextCursor: cursorOf(sort, next.endedAt, next.attemptId) }) }, 200);
     }
