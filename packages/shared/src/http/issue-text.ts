@@ -4,7 +4,7 @@ import type { z } from "zod";
 type Issue = z.core.$ZodIssue;
 
 /** The beginnings of zod's own sentences; any other is a schema's own, which stays. */
-const OF_ZOD = /^(?:Too small|Too big|Invalid input|Invalid option): |^Invalid input$/;
+const OF_ZOD = /^(?:Too small|Too big|Invalid input|Invalid option): |^Invalid (?:input|ISO datetime)$/;
 
 /** Returns what is wrong, as what follows the field's name and a colon. */
 export function issueText(issue: Issue): string {
@@ -21,6 +21,8 @@ function plainText(issue: Issue): string {
       return issue.message.endsWith("received undefined") ? "is missing" : `must be ${typeText(issue.expected)}`;
     case "invalid_value":
       return `must be ${issue.values.length === 1 ? "" : "one of "}${issue.values.map(String).join(", ")}`;
+    case "invalid_format":
+      return "must be a time as 2026-01-31T18:30:00Z";
     case "invalid_union":
       return "has none of the forms that are allowed here";
     default:
