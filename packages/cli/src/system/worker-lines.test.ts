@@ -13,6 +13,8 @@ describe("a line of the Worker's log", () => {
     "uncaught exception; exception = workerd/jsg/value.h:1535: disconnected: jsg.Error: Network connection lost.",
     "uncaught exception; source = Uncaught (in promise); stack = Error: Network connection lost.",
     "workerd/api/http.c++:9: disconnected: premature EOF in HTTP body",
+    "Uncaught exception: workerd/jsg/value.h:1535: failed: remote.jsg.TypeError: Invalid URL string.",
+    "Uncaught exception: kj/compat/http.c++:6214: failed: remote.jsg.Error: WebSocket protocol error; protocolError.statusCode = 1009; protocolError.description = Message is too large: 34603008 > 33554432",
   ])("that means nothing to an operator is hidden: %s", (line) => {
     expect(shownLine(line)).toEqual({ text: undefined, hides: "known" });
   });

@@ -15,13 +15,16 @@ const HIDDEN: ShownLine = { text: undefined, hides: "known" };
 
 /**
  * Lines of workerd that mean nothing to an operator: what its authors log for themselves (`NOSENTRY`), addresses of a
- * stack alone, and clients that disconnected.
+ * stack alone, and clients that disconnected or sent what is no HTTP or WebSocket.
  */
 const NOISE: readonly RegExp[] = [
   /^(?:[\w/.+-]+:\d+: )?(?:\w+: )?NOSENTRY\b/,
   /^stack:(?: \S+@?[\da-f]+)+\s*$/,
   /\b(?:kj|capnp|workerd)\/[\w/.+-]+:\d+: disconnected: /,
   /^uncaught exception; source = Uncaught \(in promise\); stack = Error: Network connection lost\.$/,
+  // A client's request is malformed: its `Host` is none, or a frame of its WebSocket breaks the protocol. It is refused.
+  /^Uncaught exception: [\w/.+-]+:\d+: failed: remote\.jsg\.TypeError: Invalid URL string\.$/,
+  /^Uncaught exception: [\w/.+-]+:\d+: failed: remote\.jsg\.Error: WebSocket protocol error; /,
 ];
 
 /** Lines of workerd, with what they mean to an operator who does not know workerd. */
