@@ -2,7 +2,7 @@
 import { ServerClock } from "@valet/shared/http/server-clock";
 import type { z } from "zod";
 import { ExitCode, UserError } from "./errors.ts";
-import { problemText, problemType } from "./problem-text.ts";
+import { problemText, problemType, type TextOptions } from "./problem-text.ts";
 import type { Connection } from "./system/state.ts";
 
 const TIMEOUT_MS = 30_000;
@@ -11,22 +11,21 @@ const TIMEOUT_MS = 30_000;
 export class ApiError extends UserError {
   readonly status: number;
   readonly #answer: unknown;
+  readonly #options: TextOptions;
 
-  /**
-   * @param answer the body, as problem+json or anything else
-   * @param nameOf returns the name of a field in the message, by its path
-   */
-  constructor(status: number, answer: unknown, nameOf?: (path: string) => string) {
+  /** @param answer the body, as problem+json or anything else */
+  constructor(status: number, answer: unknown, options: TextOptions = {}) {
     const type = problemType(status, answer);
     // The API understood the request, and what it is about does not allow it.
-    super(problemText(status, answer, nameOf), { type, exitCode: status === 409 ? ExitCode.FAILED : ExitCode.USAGE });
+    super(problemText(status, answer, options), { type, exitCode: status === 409 ? ExitCode.FAILED : ExitCode.USAGE });
     this.status = status;
     this.#answer = answer;
+    this.#options = options;
   }
 
   /** Returns the same error with other names of its fields. */
   withNames(nameOf: (path: string) => string): ApiError {
-    return new ApiError(this.status, this.#answer, nameOf);
+    return new ApiError(this.status, this.#answer, { ...this.#options, nameOf });
   }
 }
 
@@ -132,5 +131,8 @@ function parsedJson(text: string): unknown {
 
 /** Returns the error that an answer stands for. */
 export async function errorOf(response: Response): Promise<ApiError> {
-  return new ApiError(response.status, await response.json().catch(() => undefined));
+  // A date, the other form that the header has (RFC 9110, section 10.2.3), is none of Valet's.
+  const [seconds] = /^\d{1,6}$/.exec(response.headers.get("retry-after") ?? "") ?? [];
+  const retryAfterS = seconds === undefined ? undefined : Number(seconds);
+  return new ApiError(response.status, await response.json().catch(() => undefined), { retryAfterS });
 }

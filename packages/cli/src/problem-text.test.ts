@@ -21,10 +21,27 @@ test.each<[string, unknown, string]>([
 test("a refused token says where to get one", () => {
   const detail = "the token is unknown, or was revoked";
   expect(problemText(401, apiProblem("unauthorized", { detail }))).toBe(
-    "A valid bearer token is needed: the token is unknown, or was revoked. Pass a token with --token or VALET_TOKEN: `valet up` printed one, and `valet token create <name>` makes another on the machine that runs Valet.",
+    "A valid bearer token is needed: the token is unknown, or was revoked. Pass a valid token with --token or VALET_TOKEN. A local Valet makes one, if it needs to, and prints it when `valet up` starts again; whoever has one makes another with `valet token create <name>`.",
   );
 });
 
 test("an unknown session says where the known ones are", () => {
   expect(problemText(404, apiProblem("session-not-found"))).toBe("No such session. See `valet sessions`.");
+});
+
+test.each<[string, unknown, string]>([
+  ["without a detail", apiProblem("too-many-requests"), "Too many requests. Try again in 60 s."],
+  [
+    "whose detail only says to try again",
+    apiProblem("unavailable", { detail: "Try again." }),
+    "The session is temporarily unavailable. Try again in 60 s.",
+  ],
+  [
+    "whose detail says when",
+    apiProblem("too-many-requests", { detail: "Too many attempts have failed. Try again in 42 s." }),
+    "Too many requests. Too many attempts have failed. Try again in 42 s.",
+  ],
+  ["of a proxy", "<html>", "The API answered 429. Try again in 60 s."],
+])("a refusal %s says when to try again", (_what, answer, text) => {
+  expect(problemText(429, answer, { retryAfterS: 60 })).toBe(text);
 });

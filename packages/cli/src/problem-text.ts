@@ -6,17 +6,33 @@ import { apiProblem } from "@valet/shared/protocol/api-problems";
 const HINTS: Readonly<Record<string, string>> = {
   [apiProblem("session-not-found").type]: "See `valet sessions`.",
   [apiProblem("unauthorized").type]:
-    "Pass a token with --token or VALET_TOKEN: `valet up` printed one, and `valet token create <name>` makes another on the machine that runs Valet.",
+    "Pass a valid token with --token or VALET_TOKEN. A local Valet makes one, if it needs to, and prints it when `valet up` starts again; whoever has one makes another with `valet token create <name>`.",
 };
+
+export interface TextOptions {
+  /** Returns the name of a field, by its path. */
+  readonly nameOf?: ((path: string) => string) | undefined;
+  /** What the answer's `Retry-After` says. */
+  readonly retryAfterS?: number | undefined;
+}
 
 /**
  * Returns a sentence, and a line for each wrong field.
  * @param answer the body, as problem+json or anything else
- * @param nameOf returns the name of a field, by its path
  */
-export function problemText(status: number, answer: unknown, nameOf = (path: string) => path): string {
+export function problemText(status: number, answer: unknown, { nameOf, retryAfterS }: TextOptions = {}): string {
+  const [sentence = "", ...fields] = problemLines(status, answer, nameOf);
+  const isSaid = retryAfterS === undefined || sentence.includes("Try again in");
+  // Where the API says "Try again.", this says when.
+  const text = isSaid
+    ? sentence
+    : `${sentence.replace(/\s*Try again\.$/, "").replace(/\.?$/, ".")} Try again in ${retryAfterS} s.`;
+  return [text, ...fields].join("\n  ");
+}
+
+function problemLines(status: number, answer: unknown, nameOf = (path: string) => path): string[] {
   const problem = Problem.safeParse(answer);
-  if (!problem.success) return `The API answered ${status}.`;
+  if (!problem.success) return [`The API answered ${status}.`];
   const { type, title, detail, errors = [] } = problem.data;
   const fields = errors.map(({ path, message }) => `${nameOf(path)}: ${message}`);
   // A detail is a sentence, or continues the title.
@@ -24,7 +40,7 @@ export function problemText(status: number, answer: unknown, nameOf = (path: str
   const sentence = title + rest;
   const hint = HINTS[type];
   const text = hint === undefined ? sentence : `${sentence.replace(/\.?$/, ".")} ${hint}`;
-  return [text, ...fields].join("\n  ");
+  return [text, ...fields];
 }
 
 /** What the types of the API's problems begin with. */
