@@ -1,5 +1,5 @@
 /** What the middleware and the route of a request share. */
-import { OpenAPIHono } from "@hono/zod-openapi";
+import { OpenAPIHono, type RouteConfig, z } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import type { Access, KnownToken } from "../auth/tokens.ts";
 import type { Env } from "../bindings.ts";
@@ -30,14 +30,23 @@ export interface AppEnv {
 export type AppContext = Context<AppEnv>;
 export type AppMiddleware = MiddlewareHandler<AppEnv>;
 
-/** Returns a router whose routes are validated by the same schemas that document them. */
+/** The query of a route that takes none. */
+export const NO_QUERY = z.strictObject({});
+
+/** Returns a router whose routes are validated by the same schemas that document them. A route without a query's schema takes none. */
 export function createRoutes(): OpenAPIHono<AppEnv> {
-  return new OpenAPIHono<AppEnv>({
+  const routes = new OpenAPIHono<AppEnv>({
     defaultHook: (result) => {
       if (!result.success) throw (result.target === "query" ? invalidQuery : invalidInput)(result.error);
     },
   });
+  const { openapi } = routes;
+  routes.openapi = ((route: RouteConfig, ...handlers: Rest<Parameters<typeof openapi>>) =>
+    openapi({ ...route, request: { query: NO_QUERY, ...route.request } }, ...handlers)) as typeof openapi;
+  return routes;
 }
+
+type Rest<T extends readonly unknown[]> = T extends readonly [unknown, ...infer R] ? R : never;
 
 /**
  * Returns the token of the request, or the one behind its cookie.

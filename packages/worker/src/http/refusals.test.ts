@@ -1,5 +1,6 @@
 import { gzipSync } from "node:zlib";
 import { Problem } from "@valet/shared/http/problem";
+import { CSRF_HEADER } from "@valet/shared/protocol/page-sessions";
 import { beforeAll, describe, expect, test } from "vitest";
 import { type Call, call, createSession, signIn } from "../../test/api.ts";
 
@@ -218,6 +219,24 @@ describe("queries", () => {
       expect((await problemOf("GET", `${session}/diff?${query}`)).type).toBe("urn:valet:problem:invalid-input");
     },
   );
+
+  test("every route refuses a parameter that it does not have, and names it", async () => {
+    const document = await (await call("GET", "/api/openapi.json")).json<{ paths: Record<string, object> }>();
+    const routes = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => [method.toUpperCase(), path] as const),
+    );
+    expect(routes.length).toBeGreaterThan(50);
+    expect((await call("GET", "/api/health?promt=canary")).status).toBe(200);
+    for (const [method, path] of routes.filter(([, each]) => each !== "/api/health")) {
+      const ids = { id: session.slice("/api/sessions/".length), traceId: "1".repeat(32), spanId: "1".repeat(16) };
+      const filled = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => ids[name as keyof typeof ids] ?? "x");
+      const url = `${filled}?promt=canary`;
+      const headers = { [CSRF_HEADER]: "1", ...(path.endsWith("/ws") && { upgrade: "websocket" }) };
+      const refused = await problemOf(method, url, { headers, ...(method === "POST" && { body: {} }) });
+      const errors = expect.arrayContaining([{ path: "promt", message: "unknown field" }]);
+      expect([method, path, refused]).toMatchObject([method, path, { errors }]);
+    }
+  });
 
   test("every list refuses what is no cursor of it, with one type of error", async () => {
     const trace = `traces/${"1".repeat(32)}`;

@@ -1,4 +1,4 @@
-import { createRoute } from "@hono/zod-openapi";
+import { createRoute, z } from "@hono/zod-openapi";
 import { Health } from "@valet/shared/protocol/session-api";
 import { countExportProblems } from "../../database/sessions.ts";
 import { isBeforeMigrations, logFailure } from "../../log-failure.ts";
@@ -15,6 +15,8 @@ health.openapi(
     operationId: "getHealth",
     summary: "Says whether the Worker serves requests, and whether spans reach the backend",
     security: [],
+    // Monitors add parameters of their own, against caches.
+    request: { query: z.looseObject({}) },
     responses: { 200: answer(Health, "The Worker serves requests") },
   }),
   async (c) => {

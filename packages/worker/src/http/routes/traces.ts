@@ -15,7 +15,7 @@ import {
 import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { z } from "zod";
 import { traceUrlTemplate } from "../../config.ts";
-import { type AppContext, agentOf, createRoutes } from "../context.ts";
+import { type AppContext, agentOf, createRoutes, NO_QUERY } from "../context.ts";
 import { answer, PROBLEM, SESSION_PATH, SessionParams } from "../openapi.ts";
 import { invalidQuery, problem, unwrap } from "../problem.ts";
 
@@ -96,6 +96,8 @@ traces.openAPIRegistry.registerPath(showSpan);
 traces.get(showSpan.getRoutingPath(), async (c) => {
   const spanId = SpanId.safeParse(c.req.param("spanId"));
   if (!spanId.success) throw problem("not-found", { detail: "a span id has 16 lower-case hex digits" });
+  const query = NO_QUERY.safeParse(c.req.query());
+  if (!query.success) throw invalidQuery(query.error);
   const text = unwrap(await agentOf(c).readSpan(traceIdOf(c), spanId.data));
   return new Response(text, { headers: { "content-type": "application/json" } });
 });
