@@ -528,6 +528,61 @@ test("a silent command within its own time limit is not stuck, and progress is r
   expect(await done).toMatchObject({ outcome: "ok" });
 });
 
+/** Moves the wall clock ahead, as when the machine sleeps: no timer goes on meanwhile. */
+function sleepMachine(ms: number): void {
+  const now = Date.now.bind(Date);
+  const spied = vi.spyOn(Date, "now").mockImplementation(() => now() + ms);
+  onTestFinished(() => spied.mockRestore());
+}
+
+test.each([true, false])(
+  "a turn whose machine slept has its whole silence again; and progress after that: %s",
+  async (goesOn) => {
+    holdClock();
+    let rest = () => {};
+    const { runner, started } = setUp(
+      {
+        onPrompt: (prompt) => {
+          rest = prompt.play("simple", { until: ({ type }) => type === "message.part.delta" });
+        },
+      },
+      { stuckTurnMs: STUCK_MS },
+    );
+    const { done } = runner.run(dispatch());
+    await expect.poll(() => started.some(({ name }) => name.startsWith("chat "))).toBe(true);
+    sleepMachine(3_600_000);
+    // Its watchdog expires within this time.
+    vi.advanceTimersByTime(STUCK_MS);
+    if (goesOn) {
+      rest();
+      expect(await done).toMatchObject({ outcome: "ok" });
+    } else {
+      vi.advanceTimersByTime(STUCK_MS);
+      expect(await ending(done)).toMatchObject({ errorType: "stuck_turn" });
+    }
+  },
+);
+
+test("a command whose machine slept has its whole limit again: its own timer did not go on", async () => {
+  holdClock();
+  let rest = () => {};
+  const { opencode, runner, started } = setUp(
+    {
+      onPrompt: (prompt) => {
+        rest = prompt.play("parallel-tools", { until: untilCommandRuns() });
+      },
+    },
+    { stuckTurnMs: STUCK_MS },
+  );
+  const { done } = runner.run(dispatch());
+  await expect.poll(() => started.some(({ name }) => name === "execute_tool bash")).toBe(true);
+  sleepMachine(3_600_000);
+  for (let silence = 1; silence <= 3; silence++) vi.advanceTimersByTime(STUCK_MS);
+  expect(opencode.calls.some(({ path }) => path.endsWith("/abort"))).toBe(false);
+  rest();
+  expect(await done).toMatchObject({ outcome: "ok" });
+});
+
 test("a retry of a model call is progress, which is reported before the object's watchdog expires", async () => {
   holdClock();
   const { opencode, runner, quiet, started } = setUp(

@@ -43,6 +43,12 @@ export const LIMITS = {
   agentDisposeMs: 750,
   agentEndMs: 500,
 
+  /**
+   * A watchdog that notices so much more time than it expected has stood still itself, with its machine perhaps, which slept: that time was
+   * no silence of anybody.
+   */
+  standstillMs: 10_000,
+
   /** From asking the runner to abort an attempt until the object continues without it; the agent has less. */
   abortMs: 20_000,
   agentAbortMs: 5_000,

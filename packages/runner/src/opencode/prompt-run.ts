@@ -34,6 +34,9 @@ const CHECK_DELAY_MS = 250;
 /** The maximum number of tries to read the history after events were lost, since OpenCode may be busy. */
 const HISTORY_TRIES = 4;
 
+/** How often a prompt notices that it still runs. */
+const PULSE_MS = 2_000;
+
 /** The maximum time from a process's end to its notification. */
 const DEATH_NOTICE_MS = 250;
 
@@ -61,8 +64,11 @@ export class PromptRun {
   /** The number of successive checks that found OpenCode idle. */
   #idleChecks = 0;
   readonly #toolLimits = new ToolLimits();
-  /** When the agent last waited for a person, epoch ms; 0 if it never has. */
-  #waitedMs = 0;
+  /** When the agent last waited for a person, or the sandbox last stood still, epoch ms; 0 if neither has happened. */
+  #pausedMs = 0;
+  /** When this process was last seen running, epoch ms. */
+  #aliveMs = Date.now();
+  #pulse: ReturnType<typeof setInterval> | undefined;
   readonly #catchUp: CatchUp;
   #wasRetried = false;
   /** The current check whether OpenCode works on the prompt. */
@@ -101,12 +107,15 @@ export class PromptRun {
       onDeath: (errorType) => this.#close({ outcome: "error", errorType }),
     });
     try {
+      this.#aliveMs = Date.now();
+      this.#pulse = setInterval(() => this.#noticeStandstill(), PULSE_MS);
       this.#watch();
       this.#sent = client.prompt(sessionId, prompt, context);
       await Promise.race([this.#sent.catch((error: unknown) => this.#refused(error)), this.#ended.promise]);
       await this.#ended.promise;
     } finally {
       leave();
+      clearInterval(this.#pulse);
       clearTimeout(this.#watchdog);
       clearTimeout(this.#healthTimer);
       clearTimeout(this.#heldTimer);
@@ -187,7 +196,7 @@ export class PromptRun {
     this.#toolLimits.observe(event);
     const hasWaited = reducer.isWaiting;
     const facts = reducer.apply(event, readMs);
-    if (hasWaited || reducer.isWaiting) this.#waitedMs = Date.now();
+    if (hasWaited || reducer.isWaiting) this.#pausedMs = Date.now();
     if (event.type === "session.status" && event.properties.status.type === "retry") this.#wasRetried = true;
     onEvent(event);
     this.#take(facts);
@@ -289,7 +298,7 @@ export class PromptRun {
   get #overrunInMs(): number {
     const { reducer, limits } = this.#options;
     if (reducer.isWaiting) return Number.POSITIVE_INFINITY;
-    return this.#toolLimits.overrunMs(this.#waitedMs) + limits.overrunMs - Date.now();
+    return this.#toolLimits.overrunMs(this.#pausedMs) + limits.overrunMs - Date.now();
   }
 
   /** Reports that the prompt makes progress, unless that was just reported, since the SessionAgent has a watchdog, too. */
@@ -301,10 +310,26 @@ export class PromptRun {
     onWorking();
   }
 
+  /**
+   * Begins the allowed silence and the limits of tools anew if this process stood still, or its clock was set: its machine slept, or it
+   * was frozen with its sandbox. OpenCode's own timers may not have gone on, and what it said meanwhile has not been read.
+   * @returns whether it did
+   */
+  #noticeStandstill(): boolean {
+    const nowMs = Date.now();
+    const stoodStill = nowMs - this.#aliveMs > PULSE_MS + LIMITS.standstillMs;
+    this.#aliveMs = nowMs;
+    if (!stoodStill) return false;
+    this.#pausedMs = nowMs;
+    this.#watch();
+    return true;
+  }
+
   #onWatch(): void {
     const { reducer } = this.#options;
+    if (this.#noticeStandstill()) return;
     if (this.#overrunInMs <= 0) void this.abort(OVERRUN);
-    else if (reducer.isWaiting || this.#toolLimits.quietUntilMs > Date.now()) {
+    else if (reducer.isWaiting || this.#toolLimits.quietUntilMs(this.#pausedMs) > Date.now()) {
       this.#tellWorking();
       this.#watch();
     } else void this.abort(STUCK);

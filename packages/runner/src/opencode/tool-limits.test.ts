@@ -26,9 +26,9 @@ test.each([
 ])("%s", (_what, tool, input, limitMs) => {
   const limits = new ToolLimits();
   limits.observe(running("prt_1", tool, input));
-  expect(limits.quietUntilMs).toBe(limitMs === undefined ? 0 : START + limitMs + GRACE);
+  expect(limits.quietUntilMs(0)).toBe(limitMs === undefined ? 0 : START + limitMs + GRACE);
   limits.observe(completed("prt_1", tool));
-  expect(limits.quietUntilMs).toBe(0);
+  expect(limits.quietUntilMs(0)).toBe(0);
 });
 
 test("a limit counts from the tool's start, or from when the agent last waited for a person", () => {
@@ -40,6 +40,7 @@ test("a limit counts from the tool's start, or from when the agent last waited f
   limits.observe(running("prt_3", "bash", { timeout: 90_000 }));
   expect(limits.overrunMs(0)).toBe(START + 30_000 + GRACE);
   expect(limits.overrunMs(START + 600_000)).toBe(START + 630_000 + GRACE);
+  expect(limits.quietUntilMs(START + 600_000)).toBeGreaterThan(START + 630_000);
   limits.observe(completed("prt_2", "bash"));
   expect(limits.overrunMs(0)).toBe(START + 90_000 + GRACE);
 });
@@ -54,7 +55,7 @@ test("of several running tools the one with the longest limit counts", () => {
         limits.observe(ends ? completed(id, "bash") : running(id, "bash", { timeout: timeout + 1 }));
         if (ends) open.delete(id);
         else open.set(id, START + timeout + 1 + GRACE);
-        expect(limits.quietUntilMs).toBe(Math.max(0, ...open.values()));
+        expect(limits.quietUntilMs(0)).toBe(Math.max(0, ...open.values()));
       }
     }),
   );

@@ -31,18 +31,25 @@ export class ToolLimits {
     else this.#running.set(part.id, limited);
   }
 
-  /** The time until which silence is expected, epoch ms; 0 if no tool with a limit is running. */
-  get quietUntilMs(): number {
-    return Math.max(0, ...Array.from(this.#running.values(), ({ startMs, limitMs }) => startMs + limitMs));
+  /**
+   * Returns the time until which silence is expected, epoch ms; 0 if no tool with a limit is running.
+   * @param fromMs as for {@link overrunMs}
+   */
+  quietUntilMs(fromMs: number): number {
+    return Math.max(0, ...this.#ends(fromMs));
   }
 
   /**
    * Returns when the first of the running tools overruns its limit, epoch ms; infinity if none has a limit.
-   * @param waitedMs when the agent last waited for a person. Limits count from then, since the tool itself may have waited
+   * @param fromMs limits count from then at the earliest: the agent waited for a person, and so may the tool have, or the sandbox stood
+   *   still
    */
-  overrunMs(waitedMs: number): number {
-    const ends = Array.from(this.#running.values(), ({ startMs, limitMs }) => Math.max(startMs, waitedMs) + limitMs);
-    return Math.min(Number.POSITIVE_INFINITY, ...ends);
+  overrunMs(fromMs: number): number {
+    return Math.min(Number.POSITIVE_INFINITY, ...this.#ends(fromMs));
+  }
+
+  #ends(fromMs: number): number[] {
+    return Array.from(this.#running.values(), ({ startMs, limitMs }) => Math.max(startMs, fromMs) + limitMs);
   }
 }
 

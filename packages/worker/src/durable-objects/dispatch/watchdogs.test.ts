@@ -182,6 +182,19 @@ describe("a silent turn", () => {
       expect(rooms.job("m1")).toMatchObject({ status: "done", outcome: "error", errorType: "stuck_turn" });
     }));
 
+  test("is not stuck if the object stood still with its machine, and has all its time after that", () =>
+    inRooms((rooms) => {
+      const { watchdogs } = watch(rooms);
+      const attemptId = accepted(rooms, watchdogs);
+      rooms.nowMs += 3 * STUCK_MS;
+      rooms.timers.fire();
+      expect([rooms.attempt(attemptId).state, rooms.frames]).toEqual(["accepted", []]);
+      rooms.pass(STUCK_MS - 1);
+      expect(rooms.attempt(attemptId).state).toBe("accepted");
+      rooms.pass(1);
+      expect(rooms.job("m1")).toMatchObject({ status: "done", errorType: "stuck_turn" });
+    }));
+
   test("has its whole timeout again after each frame", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);

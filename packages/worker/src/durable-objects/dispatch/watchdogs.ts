@@ -2,7 +2,7 @@
  * The watchdogs of attempts: the runner must accept an attempt in time (`accept`), end an aborted one in time (`abort`), and send
  * frames while it works on one (`stuck`). When a watchdog expires, the attempt ends in the queue without the runner.
  */
-import { stuckLimits } from "@valet/shared/limits";
+import { LIMITS, stuckLimits } from "@valet/shared/limits";
 import type { ToRunner } from "@valet/shared/protocol/runner-link";
 import type { Intervals } from "../../config.ts";
 import type { SessionState } from "../core/session-state.ts";
@@ -28,7 +28,7 @@ export class Watchdogs {
   readonly timerHandlers: TimerHandlers<"accept" | "abort" | "stuck"> = {
     accept: (attemptId) => this.#onNotAccepted(attemptId),
     abort: (attemptId) => void this.#options.queue.end(attemptId, "aborted", undefined),
-    stuck: (attemptId) => this.#onStuck(attemptId),
+    stuck: (attemptId, dueMs) => this.#onStuck(attemptId, Number(dueMs)),
   };
 
   constructor(options: WatchdogsOptions) {
@@ -55,7 +55,8 @@ export class Watchdogs {
     const dueMs = now() + objectMs;
     // Only the stored timer survives an eviction. It is not written with every frame, to save writes.
     const soonMs = dueMs - slackMs;
-    if ((timers.dueMs("stuck", attemptId) ?? 0) < soonMs) timers.set("stuck", dueMs, { key: attemptId });
+    if ((timers.dueMs("stuck", attemptId) ?? 0) < soonMs)
+      timers.set("stuck", dueMs, { key: attemptId, payload: String(dueMs) });
   }
 
   /** Asks the runner to abort an attempt. The attempt ends without the runner if that does not answer in time. */
@@ -85,10 +86,13 @@ export class Watchdogs {
     queue.takeBack(attemptId, "not_accepted", 0, true);
   }
 
-  #onStuck(attemptId: string): void {
-    const { queue, state, isWaitingForPerson } = this.#options;
+  /** @param dueMs when the timer was due, epoch ms */
+  #onStuck(attemptId: string, dueMs: number): void {
+    const { queue, state, isWaitingForPerson, now } = this.#options;
+    // Frames that arrived meanwhile have not been read.
+    const stoodStill = now() - dueMs > LIMITS.standstillMs;
     // A runner without a link may still end the turn by itself.
-    if (isWaitingForPerson(attemptId) || state.record.link.state !== "connected") {
+    if (stoodStill || isWaitingForPerson(attemptId) || state.record.link.state !== "connected") {
       this.touch(attemptId);
     } else {
       this.#sendAfterCommit({ type: "abort", attemptId, reason: "stuck_turn" });
