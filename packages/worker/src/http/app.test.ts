@@ -12,6 +12,15 @@ test("health needs no token", async () => {
   Health.parse(await response.json());
 });
 
+test.each([
+  ["an answer", "/api/health", 200],
+  ["a refusal", "/api/sessions", 401],
+])("%s says the time of the server's clock", async (_what, path, status) => {
+  const response = await call("GET", path);
+  expect(response.status).toBe(status);
+  expect(Math.abs(Date.parse(response.headers.get("date") ?? "") - Date.now())).toBeLessThan(60_000);
+});
+
 describe("the documentation", () => {
   interface Operation {
     readonly summary?: string;

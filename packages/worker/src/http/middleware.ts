@@ -27,7 +27,7 @@ const SESSION = /^\/api\/sessions\/([^/]+)/;
 /** The period of the rate limits in wrangler.jsonc. */
 const LIMIT_PERIOD_S = 60;
 
-/** Keeps the API's answers out of caches and of other origins' pages. */
+/** Keeps the API's answers out of caches and of other origins' pages, and says by which clock they tell times. */
 export const protectAnswers: AppMiddleware = async (c, next) => {
   await next();
   // The headers of an accepted WebSocket cannot be changed, and no page reads its answer.
@@ -35,6 +35,8 @@ export const protectAnswers: AppMiddleware = async (c, next) => {
   c.header("cache-control", "no-store");
   c.header("x-content-type-options", "nosniff");
   c.header("cross-origin-resource-policy", "same-origin");
+  // The platform's edge adds one. workerd alone, as in `valet up`, adds none.
+  c.header("date", new Date().toUTCString());
 };
 
 /** Authenticates a request by a ticket for the session's WebSocket; without a ticket, by its token. */
