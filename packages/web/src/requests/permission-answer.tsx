@@ -25,7 +25,7 @@ export function PermissionText({ permission }: Pick<PermissionAnswerProps, "perm
     <>
       <b>Asks permission</b> for <OutsideText text={permission.permission} className="mono" max={100} />:{" "}
       <code className="whitespace-pre-wrap [overflow-wrap:anywhere]">
-        <OutsideText text={permission.detail} />
+        <OutsideText text={permission.detail} max={8_000} />
       </code>
     </>
   );

@@ -1,7 +1,7 @@
 /** Says why a verdict is as it is, and what to do. Pure. No sentence holds an age, so that it stays true while time passes. */
 import { durationText, limitText } from "../../duration-text.ts";
 import { isOfCreation } from "../../spans/error-types.ts";
-import { head } from "../../text.ts";
+import { cutEnd, head } from "../../text.ts";
 import { holdersText, reachedText, roomAdvice } from "../capacity-text.ts";
 import { QUIET_FACTOR } from "./durations.ts";
 import type { FactFailure, PersonRequest, Run, SessionFacts, Step } from "./facts.ts";
@@ -166,7 +166,7 @@ function lineText({ line }: SessionFacts): Explanation {
 
 function askedText({ sessionId }: SessionFacts, request: PersonRequest | undefined): Explanation {
   const { kind = "question", id = "", text = "", count = 1 } = request ?? {};
-  const quote = text === "" ? "" : `: ${head(text.replaceAll(/\s+/g, " "), MAX_QUOTE)}`;
+  const quote = text === "" ? "" : `: ${cutEnd(inOneLine(text, kind), MAX_QUOTE)}`;
   if (kind === "permission") {
     const command = `valet reply ${sessionId} ${id} once|always|reject`;
     return { why: `The agent asks for permission${quote}`, nextStep: "Allow it, or reject it.", command };
@@ -177,6 +177,15 @@ function askedText({ sessionId }: SessionFacts, request: PersonRequest | undefin
     nextStep: "Answer it, or decline with `--decline`.",
     command: `valet reply ${sessionId} ${id} ${answers}`,
   };
+}
+
+/**
+ * A person decides by it. Each line of what is asked for is a command or a file of its own, and joined by blanks `echo` and `rm` would
+ * look like one command that only prints.
+ */
+function inOneLine(text: string, kind: PersonRequest["kind"]): string {
+  const lines = kind === "permission" ? text.split(/[\r\n\u2028\u2029]+/) : [text];
+  return lines.map((line) => line.replaceAll(/\s+/g, " ").trim()).join(" ↵ ");
 }
 
 const quietStep = (id: string) => ({

@@ -110,6 +110,15 @@ test("an agent that asks waits for a person, whatever else is silent", () => {
   });
 });
 
+test("a request for permission in one line keeps its commands apart, and shows that it is cut", () => {
+  const whyOf = (detail: string) => {
+    const asked = { kind: "permission", id: "per_1", askedMs: T0, text: `bash: ${detail}`, count: 1 } as const;
+    return after(working([sampleStep("tool", "bash")], { isWaitingForPerson: true }, { requests: [asked] }), 1)?.why;
+  };
+  expect(whyOf("echo  tidied up\nrm -rf ~")).toBe("The agent asks for permission: bash: echo tidied up ↵ rm -rf ~");
+  expect(whyOf(`echo ${"a".repeat(200)}; rm -rf ~`)).toMatch(/a…$/);
+});
+
 test("a sandbox that starts says what it is doing, and how long it may take", () => {
   const doing = "it runs `git clone` of https://git.example/x.git";
   const operation = { kind: "spawn", sinceMs: T0, dueMs: T0 + 300_000, stage: "git_setup", doing } as const;
