@@ -29,3 +29,19 @@ test("a request that fits stays unchanged", () => {
     detail: "ls\npwd",
   });
 });
+
+test("a person is asked for the whole command; the agent's patterns lack its assignments and redirections", () => {
+  const command = 'a="rm -rf"; export GIT_DIR=/tmp/x\n$a ~; echo fine';
+  const properties = { id: "per_1", permission: "bash", patterns: ["$a ~", "echo fine"], metadata: { command } };
+  expect(askedFrame({ type: "permission.asked", properties } as never, "att_1")).toMatchObject({ detail: command });
+});
+
+test("a request for something else than a command names that, whatever command it is for", () => {
+  const properties = {
+    id: "per_1",
+    permission: "external_directory",
+    patterns: ["/etc/*"],
+    metadata: { command: "ls" },
+  };
+  expect(askedFrame({ type: "permission.asked", properties } as never, "att_1")).toMatchObject({ detail: "/etc/*" });
+});

@@ -24,13 +24,15 @@ export function askedFrame(
     const questions = properties.questions.slice(0, MAX.questions).map(cutQuestion);
     return { type: "question-asked", attemptId, questionId: properties.id, questions };
   }
-  const { id, permission, patterns } = properties;
+  const { id, permission, patterns, metadata } = properties;
+  // Of `a="rm -rf"; $a ~; echo fine` the patterns are `$a ~` and `echo fine`.
+  const command = permission === "bash" ? metadata?.command : undefined;
   return {
     type: "permission-asked",
     attemptId,
     permissionId: id,
     permission: head(permission, MAX.permission),
-    detail: cutEnd(patterns.join("\n"), MAX.detail),
+    detail: cutEnd(command ?? patterns.join("\n"), MAX.detail),
   };
 }
 

@@ -138,6 +138,13 @@ const PermissionRequest = z.object({
   id,
   permission: z.string(),
   patterns: z.array(z.string()).catch([]),
+  metadata: z
+    .object({
+      /** `bash`: the whole command. Its patterns lack what is no command by itself, such as assignments. */
+      command: z.string().optional().catch(undefined),
+    })
+    .optional()
+    .catch(undefined),
   tool: askedBy,
 });
 /** Questions that the agent asks together. */
