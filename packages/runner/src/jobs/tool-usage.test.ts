@@ -3,6 +3,8 @@ import type { EndFact, Fact } from "../agent/facts.ts";
 import type { MeasuredWork } from "../usage/sandbox-usage.ts";
 import { ToolUsage } from "./tool-usage.ts";
 
+/** The limits that explained the end of a call. */
+const explained: string[] = [];
 const USED = { cpuMs: 700, memoryPeakBytes: 5 };
 
 function endOf(
@@ -21,7 +23,9 @@ function endOf(
     content: { "gen_ai.tool.call.result": "output" },
     ...end,
   };
-  const facts = new ToolUsage({ begin: () => ({ end: () => work }) }).complete([begin, last]);
+  explained.length = 0;
+  const usage = { begin: () => ({ end: () => work }), explained: (limit: string) => void explained.push(limit) };
+  const facts = new ToolUsage(usage).complete([begin, last]);
   return facts[1] as EndFact;
 }
 
@@ -39,7 +43,7 @@ test("a call of more than a second has figures, a shorter one and anything else 
   expect(endOf(work, {}, "chat m").attributes).toEqual({ "process.exit.code": 0 });
 });
 
-test("a call that failed at a limit names the limit, and has no result", () => {
+test("a call that failed at a limit names the limit, which explains no other end, and has no result", () => {
   for (const failed of [
     { outcome: "error", errorType: "tool_failed", failure: "ENOMEM: not enough memory, read" },
     { outcome: "ok", attributes: { "process.exit.code": 137 } },
@@ -50,12 +54,14 @@ test("a call that failed at a limit names the limit, and has no result", () => {
     },
   ] as const) {
     expect(endOf(OOM, failed)).toMatchObject({ outcome: "error", errorType: "sandbox_out_of_memory", content: {} });
+    expect(explained).toEqual(["sandbox_out_of_memory"]);
   }
 });
 
 test("a call that failed by itself while another one was at a limit stays what it is", () => {
   const own = { outcome: "ok", attributes: { "process.exit.code": 1 } } as const;
   expect(endOf(OOM, own)).toMatchObject({ outcome: "ok", errorType: undefined });
+  expect(explained).toEqual([]);
   const failed = { outcome: "error", errorType: "tool_failed", failure: "File not found" } as const;
   expect(endOf(OOM, failed).errorType).toBe("tool_failed");
 });

@@ -9,10 +9,10 @@ import type { Measured, SandboxUsage } from "../usage/sandbox-usage.ts";
 const LEAST_MS = 1_000;
 
 export class ToolUsage {
-  readonly #usage: Pick<SandboxUsage, "begin"> | undefined;
+  readonly #usage: Pick<SandboxUsage, "begin" | "explained"> | undefined;
   readonly #open = new Map<string, { readonly measured: Measured; readonly startMs: number }>();
 
-  constructor(usage: Pick<SandboxUsage, "begin"> | undefined) {
+  constructor(usage: Pick<SandboxUsage, "begin" | "explained"> | undefined) {
     this.#usage = usage;
   }
 
@@ -38,7 +38,9 @@ export class ToolUsage {
     const measured = isLong ? { ...fact, attributes: { ...fact.attributes, ...usageAttributes(usage) } } : fact;
     if (!hasFailed(fact)) return measured;
     const cause = limitThatEnded({ exitCode: fact.attributes["process.exit.code"], output: outputOf(fact) }, limits);
-    return cause === undefined ? measured : endedBy(measured, cause);
+    if (cause === undefined) return measured;
+    this.#usage?.explained(cause);
+    return endedBy(measured, cause);
   }
 }
 

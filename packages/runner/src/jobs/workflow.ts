@@ -263,7 +263,9 @@ export class Workflow {
     const { usage = {}, limits = [] } = measured?.end() ?? {};
     this.#summary = addSummaries(this.#summary, { ...NO_SUMMARY, usage });
     span.setAttributes(usageAttributes(usage));
-    return this.#commandEnd(result, limitThatEnded(result, limits));
+    const limit = limitThatEnded(result, limits);
+    if (limit !== undefined) this.#options.usage?.explained(limit);
+    return this.#commandEnd(result, limit);
   }
 
   #commandEnd({ isTimeout, isWallMissing, ...told }: CommandResult, limit: LimitError | undefined): StepEnd {

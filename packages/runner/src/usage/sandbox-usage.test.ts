@@ -141,6 +141,29 @@ describe("limits", () => {
     expect(usage.recentLimit(true)).toBeUndefined();
   });
 
+  test("that have explained the end of a program do not explain that of the agent long after, unless more was killed", () => {
+    const { usage, set } = setUp();
+    usage.begin();
+    set({ oomKills: 1 });
+    vi.advanceTimersByTime(3_000);
+    usage.explained("sandbox_out_of_memory");
+    expect(usage.recentLimit(true)).toBeUndefined();
+    // Two at once, and the first one's end is told.
+    set({ oomKills: 3 });
+    vi.advanceTimersByTime(3_000);
+    usage.explained("sandbox_out_of_memory");
+    expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
+    // One after the other, before the first one's end is told.
+    set({ oomKills: 4 });
+    vi.advanceTimersByTime(250);
+    set({ oomKills: 5 });
+    vi.advanceTimersByTime(3_000);
+    usage.explained("sandbox_out_of_memory");
+    expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
+    vi.advanceTimersByTime(3_000);
+    expect(usage.recentLimit(true)).toBeUndefined();
+  });
+
   test("that the runner killed for, explain the end of a killed process although they refused something afterwards", () => {
     const { usage, set } = setUp();
     usage.begin();

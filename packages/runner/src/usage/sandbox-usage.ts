@@ -53,8 +53,8 @@ interface Hit {
   readonly atMs: number;
   /** Whether it may have been long before: nobody had looked for a while. */
   readonly isVague: boolean;
-  /** Whether it has explained the end of a process, and is no longer kept for another. */
-  isSpent?: true;
+  /** How many processes were killed for it whose end it has not explained; with none left it is no longer kept for another. */
+  left: number;
 }
 
 interface Window {
@@ -106,15 +106,22 @@ export class SandboxUsage {
   recentLimit(wasKilled?: boolean): LimitError | undefined {
     this.#read();
     const nowMs = performance.now();
-    const explains = ({ kills, isVague, isSpent, atMs }: Hit) =>
+    const explains = ({ kills, isVague, left, atMs }: Hit) =>
       kills && wasKilled !== undefined
-        ? wasKilled && nowMs - atMs <= (isSpent ? FOLLOWS_MS : KILL_FOLLOWS_MS)
+        ? wasKilled && nowMs - atMs <= (left === 0 ? FOLLOWS_MS : KILL_FOLLOWS_MS)
         : !isVague && nowMs - atMs <= FOLLOWS_MS;
     const found = [...this.#hits.values()].filter(explains);
     // A killed process was killed by what kills, whatever else it was refused.
     const killing = wasKilled ? found.findLast(({ kills }) => kills) : undefined;
-    if (killing !== undefined) killing.isSpent = true;
+    // Whatever was killed for it besides is gone with the agent.
+    if (killing !== undefined) killing.left = 0;
     return (killing ?? found.at(-1))?.limit;
+  }
+
+  /** Must be called when a limit has explained the end of a program that the agent or a workflow ran: it is not kept for that one's kill. */
+  explained(limit: LimitError): void {
+    const hit = this.#hits.get(keyOf(limit, true));
+    if (hit !== undefined) hit.left = Math.max(0, hit.left - 1);
   }
 
   #end(window: Window): MeasuredWork {
@@ -138,9 +145,10 @@ export class SandboxUsage {
     const nowMs = performance.now();
     const hits = this.#last === undefined ? [] : hitsBetween(this.#last, reading);
     const isVague = nowMs - this.#lastMs > FOLLOWS_MS;
+    const oomKills = (reading.oomKills ?? 0) - (this.#last?.oomKills ?? 0);
     this.#last = reading;
     this.#lastMs = nowMs;
-    for (const limit of hits) this.#hit({ limit, kills: isKilling(limit), atMs: nowMs, isVague });
+    for (const limit of hits) this.#hit({ limit, kills: isKilling(limit), atMs: nowMs, isVague, left: oomKills });
     for (const window of this.#windows) window.peakBytes = largest(window.peakBytes, reading.memoryBytes);
     return reading;
   }
@@ -172,12 +180,15 @@ export class SandboxUsage {
   }
 
   #exhausted(limit: LimitError): void {
-    this.#hit({ limit, kills: true, atMs: performance.now(), isVague: false });
+    // The runner kills them all.
+    this.#hit({ limit, kills: true, atMs: performance.now(), isVague: false, left: Number.POSITIVE_INFINITY });
     this.#options.onExhausted(limit);
   }
 
   #hit(hit: Hit): void {
-    const key = `${hit.limit} ${hit.kills}`;
+    const key = keyOf(hit.limit, hit.kills);
+    const before = this.#hits.get(key);
+    if (before !== undefined && hit.atMs - before.atMs <= KILL_FOLLOWS_MS) hit.left += before.left;
     this.#hits.delete(key);
     this.#hits.set(key, hit);
     for (const { limits } of this.#windows) limits.add(hit.limit);
@@ -187,4 +198,8 @@ export class SandboxUsage {
     const { maxTasks } = this.#options;
     return tasks !== undefined && maxTasks !== undefined && tasks >= CROWDED_SHARE * maxTasks;
   }
+}
+
+function keyOf(limit: LimitError, kills: boolean): string {
+  return `${limit} ${kills}`;
 }
