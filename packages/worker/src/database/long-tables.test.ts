@@ -127,6 +127,22 @@ test("a search looks at a bounded number of sessions for a page, and finds all o
   expect(pages).toBe(4);
 });
 
+test("a search goes on where the only sessions of its page are deleted while it reads them", async () => {
+  const target = { few: idOf("few", 60), many: idOf("many", 2500) };
+  const deletingThem = {
+    prepare: (query: string) =>
+      DB.prepare(query.startsWith("SELECT view") ? query.replace("WHERE id IN", "WHERE 0 AND id IN") : query),
+  } as unknown as D1Database;
+  // It has looked at a thousand of three thousand sessions, and found one.
+  const page = await searchSessions(deletingThem, "many", [target.many], 60);
+  expect(page).toEqual({ sessions: [], next: { createdAt: timeOf(2000), id: idOf("many", 2000) } });
+  // Its page is full with one session; others follow.
+  const full = await searchSessions(deletingThem, "few", ["ses_few"], 1);
+  expect(full).toEqual({ sessions: [], next: { createdAt: timeOf(119), id: idOf("few", 119) } });
+  // All of its sessions were looked at, and there are no others.
+  expect((await searchSessions(deletingThem, "few", [target.few], 60)).next).toBeUndefined();
+});
+
 test("a session and a turn are written, and tokens, tickets and sessions found, whatever their number", async () => {
   const view = (id: string) => ({ id, status: "running", createdAt: timeOf(0), updatedAt: timeOf(1) }) as SessionView;
   const works: Record<string, (owner: Owner) => Promise<unknown>> = {

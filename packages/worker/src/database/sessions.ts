@@ -180,12 +180,17 @@ export async function searchSessions(
     .prepare("SELECT view FROM sessions WHERE id IN (SELECT value FROM json_each(?)) ORDER BY created_at DESC, id DESC")
     .bind(JSON.stringify(page.map(({ id }) => id)))
     .all<{ view: string }>();
-  const sessions = fillPage(
-    read.results.map(({ view }) => withoutSecrets(JSON.parse(view) as SessionView)),
-    (view) => view,
-  );
-  const isFull = found.length > sessions.length;
-  const last = isFull ? sessions.at(-1) : results.length === MAX_SEARCHED ? results.at(-1) : undefined;
+  const views = read.results.map(({ view }) => withoutSecrets(JSON.parse(view) as SessionView));
+  const sessions = fillPage(views, (view) => view);
+  // Where the page ends does not depend on its sessions being there: one may have been deleted between the two statements.
+  const last =
+    sessions.length < views.length
+      ? sessions.at(-1)
+      : found.length > page.length
+        ? page.at(-1)
+        : results.length === MAX_SEARCHED
+          ? results.at(-1)
+          : undefined;
   return { sessions, next: last && { createdAt: last.createdAt, id: last.id } };
 }
 
