@@ -15,6 +15,9 @@ test("what a deletion loses is said: the conversation with its cost, and the chi
     'The session "Fix it" is running. Its sandbox and files, its conversation (1 turn, cost unknown) and its traces, ' +
       "and its 2 child sessions with theirs will be lost.",
   );
+  expect(lossText({ sessions: [member({}), member({})], total: TOTAL, sessions_left_out: 1999 })).toMatch(
+    /, and its 2000 child sessions with theirs will be lost\.$/,
+  );
 });
 
 test("what an export has is said, and that a session which works adds to it", () => {

@@ -67,9 +67,10 @@ function show({ json }: GlobalOptions, sessionId: string, status: "deleted" | "d
 }
 
 /** Says what a deletion removes. */
-export function lossText({ sessions, total }: FamilyView): string {
-  const [session, ...others] = sessions;
-  const children = others.length === 0 ? "" : `, and its ${counted(others.length, "child session")} with theirs`;
+export function lossText({ sessions, total, sessions_left_out = 0, partial }: FamilyView): string {
+  const [session, ...listed] = sessions;
+  const others = `${partial ? "more than " : ""}${counted(listed.length + sessions_left_out, "child session")}`;
+  const children = listed.length === 0 ? "" : `, and its ${others} with theirs`;
   const { title, status = "unknown" } = session ?? {};
   const name = title === undefined ? "The session" : `The session "${title}"`;
   const cost = costText(total.cost_usd, (total.turns_without_cost ?? 0) > 0);

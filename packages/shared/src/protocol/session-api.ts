@@ -339,8 +339,19 @@ export type FamilyMember = z.infer<typeof FamilyMember>;
 
 /** A session and its descendants. */
 export const FamilyView = z.object({
-  sessions: z.array(FamilyMember).describe("Parents before their children, at most 1000"),
-  total: Spent.describe("The total of the whole family"),
+  sessions: z
+    .array(FamilyMember)
+    .describe("Parents before their children, at most 1000; of a larger family the newest of each level"),
+  total: Spent.describe("The total of the whole family, whatever is listed"),
+  sessions_left_out: z
+    .int()
+    .positive()
+    .optional()
+    .describe("How many sessions of the family are not listed; absent when all are. With `partial` there are more"),
+  partial: z
+    .literal(true)
+    .optional()
+    .describe("The family has more than 10,000 sessions, and the total lacks those that are oldest or deepest"),
 });
 export type FamilyView = z.infer<typeof FamilyView>;
 

@@ -1477,9 +1477,9 @@ export interface components {
             nextCursor?: string;
         };
         FamilyView: {
-            /** @description Parents before their children, at most 1000 */
+            /** @description Parents before their children, at most 1000; of a larger family the newest of each level */
             sessions: components["schemas"]["FamilyMember"][];
-            /** @description The total of the whole family */
+            /** @description The total of the whole family, whatever is listed */
             total: {
                 turns: number;
                 /** @description The known cost; null when it is 0 and some cost is unknown */
@@ -1493,6 +1493,13 @@ export interface components {
                 /** @description Turns whose tokens are not, or not completely, included; absent when all are */
                 turns_without_usage?: number;
             };
+            /** @description How many sessions of the family are not listed; absent when all are. With `partial` there are more */
+            sessions_left_out?: number;
+            /**
+             * @description The family has more than 10,000 sessions, and the total lacks those that are oldest or deepest
+             * @enum {boolean}
+             */
+            partial?: true;
         };
         FamilyMember: {
             turns: number;

@@ -6,16 +6,22 @@ import { withoutUndefined } from "@valet/shared/without-undefined";
 /** Bounds the recursion, even if rows form a cycle. */
 const MAX_LEVELS = 32;
 const MAX_LISTED = 1000;
+/** How many sessions of a family are added up. */
+const MAX_READ = 10_000;
 
 /**
- * CROSS JOIN keeps the order of tables: otherwise SQLite may read all children of the owner for each session of the family, and the
- * whole family for each row of `session_costs`.
+ * The sessions of a family, level by level; of a level, the newest first. CROSS JOIN keeps the order of tables: otherwise SQLite may
+ * read all children of the owner for each session of the family, and the whole family for each row of `session_costs`. The LIMIT of
+ * the recursion would not bound the children of one session, which SQLite reads together.
  */
-const FAMILY = `WITH RECURSIVE family (id, level) AS (
-    SELECT id, 0 FROM sessions WHERE id = ?1 AND owner_id = ?2
+const FAMILY = `WITH RECURSIVE family (id, level, created_at) AS (
+    SELECT id, 0, created_at FROM sessions WHERE id = ?1 AND owner_id = ?2
     UNION ALL
-    SELECT child.id, level + 1 FROM family CROSS JOIN sessions AS child ON child.parent_session_id = family.id
-    WHERE child.owner_id = ?2 AND level < ${MAX_LEVELS})`;
+    SELECT child.id, level + 1, child.created_at FROM family CROSS JOIN sessions AS child ON child.id IN (
+      SELECT id FROM sessions WHERE owner_id = ?2 AND parent_session_id = family.id
+      ORDER BY created_at DESC, id DESC LIMIT ${MAX_READ})
+    WHERE level < ${MAX_LEVELS}
+    ORDER BY 2, 3 DESC LIMIT 1 + ${MAX_READ})`;
 /** A known sum of `session_costs`; NULL when that is 0 and some values are unknown, as `knownSum` does. */
 const known = (sum: string, lacking: string) =>
   `CASE WHEN TOTAL(${sum}) = 0 AND TOTAL(${lacking}) > 0 THEN NULL ELSE TOTAL(${sum}) END AS ${sum}`;
@@ -28,32 +34,56 @@ interface Spent extends Omit<FamilyView["total"], "turns_without_cost" | "turns_
   readonly turns_without_usage: number;
 }
 
+interface SumRow extends Spent {
+  readonly depth: null;
+  readonly created_at: null;
+  readonly id: null;
+  readonly view: null;
+  readonly size: number;
+}
+interface MemberRow extends Spent {
+  readonly depth: number;
+  readonly created_at: string;
+  readonly id: string;
+  readonly view: string;
+  readonly size: 1;
+}
+
 /**
- * Returns a session and its descendants as last projected, oldest first, with their costs. The total includes all of
- * them, however many are listed. Reads rows of the family's sessions, and none of their turns. `undefined` when the
- * owner has no such session.
+ * Returns a session and its descendants as last projected, with their costs: parents before their children, the oldest of a level
+ * first. If there are too many, those that are listed are the newest of their level. Reads rows of the family's sessions, up to
+ * {@link MAX_READ}, and none of their turns. `undefined` when the owner has no such session.
  */
-export async function readFamily(db: D1Database, id: string, ownerId: string): Promise<FamilyView | undefined> {
-  const [members, sums] = (await db.batch([
-    db
-      .prepare(
-        `${FAMILY} SELECT family.level AS depth, json_remove(sessions.view, '$.permissions', '$.questions') AS view, ${SPENT}
-         FROM family CROSS JOIN sessions ON sessions.id = family.id LEFT JOIN session_costs ON session_id = family.id
-         GROUP BY family.level, sessions.created_at, family.id
-         ORDER BY family.level, sessions.created_at, family.id LIMIT ${MAX_LISTED}`,
-      )
-      .bind(id, ownerId),
-    db
-      .prepare(`${FAMILY} SELECT ${SPENT} FROM family CROSS JOIN session_costs ON session_id = family.id`)
-      .bind(id, ownerId),
-  ])) as [D1Result<Spent & { depth: number; view: string }>, D1Result<Spent>];
-  if (members.results.length === 0) return undefined;
-  const sessions = members.results.map(({ view, depth, ...spent }) => ({
+export async function readFamily(db: D1Database, sessionId: string, ownerId: string): Promise<FamilyView | undefined> {
+  // The first row is the total: its depth is NULL.
+  const { results } = await db
+    .prepare(
+      `${FAMILY},
+       page AS (SELECT * FROM family ORDER BY level, created_at DESC, id DESC LIMIT ${MAX_LISTED})
+       SELECT NULL AS depth, NULL AS created_at, NULL AS id, NULL AS view, COUNT(*) AS size, ${SPENT}
+       FROM family LEFT JOIN session_costs ON session_id = family.id
+       UNION ALL
+       SELECT page.level, page.created_at, page.id, json_remove(sessions.view, '$.permissions', '$.questions'), 1, ${SPENT}
+       FROM page CROSS JOIN sessions ON sessions.id = page.id LEFT JOIN session_costs ON session_id = page.id GROUP BY page.id
+       ORDER BY depth, created_at, id`,
+    )
+    .bind(sessionId, ownerId)
+    .all<SumRow | MemberRow>();
+  const [sum, ...members] = results as [SumRow, ...MemberRow[]];
+  if (members.length === 0) return undefined;
+  const sessions = members.map(({ view, depth, ...spent }) => ({
     ...summary(JSON.parse(view) as SessionView),
     depth,
-    ...withoutZeros(spent),
+    ...spentOf(spent),
   }));
-  return { sessions, total: withoutZeros(sums.results[0] as Spent) };
+  const { size } = sum;
+  const leftOut = size - sessions.length;
+  return {
+    sessions,
+    total: spentOf(sum),
+    ...(leftOut > 0 && { sessions_left_out: leftOut }),
+    ...(size > MAX_READ && { partial: true as const }),
+  };
 }
 
 /** A child, with what its turns cost as far as that is known. */
@@ -85,13 +115,16 @@ export async function readChildren(
   }));
 }
 
-/** Removes the counts of missing values when they are 0. */
-function withoutZeros({ turns_without_cost, turns_without_usage, ...sums }: Spent): FamilyView["total"] {
+/** Returns what sessions have spent, without the counts of missing values that are 0. */
+function spentOf({ turns, cost_usd, tokens_input, tokens_output, ...lacking }: Spent): FamilyView["total"] {
   return {
-    ...sums,
+    turns,
+    cost_usd,
+    tokens_input,
+    tokens_output,
     ...withoutUndefined({
-      turns_without_cost: turns_without_cost || undefined,
-      turns_without_usage: turns_without_usage || undefined,
+      turns_without_cost: lacking.turns_without_cost || undefined,
+      turns_without_usage: lacking.turns_without_usage || undefined,
     }),
   };
 }

@@ -209,6 +209,49 @@ test("a family's cost is read off its sessions, whatever the number of their tur
   expect(take()).toBe(before);
 });
 
+test("a large family lists the newest sessions of each level, and says how many it does not list", async () => {
+  const family = await readFamily(DB, idOf("many", 0), "many");
+  const { sessions = [], sessions_left_out, partial } = family ?? {};
+  const newest = OWNERS.many - 999;
+  const ids = [idOf("many", 0), ...Array.from({ length: 999 }, (_, n) => idOf("many", newest + n))];
+  expect(sessions.map(({ id }) => id)).toEqual(ids);
+  // One was deleted above.
+  expect(sessions_left_out).toBe(OWNERS.many - 1 - 1000);
+  expect(partial).toBeUndefined();
+  expect(await readFamily(DB, idOf("few", 0), "few")).not.toHaveProperty("sessions_left_out");
+});
+
+test("of a family, a bounded number of sessions is read", async () => {
+  const view = JSON.stringify({ id: "x", status: "terminated", createdAt: timeOf(0), updatedAt: timeOf(0) });
+  const counts = { large: 12_000, larger: 24_000 };
+  const rows = { large: 0, larger: 0 };
+  for (const [owner, count] of Object.entries(counts)) {
+    // A twelfth of them are children of the first, and each of these has eleven.
+    await DB.prepare(
+      `INSERT INTO sessions (id, owner_id, status, parent_session_id, created_at, updated_at, version, view)
+       WITH RECURSIVE n (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+       SELECT ?2 || n, ?2, 'terminated', parent, ?3, ?3, 1, json_set(?4, '$.id', ?2 || n, '$.parentSessionId', parent)
+       FROM (SELECT n, CASE WHEN n = 0 THEN NULL WHEN n % 12 = 0 THEN ?2 || 0 ELSE ?2 || (n - n % 12) END AS parent FROM n)`,
+    )
+      .bind(count, owner, timeOf(0), view)
+      .run();
+    take();
+    const family = await readFamily(db, `${owner}0`, owner);
+    rows[owner as keyof typeof rows] = take();
+    expect(family).toMatchObject({ sessions_left_out: 10_001 - 1000, partial: true });
+    expect(family?.sessions).toHaveLength(1000);
+    const ids = new Set(family?.sessions.map(({ id }) => id));
+    expect(family?.sessions.slice(1).filter(({ parentSessionId = "" }) => !ids.has(parentSessionId))).toEqual([]);
+  }
+  // The second family is one level deep: all of its sessions are children of the first.
+  take();
+  await DB.prepare(
+    "UPDATE sessions SET parent_session_id = 'larger0' WHERE owner_id = 'larger' AND id <> 'larger0'",
+  ).run();
+  await readFamily(db, "larger0", "larger");
+  expect(take()).toBeLessThanOrEqual(1.2 * rows.large);
+});
+
 test("an agent's list of its children has the newest ones, with their costs, whatever the number of others", async () => {
   const rows = await rowsOf(async (owner) => {
     const children = await readChildren(db, idOf(owner, 0), owner, 100);

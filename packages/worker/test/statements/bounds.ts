@@ -86,16 +86,6 @@ const LISTS: readonly (readonly [conditions: string, index: string])[] = [
   ],
 ];
 
-/** A session with its descendants. */
-function family(statement: string, ...steps: string[]): BoundedStatement {
-  return {
-    statement: `WITH RECURSIVE family (id, level) AS (…) SELECT … ${statement}`,
-    steps: ["SEARCH child USING COVERING INDEX sessions_by_parent (owner_id=? AND parent_session_id=?)", ...steps],
-    because:
-      "reads a few rows for each session of the family, and none of its turns; a person or an agent asks for the family",
-  };
-}
-
 /** A page of the sessions that need attention. */
 function attention(conditions: string, index: string): BoundedStatement {
   return {
@@ -142,8 +132,18 @@ const IN_DATABASE: readonly BoundedStatement[] = [
     steps: ["SEARCH socket_tickets USING INDEX socket_tickets_by_session (session_id=?)"],
     because: "once, when the session is deleted: its tickets of the last 30 s, or since a ticket was last issued",
   },
-  family("FROM family CROSS JOIN sessions ON sessions.id = family.id LEFT JOIN …", "USE TEMP B-TREE FOR GROUP BY"),
-  family("FROM family CROSS JOIN session_costs ON session_id = family.id"),
+  {
+    statement:
+      "WITH RECURSIVE family (id, level, created_at) AS (…), page AS (…) SELECT … ORDER BY depth, created_at, id",
+    steps: [
+      "SEARCH child USING PRIMARY KEY (id=?)",
+      "SEARCH sessions USING COVERING INDEX sessions_by_parent (owner_id=? AND parent_session_id=?)",
+      "USE TEMP B-TREE FOR ORDER BY",
+      "USE TEMP B-TREE FOR GROUP BY",
+      "USE TEMP B-TREE FOR ORDER BY",
+    ],
+    because: "reads a few rows for each session of the family, up to 10,000, and none of its turns (family.ts)",
+  },
   {
     statement:
       "SELECT COUNT(*) AS sessions, … WHERE export_problem IS NOT NULL ORDER BY export_problem_since LIMIT 1000)",
