@@ -359,9 +359,14 @@ const OF_THE_SESSION: readonly BoundedStatement[] = [
     because: "finds the rows beyond the maximum, which it deletes",
   },
   {
-    statement: "SELECT * FROM children",
-    steps: ["SCAN children"],
-    because: "once, when the session is deleted: so is each of its children",
+    statement: "SELECT * FROM children WHERE seq > ? ORDER BY seq LIMIT ?",
+    steps: ["SEARCH children USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: PAGE,
+  },
+  {
+    statement: "SELECT COUNT(*) AS count FROM children WHERE seq > ?",
+    steps: ["SEARCH children USING INTEGER PRIMARY KEY (rowid>?)"],
+    because: "once, when a deletion stops waiting after a day",
   },
 ];
 

@@ -160,6 +160,8 @@ export interface DeletionRecord {
   readonly sinceMs: number;
   /** Its span, which ends when everything of the session has ended. */
   readonly context: SpanContext;
+  /** The number of the last child whose deletion has begun; absent once that of all has, or if none is deleted. */
+  readonly childrenAfter?: number;
   /** When everything had ended; absent before. Epoch ms. */
   readonly endedMs?: number;
   /** How many calls were not acknowledged then. */

@@ -6,6 +6,7 @@ import { expectCatalogued } from "../../../test/catalogue.ts";
 import { eventually } from "../../../test/eventually.ts";
 import type { FakeRunner } from "../../../test/fake-runner.ts";
 import { childrenOf, spawned } from "../../../test/family.ts";
+import { rowsReadBy, totalOf } from "../../../test/rows-read.ts";
 import { asleep, linksOf, outcomeOf } from "../../../test/sandbox.ts";
 import { CALLER, TestSession, valueIn } from "../../../test/session.ts";
 import { issueTicket } from "../../auth/tickets.ts";
@@ -183,6 +184,38 @@ describe("what is around a deleted session", () => {
     await expectDeleted(parent);
     await expectDeleted(child, { reason: "parent_session_deleted", deleted_by: CALLER.ownerId });
     expect(await storedBy(parent)).toEqual(NOTHING);
+  });
+
+  test("reads a few rows for each of its children, however many there are", { timeout: 60_000 }, async () => {
+    const rows = { few: 0, many: 0 };
+    for (const [key, children] of [
+      ["few", 400],
+      ["many", 2000],
+    ] as const) {
+      const session = await asleep();
+      // Their own retention periods are over.
+      await DB.prepare(
+        `INSERT INTO deleted_sessions WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+         SELECT ?2 || '_' || n, ?3, '2026-01-01T00:00:00.000Z', 'retention', NULL, 0, 0 FROM n`,
+      )
+        .bind(children, session.id, CALLER.ownerId)
+        .run();
+      const sql = await runInDurableObject(session.stub, (_object, { storage }) => {
+        storage.sql.exec(
+          `INSERT INTO children (id, state, channel) WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+           SELECT ?2 || '_' || n, 'ended', 'main' FROM n`,
+          children,
+          session.id,
+        );
+        return storage.sql;
+      });
+      const read = await rowsReadBy(sql, async () => {
+        await remove(session);
+        await expectDeleted(session, { unfinished_calls: 0 });
+      });
+      rows[key] = totalOf(read) / children;
+    }
+    expect(rows.many).toBeLessThanOrEqual(1.2 * rows.few);
   });
 
   test("a parent learns that its child has ended, and calls it no more", async () => {

@@ -33,7 +33,10 @@ export interface SessionDeletionOptions {
   /** The wait before the last step is tried again, in ms; it doubles. */
   readonly retryMs: number;
   readonly lifecycle: { terminate(reason: TerminateReason, asker: Asker): void };
-  readonly children: { deleteAll(deletedBy: string | null): void };
+  readonly children: {
+    deleteNext(deletedBy: string | null, after: number, limit: number): number | undefined;
+    countAfter(after: number): number;
+  };
   readonly exporter: { tryAgain(): void; shortfall(): { readonly waitingSpans: number } | undefined };
   /** Events for endpoints of webhooks, which go with the session. */
   readonly notices: { waiting(): ReadonlyMap<string, number> };
@@ -58,6 +61,8 @@ export interface DeletionRequest {
 
 /** After this long without an answer of D1 the last step is tried again, in ms. */
 const ERASE_MS = 60_000;
+/** How many calls may be unfinished when the deletion of another child begins: thousands at once would be late, each of them. */
+const MAX_CALLS = 50;
 const LONGEST_RETRY_MS = 10 * 60_000;
 
 export class SessionDeletion {
@@ -89,7 +94,7 @@ export class SessionDeletion {
 
   /** Begins the deletion. Idempotent: the first request counts. */
   begin({ reason, by, cause }: DeletionRequest): void {
-    const { state, tracer, timers, lifecycle, children, now } = this.#options;
+    const { state, tracer, timers, lifecycle, now } = this.#options;
     const { deletion, endContext, startContext } = state.record;
     if (deletion !== undefined) return;
     const follows = endContext ?? startContext;
@@ -100,11 +105,11 @@ export class SessionDeletion {
         ...(follows === undefined ? [] : [{ context: follows, attributes: { "valet.link.type": "follows" } } as const]),
       ],
     });
-    state.update({ deletion: { reason, by, sinceMs: now(), context } });
+    // Terminated children have their own retention period.
+    const children = reason === "retention" ? {} : { childrenAfter: 0 };
+    state.update({ deletion: { reason, by, sinceMs: now(), context, ...children } });
     timers.clear("retention");
     lifecycle.terminate("session_deleted", { context, ...(by !== null && { userId: by }) });
-    // Terminated children have their own retention period.
-    if (reason !== "retention") children.deleteAll(by);
   }
 
   /** Begins the deletion of a terminated session whose retention period is over. */
@@ -122,6 +127,7 @@ export class SessionDeletion {
   /** Takes the steps that are due. Called at the end of every transaction, and after each export. */
   advance(): void {
     const { state, timers, boundary, now } = this.#options;
+    this.#deleteChildren();
     const { deletion } = state.record;
     if (deletion === undefined) return;
     // Requests may have left spans since everything had ended.
@@ -134,6 +140,32 @@ export class SessionDeletion {
     }
     if (step === "erase" && !this.#isErasing && this.#retryAtMs <= now()) return this.#beginErasing();
     if (timers.dueMs("deletion") === undefined) timers.set("deletion", nextLookMs(facts, now()));
+  }
+
+  /** Begins to delete the next children, as others have answered. */
+  #deleteChildren(): void {
+    const { state, children } = this.#options;
+    const { deletion } = state.record;
+    if (deletion?.childrenAfter === undefined) return;
+    const { childrenAfter, ...rest } = deletion;
+    const room = MAX_CALLS - this.#unfinishedCalls;
+    if (room <= 0) return;
+    const after = children.deleteNext(deletion.by, childrenAfter, room);
+    state.update({ deletion: { ...rest, ...(after !== undefined && { childrenAfter: after }) } });
+  }
+
+  /** How many calls to the broker and to other objects are not acknowledged. */
+  get #unfinishedCalls(): number {
+    // The row of the session in D1 is deleted, so nobody waits for its projection. A sandbox or a snapshot that a late answer of the
+    // broker names becomes an orphan. Events that wait for an endpoint go with the session; there may be thousands.
+    const [row] = this.#options.sql
+      .exec(
+        `SELECT (SELECT COUNT(*) FROM durable_calls WHERE kind < 'projection')
+           + (SELECT COUNT(*) FROM durable_calls WHERE kind > 'projection' AND kind < 'webhook')
+           + (SELECT COUNT(*) FROM durable_calls WHERE kind > 'webhook') + (SELECT COUNT(*) FROM broker_calls) AS calls`,
+      )
+      .toArray();
+    return row?.calls as number;
   }
 
   #onRetention(): void {
@@ -151,18 +183,10 @@ export class SessionDeletion {
 
   #facts({ sinceMs, endedMs }: DeletionRecord): DeletionFacts {
     const { sql, state, exporter } = this.#options;
-    // The row of the session in D1 is deleted, so nobody waits for its projection. A sandbox or a snapshot that a late answer of the
-    // broker names becomes an orphan. Events that wait for an endpoint go with the session.
-    const [left] = sql
-      .exec(
-        `SELECT (SELECT COUNT(*) FROM durable_calls WHERE kind NOT IN ('projection', 'webhook')) + (SELECT COUNT(*) FROM broker_calls) AS calls,
-           (SELECT COUNT(*) FROM projected_turns) AS turns`,
-      )
-      .toArray();
     return {
       isTerminated: state.record.state === "terminated",
-      unfinishedCalls: left?.calls as number,
-      waitingTurns: left?.turns as number,
+      unfinishedCalls: this.#unfinishedCalls,
+      waitingTurns: sql.exec("SELECT COUNT(*) AS turns FROM projected_turns").one().turns as number,
       waitingSpans: endedMs === undefined ? 0 : (exporter.shortfall()?.waitingSpans ?? 0),
       sinceMs,
       endedMs,
@@ -170,8 +194,9 @@ export class SessionDeletion {
   }
 
   /** Records that everything has ended, and has the spans exported that wait. */
-  #close(deletion: DeletionRecord, unfinishedCalls: number): void {
-    const { state, tracer, exporter, now } = this.#options;
+  #close({ childrenAfter, ...deletion }: DeletionRecord, begun: number): void {
+    const { state, tracer, exporter, children, now } = this.#options;
+    const unfinishedCalls = begun + (childrenAfter === undefined ? 0 : children.countAfter(childrenAfter));
     tracer.change("valet.session.delete", deletion.context, (span) => {
       if (unfinishedCalls > 0) span.setAttribute("valet.delete.unfinished_calls", unfinishedCalls);
       endWith(span, "ok");

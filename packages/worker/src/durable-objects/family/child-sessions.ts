@@ -185,9 +185,19 @@ export class ChildSessions {
     for (const child of this.#store.children()) this.#endings.begin(child, "parent_session_terminated");
   }
 
-  /** Deletes all children that the session has had, because it is deleted. */
-  deleteAll(deletedBy: string | null): void {
-    for (const child of this.#store.allChildren()) this.#endings.delete(child, deletedBy);
+  /**
+   * Deletes the next of all children that the session has had, because it is deleted.
+   * @param after the number of the last one @returns that of the last of these; `undefined` if no others follow
+   */
+  deleteNext(deletedBy: string | null, after: number, limit: number): number | undefined {
+    const children = this.#store.childrenAfter(after, limit);
+    for (const child of children) this.#endings.delete(child, deletedBy);
+    return children.length < limit ? undefined : children.at(-1)?.seq;
+  }
+
+  /** Returns how many children follow the one with this number. */
+  countAfter(after: number): number {
+    return this.#store.countAfter(after);
   }
 
   #spawn(frame: Request, request: ChildSessionRequestOf<"spawn">): void {

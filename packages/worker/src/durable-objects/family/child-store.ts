@@ -78,9 +78,15 @@ export class ChildStore {
     return this.#sql.exec("SELECT * FROM children WHERE state <> 'ended'").toArray() as unknown as ChildRow[];
   }
 
-  /** Returns every child that the session has had. */
-  allChildren(): ChildRow[] {
-    return this.#sql.exec("SELECT * FROM children").toArray() as unknown as ChildRow[];
+  /** Returns the next of all children that the session has had. @param after the number of the last one */
+  childrenAfter(after: number, limit: number): (ChildRow & { readonly seq: number })[] {
+    const rows = this.#sql.exec("SELECT * FROM children WHERE seq > ? ORDER BY seq LIMIT ?", after, limit);
+    return rows.toArray() as unknown as (ChildRow & { readonly seq: number })[];
+  }
+
+  /** Returns how many children follow one. */
+  countAfter(after: number): number {
+    return this.#sql.exec("SELECT COUNT(*) AS count FROM children WHERE seq > ?", after).one().count as number;
   }
 
   /** Returns the ids of the newest children, the newest last. */
