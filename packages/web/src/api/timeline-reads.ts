@@ -1,4 +1,4 @@
-/** What the timeline reads of a session: all its turns, its traces, its family. Skeletons: `skeletons.ts`. */
+/** What the timeline reads of a session: all its turns, its traces, its newest children. Skeletons: `skeletons.ts`. */
 import { api, ok, type Schemas } from "./client.ts";
 
 /** The most pages of a list that are read: 10,000 turns, and as many traces. */
@@ -48,8 +48,15 @@ export function readTraces(
   }, onPage);
 }
 
-/** Reads the session's children, oldest first. */
-export async function readChildren(id: string, signal: AbortSignal): Promise<readonly Schemas["FamilyMember"][]> {
-  const family = await ok(api.GET("/api/sessions/{id}/family", { params: { path: { id } }, signal }));
-  return family.sessions.filter(({ depth }) => depth === 1);
+/** The newest children of a session, oldest first. */
+export interface NewestChildren {
+  readonly children: readonly Schemas["SessionView"][];
+  readonly hasOlder: boolean;
+}
+
+/** Reads the newest children of a session, which are those that may work now. */
+export async function readChildren(id: string, limit: number, signal: AbortSignal): Promise<NewestChildren> {
+  const query = { parentSessionId: id, limit };
+  const { sessions, nextCursor } = await ok(api.GET("/api/sessions", { params: { query }, signal }));
+  return { children: sessions.toReversed(), hasOlder: nextCursor !== undefined };
 }

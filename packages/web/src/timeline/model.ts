@@ -30,7 +30,7 @@ export interface Known {
 
 /** What is known of a child session. */
 export interface KnownChild extends Known {
-  readonly session: Pick<Schemas["FamilyMember"], "id" | "title" | "createdAt">;
+  readonly session: Pick<Schemas["SessionView"], "id" | "title" | "createdAt">;
   readonly title: string;
 }
 

@@ -237,7 +237,7 @@ function Lanes({
           <CostRow {...common} totalUsd={now?.cost_usd ?? null} isPartial={now?.isCostPartial ?? false} />
           <Folds {...common} />
         </div>
-        {data.hiddenChildren > 0 && <p className="tl-more">{data.hiddenChildren} more child sessions are not shown.</p>}
+        {data.hasOlderChildren && <p className="tl-more">Older child sessions are not shown.</p>}
       </div>
       {selected !== undefined && (
         <Panel {...selected} turn={turn} nowMs={nowMs} sessionId={sessionId} onZoom={steady.onZoomToSelected} />

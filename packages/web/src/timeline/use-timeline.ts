@@ -18,8 +18,8 @@ export interface TimelineData {
   readonly model: Model | undefined;
   readonly isReady: boolean;
   readonly error: unknown;
-  /** How many children are left out. */
-  readonly hiddenChildren: number;
+  /** Whether there are older children, which are left out. */
+  readonly hasOlderChildren: boolean;
   readonly state: FeedState;
   readonly want: (traceIds: readonly string[]) => void;
   readonly retry: () => void;
@@ -45,7 +45,7 @@ export function useTimeline(sessionId: string): TimelineData {
     model: isShown ? model : undefined,
     isReady,
     error,
-    hiddenChildren: children.hidden,
+    hasOlderChildren: children.hasOlder,
     state,
     want: feed.want,
     retry: feed.retry,
@@ -96,13 +96,13 @@ function useFeed(sessionId: string): TimelineFeed {
 }
 
 /** Reads which children there are, and follows their work, as that of the session itself. */
-function useChildren(sessionId: string): { readonly known: readonly KnownChild[]; readonly hidden: number } {
+function useChildren(sessionId: string): { readonly known: readonly KnownChild[]; readonly hasOlder: boolean } {
   const { data } = useQuery({
     queryKey: ["sessions", sessionId, "children"],
-    queryFn: ({ signal }) => readChildren(sessionId, signal),
+    queryFn: ({ signal }) => readChildren(sessionId, MAX_CHILDREN, signal),
     refetchInterval: 10_000,
   });
-  const shown = useMemo(() => (data ?? []).slice(0, MAX_CHILDREN), [data]);
+  const shown = useMemo(() => data?.children ?? [], [data]);
   const ids = shown.map(({ id }) => id).join(" ");
   const [states, setStates] = useState<ReadonlyMap<string, FeedState>>(new Map());
   useEffect(() => {
@@ -122,10 +122,10 @@ function useChildren(sessionId: string): { readonly known: readonly KnownChild[]
     };
   }, [ids]);
   const known = useMemo(() => shown.flatMap((session) => childOf(session, states.get(session.id))), [shown, states]);
-  return { known, hidden: (data ?? []).length - shown.length };
+  return { known, hasOlder: data?.hasOlder === true };
 }
 
-function childOf(session: Schemas["FamilyMember"], state: FeedState | undefined): KnownChild[] {
+function childOf(session: Schemas["SessionView"], state: FeedState | undefined): KnownChild[] {
   if (state === undefined) return [];
   return [{ ...state, session, title: sessionTitle({ id: session.id, title: session.title }) }];
 }
