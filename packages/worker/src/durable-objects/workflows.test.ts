@@ -11,6 +11,7 @@ import { eventually } from "../../test/eventually.ts";
 import { NO_WORK } from "../../test/fake-runner.ts";
 import { GONE, loseSandbox } from "../../test/sandbox.ts";
 import { CALLER, type SeenSpan, TestSession, valueIn } from "../../test/session.ts";
+import { cursorOf } from "./core/cursor.ts";
 
 const CALLER_TRACE = "a".repeat(32);
 const PROMPT = { name: "mend", prompt: "Mend the test." };
@@ -102,7 +103,11 @@ describe("a workflow", () => {
       valueIn(await session.stub.workflows(undefined, order)).workflows.map(({ id }) => id);
     expect(await idsOf()).toEqual(["first", "second", "third"]);
     expect(await idsOf("desc")).toEqual(["third", "second", "first"]);
-    const descending = btoa(JSON.stringify(["desc", "3"]));
+    const descending = cursorOf(`workflows ${session.id}`, "desc", "3");
+    expect(valueIn(await session.stub.workflows(descending)).workflows.map(({ id }) => id)).toEqual([
+      "second",
+      "first",
+    ]);
     expect(await session.stub.workflows(descending, "asc")).toMatchObject({ ok: false, problem: { status: 400 } });
   });
 
