@@ -105,6 +105,8 @@ export const NESTED: readonly (readonly [inside: readonly (keyof typeof LIMITS)[
   [["agentDisposeMs", "agentEndMs"], "agentStopMs"],
   [["agentAbortMs"], "abortMs"],
   [["agentHealthMs", "agentHealthMs", "agentHealthMs"], "agentHungMs"],
+  // A standstill that is too short to be noticed counts as silence, and is no hang.
+  [["standstillMs"], "agentHungMs"],
   [["providerSilenceMs"], "commandWaitMs"],
   [["callCatchUpMs"], "callPermitMs"],
   [["hookMs"], "callCatchUpMs"],

@@ -102,5 +102,5 @@ test("waiting calls in tables of their own are migrated", () =>
 
 test("only migrations create tables and add columns", () => {
   const makers = sourcesWith(/(?:CREATE|ALTER|DROP) (?:TABLE|INDEX|UNIQUE)/);
-  expect(makers).toEqual(["capacity/capacity.ts", "core/schema.ts", "session-schema.ts"]);
+  expect(makers).toEqual(["capacity/capacity-schema.ts", "core/schema.ts", "session-schema.ts"]);
 });

@@ -56,7 +56,7 @@ export class TraceOpenSpans {
     for (const spanId of spanIds) this.#sql.exec("DELETE FROM trace_open WHERE span_id = ?", spanId);
   }
 
-  /** Removes spans of other processes that have ended, or whose ends are lost. Returns those that were open. */
+  /** Removes spans of other processes whose ends are lost. Returns those that were open. */
   dropReceived(spanIds: readonly string[]): SpanRef[] {
     const rows = this.#sql.exec<{ traceId: string; spanId: string }>(
       `DELETE FROM trace_open WHERE owner <> ? AND span_id IN (SELECT value FROM json_each(?))
@@ -86,7 +86,11 @@ export class TraceOpenSpans {
       const query = "UPDATE trace_sealed SET late = 1 WHERE late = 0 AND span_id IN (SELECT value FROM json_each(?))";
       this.#sql.exec(query, ids);
     }
-    this.dropReceived(spanIds);
+    this.#sql.exec(
+      "DELETE FROM trace_open WHERE owner <> ? AND span_id IN (SELECT value FROM json_each(?))",
+      OBJECT,
+      ids,
+    );
     return { ownOpen, sealed, late };
   }
 

@@ -36,7 +36,7 @@ async function seen(method: string, path: string, more: Call): Promise<readonly 
   const response = await call(method, path, more);
   const { status, webSocket } = response;
   if (webSocket === null) {
-    const headers = [...response.headers].filter(([name]) => name !== "traceresponse");
+    const headers = [...response.headers].filter(([name]) => name !== "traceresponse" && name !== "date");
     return [status, { text: await response.text(), headers }];
   }
   const frames: unknown[] = [];
