@@ -215,7 +215,7 @@ export class ApiClient {
   async patch(id: string, query: DiffQuery): Promise<Uint8Array> {
     const response = await this.#http.request("GET", diffPath(id, query), { accept: "text/x-diff" });
     if (!response.ok) throw await errorOf(response);
-    return new Uint8Array(await response.arrayBuffer().catch(this.#http.unanswered));
+    return new Uint8Array(await response.arrayBuffer().catch(this.#http.brokenOff));
   }
 
   /**
@@ -381,7 +381,7 @@ export class ApiClient {
     for (;;) {
       const response = await this.#http.request("GET", `${path}${query}`, { timeoutMs: STREAM_TIMEOUT_MS });
       if (!response.ok) throw await errorOf(response);
-      const lines = (await response.text().catch(this.#http.unanswered)).split("\n").filter((line) => line !== "");
+      const lines = (await response.text().catch(this.#http.brokenOff)).split("\n").filter((line) => line !== "");
       const cursor = cursorIn(lines.at(-1) ?? "");
       if (cursor !== undefined) lines.pop();
       yield lines;

@@ -27,7 +27,7 @@ test.each([301, 302, 307, 308])("does not follow a redirect with %i, and says wh
     response.end('{"ok":true}');
   });
   await expect(transport.call("POST", "/api/sessions", Answer, {})).rejects.toThrow(
-    `${url} redirects to ${url}, and redirects are not followed.`,
+    `${url} redirects to /elsewhere, and redirects are not followed. Something in front of Valet answers`,
   );
   expect(requests).toEqual(["POST /api/sessions"]);
 });

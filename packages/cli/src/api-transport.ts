@@ -63,7 +63,7 @@ export class ApiTransport {
   async call<T>(method: string, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
     const response = await this.request(method, path, { body });
     if (!response.ok) throw await errorOf(response);
-    const parsed = schema.safeParse(parsedJson(await response.text().catch(this.#brokenOff)));
+    const parsed = schema.safeParse(parsedJson(await response.text().catch(this.brokenOff)));
     if (!parsed.success) {
       const { url } = this.#connection;
       throw new UserError(`${url}${path} answered with something that is not from Valet. Check the URL.`);
@@ -90,17 +90,14 @@ export class ApiTransport {
       signal: AbortSignal.timeout(timeoutMs),
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }).catch(this.unanswered);
-    const to = URL.parse(response.headers.get("location") ?? "", url)?.origin;
-    if (response.status >= 300 && response.status < 400 && to !== undefined) {
-      throw new UserError(
-        `${url} redirects to ${to}, and redirects are not followed. If that is your Valet, set VALET_URL to it, or give --url.`,
-      );
-    }
+    const location = response.headers.get("location");
+    if (response.status >= 300 && response.status < 400 && location !== null) throw redirected(url, location);
     this.clock.learn(response.headers.get("date"), Date.now());
     return response;
   }
 
-  readonly #brokenOff = (error: Error): never => {
+  /** Says that an answer ended before its end. @throws UserError */
+  readonly brokenOff = (error: Error): never => {
     if (error.name === "TimeoutError") return this.unanswered(error);
     const { url } = this.#connection;
     throw new UserError(`${url} broke off in the middle of its answer. Is \`valet up\` still running?`, {
@@ -118,6 +115,16 @@ export class ApiTransport {
       { type: "no-answer" },
     );
   };
+}
+
+function redirected(url: string, location: string): UserError {
+  const to = URL.parse(location, url);
+  const isElsewhere = to !== null && to.origin !== URL.parse(url)?.origin;
+  const target = isElsewhere ? to.origin : (to?.pathname ?? location);
+  const advice = isElsewhere
+    ? "If that is your Valet, set VALET_URL to it, or give --url."
+    : "Something in front of Valet answers, a page to sign in perhaps.";
+  return new UserError(`${url} redirects to ${target}, and redirects are not followed. ${advice}`);
 }
 
 /** Returns what a text says as JSON; `undefined` if it is none. */

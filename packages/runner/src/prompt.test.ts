@@ -540,7 +540,7 @@ test.each([true, false])(
   async (goesOn) => {
     holdClock();
     let rest = () => {};
-    const { runner, started } = setUp(
+    const { runner, started, quiet } = setUp(
       {
         onPrompt: (prompt) => {
           rest = prompt.play("simple", { until: ({ type }) => type === "message.part.delta" });
@@ -550,9 +550,12 @@ test.each([true, false])(
     );
     const { done } = runner.run(dispatch());
     await expect.poll(() => started.some(({ name }) => name.startsWith("chat "))).toBe(true);
+    const told = quiet.length;
     sleepMachine(3_600_000);
     // Its watchdog expires within this time.
     vi.advanceTimersByTime(STUCK_MS);
+    // The object's watchdog begins anew, too.
+    expect(quiet).toHaveLength(told + 1);
     if (goesOn) {
       rest();
       expect(await done).toMatchObject({ outcome: "ok" });

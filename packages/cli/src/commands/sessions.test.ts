@@ -47,11 +47,11 @@ test("a family is shown as a tree with each session's cost and the sum", () => {
 test("a family of which not all sessions are listed says how many are not, and what the sum lacks", () => {
   const spent = { turns: 3, cost_usd: 0.75, tokens_input: 1, tokens_output: 2 };
   expect(familyLines({ sessions: [], total: spent, sessions_left_out: 5 })).toEqual([
-    "5 older sessions, not listed",
+    "5 further sessions, not listed",
     "total: $0.7500 in 3 turns (1 tokens in, 2 out)",
   ]);
   expect(familyLines({ sessions: [], total: spent, sessions_left_out: 9001, partial: true })).toEqual([
-    "more than 9001 older sessions, not listed",
+    "more than 9001 further sessions, not listed",
     "total: $0.7500 in 3 turns (1 tokens in, 2 out) of the sessions that were counted; the family has more",
   ]);
 });

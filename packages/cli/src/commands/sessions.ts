@@ -59,7 +59,7 @@ async function showFamily(api: ApiClient, sessionId: string, options: GlobalOpti
 /** Returns the lines that show a family: the cost of each session, and the total. */
 export function familyLines({ sessions, total, sessions_left_out = 0, partial }: FamilyView): string[] {
   const lines = sessionLines(sessions, ({ title = "", ...spent }) => `${costOf(spent)}  ${title}`);
-  const others = `${partial ? "more than " : ""}${counted(sessions_left_out, "older session")}, not listed`;
+  const others = `${partial ? "more than " : ""}${counted(sessions_left_out, "further session")}, not listed`;
   const note = partial ? " of the sessions that were counted; the family has more" : "";
   return [...lines, ...(sessions_left_out > 0 ? [others] : []), `total: ${costOf(total)}${note}`];
 }

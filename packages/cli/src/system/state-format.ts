@@ -10,7 +10,7 @@
  * | 0 | versions that wrote no `format.json`; opened as it is |
  * | 1 | versions with `format.json` whose sessions' databases have no schema version; opened as it is |
  * | 2 | versions whose sessions' databases have a schema up to 17 |
- * | 3 | this version: sessions' databases have schema 17, that of capacity has schema 1 |
+ * | 3 | this version: sessions' databases have schema 17, that of capacity has schema 1. From here on each schema has a format |
  */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";

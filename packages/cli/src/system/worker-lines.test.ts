@@ -42,9 +42,9 @@ describe("a line of the Worker's log", () => {
     expect(shownLine(line)).toEqual({ text: `The Worker: a request failed. ${setting}.`, hides: "nothing" });
   });
 
-  test("about migrations that `up` is about to apply is hidden", () => {
+  test("about migrations that `up` is about to apply belongs to its start", () => {
     const line = JSON.stringify({ message: "a session failed", error: "Error", lacks: "migrations", at: [] });
-    expect(shownLine(line)).toEqual({ text: undefined, hides: "known" });
+    expect(shownLine(line)).toMatchObject({ hides: "known", isOfStart: true });
   });
 
   test("about a variable becomes a sentence", () => {

@@ -7,10 +7,13 @@ export interface ShownLine {
   readonly text: string | undefined;
   /** What the text leaves out of the line: nothing, known noise, or details that may be needed. */
   readonly hides: "nothing" | "known" | "unknown";
+  /** Whether it is what a start brings with it, and needs no action before that is over. */
+  readonly isOfStart?: true;
 }
 
 /** Of a line of an unknown kind, in UTF-16 code units. */
 const MAX_LENGTH = 300;
+const LACKING = "The Worker: its database lacks tables or columns that this version needs. Start `valet up` again.";
 const HIDDEN: ShownLine = { text: undefined, hides: "known" };
 
 /**
@@ -61,7 +64,7 @@ function ownLine(line: string): ShownLine | undefined {
     if (message === "tracing" && typeof type === "string") return { text: line, hides: "nothing" };
     if (typeof message !== "string" || !Array.isArray(at)) return undefined;
     // `up` applies them at every start, while sessions wake.
-    if (lacks === "migrations") return HIDDEN;
+    if (lacks === "migrations") return { text: LACKING, hides: "known", isOfStart: true };
     if (typeof setting === "string") return { text: `The Worker: ${message}. ${setting}.`, hides: "nothing" };
     const hides = /\bthe disk or the database is full\b/.test(message) ? "known" : "unknown";
     return { text: `The Worker: ${message} (${error}).`, hides };

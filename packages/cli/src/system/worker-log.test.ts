@@ -63,3 +63,17 @@ test("a full disk is reported once a minute, however many requests fail because 
   lines.forEach(log);
   expect(ours()).toEqual([...sentences, ...sentences]);
 });
+
+test("that the database lacks migrations is shown only if it still does when the start is over", () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const shown: string[] = [];
+  const log = createWorkerLog(join(folder(), "worker.log"), (line) => shown.push(line));
+  const failed = JSON.stringify({ message: "a session failed", error: "Error", lacks: "migrations", at: [] });
+  log(failed);
+  expect(shown).toEqual([]);
+  vi.advanceTimersByTime(61_000);
+  log(failed);
+  log(failed);
+  expect(shown).toEqual([expect.stringContaining("lacks tables or columns")]);
+});

@@ -8,6 +8,8 @@ import { shownLine } from "./worker-lines.ts";
 const MAX_BYTES = 4 * 1024 * 1024;
 /** How often the terminal says where the details are, and repeats a sentence of a known kind, such as a full disk. */
 const HINT_MS = 60_000;
+/** How long a start may take. */
+const START_MS = 60_000;
 
 /**
  * Returns a function that logs a line of the Worker or of workerd. A line that cannot be written to the file, for
@@ -23,8 +25,10 @@ export function createWorkerLog(path: string, report: (line: string) => void): (
   const file = new LogFile(path, MAX_BYTES);
   let hintedMs = -Infinity;
   const isDue = createRepeatLimit();
+  const startedUntilMs = performance.now() + START_MS;
   return (line) => {
-    const { text, hides } = shownLine(line);
+    const { text: shown, hides, isOfStart } = shownLine(line);
+    const text = isOfStart && performance.now() < startedUntilMs ? undefined : shown;
     if (text !== undefined && (hides !== "known" || isDue(text))) report(text);
     const entry = `${new Date().toISOString()} ${line.trimEnd()}\n`;
     void file.append(entry).then((isKept) => {

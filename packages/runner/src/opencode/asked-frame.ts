@@ -32,7 +32,7 @@ export function askedFrame(
     attemptId,
     permissionId: id,
     permission: head(permission, MAX.permission),
-    detail: cutEnd(command ?? patterns.join("\n"), MAX.detail),
+    detail: cutEnd(command || patterns.join("\n"), MAX.detail),
   };
 }
 

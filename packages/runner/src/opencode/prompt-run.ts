@@ -322,6 +322,9 @@ export class PromptRun {
     if (!stoodStill) return false;
     this.#pausedMs = nowMs;
     this.#watch();
+    // The object's watchdog went on with the clock, too.
+    this.#toldWorkingMs = Number.NEGATIVE_INFINITY;
+    this.#tellWorking();
     return true;
   }
 

@@ -20,8 +20,8 @@ test.each<[z.ZodType, unknown, string]>([
   [z.enum(["on", "off"]), "canary", "must be one of on, off"],
   [z.literal("on"), "canary", "must be on"],
   [z.union([z.string(), z.number()]), {}, "has none of the forms that are allowed here"],
-  [z.iso.datetime(), "canary", "must be a time as 2026-01-31T18:30:00Z"],
-  [z.iso.datetime({ offset: true }), "2026-02-30T00:00:00Z", "must be a time as 2026-01-31T18:30:00Z"],
+  [z.iso.datetime(), "canary", "must be a time such as 2026-01-31T18:30:00Z"],
+  [z.iso.datetime({ offset: true }), "2026-02-30T00:00:00Z", "must be a time such as 2026-01-31T18:30:00Z"],
   [z.string().min(1, "give a name"), "", "give a name"],
   [z.string().refine(() => false, "not a valid git ref"), "x", "not a valid git ref"],
 ])("%#: what is wrong, in plain English", (schema, input, text) => {

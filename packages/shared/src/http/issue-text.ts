@@ -22,7 +22,7 @@ function plainText(issue: Issue): string {
     case "invalid_value":
       return `must be ${issue.values.length === 1 ? "" : "one of "}${issue.values.map(String).join(", ")}`;
     case "invalid_format":
-      return "must be a time as 2026-01-31T18:30:00Z";
+      return "must be a time such as 2026-01-31T18:30:00Z";
     case "invalid_union":
       return "has none of the forms that are allowed here";
     default:

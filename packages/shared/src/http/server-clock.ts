@@ -1,6 +1,6 @@
 /**
  * The server's clock, by which the times of the API are told. It is estimated from the `Date` of answers, which has whole seconds;
- * a difference below {@link TOLERATED_MS} is within what that and the way of an answer explain, and counts as none.
+ * a difference below {@link TOLERATED_MS} is within what that and the time that an answer takes explain, and counts as none.
  */
 const TOLERATED_MS = 2_500;
 

@@ -341,7 +341,9 @@ export type FamilyMember = z.infer<typeof FamilyMember>;
 export const FamilyView = z.object({
   sessions: z
     .array(FamilyMember)
-    .describe("Parents before their children, at most 1000; of a larger family the newest of each level"),
+    .describe(
+      "Parents before their children, at most 1000: of a larger family level by level, and of the last level the newest",
+    ),
   total: Spent.describe("The total of the whole family, whatever is listed"),
   sessions_left_out: z
     .int()

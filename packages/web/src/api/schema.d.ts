@@ -1477,7 +1477,7 @@ export interface components {
             nextCursor?: string;
         };
         FamilyView: {
-            /** @description Parents before their children, at most 1000; of a larger family the newest of each level */
+            /** @description Parents before their children, at most 1000: of a larger family level by level, and of the last level the newest */
             sessions: components["schemas"]["FamilyMember"][];
             /** @description The total of the whole family, whatever is listed */
             total: {

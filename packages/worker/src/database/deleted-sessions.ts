@@ -27,6 +27,8 @@ export function deleteSession(db: D1Database, deleted: DeletedSession): D1Prepar
     db.prepare("DELETE FROM sessions WHERE id = ?").bind(id),
     db.prepare("DELETE FROM session_costs WHERE session_id = ?").bind(id),
     db.prepare("DELETE FROM socket_tickets WHERE session_id = ?").bind(id),
+    // Those of versions before 0020.
+    db.prepare("DELETE FROM tickets WHERE session_id = ?").bind(id),
   ];
 }
 

@@ -51,7 +51,7 @@ interface MemberRow extends Spent {
 
 /**
  * Returns a session and its descendants as last projected, with their costs: parents before their children, the oldest of a level
- * first. If there are too many, those that are listed are the newest of their level. Reads rows of the family's sessions, up to
+ * first. If there are too many, they are listed level by level, and of the last level the newest. Reads rows of the family's sessions, up to
  * {@link MAX_READ}, and none of their turns. `undefined` when the owner has no such session.
  */
 export async function readFamily(db: D1Database, sessionId: string, ownerId: string): Promise<FamilyView | undefined> {

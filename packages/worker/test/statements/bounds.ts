@@ -128,6 +128,11 @@ const IN_DATABASE: readonly BoundedStatement[] = [
     because: PAGE,
   },
   {
+    statement: "DELETE FROM tickets WHERE session_id = ?",
+    steps: ["SEARCH tickets USING INDEX tickets_by_session (session_id=?)"],
+    because: "once, when the session is deleted: its tickets of versions that wrote this table",
+  },
+  {
     statement: "DELETE FROM socket_tickets WHERE session_id = ?",
     steps: ["SEARCH socket_tickets USING INDEX socket_tickets_by_session (session_id=?)"],
     because: "once, when the session is deleted: its tickets of the last 30 s, or since a ticket was last issued",

@@ -171,12 +171,8 @@ function avoidableText(entries: readonly Avoidable[]): string {
   const costs = entries.flatMap(({ cost_usd }) => cost_usd ?? []);
   if (costs.length === 0) return " Some of it was avoidable; how much is unknown.";
   const total = costs.reduce((sum, cost) => sum + cost, 0);
-  return ` ${capitalized(
-    costText(
-      total,
-      entries.some(({ known }) => !known),
-    ),
-  )} of it was avoidable.`;
+  const isPartial = entries.some(({ known }) => !known);
+  return ` ${capitalized(costText(total, isPartial))} of it was avoidable.`;
 }
 
 function unpriced(by: readonly ModelMoney[]): string {

@@ -60,11 +60,11 @@ async function stop(runner: FakeRunner): Promise<void> {
   runner.send({ type: "stopped" });
 }
 
-/** Makes D1 refuse tombstones until the function that it returns is called. */
-function refuseTombstones(): () => void {
+/** Makes D1 refuse tombstones, or the statements that contain a text, until the function that it returns is called. */
+function refuseTombstones(what = "INTO deleted_sessions"): () => void {
   const prepare = DB.prepare.bind(DB);
   const broken = vi.spyOn(DB, "prepare").mockImplementation((query) => {
-    if (query.includes("INTO deleted_sessions")) throw new Error("the test breaks it");
+    if (query.includes(what)) throw new Error("the test breaks it");
     return prepare(query);
   });
   onTestFinished(() => broken.mockRestore());
@@ -216,6 +216,38 @@ describe("what is around a deleted session", () => {
       rows[key] = totalOf(read) / children;
     }
     expect(rows.many).toBeLessThanOrEqual(1.2 * rows.few);
+  });
+
+  test("begins with all children before it gives up, although those before them never answer", async () => {
+    const session = await asleep();
+    await runInDurableObject(session.stub, (_object, { storage }) => {
+      storage.sql.exec(
+        `INSERT INTO children (id, state, channel) WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 120)
+         SELECT ?1 || '_' || n, 'ended', 'main' FROM n`,
+        session.id,
+      );
+    });
+    const begun = () =>
+      runInDurableObject(session.stub, (_object, { storage }) => {
+        const [row] = storage.sql.exec("SELECT COUNT(*) AS calls FROM durable_calls WHERE kind = 'child-end'");
+        return row?.calls;
+      });
+    // No child can be called.
+    const repair = refuseTombstones("FROM deleted_sessions WHERE id");
+    await remove(session);
+    await eventually(async () => expect(await begun()).toBe(50));
+    await session.elapse("deletion");
+    expect(await begun()).toBe(50);
+    await runInDurableObject(session.stub, (_object, { storage }) => {
+      const sinceMs = Date.now() - 13 * 3_600_000;
+      storage.sql.exec("UPDATE session SET record = json_set(record, '$.deletion.sinceMs', ?)", sinceMs);
+    });
+    await session.crash();
+    await eventually(async () => {
+      await session.elapse("deletion").catch(() => {});
+      expect(await begun()).toBe(120);
+    });
+    repair();
   });
 
   test("a parent learns that its child has ended, and calls it no more", async () => {

@@ -17,7 +17,7 @@ import type { DeletionRecord, SessionState } from "../core/session-state.ts";
 import type { SessionTracer } from "../core/session-tracer.ts";
 import type { TimerHandlers, Timers } from "../core/timers.ts";
 import type { Transactions } from "../core/transactions.ts";
-import { type DeletionFacts, nextLookMs, nextStep } from "./deletion-rules.ts";
+import { type DeletionFacts, nextLookMs, nextStep, SETTLE_MS } from "./deletion-rules.ts";
 
 export interface SessionDeletionOptions {
   readonly sql: SqlStorage;
@@ -144,11 +144,13 @@ export class SessionDeletion {
 
   /** Begins to delete the next children, as others have answered. */
   #deleteChildren(): void {
-    const { state, children } = this.#options;
+    const { state, children, now } = this.#options;
     const { deletion } = state.record;
     if (deletion?.childrenAfter === undefined) return;
     const { childrenAfter, ...rest } = deletion;
-    const room = MAX_CALLS - this.#unfinishedCalls;
+    // Children that never answer must not keep the others from being deleted at all.
+    const isLate = now() - deletion.sinceMs > SETTLE_MS / 2;
+    const room = isLate ? MAX_CALLS : MAX_CALLS - this.#unfinishedCalls;
     if (room <= 0) return;
     const after = children.deleteNext(deletion.by, childrenAfter, room);
     state.update({ deletion: { ...rest, ...(after !== undefined && { childrenAfter: after }) } });

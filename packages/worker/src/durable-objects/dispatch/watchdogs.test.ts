@@ -195,6 +195,15 @@ describe("a silent turn", () => {
       expect(rooms.job("m1")).toMatchObject({ status: "done", errorType: "stuck_turn" });
     }));
 
+  test("is stuck by a timer of a version that did not store when it is due", () =>
+    inRooms((rooms) => {
+      const { watchdogs } = watch(rooms);
+      const attemptId = accepted(rooms, watchdogs);
+      rooms.timers.set("stuck", rooms.nowMs + STUCK_MS, { key: attemptId });
+      rooms.pass(STUCK_MS);
+      expect(rooms.job("m1")).toMatchObject({ status: "done", errorType: "stuck_turn" });
+    }));
+
   test("has its whole timeout again after each frame", () =>
     inRooms((rooms) => {
       const { watchdogs } = watch(rooms);

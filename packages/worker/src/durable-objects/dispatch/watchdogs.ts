@@ -86,11 +86,11 @@ export class Watchdogs {
     queue.takeBack(attemptId, "not_accepted", 0, true);
   }
 
-  /** @param dueMs when the timer was due, epoch ms */
+  /** @param dueMs when the timer was due, epoch ms; 0 if a version before this one set it */
   #onStuck(attemptId: string, dueMs: number): void {
     const { queue, state, isWaitingForPerson, now } = this.#options;
     // Frames that arrived meanwhile have not been read.
-    const stoodStill = now() - dueMs > LIMITS.standstillMs;
+    const stoodStill = dueMs > 0 && now() - dueMs > LIMITS.standstillMs;
     // A runner without a link may still end the turn by itself.
     if (stoodStill || isWaitingForPerson(attemptId) || state.record.link.state !== "connected") {
       this.touch(attemptId);

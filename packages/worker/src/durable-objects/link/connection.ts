@@ -63,8 +63,8 @@ export function connectionOf(socket: WebSocket): Connection | undefined {
  */
 export function answerClose(socket: WebSocket, code: number): void {
   try {
-    // No frame may have the codes that say that there was none.
-    socket.close(code >= 3000 ? code : NORMAL);
+    // `close` takes 1000 and 3000 to 4999 only, and 1005, 1006 and 1015 may not be sent at all.
+    socket.close(code >= 3000 && code < 5000 ? code : NORMAL);
   } catch {
     // It is closed.
   }
