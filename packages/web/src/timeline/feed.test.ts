@@ -1,8 +1,8 @@
 import { encodeSkeleton, type SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
-import { beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, onTestFinished, test, vi } from "vitest";
 import type { Schemas } from "../api/client.ts";
 import { ApiError } from "../api/problem.ts";
-import { rereads } from "../api/reread.ts";
+import { Reread, rereads } from "../api/reread.ts";
 import type { SessionEvent } from "../api/session-events.ts";
 import { TimelineFeed } from "./feed.ts";
 
@@ -106,4 +106,60 @@ test("nothing is read again for a timeline that nobody looks at", async () => {
   await vi.waitFor(() => expect(rereads.read()).toBe(AWAY));
   stop();
   expect(rereads.read()).toBeUndefined();
+});
+
+/** A feed of traces 0, 1, …, the newest first, whose skeletons a test answers; time stands still but for the test. */
+function feedOfMany(count: number, skeleton: (traceId: string) => Promise<Schemas["TraceSkeleton"]>) {
+  vi.useFakeTimers();
+  onTestFinished(() => void vi.useRealTimers());
+  const ids = Array.from({ length: count }, (_, at) => at.toString(16).padStart(32, "0"));
+  const lists = vi.fn(async (onPage: (traces: readonly Schemas["TraceSummaryView"][]) => void) =>
+    onPage(ids.map((traceId) => ({ traceId, spans: 1, openSpans: 0 }) as Schemas["TraceSummaryView"])),
+  );
+  const asked = vi.fn(skeleton);
+  const feed = new TimelineFeed({ ...reads, traces: lists, skeleton: asked });
+  const begin = async () => {
+    const stop = feed.subscribe(() => undefined);
+    hear({ type: "opened", isAgain: false });
+    await vi.advanceTimersByTimeAsync(0);
+    return stop;
+  };
+  return { feed, ids, lists, asked, begin };
+}
+
+test("for a trace that can never be read, only that trace is read again, and the others are read all the same", async () => {
+  const bad = (traceId: string) => Number.parseInt(traceId, 16) < 4;
+  const { feed, ids, lists, asked, begin } = feedOfMany(20, async (traceId) => {
+    if (bad(traceId)) throw AWAY;
+    return EMPTY;
+  });
+  feed.want(ids);
+  const stop = await begin();
+  await vi.advanceTimersByTimeAsync(120_000);
+  expect(lists).toHaveBeenCalledTimes(1);
+  const times = (id: string) => asked.mock.calls.filter(([traceId]) => traceId === id).length;
+  for (const id of ids.slice(4)) expect(times(id)).toBe(1);
+  expect(times(ids[0] ?? "")).toBeGreaterThan(4);
+  stop();
+  expect(rereads.read()).toBeUndefined();
+});
+
+test("in an outage no further trace is begun before the server wants it, and its failures count as one", async () => {
+  let error: Error | undefined = new ApiError("Full.", 503, null, undefined, 60_000);
+  const { feed, ids, asked, begin } = feedOfMany(20, async () => {
+    if (error !== undefined) throw error;
+    return EMPTY;
+  });
+  const failed = vi.spyOn(Reread.prototype, "failed");
+  onTestFinished(() => failed.mockRestore());
+  feed.want(ids);
+  const stop = await begin();
+  await vi.advanceTimersByTimeAsync(50_000);
+  expect(asked).toHaveBeenCalledTimes(4);
+  expect(failed).toHaveBeenCalledTimes(1);
+  error = undefined;
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(asked).toHaveBeenCalledTimes(24);
+  expect(rereads.read()).toBeUndefined();
+  stop();
 });

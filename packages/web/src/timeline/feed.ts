@@ -56,7 +56,9 @@ export class TimelineFeed {
   readonly #records = new Map<string, Schemas["TurnRecord"]>();
   readonly #messageTraces = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
-  readonly #again = new Reread(() => this.retry());
+  readonly #again = new Reread(() => this.#readAgain());
+  /** Whether something failed that may pass: until the retry nothing new is begun, since it would fail as well. */
+  #isPausing = false;
   #wanted: readonly string[] = [];
   #reading = 0;
   #stop = new AbortController();
@@ -99,9 +101,35 @@ export class TimelineFeed {
 
   /** Reads the lists again, and the spans that could not be read. */
   readonly retry = (): void => {
-    for (const trace of this.#traces.values()) if (trace.state === "failed") trace.state = "unread";
+    this.#resume();
     void this.#readLists();
   };
+
+  /** Reads again by itself what could not be read. The lists only if they are part of it: they may be long. */
+  #readAgain(): void {
+    if (this.#error !== undefined) return this.retry();
+    this.#resume();
+    this.#readNext();
+    // What could not be read may have gone out of sight.
+    this.#settle();
+  }
+
+  #resume(): void {
+    this.#isPausing = false;
+    for (const trace of this.#traces.values()) if (trace.state === "failed") trace.state = "unread";
+  }
+
+  /** All that fails until the retry is one outage, and counts as one failure. */
+  #failed(error: unknown): void {
+    if (this.#isPausing && isPassing(error)) return;
+    this.#isPausing = isPassing(error);
+    this.#again.failed(error);
+  }
+
+  #succeeded(): void {
+    this.#isPausing = false;
+    this.#again.succeeded();
+  }
 
   #start(): void {
     this.#stop = new AbortController();
@@ -120,7 +148,7 @@ export class TimelineFeed {
 
   #end(): void {
     this.#stop.abort();
-    this.#again.succeeded();
+    this.#succeeded();
     this.#stopListening?.();
     clearTimeout(this.#waiting);
     clearTimeout(this.#timer);
@@ -147,7 +175,7 @@ export class TimelineFeed {
     } catch (error) {
       if (signal.aborted) return;
       this.#error = error;
-      if (this.#isReady) this.#again.failed(error);
+      if (this.#isReady) this.#failed(error);
     }
     this.#changed();
   }
@@ -178,11 +206,15 @@ export class TimelineFeed {
   }
 
   #readNext(): void {
-    if (this.#stop.signal.aborted) return;
-    for (const traceId of this.#wanted) {
-      if (this.#reading >= PARALLEL) return;
+    if (this.#stop.signal.aborted || this.#isPausing) return;
+    const unread = this.#wanted.flatMap((traceId) => {
       const trace = this.#traces.get(traceId);
-      if (trace?.state !== "unread") continue;
+      return trace?.state === "unread" ? [trace] : [];
+    });
+    // Those that failed come last: some may always fail, and must not keep the others waiting.
+    unread.sort((a, b) => Number(a.failure !== undefined) - Number(b.failure !== undefined));
+    for (const trace of unread) {
+      if (this.#reading >= PARALLEL) return;
       trace.state = "reading";
       this.#reading += 1;
       void this.#readTrace(trace, this.#stop.signal).finally(() => {
@@ -218,7 +250,7 @@ export class TimelineFeed {
       trace.state = signal.aborted ? "unread" : "failed";
       if (signal.aborted) return;
       trace.failure = error;
-      if (isPassing(error)) this.#again.failed(error);
+      if (isPassing(error)) return this.#failed(error);
     }
     this.#settle();
   }
@@ -226,7 +258,7 @@ export class TimelineFeed {
   /** Ends the retries once nothing is left that could not be read. */
   #settle(): void {
     const isLeft = this.#wanted.some((id) => isPassing(this.#traces.get(id)?.failure));
-    if (this.#error === undefined && !isLeft) this.#again.succeeded();
+    if (this.#error === undefined && !isLeft) this.#succeeded();
   }
 
   #takeSpans(trace: Trace, spans: readonly SkeletonSpan[]): void {
