@@ -163,3 +163,21 @@ test("in an outage no further trace is begun before the server wants it, and its
   expect(rereads.read()).toBeUndefined();
   stop();
 });
+
+test("spans that could not be read are read again when they come back into sight, and when the timeline does", async () => {
+  const gone = new ApiError("Broken.", 400);
+  const { feed, ids, asked, begin } = feedOfMany(1, async () => Promise.reject(gone));
+  feed.want(ids);
+  const stop = await begin();
+  feed.want([...ids]);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(asked).toHaveBeenCalledTimes(1);
+  feed.want([]);
+  feed.want(ids);
+  await vi.advanceTimersByTimeAsync(0);
+  expect(asked).toHaveBeenCalledTimes(2);
+  stop();
+  const stopAgain = await begin();
+  expect(asked).toHaveBeenCalledTimes(3);
+  stopAgain();
+});

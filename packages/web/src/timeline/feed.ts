@@ -95,6 +95,12 @@ export class TimelineFeed {
 
   /** Reads the spans of these traces, the first ones first. Earlier wishes are forgotten. */
   readonly want = (traceIds: readonly string[]): void => {
+    const before = new Set(this.#wanted);
+    for (const traceId of traceIds) {
+      const trace = this.#traces.get(traceId);
+      // The retries end without what is out of sight, so it is tried anew when it comes back.
+      if (trace?.state === "failed" && !before.has(traceId)) trace.state = "unread";
+    }
     this.#wanted = traceIds;
     this.#readNext();
   };
@@ -143,7 +149,8 @@ export class TimelineFeed {
     clearTimeout(this.#waiting);
     if (this.#hasBegun) return;
     this.#hasBegun = true;
-    void this.#readLists();
+    // Also the spans that could not be read the last time somebody looked: the retries ended then.
+    this.retry();
   };
 
   #end(): void {
