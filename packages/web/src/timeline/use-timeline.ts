@@ -7,6 +7,7 @@ import { readSkeleton } from "../api/skeletons.ts";
 import { readChildren, readTraces, readTurns } from "../api/timeline-reads.ts";
 import { Kept } from "../app/kept.ts";
 import { sessionTitle } from "../format/session-names.ts";
+import { ChildFeeds } from "./child-feeds.ts";
 import { type FeedState, TimelineFeed } from "./feed.ts";
 import { type KnownChild, type Model, modelOf } from "./model.ts";
 
@@ -105,22 +106,10 @@ function useChildren(sessionId: string): { readonly known: readonly KnownChild[]
   const shown = useMemo(() => data?.children ?? [], [data]);
   const ids = shown.map(({ id }) => id).join(" ");
   const [states, setStates] = useState<ReadonlyMap<string, FeedState>>(new Map());
-  useEffect(() => {
-    const stops = ids
-      .split(" ")
-      .filter((id) => id !== "")
-      .map((id) => {
-        const feed = makeFeed(id);
-        return feed.subscribe(() => {
-          const state = feed.read();
-          feed.want(state.traces.map(({ traceId }) => traceId));
-          setStates((before) => new Map(before).set(id, state));
-        });
-      });
-    return () => {
-      for (const stop of stops) stop();
-    };
-  }, [ids]);
+  const [feeds] = useState(() => new ChildFeeds(makeFeed, setStates));
+  useEffect(() => feeds.show(ids.split(" ").filter((id) => id !== "")), [feeds, ids]);
+  // Not a clean-up of the effect above, which would end the feeds of all children whenever one of them comes or goes.
+  useEffect(() => () => feeds.show([]), [feeds]);
   const known = useMemo(() => shown.flatMap((session) => childOf(session, states.get(session.id))), [shown, states]);
   return { known, hasOlder: data?.hasOlder === true };
 }
