@@ -1,6 +1,18 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { between, isWhole, nowOf, offsetText, panned, placeOf, ticksOf, type View, viewOf, zoomed } from "./scale.ts";
+import {
+  between,
+  followed,
+  isWhole,
+  nowOf,
+  offsetText,
+  panned,
+  placeOf,
+  ticksOf,
+  type View,
+  viewOf,
+  zoomed,
+} from "./scale.ts";
 
 const bounds = viewOf(1_000_000_000, 1_060_000_000);
 const point = fc.double({ min: 0, max: 1, noNaN: true });
@@ -68,4 +80,11 @@ test("an end a little after now moves now; one far in the future, of a wrong clo
   expect(nowOf(now, now - 1_000_000)).toBe(now);
   expect(nowOf(now, now + 1_000_000)).toBe(now + 1_000_000);
   expect(nowOf(now, now + 31_536_000_000_000)).toBe(now);
+});
+
+test("a window that follows now stays at the end of what has ended, and does not follow an end far in the future", () => {
+  const { startUs, endUs } = bounds;
+  const shown = viewOf(startUs, startUs + 1_000_000);
+  expect(followed(shown, bounds, endUs + 3_600_000_000)).toEqual(viewOf(endUs - 1_000_000, endUs));
+  expect(followed(shown, bounds, endUs - 5_000_000)).toEqual(viewOf(endUs - 6_000_000, endUs - 5_000_000));
 });

@@ -66,6 +66,15 @@ export function panned(view: View, bounds: View, by: number): View {
   return within({ startUs: view.startUs + us, endUs: view.endUs + us }, bounds);
 }
 
+/**
+ * Returns a window of the same width that ends now.
+ * @param bounds contain now while something is open. Once nothing is, the clock may go on (a linked trace is shown), but no window follows it.
+ */
+export function followed(view: View, bounds: View, nowUs: number): View {
+  const endUs = Math.min(nowUs, bounds.endUs);
+  return viewOf(endUs - (view.endUs - view.startUs), endUs);
+}
+
 /** Returns the window between two points of the axis, 0 to 1, in any order. */
 export function between(view: View, one: number, other: number): View {
   const width = view.endUs - view.startUs;

@@ -13,7 +13,7 @@ import type { Item } from "../../waterfall/item.ts";
 import { errorSources, nextItem } from "../../waterfall/matches.ts";
 import type { Model } from "../../waterfall/model.ts";
 import { ancestorKeys, type Row, type Tie, tieKey, tiesOf, visibleRows } from "../../waterfall/rows.ts";
-import { isWhole, nowOf, type View, viewOf, zoomed } from "../../waterfall/scale.ts";
+import { followed, isWhole, nowOf, type View, viewOf, zoomed } from "../../waterfall/scale.ts";
 import { SpanPanel } from "../../waterfall/span-panel.tsx";
 import { Toolbar } from "../../waterfall/toolbar.tsx";
 import type { Backlinks } from "../../waterfall/use-backlinks.ts";
@@ -83,10 +83,10 @@ export function TraceView(props: TraceViewProps) {
   const details = useDetails(sessionId, model, shown, selected);
 
   const bounds = useMemo(() => boundsOf(model, rows, nowUs), [model, rows, nowUs]);
-  const view = useMemo(
-    () => (zoom === undefined ? bounds : followed(zoom, isFollowing, nowUs)),
-    [zoom, isFollowing, bounds, nowUs],
-  );
+  const view = useMemo(() => {
+    if (zoom === undefined) return bounds;
+    return isFollowing ? followed(zoom, bounds, nowUs) : zoom;
+  }, [zoom, isFollowing, bounds, nowUs]);
 
   const detailsOf = details.of;
   const { matches } = search;
@@ -336,11 +336,6 @@ function boundsOf(model: Model, rows: readonly Row[], nowUs: number): View {
     endUs = Math.max(endUs, row.item.span.endUs ?? nowUs);
   }
   return viewOf(startUs, endUs);
-}
-
-function followed(view: View, isFollowing: boolean, nowUs: number): View {
-  if (!isFollowing) return view;
-  return viewOf(nowUs - (view.endUs - view.startUs), nowUs);
 }
 
 /** Returns the point around which keys and buttons zoom: the selected span if it is in sight, else the middle. */
