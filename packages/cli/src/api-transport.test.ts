@@ -62,10 +62,13 @@ test.each([
   ["60", "The API answered 429. Try again in 60 s."],
   ["Wed, 21 Oct 2026 07:28:00 GMT", "The API answered 429."],
   ["-1", "The API answered 429."],
-])("a refusal with `Retry-After: %s` is told so", async (retryAfter, message) => {
-  const { transport } = await setUp((_, response) => {
-    response.writeHead(429, { "retry-after": retryAfter });
-    response.end();
-  });
-  await expect(transport.call("GET", "/api/sessions", Answer)).rejects.toMatchObject({ message });
-});
+])(
+  "the message of a refusal with `Retry-After: %s` says when to try again, if that is a number of seconds",
+  async (retryAfter, message) => {
+    const { transport } = await setUp((_, response) => {
+      response.writeHead(429, { "retry-after": retryAfter });
+      response.end();
+    });
+    await expect(transport.call("GET", "/api/sessions", Answer)).rejects.toMatchObject({ message });
+  },
+);

@@ -63,7 +63,7 @@ export async function followTrace(
       news.forEach(onSpan);
       next = page.next;
       if (!page.isComplete) continue;
-      // A complete answer has all open spans: one that it lacks has lost its end.
+      // A complete answer contains every open span. If it lacks a span that was open before, the end of that span was lost.
       const told = new Set(page.chunks.flatMap(decodeSkeleton).map(({ spanId }) => spanId));
       for (const [spanId, { isOpen }] of known) if (isOpen && !told.has(spanId)) known.delete(spanId);
       const isOpen = [...known.values()].some((each) => each.isOpen);

@@ -17,7 +17,7 @@ interface Column<T> {
 export const NO_TURNS = "No turns.";
 /** Explains a list that an error type leaves empty: spans and messages name the turn's own error, lists its first cause. */
 export const FOUND_BY_CAUSE =
-  "A turn is found by the first cause of its failure: one that failed with `model_chain_exhausted` by why its last model failed.";
+  "Turns are listed under the first cause of their failure. A turn that failed with `model_chain_exhausted` is listed under the error of its last model.";
 
 /** The number of spaces between two columns. */
 export const GAP = 2;

@@ -114,7 +114,7 @@ test("a name of any length is read", () => {
   expect(parsePatch(`diff --git a/x b/x\n+++ "b/${name}"\n`)[0]?.path).toBe(name);
 });
 
-test("a file that became executable, and one that lost its last newline, say so", () => {
+test("the parsed patch says that a file became executable, and that a file lost its last newline", () => {
   const patch = `diff --git a/x b/x
 old mode 100644
 new mode 100755

@@ -55,7 +55,7 @@ export class TurnTally {
           this.requestsBegun++;
           this.#counts.retries++;
         }
-        // As with model calls, one that is still open counts: of a lost runner's work nothing more is told.
+        // A tool call counts from its start, as a model call does: if the runner is lost, its end is never reported.
         if (fact.name.startsWith("execute_tool ")) this.#counts.toolCalls++;
         if (fact.name.startsWith("invoke_agent ") && fact.parentId !== undefined) this.#delegating.add(fact.parentId);
         continue;

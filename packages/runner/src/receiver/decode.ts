@@ -99,7 +99,7 @@ function countObjects(json: unknown): number {
     const [value, depth] = next;
     if (typeof value !== "object" || value === null) continue;
     if (depth > 2 * MAX_DEPTH) throw new RangeError("messages nest too deep");
-    // A list holds messages: one that is too long is not even walked through.
+    // The elements of a list are messages. If there are too many of them, none needs to be looked at.
     if (!Array.isArray(value)) count++;
     else if (value.length > MAX_MESSAGES) return value.length;
     for (const each of Object.values(value)) left.push([each, depth + 1]);

@@ -148,12 +148,12 @@ describe("limits", () => {
     vi.advanceTimersByTime(3_000);
     usage.explained("sandbox_out_of_memory");
     expect(usage.recentLimit(true)).toBeUndefined();
-    // Two at once, and the first one's end is told.
+    // Two processes are killed at once. A tool's end explains the first kill.
     set({ oomKills: 3 });
     vi.advanceTimersByTime(3_000);
     usage.explained("sandbox_out_of_memory");
     expect(usage.recentLimit(true)).toBe("sandbox_out_of_memory");
-    // One after the other, before the first one's end is told.
+    // Two processes are killed one after the other, before a tool's end explains the first kill.
     set({ oomKills: 4 });
     vi.advanceTimersByTime(250);
     set({ oomKills: 5 });

@@ -172,7 +172,7 @@ class SessionSocket {
     this.#timer = setTimeout(() => void this.#connect(), pauseMs(this.#failures, Math.random()));
   }
 
-  /** The network is back: opens a socket at once, or asks the one that there is, which may have died with the network. */
+  /** Called when the network is back. Opens a socket at once. If there is a socket, asks whether it still lives: it may have died with the network. */
   readonly #onOnline = (): void => {
     if (this.#isStopped) return;
     if (this.#socket?.readyState === WebSocket.OPEN) return this.#ask(this.#socket, WAKE_MS);

@@ -4,7 +4,7 @@ import type { FeedState } from "./feed.ts";
 
 const STATE: FeedState = { traces: [], records: [], traceOf: () => undefined, isReady: true, error: undefined };
 
-test("a child that stays keeps its feed when others come and go, and one that left is forgotten", () => {
+test("a child that stays keeps its feed when others come and go, and a child that left has no feed and no state", () => {
   const log: string[] = [];
   const changes = new Map<string, () => void>();
   let states: ReadonlyMap<string, FeedState> = new Map();

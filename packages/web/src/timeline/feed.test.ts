@@ -72,13 +72,19 @@ const reads = {
 
 beforeEach(() => vi.clearAllMocks());
 
-test("spans that could not be read are read again by themselves, and are known as missing meanwhile", async () => {
+/** Shows a timeline of a trace whose spans cannot be read at first. @returns what ends showing it */
+async function failOnce(): Promise<() => void> {
   reads.skeleton.mockRejectedValueOnce(AWAY);
   const feed = new TimelineFeed(reads);
   const stop = feed.subscribe(() => undefined);
   feed.want([TRACE]);
   hear({ type: "opened", isAgain: false });
   await vi.waitFor(() => expect(rereads.read()).toBe(AWAY));
+  return stop;
+}
+
+test("spans that could not be read are read again by themselves, and are known as missing meanwhile", async () => {
+  const stop = await failOnce();
   await vi.waitFor(() => expect(reads.skeleton).toHaveBeenCalledTimes(2), 20_000);
   await vi.waitFor(() => expect(rereads.read()).toBeUndefined());
   stop();
@@ -98,12 +104,7 @@ test("lists that could not be read again after a break are read until they are t
 });
 
 test("nothing is read again for a timeline that nobody looks at", async () => {
-  reads.skeleton.mockRejectedValueOnce(AWAY);
-  const feed = new TimelineFeed(reads);
-  const stop = feed.subscribe(() => undefined);
-  feed.want([TRACE]);
-  hear({ type: "opened", isAgain: false });
-  await vi.waitFor(() => expect(rereads.read()).toBe(AWAY));
+  const stop = await failOnce();
   stop();
   expect(rereads.read()).toBeUndefined();
 });
