@@ -175,7 +175,7 @@ test("every tool that reads answers, small and marked as data", async () => {
   expect((await ask("stats", { tool: "no-such-tool", from: "1d" })).data).toMatchObject({ groups: [] });
   for (const tool of ["turns", "stats"]) {
     const none = await ask(tool, { error: "model_chain_exhausted", from: "1h" });
-    expect(none.text).toContain("A turn is found by the first cause of its failure");
+    expect(none.text).toContain("Turns are listed under the first cause of their failure");
   }
   expect((await ask("turns", { tool: "bash", from: "1h" })).data?.turns).toMatchObject([{ session_id: sessionId }]);
 
