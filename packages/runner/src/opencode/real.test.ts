@@ -1,6 +1,6 @@
 /**
  * Tests the runner with the real OpenCode and a scripted model: its process, its event stream, turns with real tools in a real
- * repository. prompt.test.ts has the tests that need a certain order of events.
+ * repository. ../prompt.test.ts and its neighbours have the tests that need a certain order of events.
  */
 
 import { execFileSync } from "node:child_process";
