@@ -199,11 +199,12 @@ describeOneEngine(
         await attack("[files]", "sandbox_out_of_files");
         const bombed = await say(attacker, "[bomb]");
         expect(bombed).toMatchObject({ outcome: "error", errorType: "sandbox_out_of_processes" });
-        // On a busy machine the runner may want a thread while the bomb has them all. It ends, and the message gets its second attempt.
+        // On a busy machine the runner may want a thread while the bomb has them all. It ends, perhaps before it has sent the call's open
+        // span, and the message gets its second attempt.
         const calls = readSpans(await system.api.trace(attacker, bombed.traceId as string)).filter(
           ({ name }) => name === "execute_tool bash",
         );
-        expect(calls).toHaveLength(bombed.attempts ?? 0);
+        expect(calls.length).toBeLessThanOrEqual(bombed.attempts ?? 0);
         expect(calls.at(-1)?.attributes).toMatchObject({ "error.type": "sandbox_out_of_processes" });
         expect(await say(attacker, "Are you there?")).toMatchObject({ outcome: "ok" });
         expect((await system.api.session(attacker)).generation).toBe(1);

@@ -19,8 +19,9 @@ declare global {
 
 /** What one test takes: some fifteen seconds, and minutes on a machine that has much else to do. */
 const COURSES_PER_TEST = 1000;
-/** Those of the ordinary suite unless `pnpm fuzz` sets another number. */
-const COURSES = Number(import.meta.env.VITE_FUZZ_COURSES ?? COURSES_PER_TEST);
+/** Courses in the ordinary suite, other ones in each run. `pnpm fuzz` sets another number. */
+const ORDINARY_COURSES = 300;
+const COURSES = Number(import.meta.env.VITE_FUZZ_COURSES ?? ORDINARY_COURSES);
 const MAX_STEPS = 40;
 /** After so many courses what they wrote is committed. */
 const COMMIT_AFTER = 50;
