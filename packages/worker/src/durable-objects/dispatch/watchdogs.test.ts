@@ -1,3 +1,4 @@
+import { LIMITS } from "@valet/shared/limits";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { inRooms, type Rooms } from "../../../test/rooms.ts";
@@ -97,6 +98,32 @@ describe("an attempt that is sent", () => {
       expect(rooms.attempt(attemptId).state).toBe("ended");
     }));
 
+  test.each([2_000, 3 * acceptMs])(
+    "has all its time again if the object stood still with its machine for %d ms",
+    (ms) =>
+      inRooms((rooms) => {
+        const { watchdogs } = watch(rooms);
+        const attemptId = sent(rooms, watchdogs);
+        rooms.nowMs += acceptMs + ms;
+        rooms.timers.fire();
+        expect([rooms.attempt(attemptId).state, rooms.frames]).toEqual(["dispatched", []]);
+        rooms.pass(acceptMs - 1);
+        expect(rooms.attempt(attemptId).state).toBe("dispatched");
+        rooms.pass(1);
+        expect(rooms.job("m1")).toMatchObject({ status: "queued", unaccepted: 1 });
+      }),
+  );
+
+  test("is not accepted by a timer of a version that did not store when it is due", () =>
+    inRooms((rooms) => {
+      const { watchdogs } = watch(rooms);
+      const attemptId = sent(rooms, watchdogs);
+      rooms.timers.set("accept", rooms.nowMs + acceptMs, { key: attemptId });
+      rooms.nowMs += 2 * acceptMs;
+      rooms.timers.fire();
+      expect(rooms.attempt(attemptId).state).toBe("ended");
+    }));
+
   test.each([
     ["accepted", (rooms: Rooms, id: string) => rooms.queue.accepted(id)],
     ["ended", (rooms: Rooms, id: string) => rooms.queue.end(id, "ok", undefined, null)],
@@ -193,6 +220,20 @@ describe("a silent turn", () => {
       expect(rooms.attempt(attemptId).state).toBe("accepted");
       rooms.pass(1);
       expect(rooms.job("m1")).toMatchObject({ status: "done", errorType: "stuck_turn" });
+    }));
+
+  test("that came due shortly before the machine woke is stuck only if the runner stays silent after that, too", () =>
+    inRooms((rooms) => {
+      const { watchdogs } = watch(rooms);
+      const [silent, working] = [accepted(rooms, watchdogs), accepted(rooms, watchdogs, "m2")];
+      rooms.nowMs += STUCK_MS + LIMITS.standstillMs / 2;
+      rooms.timers.fire();
+      expect([rooms.attempt(silent).state, rooms.attempt(working).state]).toEqual(["accepted", "accepted"]);
+      rooms.run(() => watchdogs.touch(working));
+      rooms.pass(LIMITS.standstillMs);
+      expect([rooms.job("m1").errorType, rooms.attempt(working).state]).toEqual(["stuck_turn", "accepted"]);
+      rooms.pass(STUCK_MS);
+      expect(rooms.job("m2")).toMatchObject({ status: "done", errorType: "stuck_turn" });
     }));
 
   test("is stuck by a timer of a version that did not store when it is due", () =>

@@ -11,6 +11,12 @@ import type { Transactions } from "../core/transactions.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
 import type { StopReason } from "../queue/job-store.ts";
 
+/**
+ * A timer that fires later than this may have come due while the object stood still with its machine: frames that arrived meanwhile have
+ * not been read, so a silence proves nothing yet.
+ */
+const LATE_MS = 1_000;
+
 export interface WatchdogsOptions {
   readonly state: SessionState;
   readonly queue: JobQueue;
@@ -26,7 +32,7 @@ export interface WatchdogsOptions {
 export class Watchdogs {
   readonly #options: WatchdogsOptions;
   readonly timerHandlers: TimerHandlers<"accept" | "abort" | "stuck"> = {
-    accept: (attemptId) => this.#onNotAccepted(attemptId),
+    accept: (attemptId, dueMs) => this.#onNotAccepted(attemptId, Number(dueMs)),
     abort: (attemptId) => void this.#options.queue.end(attemptId, "aborted", undefined),
     stuck: (attemptId, dueMs) => this.#onStuck(attemptId, Number(dueMs)),
   };
@@ -37,8 +43,8 @@ export class Watchdogs {
 
   /** Starts the watchdog for the acceptance of an attempt that is about to be sent. */
   awaitAcceptance(attemptId: string): void {
-    const { timers, intervals, now } = this.#options;
-    timers.set("accept", now() + intervals.acceptMs, { key: attemptId });
+    const { intervals, now } = this.#options;
+    this.#set("accept", attemptId, now() + intervals.acceptMs);
   }
 
   accepted(attemptId: string): void {
@@ -55,8 +61,7 @@ export class Watchdogs {
     const dueMs = now() + objectMs;
     // Only the stored timer survives an eviction. It is not written with every frame, to save writes.
     const soonMs = dueMs - slackMs;
-    if ((timers.dueMs("stuck", attemptId) ?? 0) < soonMs)
-      timers.set("stuck", dueMs, { key: attemptId, payload: String(dueMs) });
+    if ((timers.dueMs("stuck", attemptId) ?? 0) < soonMs) this.#set("stuck", attemptId, dueMs);
   }
 
   /** Asks the runner to abort an attempt. The attempt ends without the runner if that does not answer in time. */
@@ -73,12 +78,13 @@ export class Watchdogs {
     for (const kind of ["accept", "abort", "stuck"] as const) this.#options.timers.clear(kind, attemptId);
   }
 
-  #onNotAccepted(attemptId: string): void {
-    const { queue, state, timers, intervals, now } = this.#options;
+  /** @param dueMs when the timer was due, epoch ms; 0 if a version before this one set it */
+  #onNotAccepted(attemptId: string, dueMs: number): void {
+    const { queue, state } = this.#options;
     if (queue.jobs.attempt(attemptId)?.state !== "dispatched") return;
-    if (state.record.link.state !== "connected") {
-      // The runner may have accepted it without a link to say so: its hello, or the end of the grace period, decides.
-      timers.set("accept", now() + intervals.acceptMs, { key: attemptId });
+    // Without a link the runner may have accepted it without saying so: its hello, or the end of the grace period, decides.
+    if (state.record.link.state !== "connected" || this.#lateMs(dueMs) > LATE_MS) {
+      this.awaitAcceptance(attemptId);
       return;
     }
     // A runner that receives the attempt late finds it aborted.
@@ -89,15 +95,26 @@ export class Watchdogs {
   /** @param dueMs when the timer was due, epoch ms; 0 if a version before this one set it */
   #onStuck(attemptId: string, dueMs: number): void {
     const { queue, state, isWaitingForPerson, now } = this.#options;
-    // Frames that arrived meanwhile have not been read.
-    const stoodStill = dueMs > 0 && now() - dueMs > LIMITS.standstillMs;
+    const lateMs = this.#lateMs(dueMs);
     // A runner without a link may still end the turn by itself.
-    if (stoodStill || isWaitingForPerson(attemptId) || state.record.link.state !== "connected") {
+    if (lateMs > LIMITS.standstillMs || isWaitingForPerson(attemptId) || state.record.link.state !== "connected") {
       this.touch(attemptId);
+    } else if (lateMs > LATE_MS) {
+      // A runner that stood still with the object says so as soon as it runs again.
+      this.#set("stuck", attemptId, now() + LIMITS.standstillMs);
     } else {
       this.#sendAfterCommit({ type: "abort", attemptId, reason: "stuck_turn" });
       queue.end(attemptId, "error", "stuck_turn");
     }
+  }
+
+  #set(kind: "accept" | "stuck", attemptId: string, dueMs: number): void {
+    this.#options.timers.set(kind, dueMs, { key: attemptId, payload: String(dueMs) });
+  }
+
+  /** Returns for how long the object cannot have read frames, at most: its timer fires so late, in ms. */
+  #lateMs(dueMs: number): number {
+    return dueMs > 0 ? this.#options.now() - dueMs : 0;
   }
 
   #sendAfterCommit(frame: ToRunner): void {
