@@ -46,6 +46,7 @@ const API_PROBLEMS = {
   "client-closed-request": [499, "The client closed the connection during the request"],
   internal: [500, "The server failed"],
   unavailable: [503, "The session is temporarily unavailable"],
+  "migrations-missing": [503, "The database lacks migrations"],
   "storage-full": [507, "The server's storage is full"],
 } as const;
 export type ApiProblemName = keyof typeof API_PROBLEMS;

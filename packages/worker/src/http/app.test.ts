@@ -1,4 +1,5 @@
 import { createExecutionContext } from "cloudflare:test";
+import { Problem } from "@valet/shared/http/problem";
 import { Health } from "@valet/shared/protocol/session-api";
 import { describe, expect, test, vi } from "vitest";
 import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
@@ -140,6 +141,27 @@ test.each(["no such table: sessions: SQLITE_ERROR", "no such column: export_prob
     log.mockRestore();
   },
 );
+
+test.each([
+  ["no such table: tokens: SQLITE_ERROR"],
+  ["no such column: cause_key at offset 7: SQLITE_ERROR"],
+  ["table tokens has no column named speaks_for_others: SQLITE_ERROR"],
+])("before the migrations are applied, a request is refused with 503 and what to do: %s", async (text) => {
+  const log = vi.spyOn(console, "error").mockImplementation(() => {});
+  const fail = () => Promise.reject(new Error(`D1_ERROR: ${text}`));
+  const failing = { all: fail, first: fail };
+  const prepare = () => ({ ...failing, bind: () => failing });
+  const env = { ...bindings, DB: { prepare, batch: fail } } as unknown as typeof bindings;
+  const request = new Request(`${ORIGIN}/api/sessions`, { headers: { authorization: "Bearer vlt_1" } });
+  const response = await createApp().fetch(request, env, createExecutionContext());
+  expect([response.status, response.headers.get("content-type")]).toEqual([503, "application/problem+json"]);
+  expect(response.headers.get("retry-after")).toBe("10");
+  const { type, detail } = Problem.parse(await response.json());
+  expect(type).toBe("urn:valet:problem:migrations-missing");
+  expect(detail).toMatch(/`valet up` applies .*wrangler d1 migrations apply DB --remote/);
+  expect(log.mock.calls.flat().join()).toContain('"lacks":"migrations"');
+  log.mockRestore();
+});
 
 test.each([
   ["VALET_MODEL_PRICES", "SECRET"],

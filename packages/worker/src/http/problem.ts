@@ -6,6 +6,7 @@ import type { ZodError } from "zod";
 import { ConfigError, invalidText } from "../config.ts";
 import { badCursor } from "../durable-objects/core/cursor.ts";
 import type { Result } from "../durable-objects/core/result.ts";
+import { isBeforeMigrations } from "../log-failure.ts";
 import { isStorageFull, isStorageLost } from "./storage-full.ts";
 
 /** An error to send to the caller. All of it is sent, so it must hold no secrets and no content. */
@@ -55,6 +56,7 @@ export function toApiError(error: unknown, method: string): ApiError {
   // The router's validators throw this for malformed JSON, before they check fields.
   if (error instanceof HTTPException && error.status === 400) return problem("malformed-json");
   if (error instanceof HTTPException && error.status === 415) return problem("unsupported-media-type");
+  if (isBeforeMigrations(error)) return problem("migrations-missing", { detail: MIGRATE }, { "retry-after": "10" });
   if (isStorageFull(error)) return storageFull("The Worker's disk or database is full.", method);
   const { overloaded, retryable } = (error ?? {}) as ObjectError;
   if (overloaded) return problem("unavailable", { detail: "The session is overloaded." }, { "retry-after": "10" });
@@ -65,6 +67,11 @@ export function toApiError(error: unknown, method: string): ApiError {
   }
   return problem("internal");
 }
+
+/** Locally nobody has to do anything; `deploy:worker` applies them before the Worker that needs them. */
+const MIGRATE =
+  "This version needs tables or columns that it lacks. `valet up` applies its migrations whenever it starts; on Cloudflare, run " +
+  "`npx --yes pnpm@12 exec wrangler d1 migrations apply DB --remote` in packages/worker. Try again.";
 
 /** Says what became of the request: one that reads has nothing to be stored, so it has lost nothing either. */
 function storageFull(cause: string, method: string): ApiError {
