@@ -14,6 +14,8 @@ describe("a line of the Worker's log", () => {
     "uncaught exception; source = Uncaught (in promise); stack = Error: Network connection lost.",
     "workerd/api/http.c++:9: disconnected: premature EOF in HTTP body",
     "Uncaught exception: workerd/jsg/value.h:1535: failed: remote.jsg.TypeError: Invalid URL string.",
+    "Received a connect event but we lack a handler. Did you remember to export a connect() function?",
+    "Uncaught exception: workerd/api/global-scope.c++:308: failed: remote.jsg.Error: Handler does not export a connect() function.",
     "Uncaught exception: kj/compat/http.c++:6214: failed: remote.jsg.Error: WebSocket protocol error; protocolError.statusCode = 1009; protocolError.description = Message is too large: 34603008 > 33554432",
   ])("that means nothing to an operator is hidden: %s", (line) => {
     expect(shownLine(line)).toEqual({ text: undefined, hides: "known" });

@@ -28,6 +28,9 @@ const NOISE: readonly RegExp[] = [
   // A client's request is malformed: its `Host` is none, or a frame of its WebSocket breaks the protocol. It is refused.
   /^Uncaught exception: [\w/.+-]+:\d+: failed: remote\.jsg\.TypeError: Invalid URL string\.$/,
   /^Uncaught exception: [\w/.+-]+:\d+: failed: remote\.jsg\.Error: WebSocket protocol error; /,
+  // A client takes the Worker for a proxy (CONNECT). It is refused.
+  /^Received a connect event but we lack a handler\b/,
+  /^Uncaught exception: [\w/.+-]+:\d+: failed: remote\.jsg\.Error: Handler does not export a connect\(\) function\.$/,
 ];
 
 /** Lines of workerd, with what they mean to an operator who does not know workerd. */
