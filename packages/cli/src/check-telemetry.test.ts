@@ -46,6 +46,22 @@ describe("what would keep spans from the backend is reported, with what to do", 
     ["a busy backend", 503, {}, "", "missing", /HTTP 503; spans would wait/],
     ["a backend without OTLP/JSON", 415, {}, "", "missing", /HTTP 415; spans would be dropped: .*JSON/],
     ["a backend that rejects an empty request as malformed", 400, {}, "", "note", /refuses an empty request/],
+    [
+      "a backend that rejects spans in a success",
+      200,
+      { "content-type": "application/json" },
+      '{"partialSuccess":{"rejectedSpans":"1","errorMessage":"the tenant is over its limit"}}',
+      "missing",
+      /rejects its spans, with the message: the tenant is over its limit; they would be lost/,
+    ],
+    [
+      "a backend that rejects spans and does not say how many",
+      200,
+      { "content-type": "application/json" },
+      '{"partialSuccess":{"rejectedSpans":"all"}}',
+      "missing",
+      /rejects its spans, with the message: rejectedSpans is all, which is no count/,
+    ],
     ["a text answer of another server", 200, {}, "hello", "note", /is it an OTLP endpoint/],
   ])("%s", async (_what, status, headers, body, state, detail) => {
     const { url, host } = await backend(status, headers, body);

@@ -72,7 +72,12 @@ async function checkBackend(
   const result = await exporter.send(request);
   const host = hostOf(url);
   if (result.outcome === "delivered") {
-    const { message, isUnexpected, isUnread } = result;
+    const { message, isUnexpected, isUnread, rejectedSpans, isUncounted } = result;
+    if (rejectedSpans > 0 || isUncounted) {
+      const why = message === "" ? "" : `, with the message: ${message}`;
+      const detail = `${host} accepts a request and rejects its spans${why}; they would be lost: read the backend's own log and limits`;
+      return { name, state: "missing", detail };
+    }
     if (isUnread) {
       const detail = `${host} accepts an empty request, but not with a backend's answer (${message}): is it an OTLP endpoint? Spans would be counted as delivered`;
       return { name, state: "note", detail };
