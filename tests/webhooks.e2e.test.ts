@@ -6,7 +6,7 @@ import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { waitFor } from "../packages/cli/src/wait.ts";
 import { parseScenario } from "../packages/scripted-model/src/index.ts";
-import { WebhookEvent } from "../packages/shared/src/protocol/webhooks.ts";
+import { WebhookEvent, type WebhookView } from "../packages/shared/src/protocol/webhooks.ts";
 import { runInProcess } from "./run-in-process.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 
@@ -42,7 +42,8 @@ afterAll(async () => {
   server.close();
 }, TIMEOUT_MS);
 
-const cli = (...args: string[]) => runInProcess("--state", system.stateDir, "webhooks", ...args);
+const inValet = (...args: string[]) => runInProcess("--state", system.stateDir, ...args);
+const cli = (...args: string[]) => inValet("webhooks", ...args);
 
 test(
   "an endpoint that the CLI adds gets signed events of a session, in order, and is tested and removed",
@@ -79,6 +80,14 @@ test(
     const failed = await cli("test", id);
     expect(failed.code).toBe(1);
     expect(failed.stdout).toContain("not delivered: HTTP 500.");
+    await inValet("terminate", session.id, "--yes");
+    const isFailing = ([webhook]: readonly WebhookView[]) => webhook?.failing != null;
+    await waitFor("a failed delivery", () => system.api.webhooks(), isFailing, TIMEOUT_MS);
+    const problem = new RegExp(`${id} at 127\\.0\\.0\\.1:\\d+ is failing since .*: HTTP 500; mend it`);
+    expect((await inValet("attention")).stderr).toMatch(problem);
+    const doctor = JSON.parse((await inValet("doctor", "--json")).stdout);
+    const finding = doctor.findings.find(({ name }: { readonly name: string }) => name === "webhooks");
+    expect(finding.detail).toMatch(problem);
     expect((await cli("remove", id)).code).toBe(0);
     expect((await cli("list")).stdout).toContain("There are no webhooks.");
     const removed = await cli("enable", id);

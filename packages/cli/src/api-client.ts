@@ -38,6 +38,7 @@ import { SystemView } from "@valet/shared/protocol/system";
 import { CreatedToken, type CreateToken, TokenList, type TokenView } from "@valet/shared/protocol/tokens";
 import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { OwnerTurns, TurnStats } from "@valet/shared/protocol/turn-stats";
+import { WebhookList, type WebhookView } from "@valet/shared/protocol/webhooks";
 import { WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
 import { ApiError, ApiTransport, errorOf } from "./api-transport.ts";
@@ -117,6 +118,11 @@ export class ApiClient {
   /** Lists the sessions that need attention, oldest first. */
   attention(): Promise<AttentionItem[]> {
     return this.#http.pages("/api/attention", AttentionList, ({ items }) => items);
+  }
+
+  /** Lists the endpoints of webhooks, oldest first. */
+  async webhooks(): Promise<WebhookView[]> {
+    return (await this.#http.call("GET", "/api/webhooks", WebhookList)).webhooks;
   }
 
   /** Opens a session's WebSocket with a ticket; it may still be connecting. */

@@ -11,14 +11,26 @@ export function webhookLines(webhooks: readonly WebhookView[]): string[] {
   ]);
 }
 
+/** Returns why an endpoint that is disabled, or fails, gets no events, and what to do. Of its URL, which may hold a key, only the host. */
+export function webhookProblem({ id, url, disabledReason, failing }: WebhookView): string {
+  const name = `${id} at ${URL.parse(url)?.host ?? "?"}`;
+  const failed = failing === null ? "" : failingText(failing);
+  if (disabledReason === null) return `${name} is ${failed}; mend it, then \`valet webhooks test ${id}\``;
+  const since = failed && ` (${failed})`;
+  return `${name} is disabled: ${WHY_DISABLED[disabledReason]}${since}; mend it, then \`valet webhooks enable ${id}\``;
+}
+
+const WHY_DISABLED = { gone: "it answered 410", failing: "it has failed for days" } as const;
+
+function failingText({ since, failures, at, error }: NonNullable<WebhookView["failing"]>): string {
+  return `failing since ${since}: ${counted(failures, "failure")}, the last at ${at}: ${error}`;
+}
+
 function problemLines({ id, disabledReason, failing, givenUp, previousSecretUntil }: WebhookView): string[] {
-  const why = disabledReason === "gone" ? "it answered 410" : "it has failed for days";
-  const count = failing === null ? "" : counted(failing.failures, "failure");
+  const why = disabledReason && WHY_DISABLED[disabledReason];
   return [
-    ...(disabledReason === null ? [] : [`  disabled: ${why}. When it is mended: valet webhooks enable ${id}`]),
-    ...(failing === null
-      ? []
-      : [`  failing since ${failing.since}: ${count}, the last at ${failing.at}: ${failing.error}`]),
+    ...(why === null ? [] : [`  disabled: ${why}. When it is mended: valet webhooks enable ${id}`]),
+    ...(failing === null ? [] : [`  ${failingText(failing)}`]),
     ...(givenUp === 0 ? [] : [`  ${counted(givenUp, "event")} could not be delivered`]),
     ...(previousSecretUntil === null ? [] : [`  the secret before is valid until ${previousSecretUntil}`]),
   ];

@@ -1,8 +1,10 @@
 import type { Command } from "commander";
-import { connect, type GlobalOptions, printJson, printLines } from "../context.ts";
+import { troubledWebhooks } from "../check-webhooks.ts";
+import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { helpEnd } from "../help-text.ts";
 import { attentionLines } from "../now-text.ts";
 import { paintVerdict } from "../paint.ts";
+import { webhookProblem } from "../webhooks-text.ts";
 
 export function addAttention(program: Command): void {
   program
@@ -11,8 +13,15 @@ export function addAttention(program: Command): void {
     .addHelpText("after", helpEnd(undefined, "attention --json"))
     .action(async (_options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const items = await connect(options).attention();
-      if (options.json) printJson({ items });
-      else printLines(attentionLines(items), { paint: paintVerdict });
+      const api = connect(options);
+      const items = await api.attention();
+      if (options.json) {
+        printJson({ items });
+        return;
+      }
+      printLines(attentionLines(items), { paint: paintVerdict });
+      // An endpoint is no session, so it is no result; the list is whole if they cannot be read.
+      const webhooks = await api.webhooks().catch(() => []);
+      for (const webhook of troubledWebhooks(webhooks)) report(`Webhooks: ${webhookProblem(webhook)}.`);
     });
 }

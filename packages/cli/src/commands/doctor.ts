@@ -14,6 +14,7 @@ import { checkLimits } from "../check-limits.ts";
 import { checkModel, checkVariables, compareBackend } from "../check-settings.ts";
 import { refusedFindings, systemFindings, uncheckedFindings } from "../check-system.ts";
 import { checkTelemetry, type Finding } from "../check-telemetry.ts";
+import { uncheckedWebhooks, webhookFindings } from "../check-webhooks.ts";
 import { connect, findConnection, type GlobalOptions, printJson, printLines } from "../context.ts";
 import { ExitCode, UserError } from "../errors.ts";
 import { helpEnd } from "../help-text.ts";
@@ -24,7 +25,7 @@ const run = promisify(execFile);
 
 const HELP = `
 The running Valet (that of --state, or of --url) asks the provider of its model for its models, and never the model itself, which may
-cost; and its broker for its driver and its sandboxes. \`valet smoke\` has a message answered.
+cost; its broker for its driver and its sandboxes; and how deliveries to your webhooks go. \`valet smoke\` has a message answered.
 `;
 
 export function addDoctor(program: Command): void {
@@ -99,11 +100,22 @@ async function findOther(options: GlobalOptions): Promise<HostFinding> {
 
 async function askSystem(options: GlobalOptions): Promise<readonly Finding[]> {
   try {
-    return systemFindings(await connect(options).checkSystem());
+    const api = connect(options);
+    const [system, webhooks] = await Promise.all([api.checkSystem(), askWebhooks(api)]);
+    return [...systemFindings(system), ...webhooks];
   } catch (error) {
     if (error instanceof ApiError) return refusedFindings(error);
     if (!(error instanceof UserError)) throw error;
     return uncheckedFindings(error.message);
+  }
+}
+
+async function askWebhooks(api: ApiClient): Promise<readonly Finding[]> {
+  try {
+    return webhookFindings(await api.webhooks(), api.serverNow());
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return [uncheckedWebhooks(error.message)];
   }
 }
 
