@@ -1,4 +1,5 @@
-/** The end of each command's help: what its exit codes mean, and examples. Pure. */
+/** The text of helps: the end of each command's, with what its exit codes mean and examples; and how it fits a terminal. Pure. */
+import { wrap, wrapIndented } from "./wrap.ts";
 
 /** @param negative what exit code 1 means; a command without it never ends so */
 export function helpEnd(negative: string | undefined, ...examples: readonly string[]): string {
@@ -12,3 +13,32 @@ ${examples.length === 1 ? "Example" : "Examples"}:${lines.join("")}`;
 
 /** The session of the examples. */
 export const EXAMPLE_SESSION = "ses_01j8z3k5m7n9p1q3r5s7t9v1w3";
+
+/** A line of the sources that is at least this long, in columns, goes on in the next one. */
+const GOES_ON = 100;
+
+/** Returns a help whose lines fit a terminal of so many columns. Paragraphs, which have lines in the sources, too, get lines of that width. */
+export function fitHelp(text: string, columns: number): string {
+  const lines: string[] = [];
+  let goesOn = false;
+  for (const line of text.split("\n")) {
+    const isParagraph = line !== "" && !line.startsWith(" ");
+    if (goesOn && isParagraph) lines.push(`${lines.pop()} ${line}`);
+    else lines.push(line);
+    goesOn = isParagraph && line.length >= GOES_ON;
+  }
+  return lines.flatMap((line) => fitLine(line, columns)).join("\n");
+}
+
+/** An example, with what it does. */
+const EXAMPLE = /^( +valet .*?)(?: {3,}(.*))?$/;
+
+function fitLine(line: string, columns: number): string[] {
+  if (line.length <= columns) return [line];
+  if (!line.startsWith(" ")) return wrap(line, columns);
+  const [, command, does = ""] = EXAMPLE.exec(line) ?? [];
+  // A command stays whole, so that it can be copied.
+  return command === undefined
+    ? wrapIndented(line, columns)
+    : [command, ...(does === "" ? [] : wrapIndented(`    ${does}`, columns))];
+}

@@ -33,6 +33,8 @@ import { addWebhooks } from "./commands/webhooks.ts";
 import { addWhy } from "./commands/why.ts";
 import { addWorkflow } from "./commands/workflow.ts";
 import { addGlobalOptions } from "./context.ts";
+import { fitHelp } from "./help-text.ts";
+import { terminalOf } from "./terminal.ts";
 
 /** The commands in the order and with the headings of the help: what everybody needs first. */
 const GROUPS = {
@@ -49,6 +51,18 @@ wait, and the work goes on.
 
 Example: valet prompt --repo https://github.com/you/project "What does this project do?"`;
 
+/** The narrowest description of an option that is laid out beside its name, in columns. */
+const MIN_DESCRIPTION = 24;
+/** Of a help in a pipe, which only has its options laid out. */
+const PIPE_COLUMNS = 80;
+
+const helpColumns = () => terminalOf(process.stdout, process.env).columns;
+
+function writeHelp(text: string): void {
+  const columns = helpColumns();
+  process.stdout.write(columns === undefined ? text : fitHelp(text, columns));
+}
+
 /** @param isJson whether errors of usage are left to the caller, to be printed as JSON */
 export function createProgram(isJson = false): Command {
   const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
@@ -56,7 +70,8 @@ export function createProgram(isJson = false): Command {
     .description("Hosts coding agents, and shows where time and money went and what failed.")
     .version(version)
     .exitOverride()
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({ showGlobalOptions: true, minWidthToWrap: MIN_DESCRIPTION })
+    .configureOutput({ writeOut: writeHelp, getOutHelpWidth: () => helpColumns() ?? PIPE_COLUMNS })
     .showHelpAfterError("Add --help to see how it is used.")
     .addHelpText("after", HELP);
   if (isJson) program.configureOutput({ outputError: () => {}, writeErr: () => {} }).showHelpAfterError(false);

@@ -1,0 +1,66 @@
+import type { Command } from "commander";
+import { afterEach, expect, test, vi } from "vitest";
+import { fitHelp } from "./help-text.ts";
+import { createProgram } from "./program.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
+
+/** Returns what `--help` of a command writes to a terminal of so many columns; `undefined` for a pipe. */
+function helpOf(args: readonly string[], columns: number | undefined): string {
+  const before = Object.getOwnPropertyDescriptor(process.stdout, "isTTY");
+  Object.defineProperty(process.stdout, "isTTY", { value: columns !== undefined, configurable: true });
+  vi.stubEnv("COLUMNS", columns === undefined ? "" : String(columns));
+  let written = "";
+  const write = vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+    written += text;
+    return true;
+  });
+  try {
+    expect(() => createProgram().parse([...args, "--help"], { from: "user" })).toThrow("(outputHelp)");
+  } finally {
+    write.mockRestore();
+    if (before === undefined) Reflect.deleteProperty(process.stdout, "isTTY");
+    else Object.defineProperty(process.stdout, "isTTY", before);
+  }
+  return written;
+}
+
+const pathsOf = (command: Command, path: readonly string[] = []): (readonly string[])[] => [
+  path,
+  ...command.commands.flatMap((each) => pathsOf(each, [...path, each.name()])),
+];
+
+test.each([40, 60, 80, 120])(
+  "every help but its examples fits a terminal of %d columns, and loses no word",
+  (columns) => {
+    for (const path of pathsOf(createProgram())) {
+      const help = helpOf(path, columns);
+      const long = help.split("\n").filter((line) => line.length > columns && !line.startsWith("  valet "));
+      expect([path, long]).toEqual([path, []]);
+      const words = (text: string) => text.split(/\s+/).join("");
+      expect(words(help)).toBe(words(helpOf(path, undefined)));
+    }
+  },
+);
+
+test("a paragraph gets lines of the terminal's width, and examples keep theirs", () => {
+  const words = "word ".repeat(24).trimEnd();
+  const example = `  valet prompt --repo ${"x".repeat(50)}`;
+  const text = `\n${words}\nthe end.\n\nExamples:\n  valet a\n${example}\n${example}     what it does\n`;
+  expect(fitHelp(text, 60).split("\n")).toEqual([
+    "",
+    "word ".repeat(12).trimEnd(),
+    "word ".repeat(12).trimEnd(),
+    "the end.",
+    "",
+    "Examples:",
+    "  valet a",
+    example,
+    example,
+    "    what it does",
+    "",
+  ]);
+});
