@@ -56,6 +56,8 @@ export interface FoundTurns {
 
 /** A page of spans may have 16 MB. */
 const STREAM_TIMEOUT_MS = 10 * 60_000;
+/** How many sessions a list of some of them looks at. */
+const MAX_LOOKED_AT = 10 * MAX_PAGE;
 const RAW = z.record(z.string(), z.unknown());
 const RAW_PAGE = z.looseObject({ nextCursor: z.string().optional() });
 /** A message, turn or workflow as the API sends it. */
@@ -92,6 +94,26 @@ export class ApiClient {
   sessions(search?: string): Promise<SessionView[]> {
     const query = search === undefined ? "" : `?q=${encodeURIComponent(search)}`;
     return this.#http.pages(`/api/sessions${query}`, SessionList, ({ sessions }) => sessions);
+  }
+
+  /**
+   * Returns the newest sessions that are meant, at most `limit` of them, among the newest {@link MAX_LOOKED_AT}.
+   * @returns `hasMore`: whether there are older sessions that were not looked at or are not among them
+   */
+  async findSessions(
+    isMeant: (session: SessionView) => boolean,
+    limit: number,
+  ): Promise<{ readonly sessions: SessionView[]; readonly hasMore: boolean }> {
+    const found: SessionView[] = [];
+    let looked = 0;
+    let query: string | undefined = "";
+    while (query !== undefined && found.length <= limit && looked < MAX_LOOKED_AT) {
+      const page: z.infer<typeof SessionList> = await this.#http.call("GET", `/api/sessions${query}`, SessionList);
+      found.push(...page.sessions.filter(isMeant));
+      looked += page.sessions.length;
+      query = page.nextCursor && `?cursor=${encodeURIComponent(page.nextCursor)}`;
+    }
+    return { sessions: found.slice(0, limit), hasMore: query !== undefined || found.length > limit };
   }
 
   /** Returns the newest sessions. @param limit at most 100 */

@@ -1,0 +1,88 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { SessionStatus } from "@valet/shared/protocol/session-view";
+import { expect, onTestFinished, test, vi } from "vitest";
+import { runProgram } from "../run-program.ts";
+import { NOW } from "../sample-now.ts";
+
+interface Listed {
+  readonly id: string;
+  readonly status: SessionStatus;
+}
+
+const PAGE = 100;
+const sessionsOf = (count: number, status: SessionStatus): Listed[] =>
+  Array.from({ length: count }, (_, index) => ({ id: `ses_${status}_${index}`, status }));
+
+/** Runs `status --json` beside an API with these sessions, newest first. @param gone the session that is deleted meanwhile */
+async function statusOf(sessions: readonly Listed[], gone?: string) {
+  const asked = { pages: 0, sessions: 0 };
+  const server = createServer((request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? "", "http://valet.test");
+    const id = /^\/api\/sessions\/(.+)\/now$/.exec(pathname)?.[1];
+    const from = Number(searchParams.get("cursor") ?? 0);
+    asked[id === undefined ? "pages" : "sessions"]++;
+    const times = { createdAt: NOW.at, updatedAt: NOW.at };
+    const page = sessions.slice(from, from + PAGE).map((each) => ({ ...VIEW, ...times, ...each }));
+    const next = from + PAGE < sessions.length ? { nextCursor: String(from + PAGE) } : {};
+    const problem = { type: "urn:valet:problem:session-deleted", title: "The session was deleted", status: 410 };
+    response.writeHead(id !== undefined && id === gone ? 410 : 200, { "content-type": "application/json" });
+    response.end(
+      JSON.stringify(
+        id === undefined ? { sessions: page, ...next } : id === gone ? problem : { ...NOW, sessionId: id },
+      ),
+    );
+  }).listen(0, "127.0.0.1");
+  onTestFinished(() => void server.close().closeAllConnections());
+  await once(server, "listening");
+  let stdout = "";
+  const write = vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+    stdout += text;
+    return true;
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const code = await runProgram(["status", "--json", "--url", url, "--token", "t"]);
+  write.mockRestore();
+  const { sessions: shown, has_more } = JSON.parse(stdout);
+  return {
+    code,
+    asked,
+    has_more,
+    shown: (shown as { readonly sessionId: string }[]).map(({ sessionId }) => sessionId),
+  };
+}
+
+const VIEW = {
+  agent: "none",
+  models: [],
+  queueMode: "followup",
+  idleTimeoutMs: 0,
+  queueLength: 0,
+  generation: 1,
+  permissions: [],
+  questions: [],
+};
+
+test("status asks the newest hundred sessions that are not terminated, and says that there are more", async () => {
+  const open = sessionsOf(300, "hibernated");
+  const { asked, has_more, shown } = await statusOf([...sessionsOf(150, "terminated"), ...open]);
+  expect(shown).toEqual(open.slice(0, 100).map(({ id }) => id));
+  expect([has_more, asked]).toEqual([true, { pages: 3, sessions: 100 }]);
+});
+
+test("status asks no more than a thousand sessions whether they are terminated", async () => {
+  const { asked, has_more, shown } = await statusOf([...sessionsOf(2_000, "terminated"), ...sessionsOf(1, "running")]);
+  expect([shown, has_more, asked]).toEqual([[], true, { pages: 10, sessions: 0 }]);
+});
+
+test("exactly a hundred are all of them", async () => {
+  const { has_more, shown } = await statusOf([...sessionsOf(100, "running"), ...sessionsOf(30, "terminated")]);
+  expect([shown.length, has_more]).toEqual([100, false]);
+});
+
+test("a session that is deleted meanwhile is left out", async () => {
+  const [kept, gone] = sessionsOf(2, "running").map(({ id }) => id);
+  const { code, shown } = await statusOf(sessionsOf(2, "running"), gone);
+  expect([code, shown]).toEqual([0, [kept]]);
+});
