@@ -22,3 +22,9 @@ test.each(["localhost:8787", "ftp://valet.example", "valet"])(
     );
   },
 );
+
+test("who has no token of another machine's Valet reads where one is made without any", () => {
+  expect(() => findConnection({ state: "nowhere", url: "https://valet.example" })).toThrow(
+    /The machine that runs `valet up` needs none: there `valet token create <name>`, without --url, makes one\. Of a deployment/,
+  );
+});

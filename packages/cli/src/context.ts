@@ -49,7 +49,7 @@ export function findConnection(options: GlobalOptions): Connection {
     }
     if (token === undefined) {
       throw new UserError(
-        "Pass that Valet's token too, with --token or VALET_TOKEN: `valet up` printed one, and `valet token create <name>` makes another on the machine that runs Valet.",
+        "Pass that Valet's token too, with --token or VALET_TOKEN. The machine that runs `valet up` needs none: there `valet token create <name>`, without --url, makes one. Of a deployment, ask whoever has one; docs/deploy.md says how the first is made.",
       );
     }
     return { url: url.replace(/\/+$/, ""), token };
