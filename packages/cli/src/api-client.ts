@@ -42,6 +42,7 @@ import { WebhookList, type WebhookView } from "@valet/shared/protocol/webhooks";
 import { WhyView } from "@valet/shared/protocol/why";
 import { z } from "zod";
 import { ApiError, ApiTransport, errorOf } from "./api-transport.ts";
+import { parseDuration } from "./duration-arguments.ts";
 import type { Connection } from "./system/state.ts";
 
 export interface FoundTurns {
@@ -72,6 +73,16 @@ export class ApiClient {
 
   /** Returns the server's time now, in epoch ms: ages of what it tells are by its clock, which may differ from this machine's. */
   readonly serverNow = (): number => this.#http.clock.now();
+
+  /**
+   * Returns the time by which an age counts that a person has given: the server's, which is asked for it if no answer has told it yet.
+   * @param texts options; without an age among them this machine's time is enough
+   */
+  async timeFor(...texts: readonly (string | undefined)[]): Promise<number> {
+    const hasAge = texts.some((text) => text !== undefined && parseDuration(text) !== undefined);
+    if (hasAge && !this.#http.clock.isKnown) await this.health();
+    return this.serverNow();
+  }
 
   health(): Promise<Health> {
     return this.#http.call("GET", "/api/health", Health);

@@ -21,7 +21,9 @@ const OLDER =
 export function addStatus(program: Command): void {
   program
     .command("status [session]")
-    .description("show what a session does or waits for now, since when and what to do; or a line for each of the newest")
+    .description(
+      "show what a session does or waits for now, since when and what to do; or a line for each of the newest",
+    )
     .addHelpText("after", helpEnd(undefined, "status", `status ${EXAMPLE_SESSION}`))
     .action(async (session: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();

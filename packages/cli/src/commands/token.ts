@@ -31,9 +31,10 @@ export function addToken(program: Command): void {
     .action(async (name: string, _options, command: Command) => {
       const options = command.optsWithGlobals<CreateOptions>();
       const { expires, speaksForOthers } = options;
-      const created = await connect(options).createToken({
+      const api = connect(options);
+      const created = await api.createToken({
         name,
-        ...(expires !== undefined && { expiresAt: endOf(expires, Date.now()) }),
+        ...(expires !== undefined && { expiresAt: endOf(expires, await api.timeFor(expires)) }),
         ...(speaksForOthers && { speaksForOthers }),
       });
       if (options.json) printJson(created);

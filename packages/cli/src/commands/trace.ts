@@ -61,8 +61,10 @@ export function addTrace(program: Command): void {
     .addHelpText("after", HELP)
     .action(async (session: string, trace: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<TraceOptions>();
-      const filter = filterOf(options, Date.now());
+      // A text that is no time is refused before anything is asked.
+      filterOf(options, Date.now());
       const api = connect(options);
+      const filter = filterOf(options, await api.timeFor(options.since));
       const sessionId = await findSessionId(api, session);
       const traceId = trace === undefined ? undefined : await findTraceId(api, sessionId, trace);
       if (options.follow) await follow(api, sessionId, traceId ?? (await newest(api, sessionId)), filter, options);

@@ -69,7 +69,8 @@ export function addTurns(program: Command): void {
       const api = connect(options);
       const sessionId = session === undefined ? undefined : await findSessionId(api, session);
       const parent = options.parent === undefined ? undefined : await findSessionId(api, options.parent);
-      const query = queryOf(sessionId, { ...options, ...(parent !== undefined && { parent }) }, Date.now());
+      const nowMs = await api.timeFor(options.from, options.to);
+      const query = queryOf(sessionId, { ...options, ...(parent !== undefined && { parent }) }, nowMs);
       if (options.stats || options.by !== undefined) await showStats(api, query, options);
       else await showTurns(api, query, sessionId, options);
     });

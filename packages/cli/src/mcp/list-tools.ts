@@ -124,7 +124,7 @@ const turns = defineTool({
   output: TurnsOutput,
   effects: READS,
   run: async (api, { session, sort, limit, ...given }) => {
-    const query = queryOf(session, withoutUndefined(given), Date.now());
+    const query = queryOf(session, withoutUndefined(given), await api.timeFor(given.from, given.to));
     const found = await api.ownerTurns({ ...query, ...(sort && { sort }) }, limit);
     const { turns, hasMore } = found;
     // Says so if there is no such session.
@@ -155,7 +155,7 @@ const stats = defineTool({
   output: StatsOutput,
   effects: READS,
   run: async (api, { session, by = [], ...given }) => {
-    const query = queryOf(session, withoutUndefined(given), Date.now());
+    const query = queryOf(session, withoutUndefined(given), await api.timeFor(given.from, given.to));
     const found = await api.turnStats({ ...query, ...(by.length > 0 && { by: by.join(",") }) });
     return {
       lines: statsLines(found, WIDTH),
