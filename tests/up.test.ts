@@ -39,7 +39,8 @@ test("`valet up` prints one line when it is ready, is found by other commands an
     ["status", "nope"],
     ["diff", "nope"],
   ]) {
-    const stderr = "valet: No session has an id that begins with nope. See `valet sessions`.\n";
+    const stderr =
+      "valet: No session has an id that begins with nope. See `valet sessions`. By a title or repository: `valet sessions --search <words>`.\n";
     expect([args, await runInProcess("--state", state, ...args)]).toMatchObject([args, { code: 2, stderr }]);
   }
   expect(await endUp(third)).toBe(0);

@@ -16,7 +16,7 @@ const SESSION: Sought = {
   one: "session",
   many: "sessions",
   type: "session-not-found",
-  remedy: "See `valet sessions`.",
+  remedy: "See `valet sessions`. By a title or repository: `valet sessions --search <words>`.",
 };
 
 /** Returns the session's id. @throws UserError if no session, or several, have ids that begin so */

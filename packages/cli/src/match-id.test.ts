@@ -23,6 +23,18 @@ test("an ambiguous beginning is refused with the candidates, and an unknown one 
   expect(() => matchId("", [{ id: "tok_a" }], TOKENS)).toThrow("An empty text names no token. See the list.");
 });
 
+test.each([
+  ["msg_4k7q", "message, workflow or session", "No message, workflow or session has an id that begins with msg_4k7q."],
+  ["msg_4k7q", "session", "msg_4k7q looks like the id of a message, not of a session. See the list."],
+  ["ses_6t9f", "message", "ses_6t9f looks like the id of a session, not of a message."],
+  ["a".repeat(32), "session", "looks like the id of a trace, not of a session."],
+  ["wh_01", "token", "wh_01 looks like the id of an endpoint, not of a token."],
+  ["per_1", "open request of ses_1", "No open request of ses_1 has an id that begins with per_1."],
+  ["msg_1", "open request of ses_1", "msg_1 looks like the id of a message, not of an open request of ses_1."],
+])("an id of another kind is called so: %s in the place of a %s", (text, one, sentence) => {
+  expect(() => matchId(text, [], { ...TOKENS, one })).toThrow(sentence);
+});
+
 const id = fc.stringMatching(/^tok_[ab]{1,4}$/);
 
 test("whatever is asked for: the answer is a whole id, or the only one that begins so", () => {

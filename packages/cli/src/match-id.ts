@@ -21,6 +21,24 @@ const MAX_NAMED = 10;
 /** What ids of a kind begin with; people may leave it out. */
 const PREFIX = /^[a-z]{2,3}_/;
 
+/** What ids of other kinds look like, in the words of {@link Sought}. */
+const KINDS: readonly (readonly [RegExp, string])[] = [
+  [/^ses_/, "session"],
+  [/^msg_/, "message"],
+  [/^wfl_/, "workflow"],
+  [/^att_/, "turn"],
+  [/^[0-9a-f]{32}$/, "trace"],
+  [/^tok_/, "token"],
+  [/^wh_/, "endpoint"],
+  [/^(?:per|que)_/, "request"],
+];
+
+const withArticle = (words: string) => `${/^[aeiou]/.test(words) ? "an" : "a"} ${words}`;
+
+function kindOf(text: string): string | undefined {
+  return KINDS.find(([form]) => form.test(text))?.[1];
+}
+
 /**
  * Returns the id that is the text, or else the only one that begins with it, with or without the prefix of its kind.
  * @param hasMore whether there are more candidates, which are not known
@@ -34,8 +52,13 @@ export function matchId(text: string, candidates: readonly Candidate[], sought: 
   const ids = new Set(found.map(({ id }) => id));
   const [first] = ids;
   if (first === undefined) {
+    const kind = kindOf(text);
     const what =
-      text === "" ? `An empty text names no ${sought.one}.` : `No ${sought.one} has an id that begins with ${text}.`;
+      text === ""
+        ? `An empty text names no ${sought.one}.`
+        : kind === undefined || sought.one.includes(kind)
+          ? `No ${sought.one} has an id that begins with ${text}.`
+          : `${text} looks like the id of ${withArticle(kind)}, not of ${withArticle(sought.one)}.`;
     throw new UserError(`${what} ${sought.remedy}`, { type: sought.type });
   }
   if (ids.size === 1 && !hasMore) return first;
