@@ -20,6 +20,7 @@ test.each([
   ["askBefore.0", "--ask-before", ["prompt"]],
   ["q", "--search", ["sessions"]],
   ["from", "--from", ["turns"]],
+  ["expiresAt", "--expires", ["token", "create"]],
   ["url", "<url>", ["webhooks", "add"]],
   ["events.1", "--events", ["webhooks", "add"]],
   ["steps.0.name", "steps.0.name", ["workflow"]],

@@ -6,6 +6,7 @@ const WORDS: { readonly [field: string]: string | undefined } = {
   repoUrl: "repo",
   q: "search",
   queueMode: "mode",
+  expiresAt: "expires",
 };
 
 /** Returns a function that names a field by its path. If the command has no word for the field, such as a step of a workflow, its name is the path. */
