@@ -8,22 +8,23 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-/** Returns what `--help` of a command writes to a terminal of so many columns; `undefined` for a pipe. */
-function helpOf(args: readonly string[], columns: number | undefined): string {
-  const before = Object.getOwnPropertyDescriptor(process.stdout, "isTTY");
-  Object.defineProperty(process.stdout, "isTTY", { value: columns !== undefined, configurable: true });
+/** Returns what a command line that ends with a help writes to a terminal of so many columns; `undefined` for a pipe. */
+function helpOf(args: readonly string[], columns: number | undefined, name: "stdout" | "stderr" = "stdout"): string {
+  const stream = process[name];
+  const before = Object.getOwnPropertyDescriptor(stream, "isTTY");
+  Object.defineProperty(stream, "isTTY", { value: columns !== undefined, configurable: true });
   vi.stubEnv("COLUMNS", columns === undefined ? "" : String(columns));
   let written = "";
-  const write = vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+  const write = vi.spyOn(stream, "write").mockImplementation((text) => {
     written += text;
     return true;
   });
   try {
-    expect(() => createProgram().parse([...args, "--help"], { from: "user" })).toThrow("(outputHelp)");
+    expect(() => createProgram().parse(args, { from: "user" })).toThrow(/outputHelp|help/);
   } finally {
     write.mockRestore();
-    if (before === undefined) Reflect.deleteProperty(process.stdout, "isTTY");
-    else Object.defineProperty(process.stdout, "isTTY", before);
+    if (before === undefined) Reflect.deleteProperty(stream, "isTTY");
+    else Object.defineProperty(stream, "isTTY", before);
   }
   return written;
 }
@@ -37,14 +38,20 @@ test.each([40, 60, 80, 120])(
   "every help but its examples fits a terminal of %d columns, and loses no word",
   (columns) => {
     for (const path of pathsOf(createProgram())) {
-      const help = helpOf(path, columns);
+      const help = helpOf([...path, "--help"], columns);
       const long = help.split("\n").filter((line) => line.length > columns && !line.startsWith("  valet "));
       expect([path, long]).toEqual([path, []]);
       const words = (text: string) => text.split(/\s+/).join("");
-      expect(words(help)).toBe(words(helpOf(path, undefined)));
+      expect(words(help)).toBe(words(helpOf([...path, "--help"], undefined)));
     }
   },
 );
+
+test("so does the help on standard error that stands for a missing command", () => {
+  const help = helpOf(["webhooks"], 40, "stderr");
+  expect(help).toMatch(/^Usage: valet webhooks/);
+  expect(help.split("\n").filter((line) => line.length > 40 && !line.startsWith("  valet "))).toEqual([]);
+});
 
 test("a paragraph gets lines of the terminal's width, and examples keep theirs", () => {
   const words = "word ".repeat(24).trimEnd();

@@ -56,11 +56,14 @@ const MIN_DESCRIPTION = 24;
 /** Of a help in a pipe, which only has its options laid out. */
 const PIPE_COLUMNS = 80;
 
-const helpColumns = () => terminalOf(process.stdout, process.env).columns;
+const columnsOf = (stream: NodeJS.WriteStream) => terminalOf(stream, process.env).columns;
 
-function writeHelp(text: string): void {
-  const columns = helpColumns();
-  process.stdout.write(columns === undefined ? text : fitHelp(text, columns));
+/** Returns how a help is written to a stream. */
+function helpTo(stream: NodeJS.WriteStream): (text: string) => void {
+  return (text) => {
+    const columns = columnsOf(stream);
+    stream.write(columns === undefined ? text : fitHelp(text, columns));
+  };
 }
 
 /** @param isJson whether errors of usage are left to the caller, to be printed as JSON */
@@ -71,7 +74,12 @@ export function createProgram(isJson = false): Command {
     .version(version)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true, minWidthToWrap: MIN_DESCRIPTION })
-    .configureOutput({ writeOut: writeHelp, getOutHelpWidth: () => helpColumns() ?? PIPE_COLUMNS })
+    .configureOutput({
+      writeOut: helpTo(process.stdout),
+      writeErr: helpTo(process.stderr),
+      getOutHelpWidth: () => columnsOf(process.stdout) ?? PIPE_COLUMNS,
+      getErrHelpWidth: () => columnsOf(process.stderr) ?? PIPE_COLUMNS,
+    })
     .showHelpAfterError("Add --help to see how it is used.")
     .addHelpText("after", HELP);
   if (isJson) program.configureOutput({ outputError: () => {}, writeErr: () => {} }).showHelpAfterError(false);
