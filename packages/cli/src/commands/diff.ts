@@ -1,7 +1,7 @@
 import type { DiffQuery } from "@valet/shared/protocol/changes";
 import { visibleText } from "@valet/shared/visible-text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { connect, type GlobalOptions, printJson, printLines, report } from "../context.ts";
 import { colouredPatch, missingLines, statLines } from "../diff-text.ts";
 import { ExitCode } from "../errors.ts";
@@ -21,7 +21,7 @@ export function addDiff(program: Command): void {
       "show what the session's last turn changed, as a patch; with <from>, all turns from that one on (`first`: from the beginning), up to <to>",
     )
     .option("--stat", "show commits, files and counts of lines instead of the patch")
-    .option("--file <path>", "only this file's part of the patch")
+    .addOption(new Option("--file <path>", "only this file's part of the patch").conflicts("stat"))
     .addHelpText(
       "after",
       `

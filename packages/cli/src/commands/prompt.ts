@@ -29,11 +29,14 @@ interface PromptOptions extends GlobalOptions {
   readonly timeout: number;
 }
 
+/** The options that an existing session has settled: one that had no effect would mislead, above all `--ask-before`. */
+const OF_NEW_SESSIONS = ["repo", "branch", "trustRepositoryConfig", "agentOtlp", "askBefore"];
+
 export function addPrompt(program: Command): void {
   program
     .command("prompt <content>")
     .description("send a message to a session, new or existing, and print the answer; `-` reads it from standard input")
-    .option("--session <id>", "the session; a new one if omitted")
+    .addOption(new Option("--session <id>", "the session; a new one if omitted").conflicts(OF_NEW_SESSIONS))
     .option(
       "--repo <url or folder>",
       "for a new session: https or ssh URL of a git repository, or a folder of this machine",

@@ -7,6 +7,7 @@ import type { Command } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, printLines } from "../context.ts";
 import { counted } from "../counted.ts";
+import { UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
 import { paintSession } from "../paint.ts";
@@ -31,6 +32,9 @@ export function addSessions(program: Command): void {
     )
     .action(async (session: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<SessionsOptions>();
+      if (session !== undefined && options.search !== undefined) {
+        throw new UserError("--search looks in all sessions: name no session with it.", { type: "usage" });
+      }
       const api = connect(options);
       if (session === undefined) await listSessions(api, options);
       else await showFamily(api, await findSessionId(api, session), options);

@@ -4,6 +4,7 @@ import { type Command, Option } from "commander";
 import type { ApiClient } from "../api-client.ts";
 import { connect, type GlobalOptions, print, printJson, printLines, report } from "../context.ts";
 import { timeOf } from "../duration-arguments.ts";
+import { UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 import { paintTurn } from "../paint.ts";
 import { terminalOf } from "../terminal.ts";
@@ -60,18 +61,28 @@ export function addTurns(program: Command): void {
       ).choices(TURN_SORTS),
     )
     .addOption(new Option("--limit <n>", "how many turns to list").argParser(parseLimit).default(20))
-    .option("--stats", "counts, percentiles and histograms instead of a list")
-    .option("--by <keys>", `the same, grouped by one or two keys, and by day: ${STATS_KEYS.join(", ")}`)
+    .addOption(
+      new Option("--stats", "counts, percentiles and histograms instead of a list").conflicts(["sort", "limit"]),
+    )
+    .addOption(
+      new Option("--by <keys>", `the same, grouped by one or two keys, and by day: ${STATS_KEYS.join(", ")}`).conflicts(
+        ["sort", "limit"],
+      ),
+    )
     .option("--exact", "percentiles of the turns themselves: at most 31 days and 10,000 turns")
     .addHelpText("after", EXAMPLES)
     .action(async (session: string | undefined, _options, self: Command) => {
       const options = self.optsWithGlobals<TurnsOptions>();
+      const wantsStats = options.stats === true || options.by !== undefined;
+      if (options.exact && !wantsStats) {
+        throw new UserError("--exact is about percentiles: add --stats, or --by.", { type: "usage" });
+      }
       const api = connect(options);
       const sessionId = session === undefined ? undefined : await findSessionId(api, session);
       const parent = options.parent === undefined ? undefined : await findSessionId(api, options.parent);
       const nowMs = await api.timeFor(options.from, options.to);
       const query = queryOf(sessionId, { ...options, ...(parent !== undefined && { parent }) }, nowMs);
-      if (options.stats || options.by !== undefined) await showStats(api, query, options);
+      if (wantsStats) await showStats(api, query, options);
       else await showTurns(api, query, sessionId, options);
     });
 }
