@@ -236,6 +236,18 @@ test("a runner whose host does not come back ends, and one that has a link goes 
   );
 });
 
+test("a runner whose files somebody removed takes no work, and ends; without the workspace alone it goes on", async () => {
+  const [gone, left] = [setUp(), setUp()];
+  await Promise.all([gone.ready(), left.ready()]);
+  rmSync(gone.home, { recursive: true });
+  rmSync(left.workspace, { recursive: true, force: true });
+  for (const { server } of [gone, left]) server.send({ type: "prompt", dispatch: dispatch("att_1") });
+  expect(await gone.ended).toBe("stopped");
+  expect(gone.problems).toContain("somebody removed the sandbox's files: the runner ends");
+  expect(framesOf(gone.server.received, "attempt-accepted")).toEqual([]);
+  await left.server.frame("attempt-accepted");
+});
+
 test("the runner sends signs of life while it works", async () => {
   const { server, ready, agent } = setUp({ runner: { link: { firstDelayMs: 5, maxDelayMs: 20, signMs: 5 } } });
   await ready();

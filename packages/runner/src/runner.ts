@@ -3,6 +3,7 @@
  * runs the dispatched jobs until it is asked to stop.
  */
 
+import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
@@ -224,8 +225,8 @@ export class Runner {
     return {
       config: (config) => this.#configure(config),
       "repo-config": (repo) => this.#receiveRepository(repo),
-      prompt: (work) => this.#attempts.receive(work),
-      "workflow-execute": (work) => this.#attempts.receive(work),
+      prompt: (work) => this.#receiveWork(work),
+      "workflow-execute": (work) => this.#receiveWork(work),
       abort: ({ attemptId, reason }) => this.#attempts.abort(attemptId, reason),
       "permission-reply": (reply) => this.#attempts.reply(reply),
       "question-reply": (reply) => this.#attempts.reply(reply),
@@ -244,6 +245,17 @@ export class Runner {
       error: ({ error }) => onProblem(`the SessionAgent could not read a frame: ${error}`),
       refused: (refusal) => void this.#refused(refusal),
     };
+  }
+
+  #receiveWork(work: ToRunnerOf<"prompt"> | ToRunnerOf<"workflow-execute">): void {
+    const { settings, onProblem } = this.#options;
+    // All work would fail, for reasons that are none: the session learns from the broker that its sandbox is gone, and gets another one.
+    if (this.#isReady && ![settings.workspace, settings.home].some((folder) => existsSync(folder))) {
+      onProblem("somebody removed the sandbox's files: the runner ends");
+      void this.stop("runner_shutdown");
+      return;
+    }
+    this.#attempts.receive(work);
   }
 
   #countBackground(requestId: string): void {

@@ -1,5 +1,5 @@
 /** What happens in sandboxes, with real processes: their environment, their life and their end. */
-import { readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { certificateVariables } from "@valet/shared/certificate-variables";
 import { describe, expect, test } from "vitest";
@@ -245,6 +245,34 @@ describe("terminating", () => {
     expect((await broker.call("DELETE", `/v1/sandboxes/${id}`)).status).toBe(200);
     expect((await broker.call("GET", `/v1/sandboxes/${id}`)).status).toBe(404);
     expect(findProcesses({ sandboxId: id })).toEqual([]);
+  });
+});
+
+describe("a sandbox whose files somebody removed", () => {
+  test("is gone, also when its entrypoint makes its folder again: it cannot be snapshotted, and its processes end with it", async () => {
+    const broker = await startBroker();
+    const sleep = uniqueSleep();
+    const { id } = await broker.create("s1", `setsid ${sleep} & ${STAY}`);
+    await waitFor(() => processesWith(sleep).length === 1);
+    const folder = broker.folder("s1");
+    rmSync(folder, { recursive: true });
+    mkdirSync(join(folder, "runner"), { recursive: true });
+    expect((await broker.call("GET", `/v1/sandboxes/${id}`)).status).toBe(404);
+    const snapshot = await broker.call("POST", `/v1/sandboxes/${id}/snapshot`);
+    expect([snapshot.status, snapshot.body.code]).toEqual([409, "sandbox_gone"]);
+    expect(processesWith(sleep)).toHaveLength(1);
+    expect((await broker.call("DELETE", `/v1/sandboxes/${id}`)).body.alreadyGone).toBe(false);
+    expect(processesWith(sleep)).toEqual([]);
+    expect(findProcesses({ sandboxId: id })).toEqual([]);
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  test("is kept while any of the agent's files are left", async () => {
+    const broker = await startBroker();
+    const { id } = await broker.create("s1", STAY);
+    rmSync(join(broker.folder("s1"), "workspace"), { recursive: true });
+    expect(await stateOf(broker, id)).toMatchObject({ id, state: "running" });
+    expect((await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).body.code).toBe("snapshot_failed");
   });
 });
 

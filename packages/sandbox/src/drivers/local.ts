@@ -170,7 +170,9 @@ class LocalDriver implements Driver {
   }
 
   async get(id: string): Promise<DriverSandbox | undefined> {
-    return this.#sandboxes.get(id)?.describe();
+    const sandbox = this.#sandboxes.get(id);
+    // Its processes are ended when the session replaces it.
+    return sandbox?.isGone === true ? undefined : sandbox?.describe();
   }
 
   async list(sessionId: string): Promise<DriverSandbox[]> {

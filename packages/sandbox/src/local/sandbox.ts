@@ -1,5 +1,6 @@
 /** One sandbox of the `local` driver, from its first file to its last process. */
 
+import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { FINAL_EXIT_CODES, type Isolation, type Sandbox, type StopReason } from "@valet/shared/protocol/sandbox-broker";
@@ -20,6 +21,7 @@ import { restoreSnapshot, type TakenSnapshot, takeSnapshot } from "./snapshots.t
 import { commonVariables, endSpare, type Spare } from "./spare-entrypoint.ts";
 import {
   deleteFolder,
+  KEPT_FOLDERS,
   NETWORK_FOLDER,
   newId,
   RUNNER_FOLDER,
@@ -131,6 +133,15 @@ export class LocalSandbox {
     return { sandbox, fingerprint: this.#record.fingerprint };
   }
 
+  /** Whether somebody else removed its files: nothing is left that a snapshot could keep, though its processes may still run. */
+  get isGone(): boolean {
+    const { state } = this.#record;
+    if (state !== "running" && state !== "stopped") return false;
+    return KEPT_FOLDERS.every(
+      (folder) => lstatSync(join(this.#folder, folder), { throwIfNoEntry: false }) === undefined,
+    );
+  }
+
   /** Creates the sandbox. @throws BrokerError; nothing is left behind then */
   create(steps: Steps, limit: AbortSignal): Promise<void> {
     return this.#work.run(async () => {
@@ -159,6 +170,7 @@ export class LocalSandbox {
     return this.#work.run(async () => {
       try {
         this.#ending.signal.throwIfAborted();
+        if (this.isGone) throw new BrokerError("sandbox_gone");
         const { timeoutMs, state } = this.#settings;
         const pause = () => pauseProcesses(this.#processes, timeoutMs);
         return await takeSnapshot(state, { ...this.#command(limit), sessionId: this.#record.sessionId, pause }, steps);
