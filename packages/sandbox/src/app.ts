@@ -3,6 +3,7 @@ import {
   type BrokerHealth,
   BrokerId,
   type BrokerProblem,
+  type BrokerProblemCode,
   CheckRepository,
   CreateSandbox,
   type DeleteAnswer,
@@ -34,11 +35,19 @@ export interface AppOptions {
   readonly secrets: readonly string[];
   /** Whether new sandboxes are refused; they are not if omitted. */
   readonly isDraining?: (() => boolean) | undefined;
-  /** Receives unexpected errors of requests. */
+  /** Receives unexpected errors of requests, and why sandboxes and snapshots fail. */
   readonly onError: (error: unknown) => void;
   /** The limits of spans. */
   readonly spanLimits?: SpanLimits | undefined;
 }
+
+/** Why sandboxes and snapshots fail here: a session's answers send their reader to the broker's log for it. */
+const REPORTED: readonly BrokerProblemCode[] = [
+  "start_failed",
+  "snapshot_failed",
+  "terminate_failed",
+  "limit_exceeded",
+];
 
 /** Returns the answer's body, or throws. */
 type Handler = (c: Context, steps: Steps) => Promise<object>;
@@ -51,8 +60,13 @@ export function createApp({ driver, secrets, isDraining = () => false, onError, 
   const sandboxes = new Sandboxes(driver, isDraining);
   const isAuthorised = bearerCheck(secrets);
 
-  const respondWithProblem = (error: BrokerError, spans?: string) => {
+  const respondWithProblem = (error: BrokerError, spans?: string, about = "") => {
     if (error.code === "internal") onError(error.cause);
+    const { title, detail } = error.problem;
+    // Only a snapshot that is to be restored is not found with a detail.
+    if (REPORTED.includes(error.code) || (error.code === "not_found" && detail !== undefined)) {
+      onError(new Error([`${about}${title}`, ...(detail === undefined ? [] : [detail])].join(": ")));
+    }
     const body: BrokerProblem = { ...error.problem, ...withoutUndefined({ spans }) };
     return problemResponse(body, error.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {});
   };
@@ -71,7 +85,8 @@ export function createApp({ driver, secrets, isDraining = () => false, onError, 
         return c.json({ ...body, ...withoutUndefined({ spans }) }, status);
       } catch (error) {
         const problem = toBrokerError(error);
-        return respondWithProblem(problem, trace.end(problem.problem.status));
+        const about = session.success ? `${session.data}: ` : "";
+        return respondWithProblem(problem, trace.end(problem.problem.status), about);
       }
     });
   };

@@ -1,6 +1,6 @@
 /** The HTTP API: answers and errors. drivers/local.test.ts tests what happens in sandboxes. */
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import {
   DeleteAnswer,
   SandboxAnswer,
   SandboxList,
+  SESSION_HEADER,
   SnapshotAnswer,
 } from "@valet/shared/protocol/sandbox-broker";
 import { describe, expect, test } from "vitest";
@@ -139,6 +140,31 @@ describe("sandboxes", () => {
     expect((await broker.call("GET", "/v1/sandboxes?sessionId=s1")).body).toEqual({ sandboxes: [] });
     expect(readdirSync(join(broker.stateDir, "sandboxes"))).toEqual([]);
   });
+});
+
+test("the broker's log says of which session a sandbox or a snapshot failed, and why, since answers send their reader there", async () => {
+  const lines: string[] = [];
+  const broker = await startBroker({ onError: ({ message }) => lines.push(message) });
+  const headers = (session: string) => ({ [SESSION_HEADER]: session });
+  const restore = createRequest("s1", STAY, { snapshotId: "sn-gone" });
+  expect((await broker.call("POST", "/v1/sandboxes", restore, headers("s1"))).status).toBe(404);
+  const { id } = await broker.create("s2", STAY);
+  rmSync(join(broker.folder("s2"), "workspace"), { recursive: true });
+  await broker.call("POST", `/v1/sandboxes/${id}/snapshot`, undefined, headers("s2"));
+  // These are no failures of the broker.
+  await broker.call("GET", "/v1/sandboxes/sb-0", undefined, headers("s3"));
+  await broker.call("POST", "/v1/sandboxes/sb-0/snapshot", undefined, headers("s3"));
+  expect(lines).toEqual([
+    "s1: Not found: no snapshot sn-gone",
+    "s2: The snapshot could not be taken: the sandbox's workspace is no longer a folder",
+  ]);
+  const other: string[] = [];
+  const lacking = await startBroker({
+    entrypoint: ["/no/such/program"],
+    onError: ({ message }) => other.push(message),
+  });
+  await lacking.call("POST", "/v1/sandboxes", createRequest("s1", STAY), headers("s1"));
+  expect(other).toEqual(["s1: The sandbox could not be started: the entrypoint cannot be started: ENOENT"]);
 });
 
 describe("snapshots", () => {
