@@ -1,6 +1,6 @@
 /** Says why a verdict is as it is, and what to do. Pure. No sentence holds an age, so that it stays true while time passes. */
 import { durationText, limitText } from "../../duration-text.ts";
-import { isOfCreation } from "../../spans/error-types.ts";
+import { ERRORS, isOfCreation } from "../../spans/error-types.ts";
 import { cutEnd, head } from "../../text.ts";
 import { holdersText, reachedText, roomAdvice } from "../capacity-text.ts";
 import { QUIET_FACTOR } from "./durations.ts";
@@ -125,6 +125,7 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
     case "sandbox_stopping":
       return { why: "The session is hibernating. It wakes for the waiting work afterwards.", ...look };
     case "runner_reconnecting":
+      if (facts.link === null && facts.sleepProblem !== null) return keptAwakeText(facts, facts.sleepProblem);
       return {
         why: `The link to the runner is down.${doing(facts)}`,
         nextStep: `Wait: the runner has ${limitText(limits.graceMs)} to connect again, then its sandbox is replaced.`,
@@ -147,6 +148,21 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
     default:
       return rule satisfies never;
   }
+}
+
+/** The runner is gone, and the work waits until its sandbox's files are safe: then the session wakes with them. */
+function keptAwakeText(
+  { sessionId }: SessionFacts,
+  { type, detail, retryMs }: NonNullable<SessionFacts["sleepProblem"]>,
+): Explanation {
+  const { meaning, remedy } = ERRORS[type];
+  const at = new Date(retryMs).toISOString().slice(11, 19);
+  return {
+    why: `The runner is gone, and its sandbox's files cannot be kept: \`${type}\`, ${detail ?? meaning}.`,
+    nextStep:
+      `${remedy ?? ""} It is tried again at ${at} UTC, or when you hibernate the session; then the work continues.`.trim(),
+    command: `valet hibernate ${sessionId}`,
+  };
 }
 
 function lineText({ line }: SessionFacts): Explanation {

@@ -1,7 +1,7 @@
 /** What a verdict is made from: plain data that the session's object reads. Times are epoch ms of the object's clock. */
 import type { CapacityHolders } from "../../protocol/capacity.ts";
 import type { SessionStatus } from "../../protocol/session-view.ts";
-import type { QueueReason, SandboxStage } from "../../spans.ts";
+import type { FailureType, QueueReason, SandboxStage } from "../../spans.ts";
 import type { Typical } from "./durations.ts";
 
 /** What a step of running work waits for. */
@@ -122,6 +122,12 @@ export interface SessionFacts {
   } | null;
   /** The link to the runner; `null` while no runner is expected. */
   readonly link: { readonly isUp: boolean; readonly heardMs: number } | null;
+  /** Why the session cannot hibernate, and when that is tried again; `null` if nothing prevents it. */
+  readonly sleepProblem: {
+    readonly type: FailureType;
+    readonly detail?: string | undefined;
+    readonly retryMs: number;
+  } | null;
   /** When a person last answered the agent, from when silence counts again; 0 if never. */
   readonly answeredMs: number;
   /** Whether steps are known: with tracing off they are not. */

@@ -16,6 +16,7 @@ export const SAMPLE_FACTS: SessionFacts = {
   operation: null,
   line: null,
   link: { isUp: true, heardMs: T0 },
+  sleepProblem: null,
   answeredMs: 0,
   knowsSteps: true,
   limits: {

@@ -197,6 +197,20 @@ test("waits for a slot, for a link, and for a batch have states of their own", (
     state: "waiting_for_sandbox",
     rule: "runner_reconnecting",
   });
+  const sleepProblem = {
+    type: "snapshot_failed",
+    detail: "files could not be copied: no space left on device",
+    retryMs: T0 + 60_000,
+  } as const;
+  expect(after({ ...SAMPLE_FACTS, queue, link: null, sleepProblem }, 1)).toMatchObject({
+    state: "waiting_for_sandbox",
+    rule: "runner_reconnecting",
+    why: "The runner is gone, and its sandbox's files cannot be kept: `snapshot_failed`, files could not be copied: no space left on device.",
+    nextStep: expect.stringMatching(
+      /the disk may be full.* It is tried again at \d\d:\d\d:\d\d UTC, or when you hibernate/,
+    ),
+    command: "valet hibernate ses_1",
+  });
   expect(after({ ...SAMPLE_FACTS, queue: { ...queue, reason: "collect_debounce" } }, 1)).toMatchObject({
     state: "working",
     rule: "work_queued",
@@ -283,6 +297,7 @@ const anyFacts: fc.Arbitrary<SessionFacts> = fc.record({
   ),
   line: maybe(fc.record({ sinceMs: time, place: maybe(fc.integer({ min: 1, max: 9 })) })),
   link: maybe(fc.record({ isUp: fc.boolean(), heardMs: time })),
+  sleepProblem: maybe(fc.record({ type: fc.constant("snapshot_failed"), retryMs: time })),
   answeredMs: fc.oneof(fc.constant(0), time),
   knowsSteps: fc.boolean(),
   limits: fc.constant(SAMPLE_FACTS.limits),

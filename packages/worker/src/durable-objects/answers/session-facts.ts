@@ -50,6 +50,7 @@ export function readFacts(sources: FactSources, nowMs: number): SessionFacts {
     operation: operationIn(sources, spans),
     line: lineIn(sources),
     link: linkOf(sources, nowMs),
+    sleepProblem: sleepProblemIn(record),
     answeredMs,
     knowsSteps: tracing,
     limits: {
@@ -68,6 +69,12 @@ export function readFacts(sources: FactSources, nowMs: number): SessionFacts {
 function restMs({ state, stateMs, updatedMs }: SessionRecord, queue: JobQueue): number {
   const enteredMs = stateMs ?? updatedMs;
   return state === "running" ? Math.max(enteredMs, queue.lastEndMs ?? 0) : enteredMs;
+}
+
+function sleepProblemIn({ sleepProblem }: SessionRecord): SessionFacts["sleepProblem"] {
+  if (sleepProblem === undefined) return null;
+  const { errorType: type, detail, retryMs } = sleepProblem;
+  return { type, retryMs, ...(detail !== undefined && { detail }) };
 }
 
 function failureIn(record: SessionRecord): FactFailure | null {

@@ -3,7 +3,7 @@ import { runInDurableObject } from "cloudflare:test";
 import { describe, expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
 import { boot, expectSound, GONE, linksOf, outcomeOf } from "../../../test/sandbox.ts";
-import { TestSession } from "../../../test/session.ts";
+import { TestSession, valueIn } from "../../../test/session.ts";
 
 const LOST = { sandbox: { state: "stopped", stopReason: "broker_lost" } } as const;
 const STOPPED = { sandbox: { state: "stopped", stopReason: "broker_stopped" } } as const;
@@ -222,6 +222,11 @@ describe("after a restart of the host", () => {
       return view;
     });
     expect(sleepProblem).toMatchObject({ errorType: "snapshot_failed", detail: "no space left on device" });
+    // No runner is waited for, and no sandbox is replaced.
+    expect(valueIn(await session.stub.now()).verdict).toMatchObject({
+      state: "waiting_for_sandbox",
+      why: "The runner is gone, and its sandbox's files cannot be kept: `snapshot_failed`, no space left on device.",
+    });
     const dueMs = await runInDurableObject(session.stub, (_object, { storage }) => {
       return storage.sql.exec("SELECT due_ms FROM timers WHERE kind = 'check'").one().due_ms as number;
     });
