@@ -65,7 +65,10 @@ export function createApp({ driver, secrets, isDraining = () => false, onError, 
     const { title, detail } = error.problem;
     // Only a snapshot that is to be restored is not found with a detail.
     if (REPORTED.includes(error.code) || (error.code === "not_found" && detail !== undefined)) {
-      onError(new Error([`${about}${title}`, ...(detail === undefined ? [] : [detail])].join(": ")));
+      // The log is the operator's, who needs the path.
+      const { cause } = error;
+      const why = cause instanceof Error && "path" in cause ? cause.message : detail;
+      onError(new Error([`${about}${title}`, ...(why === undefined ? [] : [why])].join(": ")));
     }
     const body: BrokerProblem = { ...error.problem, ...withoutUndefined({ spans }) };
     return problemResponse(body, error.code === "unauthorized" ? { "www-authenticate": "Bearer" } : {});

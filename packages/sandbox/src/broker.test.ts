@@ -1,6 +1,6 @@
 /** The HTTP API: answers and errors. drivers/local.test.ts tests what happens in sandboxes. */
 import { once } from "node:events";
-import { readdirSync, rmSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -151,12 +151,21 @@ test("the broker's log says of which session a sandbox or a snapshot failed, and
   const { id } = await broker.create("s2", STAY);
   rmSync(join(broker.folder("s2"), "workspace"), { recursive: true });
   await broker.call("POST", `/v1/sandboxes/${id}/snapshot`, undefined, headers("s2"));
+  mkdirSync(join(broker.folder("s2"), "workspace"));
+  // Callers show the answer to a session's owner, who need not know where the broker's files are.
+  const snapshots = join(broker.stateDir, "snapshots");
+  rmSync(snapshots, { recursive: true });
+  const { body } = await broker.call("POST", `/v1/sandboxes/${id}/snapshot`, undefined, headers("s2"));
+  expect(body.detail).toBe("ENOENT: no such file or directory, mkdir");
   // These are no failures of the broker.
   await broker.call("GET", "/v1/sandboxes/sb-0", undefined, headers("s3"));
   await broker.call("POST", "/v1/sandboxes/sb-0/snapshot", undefined, headers("s3"));
   expect(lines).toEqual([
     "s1: Not found: no snapshot sn-gone",
     "s2: The snapshot could not be taken: the sandbox's workspace is no longer a folder",
+    expect.stringContaining(
+      `s2: The snapshot could not be taken: ENOENT: no such file or directory, mkdir '${snapshots}/`,
+    ),
   ]);
   const other: string[] = [];
   const lacking = await startBroker({

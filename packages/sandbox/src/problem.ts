@@ -26,3 +26,9 @@ export class BrokerError extends Error {
 export function toBrokerError(error: unknown): BrokerError {
   return error instanceof BrokerError ? error : new BrokerError("internal", undefined, { cause: error });
 }
+
+/** Returns what went wrong, for the caller: without the path that an error of Node's file system names. */
+export function withoutPath(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  return "path" in error && "syscall" in error ? error.message.replace(/ '.*$/s, "") : error.message;
+}

@@ -8,7 +8,7 @@ import type { Network } from "@valet/shared/protocol/sandbox-network";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { CreateOptions, DriverSandbox } from "../driver.ts";
 import { Mutex } from "../mutex.ts";
-import { BrokerError } from "../problem.ts";
+import { BrokerError, withoutPath } from "../problem.ts";
 import type { Steps } from "../request-trace.ts";
 import type { RestartPolicy } from "../restart.ts";
 import { endProcesses, pauseProcesses } from "./end-processes.ts";
@@ -220,7 +220,7 @@ export class LocalSandbox {
   #problem(code: "start_failed" | "snapshot_failed", error: unknown, limit: AbortSignal): BrokerError {
     for (const { aborted, reason } of [this.#ending.signal, limit]) if (aborted) return reason as BrokerError;
     if (error instanceof BrokerError) return error;
-    return new BrokerError(code, error instanceof Error ? error.message : undefined, { cause: error });
+    return new BrokerError(code, withoutPath(error), { cause: error });
   }
 
   async #remove(steps: Steps): Promise<boolean> {
@@ -236,7 +236,7 @@ export class LocalSandbox {
         if (aside !== undefined) await deleteFolder(aside, this.#record.id);
       });
     } catch (error) {
-      throw new BrokerError("terminate_failed", (error as Error).message, { cause: error });
+      throw new BrokerError("terminate_failed", withoutPath(error), { cause: error });
     }
     return true;
   }
