@@ -28,12 +28,17 @@ export function addHibernate(program: Command): void {
 const busyText = (id: string) =>
   `The session is busy. Wait until its work has ended, or stop what runs and clear what waits: valet abort ${id}, valet clear ${id}.`;
 
-const isSettled = ({ status, sleepProblem }: SessionView) => status !== "hibernating" || sleepProblem !== undefined;
+/** Returns whether the request has come to its end. While it goes on, the session may still have the problem of an earlier one. */
+export const isSettled = ({ status }: Pick<SessionView, "status">) => status !== "hibernating";
 
 /** Says what became of a request to hibernate. */
-function hibernateText({ id, status, sleepProblem }: Pick<SessionView, "id" | "status" | "sleepProblem">): string {
+export function hibernateText({
+  id,
+  status,
+  sleepProblem,
+}: Pick<SessionView, "id" | "status" | "sleepProblem">): string {
   if (status === "hibernated") return `It sleeps; its files are kept. The next message wakes it, or valet wake ${id}.`;
-  if (sleepProblem !== undefined) {
+  if (sleepProblem !== undefined && status === "running") {
     const { errorType, detail, retryAt } = sleepProblem;
     return `It cannot sleep yet: ${errorType}${detail === undefined ? "" : `: ${detail}`}. This is retried at ${retryAt}.`;
   }
