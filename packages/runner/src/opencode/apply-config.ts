@@ -35,5 +35,11 @@ export function applyConfig(folder: ConfigFolder, options: ApplyOptions, parent:
     endWith(span, "error", "repository_config_invalid");
     onWarning?.("repository_config_invalid");
   }
+  if (written.ignored.length > 0) {
+    onProblem?.(
+      `these settings of the repository have no effect, since Valet decides them: ${written.ignored.join(", ")}`,
+    );
+    onWarning?.("repository_config_ignored");
+  }
   return { ...written, kind: trustsRepository ? "trusted" : "text" };
 }

@@ -49,7 +49,7 @@ test("a trusted repository's folder is copied, with links and permissions, witho
   symlinkSync("../shared", join(own, "relative"));
   symlinkSync(join(outside, "secret"), join(own, "absolute"));
   execFileSync("mkfifo", [join(own, "pipe")]);
-  expect(write()).toEqual({ isOfRepository: true, problems: [] });
+  expect(write()).toEqual({ isOfRepository: true, mcpServers: [], problems: [], ignored: ["permission of agents"] });
   const copied = join(configuration, "repository");
   expect(readdirSync(copied).sort()).toEqual(
     [".gitignore", "absolute", "agent", "opencode.json", "package-lock.json", "relative", "tool"].sort(),

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { copyFolder } from "../files/copy-folder.ts";
 import { otherOwnerOf } from "../files/file-owner.ts";
 import { OpenFolder } from "../files/open-folder.ts";
-import { readRepositoryConfig, withoutPinned } from "./repository-config.ts";
+import { mcpServersOf, readRepositoryConfig, withoutPinned } from "./repository-config.ts";
 
 export interface ConfigFolderOptions {
   readonly workspace: string;
@@ -22,7 +22,11 @@ export interface ConfigFolderOptions {
 export interface WrittenConfig {
   /** Whether it contains anything from the repository that could make OpenCode fail. */
   readonly isOfRepository: boolean;
+  /** The MCP servers that OpenCode is to connect to. */
+  readonly mcpServers: readonly string[];
   readonly problems: readonly string[];
+  /** Settings of a trusted repository that have no effect, by their keys. */
+  readonly ignored: readonly string[];
 }
 
 const REPOSITORY_FOLDER = ".opencode";
@@ -144,12 +148,19 @@ export class ConfigFolder {
   write(options: ConfigFolderOptions): WrittenConfig {
     const problems: string[] = [];
     let isOfRepository = false;
+    let mcpServers: readonly string[] = [];
+    const ignored = new Set<string>();
     try {
       this.clear();
-      const { settings, files, unreadable } = readRepositoryConfig(options);
+      const { settings, files, unreadable, ignored: keys } = readRepositoryConfig(options);
+      mcpServers = mcpServersOf(settings);
+      for (const key of keys) ignored.add(key);
       problems.push(...unreadable.map((name) => `ignored the repository's ${name}, which cannot be read`));
       OpenFolder.use({ root: this.#path, names: [REPOSITORY] }, (repository) => {
-        if (options.isTrusted) isOfRepository = copyRepository(options.workspace, repository);
+        if (options.isTrusted) {
+          const onIgnored = (key: string) => ignored.add(`${key} of agents`);
+          isOfRepository = copyRepository(options.workspace, repository, onIgnored);
+        }
         for (const [name, content] of files) writeText(repository, name.split("/"), content);
         const config = { $schema: "https://opencode.ai/config.json", ...settings };
         repository.replace("opencode.json", JSON.stringify(config));
@@ -161,12 +172,16 @@ export class ConfigFolder {
     } catch (error) {
       problems.push(`the repository's configuration cannot be used: ${(error as NodeJS.ErrnoException).code ?? "bug"}`);
     }
-    return { isOfRepository, problems };
+    return { isOfRepository, mcpServers, problems, ignored: [...ignored] };
   }
 }
 
-/** Copies a trusted repository's own folder. @returns whether there was anything to copy */
-function copyRepository(workspace: string, to: OpenFolder): boolean {
+/**
+ * Copies a trusted repository's own folder.
+ * @param onIgnored called with a key of an agent's file that is left out
+ * @returns whether there was anything to copy
+ */
+function copyRepository(workspace: string, to: OpenFolder, onIgnored: (key: string) => void): boolean {
   if (!isFolder(join(workspace, REPOSITORY_FOLDER))) return false;
   return OpenFolder.use({ root: workspace, names: [REPOSITORY_FOLDER] }, (from) => {
     const names = from.entries().flatMap(({ name }) => (NOT_COPIED.has(name) ? [] : name));
@@ -176,7 +191,7 @@ function copyRepository(workspace: string, to: OpenFolder): boolean {
       isCopied: (name, path) => name !== "node_modules" && (path.length > 0 || names.includes(name)),
       change: ([folder = "", ...rest], content) =>
         AGENT_FOLDERS.includes(folder) && rest.at(-1)?.endsWith(".md")
-          ? withoutPinned(content.toString("utf8"))
+          ? withoutPinned(content.toString("utf8"), onIgnored)
           : content,
     });
     return names.length > 0;

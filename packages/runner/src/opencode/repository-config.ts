@@ -25,6 +25,8 @@ export interface RepositoryConfig {
   readonly files: TextFiles;
   /** Files that could not be read, as paths from the repository's root. */
   readonly unreadable: readonly string[];
+  /** Settings of a trusted repository that have no effect, by their keys. */
+  readonly ignored: readonly string[];
 }
 
 const FOLDER = ".opencode";
@@ -70,6 +72,8 @@ const PINNED = [
   "enabled_providers",
 ];
 const PINNED_OF_AGENTS = ["permission", "tools"];
+/** Keys that Valet's configuration overrides. */
+const OVERRIDDEN = ["model"];
 /** The providers for which Valet may have keys. */
 const OUR_PROVIDERS: ReadonlySet<string> = new Set([OWN_PROVIDER, ...PROVIDERS.map(({ provider }) => provider)]);
 
@@ -84,6 +88,7 @@ export interface ReadOptions {
 export function readRepositoryConfig(options: ReadOptions): RepositoryConfig {
   const { workspace, isTrusted } = options;
   const unreadable: string[] = [];
+  const ignored = new Set<string>();
   const settings: Json = { instructions: instructionsOf(workspace), skills: { paths: skillsOf(workspace) } };
   const files = new Map(isTrusted ? [] : textFilesOf(workspace));
   for (const name of configFiles(workspace)) {
@@ -91,10 +96,19 @@ export function readRepositoryConfig(options: ReadOptions): RepositoryConfig {
     const parsed =
       text === undefined ? undefined : parseConfig(isTrusted ? resolveVariables(text, name, options) : text);
     if (parsed === undefined) unreadable.push(name);
-    else if (isTrusted) merge(settings, trustedSettings(parsed, name, workspace));
-    else for (const [path, content] of inlineTexts(parsed)) if (!files.has(path)) files.set(path, content);
+    else if (isTrusted) {
+      for (const key of ignoredKeys(parsed)) ignored.add(key);
+      merge(settings, trustedSettings(parsed, name, workspace));
+    } else for (const [path, content] of inlineTexts(parsed)) if (!files.has(path)) files.set(path, content);
   }
-  return { settings, files, unreadable };
+  return { settings, files, unreadable, ignored: [...ignored] };
+}
+
+/** Returns the names of the MCP servers that settings enable. */
+export function mcpServersOf(settings: Json): string[] {
+  return Object.entries(objectOf(settings.mcp)).flatMap(([name, server]) =>
+    isObject(server) && server.type !== undefined && server.enabled !== false ? [name] : [],
+  );
 }
 
 function configFiles(workspace: string): string[] {
@@ -158,10 +172,15 @@ function markdown(data: Json, body: string): string {
   return `---\n${lines.join("")}---\n${body}`;
 }
 
-/** Returns an agent's file of a trusted repository without the keys that are never permitted. */
-export function withoutPinned(text: string): string {
+/**
+ * Returns an agent's file of a trusted repository without the keys that are never permitted.
+ * @param onIgnored called with each of them
+ */
+export function withoutPinned(text: string, onIgnored: (key: string) => void): string {
   const { data, body } = splitFrontMatter(text);
-  return PINNED_OF_AGENTS.some((key) => key in data) ? markdown(without(data, PINNED_OF_AGENTS), body) : text;
+  const pinned = PINNED_OF_AGENTS.filter((key) => key in data);
+  for (const key of pinned) onIgnored(key);
+  return pinned.length > 0 ? markdown(without(data, PINNED_OF_AGENTS), body) : text;
 }
 
 function splitFrontMatter(text: string): { data: Json; body: string } {
@@ -172,6 +191,18 @@ function splitFrontMatter(text: string): { data: Json; body: string } {
   } catch {
     return { data: {}, body: match[2] as string };
   }
+}
+
+/** Returns the keys of a trusted repository's settings that have no effect. */
+function ignoredKeys(config: Json): string[] {
+  const agents = ["agent", "mode"].flatMap((key) => Object.values(objectOf(config[key])).map(objectOf));
+  const ofAgents = PINNED_OF_AGENTS.filter((key) => agents.some((agent) => key in agent));
+  const providers = Object.keys(objectOf(config.provider)).filter((id) => OUR_PROVIDERS.has(id));
+  return [
+    ...[...PINNED, ...OVERRIDDEN].filter((key) => key in config),
+    ...ofAgents.map((key) => `${key} of agents`),
+    ...providers.map((id) => `provider.${id}`),
+  ];
 }
 
 function trustedSettings(config: Json, name: string, workspace: string): Json {

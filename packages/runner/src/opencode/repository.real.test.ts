@@ -396,7 +396,14 @@ describe("a repository that the session trusts", { timeout: 120_000 }, () => {
       "remote error mcp_server_failed",
     ]);
     expect(named("valet.runner.repository_config")).toEqual([" error repository_config_invalid"]);
-    expect(new Set(warnings)).toEqual(new Set(["repository_config_invalid", "mcp_server_failed"]));
+    const all = ["repository_config_invalid", "repository_config_ignored", "mcp_server_failed"];
+    expect(new Set(warnings)).toEqual(new Set(all));
+  });
+
+  test("has its settings reported that have no effect", () => {
+    expect(agent.problems).toContain(
+      `these settings of the repository have no effect, since Valet decides them: small_model, permission, model, permission of agents, provider.valet, provider.anthropic`,
+    );
   });
 
   test.each([

@@ -9,6 +9,7 @@ export const RUNNER_WARNINGS = [
   "git_submodule_failed",
   "repository_config_invalid",
   "repository_config_dropped",
+  "repository_config_ignored",
   "mcp_server_failed",
 ] as const;
 export type RunnerWarning = (typeof RUNNER_WARNINGS)[number];
@@ -33,11 +34,22 @@ export function isRunnerWarning(type: string): type is RunnerWarning {
 
 /** Returns the view of a runner's warning. */
 export function viewRunnerWarning(type: RunnerWarning): WarningView {
-  const message =
-    type === "repository_config_dropped"
-      ? "OpenCode did not start with the repository's configuration, and works without it. Fix the files that the runner's log names, for example `opencode.json`."
-      : explain(type);
-  return { type, message };
+  switch (type) {
+    case "repository_config_dropped":
+      return {
+        type,
+        message:
+          "OpenCode did not start with the repository's configuration, and works without it. Fix the files that the runner's log names, for example `opencode.json`.",
+      };
+    case "repository_config_ignored":
+      return {
+        type,
+        message:
+          "Some settings of the repository's OpenCode configuration have no effect, although the session trusts it: Valet decides about permissions, tools, the session's model and its own providers. The runner's log names these settings. For an agent that asks a person first, create the session with `--ask-before`.",
+      };
+    default:
+      return { type, message: explain(type) };
+  }
 }
 
 /** Returns the view of an incomplete snapshot. @param files how many files it lacks */

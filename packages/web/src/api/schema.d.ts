@@ -1398,7 +1398,7 @@ export interface components {
         };
         WarningView: {
             /** @enum {string} */
-            type: "git_unusable" | "repository_empty" | "git_submodule_failed" | "repository_config_invalid" | "repository_config_dropped" | "mcp_server_failed" | "snapshot_incomplete";
+            type: "git_unusable" | "repository_empty" | "git_submodule_failed" | "repository_config_invalid" | "repository_config_dropped" | "repository_config_ignored" | "mcp_server_failed" | "snapshot_incomplete";
             message: string;
             files?: number;
         };
