@@ -9,6 +9,7 @@ export type AgentSpanName =
   | `chat ${string}`
   | `execute_tool ${string}`
   | "valet.agent.prepare"
+  | "valet.agent.mcp_wait"
   | "valet.agent.unresponsive"
   | "valet.llm.try"
   | "valet.retry.wait"

@@ -4,6 +4,7 @@ import type { ErrorType } from "@valet/shared/spans";
 import type { Parent, SpanContext } from "@valet/shared/tracing";
 import type { OpenCodeClient } from "./client.ts";
 import type { AgentEvent } from "./events.ts";
+import type { McpWait } from "./mcp-servers.ts";
 
 /** The part of `OpenCode` that a turn uses; tests implement it, too. */
 export interface AgentAccess {
@@ -29,6 +30,8 @@ export interface AgentAccess {
   check(onSilent: () => void): Promise<boolean>;
   /** Makes permits invalid that the plugin requested ahead, because the runner refuses model calls from now on. Never throws. */
   refuseCalls(): void;
+  /** Returns the part of a prompt's preparation in which it waited for MCP servers; `undefined` if it did not. Epoch ms. */
+  mcpWait?(fromMs: number, untilMs: number): McpWait | undefined;
   /** @returns a function that ends the subscription */
   subscribe(listener: AgentListener): () => void;
 }

@@ -3,6 +3,7 @@ import type { SpanAttributes } from "@valet/shared/spans";
 import type { ProviderError } from "../agent/errors.ts";
 import type { FactLog } from "../agent/fact-log.ts";
 import type { Ending, FactAttributes } from "../agent/facts.ts";
+import type { McpWait } from "./mcp-servers.ts";
 
 export interface AgentRunOptions {
   readonly log: FactLog;
@@ -24,12 +25,14 @@ export interface AgentRunOptions {
   readonly pollingTools: ReadonlySet<string>;
 }
 
-/** What is known about model calls from other sources than their events. */
+/** What is known about model calls, and the time before them, from other sources than their events. */
 export interface ModelFacts {
   /** The address of the deployment's own endpoint. */
   readonly ownServer: SpanAttributes<`chat ${string}`>;
   /** The OpenCode sessions whose history was compacted. The run adds to it. */
   readonly compacted: Set<string>;
+  /** Returns the part of a preparation in which it waited for MCP servers. Epoch ms. */
+  readonly mcpWait?: (fromMs: number, untilMs: number) => McpWait | undefined;
 }
 
 /** The last failure of a model call that OpenCode retries, to decide whether to wait for the retry. */

@@ -75,7 +75,11 @@ export class OpenCodeAgent implements Agent {
       announced,
       messageIds: new Set(),
       proven: new Map(),
-      model: { ownServer: serverAttributes(ownEndpoint), compacted: new Set() },
+      model: {
+        ownServer: serverAttributes(ownEndpoint),
+        compacted: new Set(),
+        mcpWait: (fromMs, untilMs) => access.mcpWait?.(fromMs, untilMs),
+      },
     };
   }
 

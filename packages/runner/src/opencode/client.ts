@@ -59,6 +59,13 @@ const RawHistory = z.array(z.object({ info: z.unknown(), parts: z.array(z.unknow
 /** The maximum number of messages in a page after the first one. */
 const MAX_PAGE = 100;
 
+const McpStatus = z.object({
+  status: z.string(),
+  /** Why it failed, in words. */
+  error: z.string().optional().catch(undefined),
+});
+export type McpStatus = z.infer<typeof McpStatus>;
+
 export class OpenCodeClient {
   readonly url: string;
   /** The headers of every request. */
@@ -202,10 +209,9 @@ export class OpenCodeClient {
   }
 
   /** Connects the configured MCP servers, unless they are connected already. @returns the status of each, by its name */
-  async mcpServers(timeoutMs: number): Promise<ReadonlyMap<string, string>> {
+  async mcpServers(timeoutMs: number): Promise<ReadonlyMap<string, McpStatus>> {
     const answer = await this.#call("GET", "/mcp", { timeoutMs });
-    const servers = z.record(z.string(), z.object({ status: z.string() })).safeParse(answer).data ?? {};
-    return new Map(Object.entries(servers).map(([name, { status }]) => [name, status]));
+    return new Map(Object.entries(z.record(z.string(), McpStatus).safeParse(answer).data ?? {}));
   }
 
   async replyPermission(permissionId: string, reply: "once" | "always" | "reject"): Promise<void> {

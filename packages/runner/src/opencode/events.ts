@@ -169,6 +169,8 @@ const KnownEvent = z.discriminatedUnion("type", [
   event("question.asked", QuestionRequest),
   event("question.replied", z.object({ ...ofSession, requestID: id })),
   event("question.rejected", z.object({ ...ofSession, requestID: id })),
+  // Also when the server has ended.
+  event("mcp.tools.changed", z.object({})),
 ]);
 /** Reported by Valet's plugin, not by OpenCode's stream. */
 interface ProviderCallEvent {

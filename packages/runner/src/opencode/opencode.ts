@@ -22,7 +22,7 @@ import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
 import { answerOf } from "./first-request.ts";
 import { type HealthCheckOptions, isHung } from "./health-check.ts";
-import { checkMcpServers } from "./mcp-check.ts";
+import { McpServers, type McpWait } from "./mcp-servers.ts";
 import { modelRequestEvent } from "./model-request.ts";
 import { Refusals } from "./refusals.ts";
 import { OpenCodeServer, OpenCodeStartError, type ServerOptions, START_TIMEOUT_MS } from "./server.ts";
@@ -84,6 +84,8 @@ export class OpenCode implements AgentAccess {
   #isNeeded = false;
   /** The last warm-up, running or ended. */
   #warmUp: WarmUp | undefined;
+  /** The MCP servers of the last start; absent if the session does not trust its repository. */
+  #mcpServers: McpServers | undefined;
   /** The current health check. */
   #checking: Promise<boolean> | undefined;
 
@@ -277,6 +279,7 @@ export class OpenCode implements AgentAccess {
     try {
       this.#configFolder.clear();
       this.#refusals.reset();
+      this.#mcpServers = undefined;
       server = await OpenCodeServer.start({
         ...this.#options,
         configFolder: this.#configFolder,
@@ -305,7 +308,7 @@ export class OpenCode implements AgentAccess {
       span.setAttribute("valet.opencode.version", server.version);
       if (!this.#isNeeded) this.#startWarmUp(server.client, span.context, "workspace");
       endWith(span, "ok");
-      if (config?.kind === "trusted") this.#checkMcpServers(server, span.context);
+      if (config?.kind === "trusted") this.#connectMcpServers(server, span.context, config.mcpServers);
       return running;
     } catch (error) {
       stream?.close();
@@ -331,18 +334,34 @@ export class OpenCode implements AgentAccess {
     if (scope === "process") void warmUp.done.then(() => client.disposeFolder()).catch(() => undefined);
   }
 
-  /** Checks MCP servers, which only a trusted repository may configure. */
-  #checkMcpServers({ client }: OpenCodeServer, start: SpanContext): void {
-    const onFailed = () => this.#options.onWarning?.("mcp_server_failed");
-    void checkMcpServers({ client, tracer: this.#options.tracer, start, onFailed, nowMs: createMillisClock() });
+  /** Observes MCP servers, which only a trusted repository may configure. */
+  #connectMcpServers({ client }: OpenCodeServer, start: SpanContext, configured: readonly string[]): void {
+    this.#mcpServers = new McpServers({
+      ...{ client, start, configured },
+      tracer: this.#options.tracer,
+      onFailed: () => this.#options.onWarning?.("mcp_server_failed"),
+      onProblem: (problem) => this.#options.onProblem?.(problem),
+      nowMs: createMillisClock(),
+    });
+    void this.#mcpServers.connect();
+  }
+
+  mcpWait(fromMs: number, untilMs: number): McpWait | undefined {
+    return this.#mcpServers?.waitWithin(fromMs, untilMs);
   }
 
   #openStream({ client }: OpenCodeServer): EventStream {
     const stream = new EventStream({
       client,
       ...withoutUndefined({ secrets: this.#options.secrets }),
-      onEvent: (event, readMs) => this.#tell((listener) => listener.onEvent(event, readMs)),
-      onReconnected: () => this.#tell((listener) => listener.onReconnected()),
+      onEvent: (event, readMs) => {
+        if (event.type === "mcp.tools.changed") void this.#mcpServers?.changed();
+        else this.#tell((listener) => listener.onEvent(event, readMs));
+      },
+      onReconnected: () => {
+        void this.#mcpServers?.changed();
+        this.#tell((listener) => listener.onReconnected());
+      },
     });
     this.#stopping.signal.addEventListener("abort", () => stream.close());
     return stream;

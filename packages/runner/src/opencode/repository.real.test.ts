@@ -34,11 +34,33 @@ beforeAll(async () => {
       when: { userContains: "Read the key" },
       turn: [[{ tool: "bash", arguments: { command: "cat key.txt" } }], [{ text: `It is ${KEY}.` }]],
     },
+    {
+      name: "mcp",
+      when: { userContains: "End the server" },
+      turn: [[{ tool: "docs_end", arguments: {} }], [{ text: "It has ended." }]],
+    },
     { name: "short", reply: [{ text: "Here I am." }, { usage: { input: 1, output: 1 } }] },
   ];
   model = await startScriptedModel({ scenario: parseScenario(JSON.stringify({ name: "x", rules }), "test") });
   return () => model.close();
 });
+
+/** An MCP server with a tool that ends it. */
+const MCP_SERVER = `
+import { createInterface } from "node:readline";
+const capabilities = { tools: {} };
+const tools = [{ name: "end", description: "Ends the server.", inputSchema: { type: "object", properties: {} } }];
+createInterface({ input: process.stdin }).on("line", (line) => {
+  const { id, method, params } = JSON.parse(line);
+  if (method === "tools/call") process.exit(3);
+  const { protocolVersion } = params ?? {};
+  const results = {
+    initialize: { protocolVersion, capabilities, serverInfo: { name: "docs", version: "1" } },
+    "tools/list": { tools },
+  };
+  if (id !== undefined) console.log(JSON.stringify({ jsonrpc: "2.0", id, result: results[method] ?? {} }));
+});
+`;
 
 /** Starts a server that must not receive any of Valet's keys. */
 function startThief(atEnd: AtEnd = onTestFinished) {
@@ -404,6 +426,25 @@ describe("a repository that the session trusts", { timeout: 120_000 }, () => {
     expect(agent.problems).toContain(
       `these settings of the repository have no effect, since Valet decides them: small_model, permission, model, permission of agents, provider.valet, provider.anthropic`,
     );
+  });
+
+  test("has the MCP servers reported for which the first prompt waits, and those that end later", async () => {
+    const mcp = {
+      docs: { type: "local", command: [process.execPath, "docs.mjs"] },
+      silent: { type: "local", command: ["sleep", "73.5"], timeout: 8000 },
+    };
+    const { root } = makeWorkspace({ "opencode.json": { mcp }, "docs.mjs": MCP_SERVER });
+    const { say, spans, warnings, problems } = await start(root, { trustsRepository: true });
+    expect(await say("Hello.")).toMatchObject({ outcome: "ok" });
+    const waits = () => spans.filter(({ name }) => name === "valet.agent.mcp_wait");
+    expect(waits().map(describeSpan)).toEqual(["silent ok undefined"]);
+    const prepare = spans.find(({ name }) => name === "valet.agent.prepare");
+    expect(waits()[0]?.parent?.spanId).toBe(prepare?.context.spanId);
+    expect(warnings).toEqual(["mcp_server_failed"]);
+    expect(await say("End the server.")).toMatchObject({ outcome: "ok" });
+    await vi.waitFor(() => expect(warnings).toEqual(["mcp_server_failed", "mcp_server_failed"]), 20_000);
+    expect(problems).toEqual(["the MCP server docs ended. The agent works without its tools"]);
+    expect(waits()).toHaveLength(1);
   });
 
   test.each([

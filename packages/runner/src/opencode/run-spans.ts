@@ -2,6 +2,7 @@
 import type { FactLog } from "../agent/fact-log.ts";
 import { type Ending, type FactAttributes, OK } from "../agent/facts.ts";
 import { deriveSpanId } from "../agent/span-ids.ts";
+import type { ModelFacts } from "./agent-run-options.ts";
 
 export interface RunSpansOptions {
   readonly log: FactLog;
@@ -12,11 +13,13 @@ export interface RunSpansOptions {
   /** The span of the `task` call; `undefined` for the turn's own run. */
   readonly parentId: string | undefined;
   readonly attributes?: FactAttributes;
+  readonly model: Pick<ModelFacts, "mcpWait">;
 }
 
 export class RunSpans {
   readonly #options: RunSpansOptions;
   readonly #prepareSpanId: string;
+  #prepareMs = 0;
   /** The open `valet.agent.unresponsive` span. */
   #silenceSpanId: string | undefined;
 
@@ -40,11 +43,25 @@ export class RunSpans {
       ...attributes,
     });
     log.begin("valet.agent.prepare", this.#prepareSpanId, spanId, startMs, shared);
+    this.#prepareMs = startMs;
   }
 
   /** Ends the preparation, if it goes on. */
   callBegan(startMs: number): void {
-    this.#options.log.end(this.#prepareSpanId, startMs, OK);
+    this.#endPreparation(startMs, OK);
+  }
+
+  #endPreparation(atMs: number, ending: Ending): void {
+    const { log, attemptId, sessionId, model } = this.#options;
+    if (!log.isOpen(this.#prepareSpanId)) return;
+    const wait = model.mcpWait?.(this.#prepareMs, atMs);
+    if (wait !== undefined) {
+      const spanId = deriveSpanId(attemptId, sessionId, this.#prepareSpanId, "mcp");
+      const attributes = { "valet.mcp.server.name": wait.servers };
+      log.begin("valet.agent.mcp_wait", spanId, this.#prepareSpanId, wait.fromMs, attributes);
+      log.end(spanId, wait.untilMs, wait.untilMs < atMs ? OK : ending);
+    }
+    log.end(this.#prepareSpanId, atMs, ending);
   }
 
   /** Records that OpenCode does not respond since `sinceMs`. Has no effect before the run has begun. */
@@ -63,7 +80,7 @@ export class RunSpans {
   }
 
   end(atMs: number, ending: Ending): void {
-    this.#options.log.end(this.#prepareSpanId, atMs, ending);
+    this.#endPreparation(atMs, ending);
     this.#options.log.end(this.#options.spanId, atMs, ending);
   }
 }

@@ -38,7 +38,7 @@ export const PART_NAMES = [
   "sandbox.other",
   /** From sending the work to the runner until the runner accepted it. */
   "dispatch",
-  /** The agent prepared before its first model call. */
+  /** The agent prepared before its first model call. `detail` is the MCP servers that it waited for, if it did. */
   "prepare",
   /** A model was asked, and no token had come. `detail` is the model. */
   "model.first_token",

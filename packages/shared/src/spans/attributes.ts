@@ -167,7 +167,11 @@ export const ATTRIBUTES = {
     meaning:
       "what the warm-up prepares: only OpenCode's process, while the repository is set up, or the workspace as well",
   },
-  "valet.mcp.server.name": { type: "string", meaning: "the MCP server, by its name in the configuration" },
+  "valet.mcp.server.name": {
+    type: "string",
+    meaning:
+      "the MCP server, by its name in the configuration; of a wait those that did not answer in time, else all of them",
+  },
   "valet.compaction.auto": { type: "boolean", meaning: "whether the agent started the compaction itself" },
   "gen_ai.operation.name": { type: "string", meaning: "what kind of GenAI span this is" },
   "gen_ai.agent.name": { type: "string", meaning: "the agent that works or calls" },

@@ -449,7 +449,7 @@ export const ERRORS = {
     reporters: ["runner"],
     ends: ["mcp"],
     meaning:
-      "an MCP server of the repository's configuration did not start or did not answer; the agent works without its tools",
+      "an MCP server of the repository's configuration did not start, did not answer or ended; the agent works without its tools",
     remedy: "Check the server's command or URL, and whether the sandbox can run or reach it.",
   },
   agent_warm_up_failed: {

@@ -109,6 +109,17 @@ export const TURN_SPANS = {
     errors: endedBy("agent"),
     links: [],
   },
+  "valet.agent.mcp_wait": {
+    meaning:
+      "The agent's preparation waits for OpenCode to connect to the MCP servers of the repository's configuration.",
+    kind: "INTERNAL",
+    emitters: ["runner"],
+    parents: ["valet.agent.prepare"],
+    required: ["valet.mcp.server.name"],
+    optional: [],
+    errors: endedBy("agent"),
+    links: [],
+  },
   "valet.agent.unresponsive": {
     meaning:
       "OpenCode does not respond, from the first health check that fails until one succeeds or the runner kills OpenCode.",

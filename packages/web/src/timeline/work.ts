@@ -30,6 +30,7 @@ const KINDS_BY_NAME: Readonly<Record<string, readonly [kind: Kind, name: string]
   "valet.permission.wait": ["person", "permission"],
   "valet.question.wait": ["person", "question"],
   "valet.agent.prepare": ["sandbox", "agent prepares"],
+  "valet.agent.mcp_wait": ["sandbox", "wait for MCP servers"],
   "valet.runner.opencode_wait": ["sandbox", "wait for the agent"],
   "valet.runner.opencode_start": ["sandbox", "agent starts"],
   "valet.agent.unresponsive": ["lost", "agent does not respond"],

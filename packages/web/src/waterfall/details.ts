@@ -16,6 +16,7 @@ const TELLING: readonly (readonly [beginning: string, ...keys: string[]])[] = [
   ["valet.sandbox.", "valet.sandbox.step", "valet.sandbox.id"],
   ["valet.permission.wait", "valet.permission.type"],
   ["valet.retry.wait", "valet.llm.attempt"],
+  ["valet.agent.mcp_", "valet.mcp.server.name"],
 ];
 const LONGEST = 120;
 

@@ -19,7 +19,7 @@ const BEGINNINGS: readonly (readonly [beginning: string, kind: Kind])[] = [
   ["valet.runner.", "sandbox"],
   ["valet.git.", "sandbox"],
   ["valet.broker.", "sandbox"],
-  ["valet.agent.mcp_connect", "sandbox"],
+  ["valet.agent.mcp_", "sandbox"],
 ];
 
 /** A trace has few different names; of those that a sandbox makes up, no more are kept. */

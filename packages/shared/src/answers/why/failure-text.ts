@@ -34,6 +34,7 @@ const NAMES: Readonly<Record<string, (span: WhySpan) => string>> = {
   "valet.question.wait": fixed("the agent's question"),
   "valet.compaction": fixed("the compaction"),
   "valet.agent.prepare": fixed("the agent's preparation"),
+  "valet.agent.mcp_wait": attributed("the wait for MCP servers", "valet.mcp.server.name"),
   "valet.agent.unresponsive": fixed("the wait for an OpenCode that did not respond"),
   "valet.sandbox.spawn": fixed("the start of the sandbox"),
   "valet.sandbox.restore": fixed("the restore of the sandbox"),

@@ -18,6 +18,7 @@ const MAX_AROUND = 6;
 /** The part of each span of a fixed name, and the attribute with its detail. */
 const NAMED: Readonly<Record<string, readonly [name: PartName, detail?: string]>> = {
   "valet.agent.prepare": ["prepare"],
+  "valet.agent.mcp_wait": ["prepare", "valet.mcp.server.name"],
   "valet.turn.finalize": ["finalize"],
   "valet.permission.wait": ["permission", "valet.permission.type"],
   "valet.question.wait": ["question"],

@@ -93,6 +93,19 @@ describe("a turn", () => {
     ]);
   });
 
+  test("names the MCP servers for which the preparation waited", () => {
+    const attributes = { "valet.mcp.server.name": "docs" };
+    const spans = [
+      ...all,
+      span("valet.agent.prepare", 120, 8000, IN_AGENT),
+      span("valet.agent.mcp_wait", 120, 7000, { parent: "valet.agent.prepare", attributes }),
+      span("chat glm", 8000, 9000, IN_AGENT),
+    ];
+    expect(partsOf(spans).slice(0, 2)).toEqual(["prepare docs: 6880", "prepare: 1010"]);
+    const { sentence } = why(input(message(10_000), spans));
+    expect(sentence).toContain("6.9 s preparing: waiting for MCP servers (`docs`)");
+  });
+
   test("counts parallel tools once: for the one that ends last, from its start on", () => {
     const spans = [
       ...all,

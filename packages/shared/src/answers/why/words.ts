@@ -31,7 +31,8 @@ const DOING: Readonly<Record<Part["name"], (detail: string | null, cause: string
   "sandbox.warm_up": () => "warming up the agent",
   "sandbox.other": () => "between the steps of the start",
   dispatch: () => "handing it to the runner",
-  prepare: () => "preparing",
+  prepare: (detail) =>
+    detail === null ? "preparing" : `preparing: waiting for MCP servers (${quoted(detail).trim()})`,
   "model.first_token": (detail) => `waiting for the first token of${detail === null ? " the model" : quoted(detail)}`,
   "model.streaming": (detail) => `streaming the answer of${detail === null ? " the model" : quoted(detail)}`,
   "model.retry": (detail, cause) =>
