@@ -29,6 +29,10 @@ export function lifeJourneys(explorerOf: () => SeededExplorer): void {
     await checks.waitFor();
   });
 
+  test("what is amiss though the session goes on stands below what it does", async () => {
+    await page.getByText("Warning: An MCP server of the repository's configuration did not start").waitFor();
+  });
+
   test("each past day is one line with its figures, and the nights stand between them", async () => {
     await talk()
       .getByText(/^hibernated/)

@@ -186,7 +186,16 @@ export function lifeSeed(nowMs: number): Seed {
   frames.push(...framesOf(checks.spans, hex(messages.length + 1, 32), LIFE_SESSION));
   const children = CHILDREN.map((_, index) => child(index, endMs - (60 + 20 * index) * MINUTE_MS));
   const workflows = [checks.seed];
-  const session = { id: LIFE_SESSION, ownerId: OWNER, title: "Six days of mending", messages, workflows, frames };
+  const warnings = ["mcp_server_failed"] as const;
+  const session = {
+    id: LIFE_SESSION,
+    ownerId: OWNER,
+    title: "Six days of mending",
+    warnings,
+    messages,
+    workflows,
+    frames,
+  };
   return {
     sessions: [session, ...children.map(({ session }) => session)],
     statements: [...statements, checks.record, ...children.map(({ record }) => record)],

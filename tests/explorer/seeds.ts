@@ -1,5 +1,6 @@
 /** What a test puts into the databases of a running system: see `seeding-worker.ts`. Plain data, sent as JSON. */
 import type { MessagePart } from "../../packages/shared/src/protocol/message-part.ts";
+import type { RunnerWarning } from "../../packages/shared/src/protocol/warnings.ts";
 import type { Outcome } from "../../packages/shared/src/spans/outcomes.ts";
 
 export const SEED_PATH = "/seed";
@@ -45,6 +46,8 @@ export interface SessionSeed {
   readonly model?: string;
   /** The session that has spawned it. */
   readonly parentSessionId?: string;
+  /** Of its last sandbox. */
+  readonly warnings?: readonly RunnerWarning[];
   readonly messages: readonly MessageSeed[];
   /** After its messages. */
   readonly workflows?: readonly WorkflowSeed[];

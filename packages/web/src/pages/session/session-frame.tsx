@@ -69,6 +69,11 @@ export default function SessionFrame() {
             <Sentence text={now.data.verdict.why} />
           </p>
         )}
+        {(session.data?.warnings ?? []).map(({ type, message }) => (
+          <p key={type} className="m2 small mt-0.5">
+            <Sentence text={`Warning: ${message}`} />
+          </p>
+        ))}
         <SessionTabs key={sessionId} sessionId={sessionId} />
       </div>
       <Outlet />
