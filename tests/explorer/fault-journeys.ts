@@ -97,6 +97,25 @@ export function faultJourneys(explorerOf: () => SeededExplorer): void {
     await page.close();
   });
 
+  test.each([200, 404])(
+    "a network's own page with %i in place of an answer is a lost connection, until Valet answers",
+    async (status) => {
+      const page = await open(`/sessions/${LONG_SESSION}`);
+      const title = page.getByRole("heading", { level: 1, name: "A long life" });
+      await title.waitFor();
+      await settle(page);
+      const body = "<!doctype html><title>Accept the terms</title>";
+      await page.route("**/api/**", (route) => route.fulfill({ status, contentType: "text/html", body }));
+      const banner = page.getByRole("complementary", { name: "Connection" });
+      await banner.getByText("Connection lost").waitFor();
+      expect(await title.isVisible()).toBe(true);
+      await page.unrouteAll({ behavior: "wait" });
+      await page.waitForResponse((response) => response.url().endsWith("/now") && response.ok());
+      await banner.waitFor({ state: "detached" });
+      await page.context().close();
+    },
+  );
+
   test("messages that cannot be read after a break are said to be out of date, until they are read", async () => {
     const { page } = await explorerOf().openSignedIn("/", { viewport: VIEWPORT });
     const sockets: WebSocketRoute[] = [];

@@ -3,7 +3,7 @@ import { parseRetryAfter } from "@valet/shared/tracing";
 import createClient from "openapi-fetch";
 import { accessHeaders } from "./access.ts";
 import { noteAnswer, noteSilence } from "./connection.ts";
-import { answerError, unreachable } from "./problem.ts";
+import { ApiError, answerError, isPassing, notOurs, unreachable } from "./problem.ts";
 import type { components, paths } from "./schema.d.ts";
 import { learnServerTime } from "./server-clock.ts";
 
@@ -13,30 +13,52 @@ export type Schemas = components["schemas"];
 /** A proxy's answers when the server behind it is away. */
 const NO_SERVER = [502, 504];
 
-/** Sends a request. @throws ApiError if there is no answer */
-async function send(request: Request): Promise<Response> {
+/** Sends a request with the caller's rights. @throws ApiError if there is no answer, or one that is not Valet's */
+export async function send(request: Request): Promise<Response> {
   for (const [name, value] of Object.entries(accessHeaders())) request.headers.set(name, value);
-  try {
-    const response = await fetch(request);
-    if (NO_SERVER.includes(response.status)) noteSilence();
-    else noteAnswer();
-    learnServerTime(response.headers.get("date"), Date.now());
-    return response;
-  } catch (error) {
+  const response = await fetch(request).catch((error: unknown) => {
     if (request.signal.aborted) throw error;
     noteSilence();
     throw unreachable();
+  });
+  if (!isOurs(response)) {
+    noteSilence();
+    throw notOurs();
   }
+  if (NO_SERVER.includes(response.status)) noteSilence();
+  else noteAnswer();
+  learnServerTime(response.headers.get("date"), Date.now());
+  return response;
+}
+
+/**
+ * Returns whether an answer may be Valet's, whose content is always JSON. A network that asks for a login, or a proxy, answers with a
+ * page of its own, often with 200 or 404. What passes by itself may have any form.
+ */
+function isOurs({ status, headers }: Response): boolean {
+  const type = headers.get("content-type");
+  return type === null || /^application\/(?:[\w.-]+\+)?json\b/i.test(type) || isPassing(answerError(status, undefined));
 }
 
 export const api = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin", fetch: send });
+
+/** Returns an answer. @throws ApiError if it breaks off before its end */
+export async function whole<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer;
+  } catch (error) {
+    const isCalledOff = error instanceof DOMException && error.name === "AbortError";
+    if (isCalledOff || error instanceof ApiError) throw error;
+    throw unreachable();
+  }
+}
 
 /**
  * Returns the body of a successful answer: `await ok(api.GET("/api/sessions"))`.
  * @throws ApiError for any other answer
  */
 export async function ok<T>(answer: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
-  const { data, error, response } = await answer;
+  const { data, error, response } = await whole(answer);
   if (!response.ok) throw answerError(response.status, error, retryAfterOf(response));
   return data as T;
 }

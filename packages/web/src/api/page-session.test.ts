@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 const refused = () =>
   new Response(JSON.stringify({ type: "urn:valet:problem:unauthorized", title: "A ticket is needed", status: 401 }), {
     status: 401,
+    headers: { "content-type": "application/problem+json" },
   });
 const accepted = () =>
   new Response(JSON.stringify({ sessions: [] }), { headers: { "content-type": "application/json" } });

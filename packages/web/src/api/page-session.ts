@@ -1,8 +1,7 @@
 /** The session of this browser: a cookie that scripts cannot read. */
-import { accessHeaders, setToken } from "./access.ts";
-import { api, ok, retryAfterOf } from "./client.ts";
-import { noteAnswer, noteSilence } from "./connection.ts";
-import { answerError, isSignedOut, unreachable } from "./problem.ts";
+import { setToken } from "./access.ts";
+import { api, ok, retryAfterOf, send } from "./client.ts";
+import { answerError, isSignedOut } from "./problem.ts";
 
 const PATH = "/api/page-sessions";
 
@@ -13,7 +12,7 @@ const PATH = "/api/page-sessions";
  */
 export async function signInWithTicket(ticket: string): Promise<void> {
   try {
-    await send("POST", PATH, { ticket });
+    await change("POST", PATH, { ticket });
   } catch (error) {
     if (!isSignedOut(error)) throw error;
     await checkAccess().catch(() => {
@@ -39,7 +38,7 @@ export async function signInWithToken(token: string): Promise<void> {
 /** Ends this browser's session, and forgets a pasted token. */
 export async function signOut(): Promise<void> {
   try {
-    await send("DELETE", `${PATH}/current`);
+    await change("DELETE", `${PATH}/current`);
   } catch (error) {
     // Without a cookie, there is only the token to forget.
     if (!isSignedOut(error)) throw error;
@@ -53,14 +52,12 @@ async function checkAccess(): Promise<void> {
   await ok(api.GET("/api/sessions", { params: { query: { limit: 1 } } }));
 }
 
-async function send(method: string, path: string, body?: object): Promise<void> {
-  const headers = { ...accessHeaders(), ...(body !== undefined && { "content-type": "application/json" }) };
-  const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) };
-  const response = await fetch(path, init).catch(() => {
-    noteSilence();
-    throw unreachable();
-  });
-  noteAnswer();
+async function change(method: string, path: string, body?: object): Promise<void> {
+  const init = {
+    method,
+    ...(body !== undefined && { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+  };
+  const response = await send(new Request(new URL(path, location.origin), init));
   if (!response.ok) {
     const body = await response.json().catch(() => undefined);
     throw answerError(response.status, body, retryAfterOf(response));

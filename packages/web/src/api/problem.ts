@@ -56,6 +56,11 @@ export function unreachable(): ApiError {
   return new ApiError("The server cannot be reached.", null);
 }
 
+/** Returns the error of an answer that is not Valet's. Valet itself has not answered. */
+export function notOurs(): ApiError {
+  return new ApiError("Something else than Valet answered: a proxy, or a network that asks for a login.", null);
+}
+
 /** Returns what a person reads of any error. */
 export function errorSentence(error: unknown): string {
   return error instanceof Error && error.message !== "" ? error.message : "Something failed without a reason.";

@@ -1,5 +1,5 @@
 /** The skeletons of traces: all spans without attributes, in pages. */
-import { api, ok, type Schemas } from "./client.ts";
+import { api, ok, type Schemas, whole } from "./client.ts";
 import { readEarly, readOnce } from "./early-reads.ts";
 
 interface SkeletonPage {
@@ -41,7 +41,7 @@ async function requestSkeleton(
   const params = { path: { id: sessionId, traceId }, query: after === undefined ? {} : { after } };
   const headers = etag === undefined ? {} : { "if-none-match": etag };
   const options = { params, headers, ...(signal !== undefined && { signal }) };
-  const answer = await api.GET("/api/sessions/{id}/traces/{traceId}/skeleton", options);
+  const answer = await whole(api.GET("/api/sessions/{id}/traces/{traceId}/skeleton", options));
   if (answer.response.status === 304) return undefined;
   // What `openapi-fetch` makes of the answer's type has lost the lengths of its tuples.
   const skeleton = (await ok<unknown>(Promise.resolve(answer))) as Schemas["TraceSkeleton"];
