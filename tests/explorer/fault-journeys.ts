@@ -116,6 +116,21 @@ export function faultJourneys(explorerOf: () => SeededExplorer): void {
     },
   );
 
+  test("a server that stands still is a lost connection, and the page goes on once it moves again", async () => {
+    const page = await open("/");
+    await page
+      .getByRole("link", { name: /^Session number/ })
+      .first()
+      .waitFor();
+    await page.route("**/api/**", () => {});
+    const banner = page.getByRole("complementary", { name: "Connection" });
+    await banner.getByText("Connection lost").waitFor();
+    await page.unrouteAll();
+    await banner.getByRole("button", { name: "Try now" }).click();
+    await banner.waitFor({ state: "detached" });
+    await page.context().close();
+  });
+
   test("messages that cannot be read after a break are said to be out of date, until they are read", async () => {
     const { page } = await explorerOf().openSignedIn("/", { viewport: VIEWPORT });
     const sockets: WebSocketRoute[] = [];

@@ -3,16 +3,19 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 let client: typeof import("./client.ts");
 let connection: typeof import("./connection.ts").connection;
 /** What the server answers. */
-let answer: () => Response | Promise<Response>;
+let answer: (signal: AbortSignal) => Response | Promise<Response>;
 
 beforeEach(async () => {
   vi.resetModules();
   vi.stubGlobal("location", new URL("https://valet.test/"));
-  vi.stubGlobal("fetch", async () => answer());
+  vi.stubGlobal("fetch", async (request: Request, init?: RequestInit) => answer(init?.signal ?? request.signal));
   client = await import("./client.ts");
   ({ connection } = await import("./connection.ts"));
 });
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
 
 const read = () => client.ok(client.api.GET("/api/attention", {}));
 const typed = (status: number, type: string, body: string | ReadableStream) => () =>
@@ -55,4 +58,47 @@ test.each([
 ])("an answer that %s is none", async (_what, body) => {
   answer = typed(200, "application/json", body());
   await expect(read()).rejects.toMatchObject({ name: "ApiError", status: null });
+});
+
+/** Answers when it is called off, and not before. */
+const never = (signal: AbortSignal) =>
+  new Promise<Response>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason));
+  });
+
+test("a server that stands still is noticed, and a read that hangs is called off", async () => {
+  vi.useFakeTimers();
+  answer = never;
+  const hanging = expect(read()).rejects.toMatchObject({ name: "ApiError", status: null });
+  await vi.advanceTimersByTimeAsync(14_000);
+  expect(connection.read().state).toBe("live");
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(connection.read().state).toBe("offline");
+  await vi.advanceTimersByTimeAsync(45_000);
+  await hanging;
+});
+
+test("one slow answer among others is no lost connection, and a change is not called off", async () => {
+  vi.useFakeTimers();
+  answer = never;
+  const change = client.ok(client.api.POST("/api/sessions", { body: {} }));
+  let hasEnded = false;
+  const end = () => {
+    hasEnded = true;
+  };
+  change.then(end, end);
+  await vi.advanceTimersByTimeAsync(10_000);
+  answer = typed(200, "application/json", '{"items":[]}');
+  await read();
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect([connection.read().state, hasEnded]).toEqual(["live", false]);
+});
+
+test("a read that its reader calls off says nothing of the server", async () => {
+  answer = never;
+  const reader = new AbortController();
+  const left = client.ok(client.api.GET("/api/attention", { signal: reader.signal }));
+  reader.abort();
+  await expect(left).rejects.toMatchObject({ name: "AbortError" });
+  expect(connection.read().state).toBe("live");
 });

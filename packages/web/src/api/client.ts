@@ -2,7 +2,7 @@
 import { parseRetryAfter } from "@valet/shared/tracing";
 import createClient from "openapi-fetch";
 import { accessHeaders } from "./access.ts";
-import { noteAnswer, noteSilence } from "./connection.ts";
+import { noteAnswer, noteSilence, noteSlowness } from "./connection.ts";
 import { ApiError, answerError, isPassing, notOurs, unreachable } from "./problem.ts";
 import type { components, paths } from "./schema.d.ts";
 import { learnServerTime } from "./server-clock.ts";
@@ -13,10 +13,16 @@ export type Schemas = components["schemas"];
 /** A proxy's answers when the server behind it is away. */
 const NO_SERVER = [502, 504];
 
+/** After so long without any answer, ms, the server counts as out of reach. */
+const SLOW_MS = 15_000;
+/** After so long without its answer, ms, a read is called off, and asked again. */
+const HANGING_MS = 60_000;
+const TICKETS = "/api/tickets";
+
 /** Sends a request with the caller's rights. @throws ApiError if there is no answer, or one that is not Valet's */
 export async function send(request: Request): Promise<Response> {
   for (const [name, value] of Object.entries(accessHeaders())) request.headers.set(name, value);
-  const response = await fetch(request).catch((error: unknown) => {
+  const response = await fetchInTime(request).catch((error: unknown) => {
     if (request.signal.aborted) throw error;
     noteSilence();
     throw unreachable();
@@ -29,6 +35,24 @@ export async function send(request: Request): Promise<Response> {
   else noteAnswer();
   learnServerTime(response.headers.get("date"), Date.now());
   return response;
+}
+
+/**
+ * Sends a request that is not left to hang: a server that stands still, or a connection that died unnoticed, gives no error for minutes.
+ * Only what may be asked again is called off; a change may take its time.
+ */
+async function fetchInTime(request: Request): Promise<Response> {
+  const sentMs = Date.now();
+  const slow = setTimeout(() => noteSlowness(sentMs), SLOW_MS);
+  const callOff = new AbortController();
+  const mayBeCalledOff = request.method === "GET" || new URL(request.url).pathname === TICKETS;
+  const hanging = mayBeCalledOff ? setTimeout(() => callOff.abort(), HANGING_MS) : undefined;
+  try {
+    return await fetch(request, { signal: AbortSignal.any([request.signal, callOff.signal]) });
+  } finally {
+    clearTimeout(slow);
+    clearTimeout(hanging);
+  }
 }
 
 /**

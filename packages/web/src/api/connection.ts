@@ -25,6 +25,11 @@ export function noteSilence(): void {
   if (current.state === "live") change({ state: "offline", since: lastAnswer });
 }
 
+/** Notes that a request has waited for long. @param sentMs since when, epoch ms: another answer that came later says that the server lives */
+export function noteSlowness(sentMs: number): void {
+  if (lastAnswer < sentMs) noteSilence();
+}
+
 /** For `useSyncExternalStore`. */
 export const connection = {
   subscribe(listener: () => void): () => void {
