@@ -125,6 +125,30 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     expect(await page.context().cookies()).toEqual([]);
   });
 
+  test("whoever signs in next on the same page sees nothing of what it showed, even by Back", async () => {
+    const { page } = await explorer.openSignedIn(`/sessions/${LONG_SESSION}`);
+    await page.getByText("Answer 9999, with").first().waitFor();
+    await page.getByRole("form", { name: "Message" }).getByRole("textbox", { name: "Message" }).fill("mine alone");
+    await chooseInPalette(page, "Sign out", "Sign out");
+    await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
+    expect(await page.evaluate(() => JSON.stringify(sessionStorage))).not.toContain("mine alone");
+    await page.getByLabel("Or paste a token").fill((await explorer.addOwner(OTHER)).token);
+    await page.keyboard.press("Enter");
+    await page.getByRole("link", { name: TITLE }).waitFor();
+    // Its answers are slow: what is shown meanwhile comes from the page.
+    let release = () => {};
+    const held = new Promise<void>((resolve) => (release = resolve));
+    await page.route(`**/api/sessions/${LONG_SESSION}**`, async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.goBack();
+    await page.getByText("Loading the session").first().waitFor();
+    expect(await page.getByText(/Answer \d+, with|Question \d+/).count()).toBe(0);
+    release();
+    await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();
+  });
+
   test("a sign-in that expires in the middle asks for another one, and leads back to the same place", async () => {
     const { page } = await explorer.openSignedIn(`/sessions/${LONG_SESSION}?message=msg_9000`);
     await page.getByText("Answer 9000, with").first().waitFor();

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Kept } from "./kept.ts";
+import { forgetKept, Kept } from "./kept.ts";
 
 test("the newest values are kept, each under its key, and no more than so many", () => {
   fc.assert(
@@ -14,4 +14,12 @@ test("the newest values are kept, each under its key, and no more than so many",
       });
     }),
   );
+});
+
+test("all of it is forgotten at once", () => {
+  const [one, other] = [new Kept<number>(), new Kept<string>()];
+  one.set("a", 1);
+  other.set("a", "x");
+  forgetKept();
+  expect([one.get("a"), other.get("a")]).toEqual([undefined, undefined]);
 });

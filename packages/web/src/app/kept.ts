@@ -3,6 +3,13 @@ import { useState } from "react";
 
 const MAX_KEPT = 20;
 
+const all: Kept<unknown>[] = [];
+
+/** Forgets all that is kept: the next person of this page may be another one. */
+export function forgetKept(): void {
+  for (const kept of all) kept.clear();
+}
+
 /** Values by key. */
 export class Kept<T> {
   readonly #values = new Map<string, T>();
@@ -11,6 +18,11 @@ export class Kept<T> {
   /** @param max how many values are kept; those that were written last stay */
   constructor(max = MAX_KEPT) {
     this.#max = max;
+    all.push(this);
+  }
+
+  clear(): void {
+    this.#values.clear();
   }
 
   get(key: string): T | undefined {

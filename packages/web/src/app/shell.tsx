@@ -5,6 +5,7 @@ import { lazy, type RefObject, Suspense, useEffect, useLayoutEffect, useRef, use
 import { attentionQuery } from "../api/attention.ts";
 import { signOut } from "../api/page-session.ts";
 import { errorSentence } from "../api/problem.ts";
+import { forgetDrafts } from "../conversation/use-draft.ts";
 import { Button } from "../ui/button.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Kbd } from "../ui/kbd.tsx";
@@ -14,6 +15,7 @@ import { announce } from "./announce.ts";
 import { Announcer } from "./announcer.tsx";
 import { ConnectionBanner, ConnectionMark } from "./connection-mark.tsx";
 import { EarlyTyping } from "./early-typing.tsx";
+import { forgetKept } from "./kept.ts";
 import { NAVIGATION } from "./navigation.ts";
 import { ThemeButton } from "./theme-button.tsx";
 import { useKeptFocus } from "./use-kept-focus.ts";
@@ -67,6 +69,8 @@ export function Shell() {
       return;
     }
     queryClient.clear();
+    forgetKept();
+    forgetDrafts();
     await navigate({ to: "/sign-in" });
   };
   const isSigningIn = useLocation({ select: ({ pathname }) => pathname === "/sign-in" });

@@ -11,6 +11,15 @@ export function useDraft(sessionId: string): readonly [string, (text: string) =>
   return [current.text, (text) => setDraft({ sessionId, text })];
 }
 
+/** Removes all drafts of this tab: whoever signs out leaves nothing behind. */
+export function forgetDrafts(): void {
+  try {
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);
+  } catch {
+    // Without storage there are none.
+  }
+}
+
 function read(sessionId: string): string {
   try {
     return sessionStorage.getItem(PREFIX + sessionId) ?? "";

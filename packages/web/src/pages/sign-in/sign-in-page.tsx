@@ -3,6 +3,7 @@ import { getRouteApi, useRouter } from "@tanstack/react-router";
 import { type FormEvent, type ReactNode, useEffect, useRef, useState } from "react";
 import { signInWithTicket, signInWithToken } from "../../api/page-session.ts";
 import { errorSentence, isPassing, isSignedOut } from "../../api/problem.ts";
+import { forgetKept } from "../../app/kept.ts";
 import { useTitle } from "../../app/use-title.ts";
 import { Button } from "../../ui/button.tsx";
 import { Input } from "../../ui/field.tsx";
@@ -19,6 +20,7 @@ export default function SignInPage() {
   const enter = () => {
     // What the last person of this page has read is not for the next one.
     queryClient.clear();
+    forgetKept();
     router.history.replace(destinationOf(to));
   };
   const byTicket = useMutation({ mutationFn: signInWithTicket, onSuccess: enter, meta: { showsErrors: true } });
