@@ -149,6 +149,13 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();
   });
 
+  test("a session is not called deleted where another tab has signed in as somebody else", async () => {
+    const { page } = await explorer.openSignedIn(`/sessions/${LONG_SESSION}`);
+    await page.getByRole("heading", { level: 1, name: "A long life" }).waitFor();
+    await signIn(await page.context().newPage(), await newLink());
+    await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();
+  });
+
   test("a sign-in that expires in the middle asks for another one, and leads back to the same place", async () => {
     const { page } = await explorer.openSignedIn(`/sessions/${LONG_SESSION}?message=msg_9000`);
     await page.getByText("Answer 9000, with").first().waitFor();

@@ -26,7 +26,8 @@ export default function SessionFrame() {
   const title = sessionTitle({ id: sessionId, title: session.data?.title });
   useTitle(title);
   // What it does now is asked every few seconds.
-  if ([session, now].some(({ error }) => isGone(error))) return <SessionGone wasSeen={session.data !== undefined} />;
+  const gone = [session, now].find(({ error }) => isGone(error))?.error;
+  if (gone !== undefined) return <SessionGone wasDeleted={session.data !== undefined && isDeleted(gone)} />;
   if (session.isError && session.data === undefined) {
     return (
       <div className="page">
@@ -83,23 +84,30 @@ export default function SessionFrame() {
 
 /** A session that is deleted, one that is not there, and one of somebody else: of the last two, nobody learns which it is. */
 function isGone(error: unknown): boolean {
-  return error instanceof ApiError && (error.status === 404 || error.status === 410);
+  return error instanceof ApiError && (error.status === 404 || isDeleted(error));
 }
 
-/** @param wasSeen the page has shown it before */
-function SessionGone({ wasSeen }: { readonly wasSeen: boolean }) {
+function isDeleted(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 410;
+}
+
+/**
+ * @param wasDeleted the page has shown it before, and it was deleted since. One that is there no longer for the reader may be there for
+ * its owner: another tab has signed in as somebody else
+ */
+function SessionGone({ wasDeleted }: { readonly wasDeleted: boolean }) {
   return (
     <div className="page">
-      <h1 className="sr">{wasSeen ? "The session was deleted" : "No such session"}</h1>
+      <h1 className="sr">{wasDeleted ? "The session was deleted" : "No such session"}</h1>
       <Empty
-        title={wasSeen ? "This session was deleted" : "There is no such session, or it is not yours"}
+        title={wasDeleted ? "This session was deleted" : "There is no such session, or it is not yours"}
         action={
           <Link to="/" className={buttonClass()}>
             To the inbox
           </Link>
         }
       >
-        {wasSeen
+        {wasDeleted
           ? "Its sandbox, its files, its conversation and its traces are gone for good."
           : "A session that was deleted is gone for good, and one of another owner is shown to nobody else. Check the address, or sign in as its owner."}
       </Empty>
