@@ -12,6 +12,7 @@ import { type SeededExplorer, startSeeded } from "./seeded.ts";
 import { signInJourneys } from "./sign-in-journeys.ts";
 import { traceJourneys } from "./trace-journeys.ts";
 import { turnsJourneys } from "./turns-journeys.ts";
+import { typingJourneys } from "./typing-journeys.ts";
 
 let explorer: SeededExplorer;
 beforeAll(async () => {
@@ -29,6 +30,7 @@ describe("hostile text", () => {
 });
 describe("a life of days", () => lifeJourneys(() => explorer));
 describe("faults", () => faultJourneys(() => explorer));
+describe("writing", () => typingJourneys(() => explorer));
 describe("a huge trace", () => hugeTraceJourneys(() => explorer));
 describe("another owner", () => ownerJourneys(() => explorer));
 describe("signing in", () => signInJourneys(() => explorer));

@@ -56,9 +56,20 @@ export function useActions(actions: readonly Action[]): void {
   }, [shape]);
 }
 
+/** What an input method reports as the code of a key that it takes, where the browser does not say that it composes. */
+const TAKEN_BY_INPUT_METHOD = 229;
+
+/**
+ * Keeps a key from the page that belongs to an input method: Escape takes back what is being composed and Enter takes it over, and nothing
+ * is to be closed, sent or left by them. To be called first for each `keydown`, before anything else hears it.
+ */
+export function keepComposition(event: KeyboardEvent): void {
+  if (event.isComposing || event.keyCode === TAKEN_BY_INPUT_METHOD) event.stopImmediatePropagation();
+}
+
 /** Runs the action of a key. To be called for each `keydown` of the document. */
 export function handleKey(event: KeyboardEvent): void {
-  if (event.defaultPrevented || event.isComposing) return;
+  if (event.defaultPrevented) return;
   const pressed = keyOf(event);
   const situation = {
     isWriting: takesText(event.target),

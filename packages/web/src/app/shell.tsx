@@ -10,7 +10,7 @@ import { Button } from "../ui/button.tsx";
 import { Icon } from "../ui/icons.tsx";
 import { Kbd } from "../ui/kbd.tsx";
 import { loadMenus } from "../ui/menu.tsx";
-import { handleKey, useActions } from "./actions.ts";
+import { handleKey, keepComposition, useActions } from "./actions.ts";
 import { announce } from "./announce.ts";
 import { Announcer } from "./announcer.tsx";
 import { ConnectionBanner, ConnectionMark } from "./connection-mark.tsx";
@@ -45,8 +45,12 @@ export function Shell() {
     await Promise.all([loadMenus(), loadPalette(), loadKeyList()]);
   });
   useLayoutEffect(() => {
+    window.addEventListener("keydown", keepComposition, { capture: true });
     document.addEventListener("keydown", handleKey);
-    return () => document.removeEventListener("keydown", handleKey);
+    return () => {
+      window.removeEventListener("keydown", keepComposition, { capture: true });
+      document.removeEventListener("keydown", handleKey);
+    };
   }, []);
   useActions([
     {
