@@ -36,6 +36,7 @@ const json = (status: number, body: object) =>
   new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json" } });
 const answers: (() => Response)[] = [];
 let online: () => void = () => undefined;
+let turnVisible: () => void = () => undefined;
 let listenToSession: typeof import("./session-events.ts").listenToSession;
 
 beforeEach(async () => {
@@ -47,7 +48,9 @@ beforeEach(async () => {
   vi.stubGlobal("WebSocket", FakeSocket);
   vi.stubGlobal("addEventListener", (type: string, listener: () => void) => {
     if (type === "online") online = listener;
+    if (type === "visibilitychange") turnVisible = listener;
   });
+  vi.stubGlobal("document", { visibilityState: "visible" });
   vi.stubGlobal("removeEventListener", () => undefined);
   vi.stubGlobal("fetch", async () => answers.shift()?.() ?? json(201, { ticket: "tkt" }));
   ({ listenToSession } = await import("./session-events.ts"));
@@ -156,6 +159,23 @@ test("a socket that died while the computer slept, or was offline, is noticed wi
   vi.advanceTimersByTime(5_000);
   expect(heard.slice(2)).toEqual(["opened again", "down"]);
   expect(other.sent).toEqual(["ping"]);
+  stop();
+});
+
+test("whoever looks at the page again learns within seconds that the socket died, and waits for no pause", async () => {
+  const { heard, stop } = listen();
+  const socket = await opened(1);
+  vi.stubGlobal("document", { visibilityState: "hidden" });
+  turnVisible();
+  expect(socket.sent).toEqual([]);
+  vi.stubGlobal("document", { visibilityState: "visible" });
+  turnVisible();
+  expect(socket.sent).toEqual(["ping"]);
+  vi.advanceTimersByTime(5_000);
+  expect(heard).toEqual(["opened", "down"]);
+  turnVisible();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(FakeSocket.all).toHaveLength(2);
   stop();
 });
 

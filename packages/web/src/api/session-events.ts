@@ -1,7 +1,7 @@
 /**
  * The live events of a session, over its WebSocket. All parts of the page that listen to one session share one socket.
  *
- * After a break it connects again, with growing pauses, and at once when the browser is online again. What happened in between is
+ * After a break it connects again, with growing pauses, and at once when the browser is online again or the page is looked at again. What happened in between is
  * not repeated by the server: each `opened` tells its listeners to read again what they show.
  */
 import { pauseMs } from "./backoff.ts";
@@ -44,7 +44,8 @@ class SessionSocket {
 
   constructor(id: string) {
     this.#id = id;
-    addEventListener("online", this.#onOnline);
+    addEventListener("online", this.#onAwake);
+    addEventListener("visibilitychange", this.#onVisible);
     void this.#connect();
   }
 
@@ -63,7 +64,8 @@ class SessionSocket {
 
   #stop(): void {
     this.#isStopped = true;
-    removeEventListener("online", this.#onOnline);
+    removeEventListener("online", this.#onAwake);
+    removeEventListener("visibilitychange", this.#onVisible);
     clearTimeout(this.#timer);
     this.#socket?.close();
   }
@@ -172,8 +174,13 @@ class SessionSocket {
     this.#timer = setTimeout(() => void this.#connect(), pauseMs(this.#failures, Math.random()));
   }
 
-  /** Called when the network is back. Opens a socket at once. If there is a socket, asks whether it still lives: it may have died with the network. */
-  readonly #onOnline = (): void => {
+  /** Called when somebody looks at the page again, for example after the computer slept: its timers may have stood still meanwhile. */
+  readonly #onVisible = (): void => {
+    if (document.visibilityState === "visible") this.#onAwake();
+  };
+
+  /** Called when the network may be back. Opens a socket at once. If there is a socket, asks whether it still lives: it may have died with the network. */
+  readonly #onAwake = (): void => {
     if (this.#isStopped) return;
     if (this.#socket?.readyState === WebSocket.OPEN) return this.#ask(this.#socket, WAKE_MS);
     if (this.#socket !== undefined || this.#failures === 0) return;
