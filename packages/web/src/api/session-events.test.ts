@@ -179,6 +179,19 @@ test("whoever looks at the page again learns within seconds that the socket died
   stop();
 });
 
+test("a socket that does not open is given up: a server that stands still refuses nothing", async () => {
+  const { heard, stop } = listen();
+  await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(1));
+  await vi.advanceTimersByTimeAsync(21_000);
+  const late = FakeSocket.all[0];
+  await opened(2);
+  expect(late?.onopen).toBeNull();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(heard).toEqual(["down", "opened"]);
+  expect(FakeSocket.all).toHaveLength(2);
+  stop();
+});
+
 test("listeners of one session share a socket; a later one learns its state; the last one closes it", async () => {
   const first = listen();
   const socket = await opened(1);

@@ -100,6 +100,8 @@ class SessionSocket {
     url.searchParams.set("ticket", ticket);
     const socket = new WebSocket(url);
     this.#socket = socket;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#giveUpOn(socket), PING_EVERY_MS);
     let isRefused = true;
     socket.onopen = () => {
       isRefused = false;
@@ -113,6 +115,7 @@ class SessionSocket {
     socket.onmessage = ({ data }: MessageEvent<string>) => this.#receive(socket, data);
     socket.onclose = () => {
       if (this.#socket !== socket || this.#isStopped) return;
+      clearTimeout(this.#timer);
       this.#emit({ type: "down" });
       if (isRefused) void this.#askWhy();
       else this.#retry();
@@ -150,15 +153,20 @@ class SessionSocket {
     this.#timer = setTimeout(() => {
       if (!this.#isHeard) {
         noteSilence();
-        // The closing handshake of a dead socket takes long: do not wait for it.
-        socket.onclose = null;
-        socket.close();
-        this.#emit({ type: "down" });
-        this.#retry();
-        return;
+        return this.#giveUpOn(socket);
       }
       this.#ask(socket, Date.now() - dueMs > SLEPT_MS ? WAKE_MS : PING_EVERY_MS);
     }, waitMs);
+  }
+
+  /** Gives up a socket from which nothing comes. */
+  #giveUpOn(socket: WebSocket): void {
+    // The closing handshake of a dead socket takes long: do not wait for it.
+    socket.onopen = null;
+    socket.onclose = null;
+    socket.close();
+    this.#emit({ type: "down" });
+    this.#retry();
   }
 
   #ask(socket: WebSocket, waitMs: number): void {
