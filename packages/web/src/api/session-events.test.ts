@@ -37,6 +37,7 @@ const json = (status: number, body: object) =>
 const answers: (() => Response)[] = [];
 let online: () => void = () => undefined;
 let turnVisible: () => void = () => undefined;
+let rereads: typeof import("./reread.ts").rereads;
 let listenToSession: typeof import("./session-events.ts").listenToSession;
 
 beforeEach(async () => {
@@ -53,6 +54,7 @@ beforeEach(async () => {
   vi.stubGlobal("document", { visibilityState: "visible" });
   vi.stubGlobal("removeEventListener", () => undefined);
   vi.stubGlobal("fetch", async () => answers.shift()?.() ?? json(201, { ticket: "tkt" }));
+  ({ rereads } = await import("./reread.ts"));
   ({ listenToSession } = await import("./session-events.ts"));
 });
 
@@ -229,6 +231,24 @@ test("a socket that is refused asks why: of a session that is gone no other is o
   }
   expect([heard, FakeSocket.all.length]).toEqual([["down", "down", "gone"], 2]);
   stop();
+});
+
+test("a page whose socket is refused again and again says so, until one opens", async () => {
+  const { heard, stop } = listen();
+  for (const [count, isSaid] of [1, 2, 3].map((count) => [count, count > 1] as const)) {
+    await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(count), 20_000);
+    FakeSocket.all.at(-1)?.close();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(String(rereads.read()).includes("The live connection to the session cannot be opened.")).toBe(isSaid);
+  }
+  rereads.now();
+  await vi.advanceTimersByTimeAsync(1);
+  await opened(4);
+  expect([heard, rereads.read()]).toEqual([["down", "down", "down", "opened"], undefined]);
+  (FakeSocket.all[3] as FakeSocket).close();
+  stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([FakeSocket.all.length, rereads.read()]).toEqual([4, undefined]);
 });
 
 test("a server that is overloaded is asked again", async () => {

@@ -8,6 +8,7 @@ import { pauseMs } from "./backoff.ts";
 import { api, ok, type Schemas } from "./client.ts";
 import { noteAnswer, noteSilence } from "./connection.ts";
 import { ApiError, isPassing } from "./problem.ts";
+import { Reread } from "./reread.ts";
 
 export type SessionEvent =
   | Schemas["ClientEvent"]
@@ -35,6 +36,8 @@ class SessionSocket {
   readonly #listeners = new Set<Listener>();
   readonly #last = new Map<string, SessionEvent>();
   #socket: WebSocket | undefined;
+  /** The attempts to open a socket after the first one, which the page shows: without a socket, a session looks as it was. */
+  readonly #again = new Reread(() => this.#onAwake());
   #timer: ReturnType<typeof setTimeout> | undefined;
   #failures = 0;
   #hasOpened = false;
@@ -67,6 +70,7 @@ class SessionSocket {
     removeEventListener("online", this.#onAwake);
     removeEventListener("visibilitychange", this.#onVisible);
     clearTimeout(this.#timer);
+    this.#again.succeeded();
     this.#socket?.close();
   }
 
@@ -106,6 +110,7 @@ class SessionSocket {
     socket.onopen = () => {
       isRefused = false;
       this.#failures = 0;
+      this.#again.succeeded();
       this.#isHeard = true;
       noteAnswer();
       this.#emit({ type: "opened", isAgain: this.#hasOpened });
@@ -179,7 +184,9 @@ class SessionSocket {
     this.#socket = undefined;
     this.#failures += 1;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#connect(), pauseMs(this.#failures, Math.random()));
+    if (this.#failures > 1)
+      this.#again.failed(new ApiError("The live connection to the session cannot be opened.", null));
+    else this.#timer = setTimeout(() => void this.#connect(), pauseMs(this.#failures, Math.random()));
   }
 
   /** Called when somebody looks at the page again, for example after the computer slept: its timers may have stood still meanwhile. */
