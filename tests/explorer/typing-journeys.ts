@@ -60,4 +60,21 @@ export function typingJourneys(explorerOf: () => Explorer): void {
       await title.waitFor({ state: "detached" });
     });
   });
+
+  test("the search of the inbox holds what the list is searched for, also after Back", async () => {
+    const field = page.getByRole("searchbox", { name: "Search the sessions" });
+    const q = () => new URL(page.url()).searchParams.get("q");
+    await goTo("/?q=nothing-like-it");
+    await page.getByRole("link", { name: "Clear the filters" }).click();
+    await expect.poll(q).toBe(null);
+    await page.keyboard.press("/");
+    await page.keyboard.type("number 12");
+    await expect.poll(q).toBe("number 12");
+    await page.goBack();
+    await expect.poll(q).toBe("nothing-like-it");
+    await expect.poll(() => field.inputValue()).toBe("nothing-like-it");
+    await page.keyboard.press("End");
+    await page.keyboard.type("!");
+    await expect.poll(q).toBe("nothing-like-it!");
+  });
 }

@@ -1,6 +1,6 @@
 /** The search, the filters, what the patterns mean, and the way to a new session. */
-import { useNavigate } from "@tanstack/react-router";
-import { type RefObject, useState } from "react";
+import { useNavigate, useRouter } from "@tanstack/react-router";
+import { type RefObject, useEffect, useState } from "react";
 import type { Schemas } from "../../api/client.ts";
 import { repositoryName } from "../../format/session-names.ts";
 import { Button } from "../../ui/button.tsx";
@@ -22,6 +22,9 @@ export function InboxBar({ search, sessions, field, onCreate }: InboxBarProps) {
   const navigate = useNavigate({ from: "/" });
   // What is being written stands in the field at once, and in the URL a moment later: a letter that comes in between would be lost.
   const [written, setWritten] = useState<string>();
+  const { history } = useRouter();
+  // Back and forward lead to another search, and the field keeps the focus.
+  useEffect(() => history.subscribe(({ action }) => action.type !== "REPLACE" && setWritten(undefined)), [history]);
   const change = (name: keyof InboxSearch, value: string | undefined) => {
     const { [name]: _, ...rest } = search;
     // Each letter of a search is no step to go back to.
