@@ -61,6 +61,25 @@ export function typingJourneys(explorerOf: () => Explorer): void {
     });
   });
 
+  test("a page that opens while somebody writes in the palette leaves them there, with what they wrote", async () => {
+    await goTo("/");
+    await page
+      .getByRole("link", { name: /^Session number/ })
+      .first()
+      .waitFor();
+    await page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Turns" }).press("Enter");
+    await expect.poll(() => page.title()).toBe("Turns · Valet");
+    await page.keyboard.press("Control+K");
+    const field = page.getByRole("combobox", { name: "Search or jump to…" });
+    await field.waitFor();
+    await page.keyboard.type("session ");
+    await page.goBack();
+    await expect.poll(() => page.title()).toContain("Inbox · Valet");
+    await page.keyboard.type("number");
+    expect(await field.inputValue()).toBe("session number");
+    await page.keyboard.press("Escape");
+  });
+
   test("the search of the inbox holds what the list is searched for, also after Back", async () => {
     const field = page.getByRole("searchbox", { name: "Search the sessions" });
     const q = () => new URL(page.url()).searchParams.get("q");

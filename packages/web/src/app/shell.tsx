@@ -172,6 +172,8 @@ function useFocusOnNavigation(main: RefObject<HTMLElement | null>): void {
   useEffect(() => {
     if (last.current === pathname) return;
     last.current = pathname;
+    // Whoever writes in the palette stays there; it gives the focus to the page when it is closed.
+    if (document.querySelector('[role="dialog"]') !== null) return;
     main.current?.focus({ preventScroll: true });
   }, [pathname, main]);
 }
