@@ -88,6 +88,14 @@ export function turnsJourneys(explorerOf: () => SeededExplorer): void {
     });
   });
 
+  test("a day and a period say that they are of UTC, beside times of the browser's zone", async () => {
+    const { page: chatham } = await explorerOf().openSignedIn("/turns?by=day", { timezoneId: "Pacific/Chatham" });
+    await chatham.getByRole("columnheader", { name: "day, UTC" }).waitFor();
+    await chatham.getByTitle("show only these turns").first().click();
+    await chatham.getByRole("button", { name: /^Period: from \d+\s\w+,\s00:00 to \d+\s\w+,\s00:00 UTC$/ }).waitFor();
+    await chatham.context().close();
+  });
+
   test("the arrow keys go from row to row, and Enter leads to the turn's trace", async () => {
     await page.goto(`${origin}/turns`);
     await page.getByRole("table", { name: "Turns" }).waitFor();

@@ -40,7 +40,7 @@ export function Groups({ stats, by, look, search }: GroupsProps) {
         </caption>
         <thead>
           <tr>
-            <th scope="col">{by === "user" ? "person" : by}</th>
+            <th scope="col">{by === "user" ? "person" : by === "day" ? "day, UTC" : by}</th>
             <th scope="col" className="n">
               turns
             </th>

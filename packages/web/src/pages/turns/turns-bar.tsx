@@ -73,7 +73,7 @@ function PeriodFilter({ search, onChange }: FilterProps) {
   const { last = "week", from, to, ...rest } = search;
   const isOwn = from !== undefined || to !== undefined;
   const words = isOwn
-    ? [from && `from ${utcText(from)}`, to && `to ${utcText(to)}`].filter(Boolean).join(" ")
+    ? [from && `from ${utcText(from)}`, to && `to ${utcText(to)}`, "UTC"].filter(Boolean).join(" ")
     : PERIOD_WORDS[last];
   return (
     <FilterMenu text={words} isOn={isOwn || search.last !== undefined} name="Period">
