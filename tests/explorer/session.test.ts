@@ -163,6 +163,32 @@ test("a message that does not arrive is kept, and arrives once however often it 
   expect((await sent()).filter((content) => content === "just once")).toHaveLength(1);
 });
 
+test("a message that is on its way while its writer looks at another page arrives once, and is no draft any more", async () => {
+  const field = composer().getByRole("textbox", { name: "Message" });
+  await field.fill("meanwhile elsewhere");
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/messages", async (route) => {
+    await held;
+    await route.continue();
+  });
+  const send = () => composer().getByRole("button", { name: "Send" }).click();
+  await send();
+  const tabs = page.getByRole("navigation", { name: "Session" });
+  await tabs.getByRole("link", { name: "Changes" }).click();
+  // A page that is still being loaded hides the one before.
+  await page.locator("textarea").waitFor({ state: "detached" });
+  await tabs.getByRole("link", { name: "Session" }).click();
+  // Nothing says whether it has arrived, so it is sent again.
+  await send();
+  await composer().getByRole("button", { name: "Sending…" }).waitFor();
+  release();
+  await expect.poll(() => field.inputValue()).toBe("");
+  await page.unrouteAll({ behavior: "wait" });
+  await expect.poll(sent).toContain("meanwhile elsewhere");
+  expect((await sent()).filter((content) => content === "meanwhile elsewhere")).toHaveLength(1);
+});
+
 test("files are attached by button, paste and drop; what is too large is refused before it is sent; a new channel begins", async () => {
   const zip = Buffer.from([0x50, 0x4b, 3, 4, 0xff, 0]);
   await composer()

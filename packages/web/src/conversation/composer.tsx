@@ -5,9 +5,10 @@ import { type ClipboardEvent, type FormEvent, type KeyboardEvent, type RefObject
 import { newMessageId, sendMessage } from "../api/changes.ts";
 import type { Schemas } from "../api/client.ts";
 import { errorSentence } from "../api/problem.ts";
-import { useContentIds } from "../api/use-content-ids.ts";
+import { type ContentIds, contentIds } from "../api/use-content-ids.ts";
 import { useActions } from "../app/actions.ts";
 import { announce } from "../app/announce.ts";
+import { Kept } from "../app/kept.ts";
 import { Button, IconButton, Segments } from "../ui/button.tsx";
 import { Sentence } from "../ui/outside-text.tsx";
 import { AttachmentList } from "./attachment-list.tsx";
@@ -15,7 +16,7 @@ import { type AttachedFile, bodyOf, sizeProblem } from "./attachments.ts";
 import { ChannelChoice, Choice } from "./composer-choices.tsx";
 import { MAIN_CHANNEL, placeholderOf } from "./composer-words.ts";
 import type { useAttachments } from "./use-attachments.ts";
-import { useDraft } from "./use-draft.ts";
+import { clearSentDraft, useDraft } from "./use-draft.ts";
 
 type Mode = NonNullable<Schemas["SendMessage"]["queueMode"]>;
 
@@ -53,15 +54,14 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
     ...(model !== undefined && { model }),
     ...(files.length > 0 && { attachments: bodyOf(files) }),
   };
-  const ids = useContentIds<typeof body>(newMessageId);
+  const ids = idsOf(session.id);
   const send = useMutation({
     mutationFn: ({ message }: { readonly message: typeof body; readonly sent: readonly AttachedFile[] }) =>
       sendMessage(session.id, { ...message, id: ids.of(message) }),
     onSuccess: (_accepted, { message: { content }, sent }) => {
       ids.forget();
       attachments.clear(sent);
-      // What was written meanwhile stays.
-      setText(field.current?.value === content ? "" : (field.current?.value ?? ""));
+      clearSentDraft(session.id, content);
       announce("Sent.");
       onSent();
     },
@@ -173,6 +173,15 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
       </div>
     </form>
   );
+}
+
+/** What was sent and has not arrived keeps its id while its writer is on another page, so that it arrives once if they send it again. */
+const IDS = new Kept<ContentIds<object>>();
+
+function idsOf(sessionId: string): ContentIds<object> {
+  const ids = IDS.get(sessionId) ?? contentIds<object>(newMessageId);
+  IDS.set(sessionId, ids);
+  return ids;
 }
 
 /** The channels to choose from: with one that is new, or with the one that a first message goes to. */
