@@ -248,6 +248,35 @@ test("a runner whose files somebody removed takes no work, and ends; without the
   await left.server.frame("attempt-accepted");
 });
 
+describe("a runner whose files somebody removes during a turn reports no end of it", () => {
+  test.each([
+    ["and ends by itself", undefined],
+    ["if the agent fails for that", { ...DONE, outcome: "error", errorType: "provider_unavailable" } as const],
+    ["if the agent notices nothing", DONE],
+  ])("%s", async (_what, end) => {
+    const { server, ready, agent, home, ended, problems } = setUp();
+    await ready();
+    server.send({ type: "prompt", dispatch: dispatch("att_1") });
+    await server.frame("attempt-accepted");
+    rmSync(home, { recursive: true });
+    if (end !== undefined) agent.end("att_1", end);
+    expect(await ended).toBe("stopped");
+    expect(problems).toContain("somebody removed the sandbox's files: the runner ends");
+    expect(framesOf(server.received, "turn-ended")).toEqual([]);
+  });
+});
+
+test("a runner whose files somebody removes during its start does not blame the agent or git for it", async () => {
+  const { promise, reject } = Promise.withResolvers<void>();
+  const { server, home, ended, agent } = setUp({ agent: createAgent({ healthy: () => promise }) });
+  await server.waitUntil(() => agent.start());
+  await agent.start()?.workspaceReady;
+  rmSync(home, { recursive: true });
+  reject(new Error("it cannot write"));
+  expect(await ended).toBe("stopped");
+  expect(framesOf(server.received, "stage").map(({ stage }) => stage)).not.toContain("failed");
+});
+
 test("the runner sends signs of life while it works", async () => {
   const { server, ready, agent } = setUp({ runner: { link: { firstDelayMs: 5, maxDelayMs: 20, signMs: 5 } } });
   await ready();

@@ -41,6 +41,8 @@ export type RunnerEnd = "stopped" | "refused";
 /** The share of a stop that the jobs may take, and again the agent. */
 const AGENT_SHARE = LIMITS.agentStopMs / LIMITS.runnerStopMs;
 const MAX_HELLO_ATTEMPTS = 1000;
+/** How often a runner that works looks whether its sandbox's files still exist, in ms. */
+const FILES_CHECK_MS = 1_000;
 
 /** The reasons with which a shutdown aborts jobs. */
 const SHUTDOWN_REASONS: { readonly [reason: string]: AbortReason | undefined } = {
@@ -67,6 +69,7 @@ export class Runner {
   #settingUp: Promise<void> | undefined;
   #agent: Agent | undefined;
   #isReady = false;
+  #filesCheck: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: RunnerOptions) {
     const { settings, token, instanceId, journal, outbox, tracing, restartCount, link, onProblem } = options;
@@ -114,7 +117,15 @@ export class Runner {
     });
     this.#childRequests = new ChildRequests(send);
     this.#warnings = new Warnings(send);
-    this.#attempts = new Attempts({ journal, outbox, tracing, send, onProblem });
+    this.#attempts = new Attempts({
+      journal,
+      outbox,
+      tracing,
+      send,
+      onProblem,
+      // What the agent makes of that is a later symptom, and what it did is gone.
+      isVoid: () => this.#endIfGone(),
+    });
     this.#changes = new TurnChanges({
       workspace: settings.workspace,
       stateFolder: folder,
@@ -136,6 +147,9 @@ export class Runner {
     this.#attempts.endWhatDied();
     this.#alone?.begin();
     this.#link.start();
+    this.#filesCheck = setInterval(() => {
+      if (this.#attempts.isWorking) this.#endIfGone();
+    }, FILES_CHECK_MS);
     return this.#ended.promise;
   }
 
@@ -181,6 +195,7 @@ export class Runner {
   }
 
   #end(end: RunnerEnd): void {
+    clearInterval(this.#filesCheck);
     this.#alone?.end();
     this.#link.close();
     this.#options.outbox.close();
@@ -248,14 +263,22 @@ export class Runner {
   }
 
   #receiveWork(work: ToRunnerOf<"prompt"> | ToRunnerOf<"workflow-execute">): void {
+    if (!this.#endIfGone()) this.#attempts.receive(work);
+  }
+
+  /**
+   * Ends this runner without another word if somebody has removed the sandbox's files: all work fails, for reasons that are none. The
+   * session learns from the broker that its sandbox is gone, counts the work as lost, and gets another sandbox.
+   * @returns whether they are gone
+   */
+  #endIfGone(): boolean {
     const { settings, onProblem } = this.#options;
-    // All work would fail, for reasons that are none: the session learns from the broker that its sandbox is gone, and gets another one.
-    if (this.#isReady && ![settings.workspace, settings.home].some((folder) => existsSync(folder))) {
-      onProblem("somebody removed the sandbox's files: the runner ends");
-      void this.stop("runner_shutdown");
-      return;
-    }
-    this.#attempts.receive(work);
+    if ([settings.workspace, settings.home].some((folder) => existsSync(folder))) return false;
+    if (this.#stopping.signal.aborted) return true;
+    onProblem("somebody removed the sandbox's files: the runner ends");
+    this.#link.close();
+    void this.#windUp("runner_shutdown").then(() => this.#end("stopped"));
+    return true;
   }
 
   #countBackground(requestId: string): void {
@@ -343,6 +366,8 @@ export class Runner {
     else if (repo.repoUrl !== undefined) this.#options.wall?.expose(repo.repoUrl);
     const agentError = gitError === undefined ? await started : undefined;
     if (this.#stopping.signal.aborted) return;
+    const hasFailed = gitError !== undefined || agentError !== undefined;
+    if (hasFailed && this.#endIfGone()) return;
     if (agentError !== undefined) onProblem(`the agent did not start: ${agentError.name}`);
     const limit = agentError && this.#options.usage?.recentLimit();
     const errorType = gitError ?? limit ?? (agentError && startErrorType(agentError));

@@ -51,6 +51,8 @@ export interface AttemptsOptions {
   send(frame: FromRunner): unknown;
   /** Receives problems after which work continues; never quotes content. */
   onProblem(problem: string): void;
+  /** Returns whether how an attempt ended tells nothing, so that it counts as lost with this runner; never by default. */
+  isVoid?(): boolean;
 }
 
 export class Attempts {
@@ -242,6 +244,7 @@ export class Attempts {
     const { journal, outbox, send } = this.#options;
     this.#running.delete(attemptId);
     for (const [id, asked] of this.#asked) if (asked.attemptId === attemptId) this.#asked.delete(id);
+    if (this.#options.isVoid?.() === true) return;
     const frame: AttemptEnded =
       "steps" in result
         ? { ...result, type: "workflow-ended", attemptId }
