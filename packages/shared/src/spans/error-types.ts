@@ -120,6 +120,14 @@ export const ERRORS = {
     meaning: "the broker could not restore a sandbox from the snapshot",
     remedy: `Read ${BROKER_LOG}, then try again.`,
   },
+  snapshot_gone: {
+    outcomes: ["error"],
+    reporters: ["session-agent"],
+    ends: [...JOB_AND_START, "create"],
+    meaning: "the broker no longer has the snapshot with the session's files",
+    remedy:
+      "Trying again does not bring it back. If you have a copy of the broker's snapshots, restore it from there and try again; otherwise the session's files are lost: create another session for further work.",
+  },
   snapshot_failed: {
     outcomes: ["error"],
     reporters: ["broker", "session-agent"],

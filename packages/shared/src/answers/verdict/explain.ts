@@ -1,6 +1,6 @@
 /** Says why a verdict is as it is, and what to do. Pure. No sentence holds an age, so that it stays true while time passes. */
 import { durationText, limitText } from "../../duration-text.ts";
-import { ERRORS, isOfCreation } from "../../spans/error-types.ts";
+import { ERRORS, type ErrorType, isOfCreation } from "../../spans/error-types.ts";
 import { cutEnd, head } from "../../text.ts";
 import { holdersText, reachedText, roomAdvice } from "../capacity-text.ts";
 import { QUIET_FACTOR } from "./durations.ts";
@@ -25,6 +25,9 @@ function typeText(failure: FactFailure | null): string {
 }
 
 function wakeStep(failure: FactFailure | null): string {
+  if (failure?.type === ("snapshot_gone" satisfies ErrorType)) {
+    return "Wake the session once the snapshot is back: its queue continues. Without it the session cannot go on; it keeps its conversation and its traces until you end it.";
+  }
   const step = "Fix the cause, then wake the session. Its queue continues.";
   if (!isOfCreation(failure?.type ?? "_OTHER")) return step;
   return `${step} It keeps the URL, credentials and branch that it was created with; if one of them is wrong, create another session.`;

@@ -163,6 +163,13 @@ test.each([
   },
 );
 
+test("a session whose snapshot is gone is not said to be mended by another try", () => {
+  const failure = { job: null, type: "snapshot_gone", sinceMs: T0, message: "So it is." };
+  const { nextStep } = after({ ...SAMPLE_FACTS, status: "error", failure, link: null }, 5);
+  expect(nextStep).toMatch(/^Wake the session once the snapshot is back/);
+  expect(nextStep).toContain("Without it the session cannot go on");
+});
+
 test("several steps at once are one sentence", () => {
   const step = (name: string) => sampleStep("command", name, { timeoutMs: 600_000 });
   const facts = { ...SAMPLE_FACTS, runs: [{ ...SAMPLE_RUN, steps: [step("a"), step("b")] }] };

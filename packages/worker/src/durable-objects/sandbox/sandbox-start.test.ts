@@ -405,12 +405,15 @@ describe("wake", () => {
       await session.reaches("recovering");
       await session.elapse("recover");
     }
-    const failure = { type: "restore_failed", attempts: 4 } as const;
-    expect(await session.reaches("error")).toMatchObject({ errorType: "restore_failed", failure });
-    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "restore_failed", failure });
+    const failure = { type: "snapshot_gone", attempts: 4 } as const;
+    expect(await session.reaches("error")).toMatchObject({ errorType: "snapshot_gone", failure });
+    expect(await session.message(id)).toMatchObject({ outcome: "error", errorType: "snapshot_gone", failure });
     const restores = await session.spans("valet.sandbox.restore");
-    expect(restores.map(outcomeOf)).toEqual(Array(4).fill(["error", "restore_failed"]));
+    expect(restores.map(outcomeOf)).toEqual(Array(4).fill(["error", "snapshot_gone"]));
     expect(restores.map(({ attributes }) => attributes["valet.recovery.attempt"])).toEqual([undefined, 1, 2, 3]);
+    const verdict = valueIn(await session.stub.now()).verdict;
+    expect(verdict.why).toContain("`snapshot_gone`. The broker no longer has the snapshot with the session's files.");
+    expect(verdict.nextStep).toMatch(/^Wake the session once the snapshot is back: its queue continues\. Without it/);
     await expectSound(session);
   });
 });

@@ -348,7 +348,7 @@ function isStartError(errorType: CreateError): errorType is Exclude<CreateError,
 }
 
 function createErrorType(failure: BrokerFailure, isRestore: boolean) {
-  if (failure === "not_found" && isRestore) return "restore_failed";
+  if (failure === "not_found" && isRestore) return "snapshot_gone";
   if (failure === "capacity") return "broker_full";
   if (failure === "limit_exceeded") return "sandbox_timeout";
   if (failure === "start_failed") return isRestore ? "restore_failed" : "spawn_failed";
