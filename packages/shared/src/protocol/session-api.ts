@@ -376,9 +376,12 @@ export type TurnList = z.infer<typeof TurnList>;
 export const TraceSummaryView = z.object({
   traceId: TraceId,
   name: z.string().optional().describe("Name of the root span, or else of the topmost known span, open or ended"),
-  startedAt: z.iso.datetime(),
-  /** From the first start to the last known end. */
-  duration_ms: z.number().nonnegative(),
+  startedAt: z.iso
+    .datetime()
+    .describe(
+      "When its first span began by the Worker's clock; by the clocks of others only if it has no span of the Worker",
+    ),
+  duration_ms: z.number().nonnegative().describe("From then to the last known end by the same clock"),
   spans: z.int().nonnegative().describe("How many spans have ended"),
   openSpans: z.int().nonnegative().describe("How many spans have begun and not ended; `spans` does not count them"),
   errors: z.int().nonnegative(),

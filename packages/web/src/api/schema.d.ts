@@ -1745,8 +1745,12 @@ export interface components {
             traceId: string;
             /** @description Name of the root span, or else of the topmost known span, open or ended */
             name?: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description When its first span began by the Worker's clock; by the clocks of others only if it has no span of the Worker
+             */
             startedAt: string;
+            /** @description From then to the last known end by the same clock */
             duration_ms: number;
             /** @description How many spans have ended */
             spans: number;

@@ -1,4 +1,5 @@
 /** What the tail of the log holds: how spans become its rows, and rows become requests. Pure. */
+import type { Service } from "@valet/shared/spans";
 import { readStored, type SpanFacts } from "./otlp-request.ts";
 import { mergeSummaries, summarise, type TraceSummary } from "./trace-summary.ts";
 import { REQUEST_END, REQUEST_HEAD } from "./trace-text.ts";
@@ -6,6 +7,8 @@ import { REQUEST_END, REQUEST_HEAD } from "./trace-text.ts";
 /** A segment closes at this many spans, or this many uncompressed bytes, far below the maximum of a row (2 MB). */
 export const MAX_SPANS = 200;
 export const MAX_BYTES = 512 * 1024;
+
+const WORKER: Service = "valet-worker";
 
 /** Spans with the same resource and scope, each as its text within `resourceSpans`. */
 export interface TailEntry {
@@ -174,5 +177,13 @@ function fitTogether(a: TailEntry, b: TailEntry): boolean {
 function toPart({ resource, scope, spans, body }: TailEntry): TailPart {
   const bytes = Buffer.byteLength(resource) + Buffer.byteLength(scope) + Buffer.byteLength(body);
   const groups = [{ resource, scope, body }];
-  return { groups, spans: spans.length, bytes, summaries: summarise(spans), facts: () => spans };
+  return { groups, spans: spans.length, bytes, summaries: summarise(spans, !isOfWorker(resource)), facts: () => spans };
+}
+
+/** Returns whether spans are of the Worker, and so of its clock. @param resource as an element of `resourceSpans` has it */
+function isOfWorker(resource: string): boolean {
+  const { attributes = [] } = JSON.parse(resource) as {
+    attributes?: { key: string; value: { stringValue?: string } }[];
+  };
+  return attributes.some(({ key, value }) => key === "service.name" && value.stringValue === WORKER);
 }

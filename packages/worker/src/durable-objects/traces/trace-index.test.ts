@@ -28,26 +28,32 @@ const segments = fc.array(
       startUs: fc.integer({ min: 1, max: 6 }),
       spans: fc.integer({ min: 1, max: 9 }),
       errors: fc.integer({ min: 0, max: 3 }),
+      isForeign: fc.boolean(),
     }),
     { selector: ({ traceId }) => traceId, minLength: 1 },
   ),
   { minLength: 1, maxLength: 12 },
 );
 
-test("whatever is added and removed, each trace is listed once, with its first start and the counts of what is left", async () => {
+test("whatever is added and removed, each trace is listed once, with its first start by the Worker's clock and the counts of what is left", async () => {
   await fc.assert(
     fc.asyncProperty(segments, fc.nat({ max: 11 }), fc.integer({ min: 1, max: 3 }), (added, removals, limit) =>
       inStorage(({ sql }) => {
         const index = new TraceIndex(sql);
-        const starts = new Map<string, number>();
+        const all = added.flat();
+        /** The first start of the Worker's spans, or else of the others. */
+        const startOf = (id: string) => {
+          const rows = all.filter(({ traceId }) => traceId === id);
+          const own = rows.filter(({ isForeign }) => !isForeign);
+          return Math.min(...(own.length > 0 ? own : rows).map(({ startUs }) => startUs));
+        };
         for (const [id, traces] of added.entries()) {
           const spans = traces.reduce((sum, trace) => sum + trace.spans, 0);
           index.add(
             id + 1,
             spans,
-            traces.map((trace) => ({ ...trace, endUs: 9 })),
+            traces.map(({ isForeign, ...trace }) => ({ ...trace, ...(isForeign && { isForeign }), endUs: 9 })),
           );
-          for (const { traceId, startUs } of traces) starts.set(traceId, Math.min(startUs, starts.get(traceId) ?? 99));
         }
         const removed = Math.min(removals, added.length - 1);
         for (const [id, traces] of added.slice(0, removed).entries()) {
@@ -59,7 +65,7 @@ test("whatever is added and removed, each trace is listed once, with its first s
         const left = added.slice(removed).flat();
         const expected = [...Map.groupBy(left, ({ traceId }) => traceId)].map(([traceId, rows]) => ({
           traceId,
-          startUs: starts.get(traceId) as number,
+          startUs: startOf(traceId),
           spans: rows.reduce((sum, { spans }) => sum + spans, 0),
           errors: rows.reduce((sum, { errors }) => sum + errors, 0),
         }));

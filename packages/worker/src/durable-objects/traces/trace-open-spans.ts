@@ -115,12 +115,7 @@ export class TraceOpenSpans {
 
   /** Returns the open spans of a trace, with their owners. */
   ofTrace(traceId: string): OwnedSpan[] {
-    const query = "SELECT owner, span FROM trace_open WHERE trace_id = ?";
-    const rows = this.#sql.exec<{ owner: string; span: string }>(query, traceId).toArray();
-    return rows.flatMap(({ owner, span: text }) => {
-      const span = parseOpenSpan(text);
-      return span === undefined ? [] : [{ owner, span }];
-    });
+    return this.#readOwned("WHERE trace_id = ?", traceId);
   }
 
   /** Whether spans of a trace are open. */
@@ -139,6 +134,11 @@ export class TraceOpenSpans {
     return this.#read("");
   }
 
+  /** Returns the open spans of all traces, with their owners. */
+  allOwned(): OwnedSpan[] {
+    return this.#readOwned("");
+  }
+
   /** Records that the object ended the span in its owner's place. */
   markSealed(spanId: string): void {
     this.#hasSealed = true;
@@ -154,5 +154,14 @@ export class TraceOpenSpans {
   #read(where: string, ...bindings: SqlStorageValue[]): OpenSpan[] {
     const rows = this.#sql.exec<{ span: string }>(`SELECT span FROM trace_open ${where}`, ...bindings).toArray();
     return rows.flatMap(({ span }) => parseOpenSpan(span) ?? []);
+  }
+
+  #readOwned(where: string, ...bindings: SqlStorageValue[]): OwnedSpan[] {
+    const query = `SELECT owner, span FROM trace_open ${where}`;
+    const rows = this.#sql.exec<{ owner: string; span: string }>(query, ...bindings).toArray();
+    return rows.flatMap(({ owner, span: text }) => {
+      const span = parseOpenSpan(text);
+      return span === undefined ? [] : [{ owner, span }];
+    });
   }
 }

@@ -1,7 +1,7 @@
 /** Reads the stored spans: lists of traces, one trace, links to it, and all ended spans. */
 import type { WhySpan } from "@valet/shared/answers/why/spans";
 import { DOUBLE_KEYS } from "@valet/shared/spans";
-import { encodeResource, encodeScope, encodeSpan, type OpenSpan } from "@valet/shared/tracing";
+import { encodeResource, encodeScope, encodeSpan } from "@valet/shared/tracing";
 import { levelOf } from "./otlp-request.ts";
 import { plainSpans } from "./plain-spans.ts";
 import type { RunnerInstances } from "./runner-instances.ts";
@@ -78,7 +78,7 @@ export class TraceReader {
    * @param limit the maximum number; all if omitted
    */
   traces(after?: TracePosition, limit = Number.MAX_SAFE_INTEGER): ListedTrace[] {
-    const open = Map.groupBy(this.#open.all(), ({ context }) => context.traceId);
+    const open = Map.groupBy(this.#open.allOwned(), ({ span }) => span.context.traceId);
     const begun = [...open.values()].flat().map(summaryOfOpen);
     const tail = this.#segments.tailSummaries();
     const inTail = new Set(tail.map(({ traceId }) => traceId));
@@ -98,13 +98,19 @@ export class TraceReader {
 
   /** Lists the traces whose ids begin with a text, in the order of their ids. */
   startingWith(prefix: string, limit: number): TraceSummary[] {
-    const begun = this.#open.all().map(summaryOfOpen);
-    const recent = mergeSummaries([this.#segments.tailSummaries(), begun]);
+    const begun = this.#open.allOwned().map(summaryOfOpen);
+    const tail = this.#segments.tailSummaries();
+    // Those of the tail have the totals over the segments, too.
+    const inTail = new Set(tail.map(({ traceId }) => traceId));
+    const recent = mergeSummaries([tail, begun]);
     const found = new Map(recent.flatMap((each) => (each.traceId.startsWith(prefix) ? [[each.traceId, each]] : [])));
     const { index } = this.#segments;
     let next = index.firstFrom(prefix);
     for (let count = 0; count < limit && next?.traceId.startsWith(prefix); count++) {
-      found.set(next.traceId, next);
+      const known = found.get(next.traceId);
+      const isTotal = inTail.has(next.traceId);
+      const [whole = next] = mergeSummaries([isTotal ? [] : [next], known === undefined ? [] : [known]]);
+      found.set(next.traceId, whole);
       // No id is between a trace's and this text: a space is before every digit.
       next = index.firstFrom(`${next.traceId} `);
     }
@@ -259,6 +265,7 @@ function lastOf(aMs: number | undefined, bMs: number | undefined): number | unde
   return Math.max(aMs ?? 0, bMs ?? 0) || undefined;
 }
 
-function summaryOfOpen({ context: { traceId }, parent, name, startTime }: OpenSpan): TraceSummary {
-  return summariseOpen({ traceId, name, startUs: toMicros(startTime), level: levelOf(parent) });
+function summaryOfOpen({ owner, span: { context, parent, name, startTime } }: OwnedSpan): TraceSummary {
+  const facts = { traceId: context.traceId, name, startUs: toMicros(startTime), level: levelOf(parent) };
+  return summariseOpen(facts, owner !== OBJECT);
 }

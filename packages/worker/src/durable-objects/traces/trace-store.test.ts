@@ -578,6 +578,37 @@ describe("reading", () => {
       }),
   );
 
+  test.each([
+    ["behind", -47 * 60_000, "folded before"],
+    ["behind", -47 * 60_000, "folded after"],
+    ["ahead", 47 * 60_000, "folded before"],
+    ["ahead", 47 * 60_000, "in the tail"],
+  ])("a trace lasts by the Worker's clock, whatever a runner's clock says (%s by %i ms, %s)", (_, offMs, place) =>
+    inStorage((storage) => {
+      const { store, tracer } = open(storage);
+      const attributes = { "valet.session.id": SESSION };
+      const before = tracer.startSpan("POST before", { attributes, startTime: NOW - 1000 });
+      before.end(NOW - 990);
+      // A client has begun the trace, so that no span of it is a root.
+      const client = { ...makeSpans({})[0]?.context, isRemote: true } as ReadableSpan["context"];
+      const prompt = tracer.startSpan("valet.prompt", { attributes, parent: client, startTime: NOW });
+      const parent = { ...prompt.context, isRemote: true };
+      const turn = { name: "valet.turn", parent, start: NOW + 10 + offMs, end: NOW + 2000 + offMs };
+      acceptFrame(store, "run_1", 1, makeFrame(turn, { ...turn, name: "chat mock-1" }));
+      if (place === "folded before") store.fold();
+      const { traceId } = prompt.context;
+      const begun = { traceId, name: "valet.prompt", startUs: NOW * 1000 };
+      expect(store.reader.traces()).toMatchObject([{ ...begun, openSpans: 1, spans: 2 }, { name: "POST before" }]);
+      prompt.end(NOW + 2010);
+      if (place === "folded after") store.fold();
+      const ended = { ...begun, endUs: (NOW + 2010) * 1000, openSpans: 0, spans: 3 };
+      expect(store.reader.traces()).toMatchObject([ended, { name: "POST before" }]);
+      expect(store.reader.traces(undefined, 1)).toMatchObject([ended]);
+      expect(store.reader.traces(store.reader.traces(undefined, 1)[0], 9)).toMatchObject([{ name: "POST before" }]);
+      expect(store.reader.startingWith(traceId, 2)).toMatchObject([begun]);
+    }),
+  );
+
   test("a trace without a known root is named by its topmost known span, open or not", () =>
     inStorage((storage) => {
       const { store, tracer } = open(storage);

@@ -12,8 +12,14 @@ export interface TraceSummary {
   readonly nameUs?: number;
   /** That span's level, as in `SpanFacts`. Summaries of earlier versions lack it, which counts as 1. */
   readonly nameLevel?: SpanLevel;
+  /**
+   * When it began and ended by the Worker's clock, or, where no span of the Worker is known, by the clocks of others. Lists are in the
+   * order of these times, and those of a sandbox may be hours off.
+   */
   readonly startUs: number;
   readonly endUs: number;
+  /** Whether no span of the Worker is known. Summaries of earlier versions lack it, and their times are those of all spans. */
+  readonly isForeign?: true;
   readonly spans: number;
   readonly errors: number;
 }
@@ -21,8 +27,9 @@ export interface TraceSummary {
 /** The maximum length of a name in a list, in characters. */
 const MAX_NAME_LENGTH = 200;
 
-export function summarise(spans: readonly SpanFacts[]): TraceSummary[] {
-  return mergeSummaries([spans.map(summaryOf)]);
+/** @param isForeign whether the spans are not the Worker's */
+export function summarise(spans: readonly SpanFacts[], isForeign: boolean): TraceSummary[] {
+  return mergeSummaries([spans.map((span) => summaryOf(span, isForeign))]);
 }
 
 /** Merges summaries into one per trace, in order of appearance. */
@@ -37,26 +44,43 @@ export function mergeSummaries(parts: readonly (readonly TraceSummary[])[]): Tra
   return [...merged.values()];
 }
 
-/** Summarizes an open span: a name and a start, but no counts. */
-export function summariseOpen(span: Pick<SpanFacts, "traceId" | "name" | "startUs" | "level">): TraceSummary {
-  return { ...summaryOf({ ...span, endUs: span.startUs, isError: false }), spans: 0 };
+/** Summarizes an open span: a name and a start, but no counts. @param isForeign whether it is not the Worker's */
+export function summariseOpen(
+  span: Pick<SpanFacts, "traceId" | "name" | "startUs" | "level">,
+  isForeign: boolean,
+): TraceSummary {
+  return { ...summaryOf({ ...span, endUs: span.startUs, isError: false }, isForeign), spans: 0 };
 }
 
 type SummaryFacts = Pick<SpanFacts, "traceId" | "name" | "startUs" | "endUs" | "isError" | "level" | "isAdopted">;
 
-function summaryOf({ traceId, name, startUs, endUs, isError, level, isAdopted }: SummaryFacts): TraceSummary {
+function summaryOf(facts: SummaryFacts, isForeign: boolean): TraceSummary {
+  const { traceId, name, startUs, endUs, isError, level, isAdopted } = facts;
   const named = { name: head(name, MAX_NAME_LENGTH), nameUs: startUs, nameLevel: level };
-  return { traceId, ...named, startUs, endUs, spans: 1, errors: isError && isAdopted !== true ? 1 : 0 };
+  const errors = isError && isAdopted !== true ? 1 : 0;
+  return { traceId, ...named, startUs, endUs, ...(isForeign && { isForeign }), spans: 1, errors };
 }
 
 function merge(a: TraceSummary, b: TraceSummary): TraceSummary {
   return {
     traceId: a.traceId,
     ...nameOf(isAbove(b, a) ? b : a),
-    startUs: Math.min(a.startUs, b.startUs),
-    endUs: Math.max(a.endUs, b.endUs),
+    ...timesOf(a, b),
     spans: a.spans + b.spans,
     errors: a.errors + b.errors,
+  };
+}
+
+/** Times of two clocks are not compared: the Worker's count. */
+function timesOf(a: TraceSummary, b: TraceSummary): Pick<TraceSummary, "startUs" | "endUs" | "isForeign"> {
+  if (a.isForeign !== b.isForeign) {
+    const { startUs, endUs } = a.isForeign ? b : a;
+    return { startUs, endUs };
+  }
+  return {
+    startUs: Math.min(a.startUs, b.startUs),
+    endUs: Math.max(a.endUs, b.endUs),
+    ...(a.isForeign && { isForeign: true }),
   };
 }
 
@@ -68,9 +92,10 @@ function nameOf({ name, nameUs, nameLevel }: TraceSummary): Pick<TraceSummary, "
   };
 }
 
-/** Returns whether the span that names `b` is closer to the root than the one that names `a`. */
+/** Returns whether the span that names `b` is closer to the root than the one that names `a`. Of equals the Worker's is. */
 function isAbove(b: TraceSummary, a: TraceSummary): boolean {
   if (b.nameUs === undefined || a.nameUs === undefined) return b.nameUs !== undefined;
   const [levelOfB, levelOfA] = [b.nameLevel ?? 1, a.nameLevel ?? 1];
-  return levelOfB === levelOfA ? b.nameUs < a.nameUs : levelOfB < levelOfA;
+  if (levelOfB !== levelOfA) return levelOfB < levelOfA;
+  return a.isForeign === b.isForeign ? b.nameUs < a.nameUs : a.isForeign === true;
 }
