@@ -1,6 +1,6 @@
 /** What happens in sandboxes, with real processes: their environment, their life and their end. */
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { certificateVariables } from "@valet/shared/certificate-variables";
 import { describe, expect, test } from "vitest";
 import {
@@ -265,6 +265,22 @@ describe("a sandbox whose files somebody removed", () => {
     expect(processesWith(sleep)).toEqual([]);
     expect(findProcesses({ sandboxId: id })).toEqual([]);
     expect(existsSync(folder)).toBe(false);
+  });
+
+  test("is kept if the folder of all sandboxes is away, and goes on when that is back", async () => {
+    const broker = await startBroker();
+    const { id } = await broker.create("s1", STAY);
+    const sandboxes = dirname(broker.folder("s1"));
+    renameSync(sandboxes, `${sandboxes}-elsewhere`);
+    // As under a mount point.
+    for (const isEmpty of [false, true]) {
+      if (isEmpty) mkdirSync(sandboxes);
+      expect(await stateOf(broker, id)).toMatchObject({ id, state: "running" });
+      expect((await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).body.code).toBe("snapshot_failed");
+    }
+    rmSync(sandboxes, { recursive: true });
+    renameSync(`${sandboxes}-elsewhere`, sandboxes);
+    expect((await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).status).toBe(201);
   });
 
   test("is kept while any of the agent's files are left", async () => {

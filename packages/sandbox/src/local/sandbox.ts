@@ -136,7 +136,8 @@ export class LocalSandbox {
   /** Whether somebody else removed its files: nothing is left that a snapshot could keep, though its processes may still run. */
   get isGone(): boolean {
     const { state } = this.#record;
-    if (state !== "running" && state !== "stopped") return false;
+    // Where the files of all sandboxes are away, they may come back.
+    if ((state !== "running" && state !== "stopped") || !this.#settings.state.isThere) return false;
     return KEPT_FOLDERS.every(
       (folder) => lstatSync(join(this.#folder, folder), { throwIfNoEntry: false }) === undefined,
     );

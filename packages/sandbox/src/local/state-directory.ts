@@ -8,7 +8,7 @@
  * - names that end in `.gone` or `.partial` are being deleted or created; after a crash the next start deletes them
  */
 import { createHash, randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Generation, BrokerId as Id, SandboxState, SessionId, StopReason } from "@valet/shared/protocol/sandbox-broker";
 import { z } from "zod";
@@ -55,6 +55,8 @@ const UNFINISHED = /\.(?:gone|partial)$/;
 export class StateDirectory {
   readonly sandboxes: string;
   readonly snapshots: string;
+  /** Which folder the sandboxes are in, whatever has its path later. */
+  #sandboxesId: string | undefined;
 
   constructor(path: string) {
     this.sandboxes = join(path, "sandboxes");
@@ -63,6 +65,12 @@ export class StateDirectory {
 
   make(): void {
     for (const path of [this.sandboxes, this.snapshots]) makeFolders(path, 0o700);
+    this.#sandboxesId = folderId(this.sandboxes);
+  }
+
+  /** Whether the folder of all sandboxes is where it was made: a disk may be away for a while, or somebody may have moved it. */
+  get isThere(): boolean {
+    return this.#sandboxesId !== undefined && folderId(this.sandboxes) === this.#sandboxesId;
   }
 
   sandbox(sessionId: string): string {
@@ -160,4 +168,9 @@ function foldersIn(path: string): string[] {
 function isUnfinished(path: string): boolean {
   const names = readdirSync(path);
   return ![RECORD_FILE, ...KEPT_FOLDERS].some((name) => names.includes(name));
+}
+
+function folderId(path: string): string | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats && `${stats.dev}:${stats.ino}`;
 }
