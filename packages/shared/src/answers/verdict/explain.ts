@@ -161,9 +161,9 @@ function keptAwakeText(
   const { meaning, remedy } = ERRORS[type];
   const at = new Date(retryMs).toISOString().slice(11, 19);
   return {
-    why: `The runner is gone, and its sandbox's files cannot be kept: \`${type}\`, ${detail ?? meaning}.`,
+    why: `The runner is gone, and no snapshot of its sandbox's files can be taken: \`${type}\`, ${detail ?? meaning}.`,
     nextStep:
-      `${remedy ?? ""} It is tried again at ${at} UTC, or when you hibernate the session; then the work continues.`.trim(),
+      `${remedy ?? ""} The snapshot is tried again at ${at} UTC, or when you hibernate the session; then the work continues.`.trim(),
     command: `valet hibernate ${sessionId}`,
   };
 }

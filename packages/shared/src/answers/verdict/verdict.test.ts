@@ -212,9 +212,9 @@ test("waits for a slot, for a link, and for a batch have states of their own", (
   expect(after({ ...SAMPLE_FACTS, queue, link: null, sleepProblem }, 1)).toMatchObject({
     state: "waiting_for_sandbox",
     rule: "runner_reconnecting",
-    why: "The runner is gone, and its sandbox's files cannot be kept: `snapshot_failed`, files could not be copied: no space left on device.",
+    why: "The runner is gone, and no snapshot of its sandbox's files can be taken: `snapshot_failed`, files could not be copied: no space left on device.",
     nextStep: expect.stringMatching(
-      /the disk may be full.* It is tried again at \d\d:\d\d:\d\d UTC, or when you hibernate/,
+      /the disk may be full.* The snapshot is tried again at \d\d:\d\d:\d\d UTC, or when you hibernate/,
     ),
     command: "valet hibernate ses_1",
   });

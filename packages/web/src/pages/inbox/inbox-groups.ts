@@ -95,7 +95,7 @@ export function choicesOf(sessions: readonly Session[], field: "repoUrl" | "user
 /** Says what a session that needs nobody and does nothing is: the API has no verdict in its list. */
 export function restText({ status, agent, terminatedBy, deletion, sleepProblem, exportProblem }: Session): string {
   if (deletion !== undefined) return "It is being deleted.";
-  if (sleepProblem !== undefined && status === "running") return "Awake, since its snapshot failed; it is tried again.";
+  if (sleepProblem !== undefined) return "Awake, since its snapshot failed; it is tried again.";
   const about = exportProblem === undefined ? "" : " Its spans do not reach the backend.";
   return `${statusText(status, agent, terminatedBy)}${about}`;
 }

@@ -50,7 +50,7 @@ export function readFacts(sources: FactSources, nowMs: number): SessionFacts {
     operation: operationIn(sources, spans),
     line: lineIn(sources),
     link: linkOf(sources, nowMs),
-    sleepProblem: sleepProblemIn(record),
+    sleepProblem: sleepProblemIn(record, sources.timers),
     answeredMs,
     knowsSteps: tracing,
     limits: {
@@ -71,10 +71,12 @@ function restMs({ state, stateMs, updatedMs }: SessionRecord, queue: JobQueue): 
   return state === "running" ? Math.max(enteredMs, queue.lastEndMs ?? 0) : enteredMs;
 }
 
-function sleepProblemIn({ sleepProblem }: SessionRecord): SessionFacts["sleepProblem"] {
+function sleepProblemIn({ sleepProblem }: SessionRecord, timers: FactSources["timers"]): SessionFacts["sleepProblem"] {
   if (sleepProblem === undefined) return null;
   const { errorType: type, detail, retryMs } = sleepProblem;
-  return { type, retryMs, ...(detail !== undefined && { detail }) };
+  // Without a runner the broker is asked for the sandbox before that, if it was away.
+  const checkMs = timers.dueMs("check") ?? retryMs;
+  return { type, retryMs: Math.min(retryMs, checkMs), ...(detail !== undefined && { detail }) };
 }
 
 function failureIn(record: SessionRecord): FactFailure | null {

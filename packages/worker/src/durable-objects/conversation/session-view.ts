@@ -55,7 +55,8 @@ export function viewSession(
       trustRepositoryConfig: trustRepositoryConfig || undefined,
       agentOtlp: record.agentOtlp,
       askBefore: record.askBefore?.length ? [...record.askBefore] : undefined,
-      sleepProblem: sleepProblem && viewSleepProblem(sleepProblem),
+      // While it hibernates once more, how the last try ended is no news.
+      sleepProblem: state === "running" ? sleepProblem && viewSleepProblem(sleepProblem) : undefined,
       warnings: warnings.length > 0 ? warnings : undefined,
       capacityPlace,
       attention,

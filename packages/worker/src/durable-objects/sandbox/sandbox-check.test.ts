@@ -9,6 +9,12 @@ const LOST = { sandbox: { state: "stopped", stopReason: "broker_lost" } } as con
 const STOPPED = { sandbox: { state: "stopped", stopReason: "broker_stopped" } } as const;
 const FAILED = { sandbox: { state: "stopped", stopReason: "entrypoint_failed" } } as const;
 
+/** Returns when the object asks the broker for its sandbox again, in epoch ms. */
+const checkDueMs = ({ stub }: TestSession) =>
+  runInDurableObject(stub, (_object, { storage }) => {
+    return storage.sql.exec("SELECT due_ms FROM timers WHERE kind = 'check'").one().due_ms as number;
+  });
+
 describe("a runner that is lost while its sandbox is running", () => {
   test("leaves its files: the session hibernates with them, and a message wakes it with them", async () => {
     const { session, runner } = await TestSession.running();
@@ -200,7 +206,9 @@ describe("after a restart of the host", () => {
     await session.broker.script({ get: [LOST, LOST], snapshot: [{ reset: true }] });
     await session.evict("close");
     await session.send("work");
-    await eventually(async () => expect(await session.timers()).toContain("check"));
+    await eventually(async () => expect((await session.view()).sleepProblem).toBeDefined());
+    const soon = new Date(await checkDueMs(session)).toISOString().slice(11, 19);
+    expect(valueIn(await session.stub.now()).verdict.nextStep).toContain(`The snapshot is tried again at ${soon} UTC`);
     expect(await session.broker.calls("terminate")).toEqual([]);
     await session.elapse("check");
     await session.reaches("restoring");
@@ -225,12 +233,9 @@ describe("after a restart of the host", () => {
     // No runner is waited for, and no sandbox is replaced.
     expect(valueIn(await session.stub.now()).verdict).toMatchObject({
       state: "waiting_for_sandbox",
-      why: "The runner is gone, and its sandbox's files cannot be kept: `snapshot_failed`, no space left on device.",
+      why: "The runner is gone, and no snapshot of its sandbox's files can be taken: `snapshot_failed`, no space left on device.",
     });
-    const dueMs = await runInDurableObject(session.stub, (_object, { storage }) => {
-      return storage.sql.exec("SELECT due_ms FROM timers WHERE kind = 'check'").one().due_ms as number;
-    });
-    expect(dueMs - Date.now()).toBeGreaterThan(30_000);
+    expect((await checkDueMs(session)) - Date.now()).toBeGreaterThan(30_000);
     expect(await session.broker.calls("terminate")).toEqual([]);
     await session.elapse("check");
     await session.reaches("restoring");
