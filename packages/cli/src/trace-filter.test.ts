@@ -28,6 +28,9 @@ test("spans that failed, are open or began lately are chosen with those above th
   expect(idsOf(trees, { sinceMs: 4 }, 9)).toEqual(["root", "b", "open"]);
   expect(idsOf(trees, { errors: true, sinceMs: 3 }, 9)).toEqual([]);
   expect(idsOf(trees, {}, 9)).toHaveLength(5);
+  // The process of "a" has a clock that is behind by 5 ms.
+  const shiftUs = (spanId: string) => (spanId === "a" ? 5000 : 0);
+  expect(idsOf(trees, { sinceMs: 4 }, 9, { shiftUs })).toEqual(["root", "a", "b", "open"]);
 });
 
 test("traces are chosen likewise", () => {

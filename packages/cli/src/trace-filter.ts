@@ -1,4 +1,5 @@
 /** Chooses traces of a list, and spans of a trace. Pure. */
+import type { Clocks } from "@valet/shared/answers/clocks";
 import type { TraceSummaryView } from "@valet/shared/protocol/session-api";
 import type { TraceNode, TraceSpan } from "./trace-tree.ts";
 
@@ -16,8 +17,9 @@ export function isWantedTrace({ errors, openSpans, startedAt }: TraceSummaryView
   return isWanted({ isError: errors > 0, isOpen: openSpans > 0, startMs: Date.parse(startedAt) }, filter);
 }
 
-export function isWantedSpan({ isError, endMs, startMs }: TraceSpan, filter: TraceFilter): boolean {
-  return isWanted({ isError, isOpen: endMs === undefined, startMs }, filter);
+/** @param shiftMs what makes its times those of the Worker's clock */
+export function isWantedSpan({ isError, endMs, startMs }: TraceSpan, filter: TraceFilter, shiftMs = 0): boolean {
+  return isWanted({ isError, isOpen: endMs === undefined, startMs: startMs + shiftMs }, filter);
 }
 
 interface Facts {
@@ -43,11 +45,22 @@ export interface ChosenSpans {
   readonly leftOut: number;
 }
 
-/** Returns the trees with the wanted spans only, and those above them. @param limit the most spans, in the order of the trees */
-export function chooseSpans(trees: readonly TraceNode[], filter: TraceFilter, limit: number): ChosenSpans {
+/**
+ * Returns the trees with the wanted spans only, and those above them.
+ * @param limit the most spans, in the order of the trees
+ * @param clocks those of the trace: a time to choose by is one of the Worker's
+ */
+export function chooseSpans(
+  trees: readonly TraceNode[],
+  filter: TraceFilter,
+  limit: number,
+  clocks: Pick<Clocks, "shiftUs"> = { shiftUs: () => 0 },
+): ChosenSpans {
   const keep = (node: TraceNode): TraceNode[] => {
     const children = node.children.flatMap(keep);
-    return children.length > 0 || isWantedSpan(node.span, filter) ? [{ ...node, children }] : [];
+    return children.length > 0 || isWantedSpan(node.span, filter, clocks.shiftUs(node.span.spanId) / 1000)
+      ? [{ ...node, children }]
+      : [];
   };
   let left = limit;
   let leftOut = 0;

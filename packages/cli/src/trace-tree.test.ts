@@ -77,6 +77,31 @@ describe("lines", () => {
     ]);
   });
 
+  test("of a runner whose clock is an hour off have ages by the Worker's clock", () => {
+    for (const aheadMs of [-3_600_000, 3_600_000]) {
+      const spans = [
+        { ...span("job", undefined, { startMs: 1e12, endMs: undefined }), name: "valet.prompt" },
+        { ...span("sent", "job", { startMs: 1e12, endMs: 1e12 + 9 }), name: "valet.prompt.dispatch" },
+        ...[
+          { ...span("turn", "sent", { startMs: 1e12 + aheadMs, endMs: undefined }), name: "valet.turn" },
+          {
+            ...span("chat", "turn", { startMs: 1e12 + 1000 + aheadMs, endMs: undefined }),
+            name: "chat m",
+            attributes: { "valet.last_heard_ms": 1e12 + 6000 + aheadMs, "valet.last_seen_ms": 1e12 + 9000 },
+          },
+        ].map((each) => ({ ...each, service: "valet-runner" })),
+      ].map((each) => (each.service === "test" ? { ...each, service: "valet-worker" } : each));
+      const lines = renderTrees(buildTrees(spans), 1e12 + 10_010, false, 0).map((line) => line.split("… ")[1]);
+      const all = [
+        "valet.prompt  open 10 s",
+        undefined,
+        "valet.turn  open 10 s",
+        "chat m  open 9 s, last text 4 s ago",
+      ];
+      expect(lines).toEqual(all);
+    }
+  });
+
   test("show which try of a model call is which", () => {
     const attributes = { "valet.llm.attempt": 1, "valet.outcome": "error", "error.type": "provider_rate_limited" };
     const [line] = renderTrees(buildTrees([{ ...span("valet.llm.try", undefined), attributes }]), 3000);

@@ -1,7 +1,9 @@
 /** Shows a trace as a tree in the terminal, from its OTLP/JSON. Pure. */
 
+import { type Clocks, clocksOf } from "@valet/shared/answers/clocks";
 import { ageText, breakdownText } from "@valet/shared/duration-text";
 import { costText } from "@valet/shared/protocol/cost";
+import { SERVICES } from "@valet/shared/spans";
 import { z } from "zod";
 import { sizeText } from "./limits-text.ts";
 
@@ -94,6 +96,18 @@ function toValue(value: Record<string, unknown>): unknown {
   return Object.values(value)[0];
 }
 
+/** Returns which processes' clocks differ from the Worker's. */
+export function traceClocks(spans: readonly TraceSpan[]): Clocks {
+  return clocksOf(
+    spans.map(({ startMs, endMs, service, ...span }) => ({
+      ...span,
+      startUs: startMs * 1000,
+      endUs: endMs === undefined ? undefined : endMs * 1000,
+      isAdopted: !SERVICES.some((each) => each === service),
+    })),
+  );
+}
+
 /** The deepest level of a tree: a sandbox may send chains of any length. */
 const MAX_LEVELS = 500;
 
@@ -177,19 +191,23 @@ export function barWidth(columns: number | undefined): number {
  * @param nowMs the end of the bars of open spans
  * @param width that of the bars; 0 for none
  * @param isForAgent whether each line has the span's id instead of a bar, and whole ids of linked traces
+ * @param clocks those of the whole trace: ages are by the Worker's
  */
 export function renderTrees(
   trees: readonly TraceNode[],
   nowMs: number,
   isForAgent = false,
   width = BAR_WIDTH,
+  clocks: Pick<Clocks, "shiftUs"> = traceClocks(trees.flatMap(flatten)),
 ): string[] {
   const spans = trees.flatMap(flatten);
   const startMs = spans.reduce((first, span) => Math.min(first, span.startMs), Infinity);
-  const endMs = spans.reduce((last, span) => Math.max(last, span.endMs ?? nowMs), -Infinity);
+  const endOf = ({ spanId, startMs: from, endMs: until }: TraceSpan) =>
+    until ?? Math.max(from, nowMs - clocks.shiftUs(spanId) / 1000);
+  const endMs = spans.reduce((last, span) => Math.max(last, endOf(span)), -Infinity);
   const lines: string[] = [];
   const add = ({ span, children, isOrphan }: TraceNode, branch: string, below: string): void => {
-    const end = span.endMs ?? nowMs;
+    const end = endOf(span);
     const columns = [
       `+${breakdownText(span.startMs - startMs)}`.padStart(10),
       (span.endMs === undefined ? "open" : breakdownText(end - span.startMs)).padStart(9),
@@ -198,7 +216,7 @@ export function renderTrees(
         : width === 0
           ? []
           : [bar(span.startMs - startMs, end - startMs, endMs - startMs, width)]),
-      `${branch}${mark(span)}${span.name}${span.endMs === undefined ? `  ${openNote(span, nowMs)}` : ""}`,
+      `${branch}${mark(span)}${span.name}${span.endMs === undefined ? `  ${openNote(span, nowMs, clocks.shiftUs(span.spanId) / 1000)}` : ""}`,
     ];
     const details = DETAILS.flatMap(([key, show]) =>
       key in span.attributes ? show(span.attributes[key], span) || [] : [],
@@ -218,12 +236,15 @@ export function renderTrees(
 /** A runner sends a heartbeat every 15 seconds. */
 const SILENT_MS = 20_000;
 
-/** Says how long a span has been open, and when data last arrived. */
-function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number): string {
-  const age = (sinceMs: number) => ageText(nowMs - sinceMs);
+/** Says how long a span has been open, and when data last arrived. @param shiftMs what makes its times those of the Worker's clock */
+function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number, shiftMs: number): string {
+  const age = (sinceMs: number) => ageText(nowMs - sinceMs - shiftMs);
   const notes = [`open ${age(startMs)}`, ...dataNotes(name, attributes, age)];
   const { "valet.last_seen_ms": seenMs } = attributes;
-  if (typeof seenMs === "number" && nowMs - seenMs > SILENT_MS) notes.push(`runner silent for ${age(seenMs)}`);
+  if (typeof seenMs === "number" && nowMs - seenMs > SILENT_MS) {
+    // That time is by the Worker's clock.
+    notes.push(`runner silent for ${ageText(nowMs - seenMs)}`);
+  }
   return notes.join(", ");
 }
 

@@ -1,3 +1,4 @@
+import { clockTexts } from "@valet/shared/answers/clocks";
 import { breakdownText } from "@valet/shared/duration-text";
 import type { TraceCertificate } from "@valet/shared/protocol/certificate";
 import type { TraceSummaryView } from "@valet/shared/protocol/session-api";
@@ -17,7 +18,15 @@ import { paintSpan, paintTrace } from "../paint.ts";
 import { STOP_SIGNALS, untilStopped } from "../stopping.ts";
 import { terminalOf } from "../terminal.ts";
 import { chooseSpans, flatten, keepSpans, type TraceFilter, traceToFollow } from "../trace-filter.ts";
-import { barWidth, buildTrees, readSpans, renderTrees, type TraceNode, type TraceSpan } from "../trace-tree.ts";
+import {
+  barWidth,
+  buildTrees,
+  readSpans,
+  renderTrees,
+  type TraceNode,
+  type TraceSpan,
+  traceClocks,
+} from "../trace-tree.ts";
 import { wordOf } from "../verify-text.ts";
 import { parseLimit } from "./arguments.ts";
 
@@ -124,13 +133,15 @@ async function showTrace(
 ): Promise<void> {
   const otlp = await api.trace(sessionId, traceId).catch((error: unknown) => sayWhere(error, sessionId));
   const spans = readSpans(otlp);
-  const { trees, leftOut } = chooseSpans(buildTrees(spans), filter, limit);
+  const clocks = traceClocks(spans);
+  const { trees, leftOut } = chooseSpans(buildTrees(spans), filter, limit, clocks);
   if (json) {
     const ids = new Set(trees.flatMap(flatten).map(({ spanId }) => spanId));
     printJson(ids.size === spans.length ? otlp : keepSpans(otlp, ids));
     return;
   }
   printTree(spans, trees, api.serverNow());
+  for (const text of clockTexts(clocks)) print(text);
   // An older Valet has no certificates.
   const certificate = await api.certifyTrace(sessionId, traceId).catch(() => undefined);
   if (certificate !== undefined) print(certificateLine(certificate));
@@ -203,6 +214,6 @@ export function treeLines(
 ): string[] {
   const services = [...new Set(spans.map(({ service }) => service))].sort();
   const head = `trace ${spans[0]?.traceId ?? ""}: ${counted(spans.length, "span")} of ${services.join(", ")}`;
-  const lines = trees.length === 0 ? ["No such spans."] : renderTrees(trees, nowMs, false, width);
+  const lines = trees.length === 0 ? ["No such spans."] : renderTrees(trees, nowMs, false, width, traceClocks(spans));
   return [head, ...lines];
 }

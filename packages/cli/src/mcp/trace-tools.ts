@@ -1,5 +1,6 @@
 /** The tools that show traces and single spans. */
 
+import { clockTexts } from "@valet/shared/answers/clocks";
 import { breakdownText } from "@valet/shared/duration-text";
 import { z } from "zod";
 import type { ApiClient } from "../api-client.ts";
@@ -7,7 +8,7 @@ import { summaryLine } from "../commands/trace.ts";
 import { counted } from "../counted.ts";
 import { UserError } from "../errors.ts";
 import { findVerifiable } from "../find-verifiable.ts";
-import { buildTrees, readSpans, renderTrees, type TraceSpan } from "../trace-tree.ts";
+import { buildTrees, readSpans, renderTrees, type TraceSpan, traceClocks } from "../trace-tree.ts";
 import { verifiedLines } from "../verify-text.ts";
 import { verifyTraces } from "../verify-traces.ts";
 import * as args from "./arguments.ts";
@@ -62,16 +63,19 @@ const trace = defineTool({
       throw new UserError(`Trace ${traceId} has no span ${spanId}. \`search_spans\` finds spans.`);
     const { trees, tooDeep } = part;
     const services = [...new Set(spans.map(({ service }) => service))].sort();
-    const lines = renderTrees(trees, api.serverNow(), true);
+    const clocks = traceClocks(spans);
+    const lines = renderTrees(trees, api.serverNow(), true, 0, clocks);
     return {
       lines: [
         `trace ${traceId}: ${counted(spans.length, "span")} of ${services.join(", ")}`,
         ...(lines.length === 0 ? ["No span failed, and none is open."] : lines.slice(from)),
       ],
-      notes:
-        tooDeep === 0
+      notes: [
+        ...clockTexts(clocks),
+        ...(tooDeep === 0
           ? []
-          : [`${counted(tooDeep, "span")} deeper than ${depth} levels: ask with \`span\` or a larger \`depth\`.`],
+          : [`${counted(tooDeep, "span")} deeper than ${depth} levels: ask with \`span\` or a larger \`depth\`.`]),
+      ],
       more: "Ask with `trouble`, `depth` or `span` for a part of the trace, or with `from` to read on.",
     };
   },

@@ -16,9 +16,9 @@ export interface Bar {
   readonly isOpen: boolean;
 }
 
-/** Returns where a span ends: an open one now. */
-export function endOf({ span }: Item, nowUs: number): number {
-  return Math.max(span.startUs, span.endUs ?? nowUs);
+/** Returns where a span ends by its own clock: an open one now. @param nowUs by the Worker's clock */
+export function endOf({ span, shiftUs }: Item, nowUs: number): number {
+  return Math.max(span.startUs, span.endUs ?? nowUs - shiftUs);
 }
 
 export function barsOf(item: Item, otlp: OtlpSpan | undefined, nowUs: number): Bar[] {

@@ -6,7 +6,7 @@ import type { Item, Period } from "./item.ts";
 /**
  * Returns the periods of the critical path by span. A parent may end before what it started (a request that creates a turn), so a tree
  * lasts as long as its last span; a period is cut to the span that it belongs to. Spans of programs of a command have none: their time
- * is that of the command.
+ * is that of the command. The path is found by the Worker's clock; a span's periods are by its own.
  */
 export function criticalPeriods(roots: readonly Item[]): ReadonlyMap<Item, readonly Period[]> {
   const trees = roots.filter(isOwn).map(lengthened);
@@ -23,9 +23,11 @@ export function criticalPeriods(roots: readonly Item[]): ReadonlyMap<Item, reado
     if (node === all) continue;
     const end = Math.min(own.endUs, ownEnd(node.span));
     if (end <= own.startUs) continue;
+    const { shiftUs } = node.span;
+    const period: Period = [own.startUs - shiftUs, end === OPEN_US ? end : end - shiftUs];
     const known = periods.get(node.span);
-    if (known === undefined) periods.set(node.span, [[own.startUs, end]]);
-    else known.push([own.startUs, end]);
+    if (known === undefined) periods.set(node.span, [period]);
+    else known.push(period);
   }
   return periods;
 }
@@ -36,8 +38,9 @@ function isOwn({ span }: Item): boolean {
   return span.isAdopted !== true;
 }
 
-function ownEnd({ span: { startUs, endUs } }: Item): number {
-  return endUs === undefined ? OPEN_US : Math.max(startUs, endUs);
+/** By the Worker's clock, as are all times on the way. */
+function ownEnd({ span: { startUs, endUs }, shiftUs }: Item): number {
+  return endUs === undefined ? OPEN_US : Math.max(startUs, endUs) + shiftUs;
 }
 
 /** Returns a tree in which each span lasts until the last of those below it has ended. */
@@ -57,7 +60,7 @@ function lengthened(root: Item): Node {
     const item = order[at] as Item;
     const children = below[at] ?? [];
     const endUs = children.reduce((end, child) => Math.max(end, child.endUs), ownEnd(item));
-    const node: Node = { span: item, startUs: item.span.startUs, endUs, children };
+    const node: Node = { span: item, startUs: item.span.startUs + item.shiftUs, endUs, children };
     const parent = parents[at] as number;
     if (parent < 0) return node;
     const siblings = below[parent];

@@ -1,7 +1,7 @@
 import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { encodeSkeleton } from "@valet/shared/protocol/skeleton-codec";
 import { describe, expect, test } from "vitest";
-import { barsOf } from "./bars.ts";
+import { barsOf, endOf } from "./bars.ts";
 import { detailOf, explainError, lastSeenUs, openNote, sealNote } from "./details.ts";
 import type { Item } from "./item.ts";
 import { errorSources, nameMatches, nextItem } from "./matches.ts";
@@ -42,6 +42,46 @@ const otlpOf = (attributes: Readonly<Record<string, string | number>>) =>
       ],
     },
   ]).get("0000000000000001");
+
+test.each([-47, 47])(
+  "a runner whose clock is %i minutes off is told, and neither ages nor the critical path are by it",
+  (minutes) => {
+    const offUs = minutes * 60_000_000;
+    const [prompt, dispatch, turn, chat] = ["1", "2", "3", "4"];
+    const dispatched = { startUs: START + 1_000_000, endUs: START + 1_030_000 };
+    const model = buildModel(TRACE, [
+      spanOf("valet.prompt", { spanId: prompt, endUs: undefined }),
+      spanOf("valet.prompt.dispatch", { spanId: dispatch, parentSpanId: prompt, ...dispatched }),
+      spanOf("valet.turn", {
+        spanId: turn,
+        parentSpanId: dispatch,
+        startUs: START + 1_010_000 + offUs,
+        endUs: undefined,
+      }),
+      spanOf("chat m", {
+        spanId: chat,
+        parentSpanId: turn,
+        startUs: START + 2_010_000 + offUs,
+        endUs: START + 4_010_000 + offUs,
+      }),
+    ]);
+    const where = minutes < 0 ? "behind" : "ahead of";
+    const said = `The runner's clock is about 47 m 00 s ${where} the Worker's; its spans are shown by its own clock.`;
+    expect(model.clockTexts).toEqual([said]);
+    const itemIn = (id = "") => model.items.get(id) as Item;
+    const nowUs = START + 10_000_000;
+    expect(model.lastUs).toBeLessThan(nowUs);
+    const open = itemIn(turn);
+    expect(Math.round((endOf(open, nowUs) - open.span.startUs) / 1e6)).toBe(9);
+    const path = itemIn(chat).critical.map(([from, to]) => [from - itemIn(chat).span.startUs, to - from]);
+    expect(path).toEqual([[0, 2_000_000]]);
+    const heard = otlpOf({ "valet.last_heard_ms": (START + 6_010_000 + offUs) / 1000 });
+    expect(openNote(open, heard, nowUs / 1000)).toBeUndefined();
+    expect(openNote({ ...open, children: [] }, heard, nowUs / 1000)?.replaceAll("\u00a0", " ")).toMatch(
+      /^last heard [34] s ago$/,
+    );
+  },
+);
 
 describe("an open model call", () => {
   const open = itemOf(spanOf("chat gpt", { endUs: undefined, outcome: undefined }));

@@ -91,7 +91,12 @@ export function openNote(item: Item, otlp: OtlpSpan | undefined, nowMs: number):
   if (awaitsFirstByte(item, otlp)) return "no byte yet";
   const { content, byte } = heardOf(otlp);
   const last = Math.max(content ?? 0, byte ?? 0);
-  return last === 0 ? undefined : `last heard ${formatAge(Math.max(0, nowMs - last))}${NBSP}ago`;
+  return last === 0 ? undefined : `last heard ${formatAge(ageMs(item, last, nowMs))}${NBSP}ago`;
+}
+
+/** Returns how long ago something was at a span. @param atMs by the clock of the span's process */
+export function ageMs({ shiftUs }: Pick<Item, "shiftUs">, atMs: number, nowMs: number): number {
+  return Math.max(0, nowMs - atMs - shiftUs / 1000);
 }
 
 /** Returns the note beside a sealed span's bar. */

@@ -26,6 +26,8 @@ export interface Item {
   /** In the order of their starts. */
   readonly children: Item[];
   readonly oddities: readonly Oddity[];
+  /** What makes its times those of the Worker's clock, by which ages are; 0 unless its process's clock is known to differ. */
+  readonly shiftUs: number;
   /** The periods in which the trace waited for this very span; none until `withCriticalPath` has found them. */
   readonly critical: readonly Period[];
 }

@@ -1,4 +1,5 @@
 /** A trace as trees of items, ready to be drawn: every span once, whatever its parents say. Pure. Times are µs since 1970. */
+import { clocksOf, clockTexts } from "@valet/shared/answers/clocks";
 import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { criticalPeriods } from "./critical.ts";
 import type { Item, Oddity } from "./item.ts";
@@ -13,11 +14,15 @@ export interface Model {
   readonly startUs: number;
   /** The last time that is known: an end, or the start of an open span. */
   readonly endUs: number;
+  /** The same by the Worker's clock, which says what is now. */
+  readonly lastUs: number;
   readonly openCount: number;
   /** How many spans of Valet's own failed or were lost: as many as the list of traces says. */
   readonly errorCount: number;
   /** How many spans failed that programs of the agent sent: what a command does that fails is no failure of the operation. */
   readonly programErrorCount: number;
+  /** A sentence for each process whose clock differs from the Worker's. */
+  readonly clockTexts: readonly string[];
 }
 
 /** A difference below this is within the resolution of the clocks. */
@@ -32,17 +37,22 @@ export function buildModel(traceId: string, spans: Iterable<SkeletonSpan>): Mode
 export function layOut(traceId: string, spans: Iterable<SkeletonSpan>): Model {
   const items = itemsOf(traceId, spans);
   const roots = rootsOf(items);
+  const clocks = clocksOf(spansOf(items.values()));
   const order: Item[] = [];
   let [startUs, endUs] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  let lastUs = endUs;
   let [openCount, errorCount, programErrorCount] = [0, 0, 0];
   const left = roots.toReversed();
   for (let item = left.pop(); item !== undefined; item = left.pop()) {
     const { span, parent, children } = item;
     item.depth = parent === undefined ? 0 : parent.depth + 1;
     item.oddities = odditiesOf(traceId, span, parent, items);
+    item.shiftUs = clocks.shiftUs(span.spanId);
     order.push(item);
     startUs = Math.min(startUs, span.startUs);
-    endUs = Math.max(endUs, span.endUs ?? span.startUs, span.startUs);
+    const knownUs = Math.max(span.endUs ?? span.startUs, span.startUs);
+    endUs = Math.max(endUs, knownUs);
+    lastUs = Math.max(lastUs, knownUs + item.shiftUs);
     if (span.endUs === undefined) openCount++;
     if (hasFailed(span)) {
       if (span.isAdopted === true) programErrorCount++;
@@ -58,10 +68,16 @@ export function layOut(traceId: string, spans: Iterable<SkeletonSpan>): Model {
     order,
     startUs: isEmpty ? 0 : startUs,
     endUs: isEmpty ? 0 : endUs,
+    lastUs: isEmpty ? 0 : lastUs,
     openCount,
     errorCount,
     programErrorCount,
+    clockTexts: clockTexts(clocks),
   };
+}
+
+function* spansOf(items: Iterable<Item>): Generator<SkeletonSpan> {
+  for (const { span } of items) yield span;
 }
 
 /** Returns the model with the critical path at its items, which stay the same ones. */
@@ -85,6 +101,7 @@ function itemsOf(traceId: string, spans: Iterable<SkeletonSpan>): Map<string, Mu
       parent: undefined,
       children: [],
       oddities: NONE,
+      shiftUs: 0,
       critical: NONE,
     });
   }

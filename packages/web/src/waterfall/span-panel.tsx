@@ -12,7 +12,7 @@ import { CopyButton } from "../ui/notes.tsx";
 import { OutsideText } from "../ui/outside-text.tsx";
 import { Scrollable } from "../ui/scrollable.tsx";
 import { Tabs } from "../ui/tabs.tsx";
-import { awaitsFirstByte, explainError, heardOf, lastSeenUs, oddityText, reasonOf } from "./details.ts";
+import { ageMs, awaitsFirstByte, explainError, heardOf, lastSeenUs, oddityText, reasonOf } from "./details.ts";
 import type { Item } from "./item.ts";
 import { hasFailed } from "./model.ts";
 import type { OtlpAttribute, OtlpSpan } from "./otlp.ts";
@@ -123,7 +123,7 @@ function Headline({ item, otlp, nowMs }: Pick<SpanPanelProps, "item" | "otlp" | 
   if (span.endUs === undefined) {
     return (
       <>
-        Open {formatAge(Math.max(0, nowMs - span.startUs / 1000))}
+        Open {formatAge(ageMs(item, span.startUs / 1000, nowMs))}
         {awaitsFirstByte(item, otlp) && ", no byte yet"}
       </>
     );
@@ -141,7 +141,7 @@ function Facts({ item, otlp, nowMs }: Pick<SpanPanelProps, "item" | "otlp" | "no
   const { span } = item;
   const isOpen = span.endUs === undefined;
   const heard = heardOf(otlp);
-  const ago = (ms: number | undefined) => (ms === undefined ? undefined : `${formatAge(Math.max(0, nowMs - ms))} ago`);
+  const ago = (ms: number | undefined) => (ms === undefined ? undefined : `${formatAge(ageMs(item, ms, nowMs))} ago`);
   const time = (us: number | undefined) => (us === undefined ? undefined : formatExactTime(new Date(us / 1000)));
   const facts: readonly (readonly [what: string, value: string | undefined])[] = [
     ["last byte from the provider", isOpen ? ago(heard.byte) : undefined],

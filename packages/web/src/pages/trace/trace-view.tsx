@@ -9,6 +9,7 @@ import { Icon } from "../../ui/icons.tsx";
 import { Legend } from "../../ui/kind.tsx";
 import { CopyButton } from "../../ui/notes.tsx";
 import { useTopOf } from "../../ui/use-top-of.ts";
+import { endOf } from "../../waterfall/bars.ts";
 import type { Item } from "../../waterfall/item.ts";
 import { errorSources, nextItem } from "../../waterfall/matches.ts";
 import type { Model } from "../../waterfall/model.ts";
@@ -62,7 +63,7 @@ export function TraceView(props: TraceViewProps) {
   const before = useRef<string[]>([]);
   const tickUs = useNow() * 1000;
   // Where nothing is open, no second changes the picture.
-  const nowUs = model.openCount > 0 || opened.size > 0 ? nowOf(tickUs, model.endUs) : model.endUs;
+  const nowUs = model.openCount > 0 || opened.size > 0 ? nowOf(tickUs, model.lastUs) : model.lastUs;
 
   const linked = traces.of;
   const linksHere = backlinks.bySpan;
@@ -280,6 +281,9 @@ export function TraceView(props: TraceViewProps) {
             <Count count={model.order.length} /> {model.order.length === 1 ? "span" : "spans"}
           </span>
           <CertificateNote sessionId={sessionId} traceId={model.traceId} />
+          {model.clockTexts.map((text) => (
+            <span key={text}>{text}</span>
+          ))}
           {canFollow && (
             <span>
               <Icon name="run" /> <Count count={model.openCount} /> open
@@ -333,7 +337,7 @@ function boundsOf(model: Model, rows: readonly Row[], nowUs: number): View {
   for (const row of rows) {
     if (row.boxes.length === 0 || row.type !== "span") continue;
     startUs = Math.min(startUs, row.item.span.startUs);
-    endUs = Math.max(endUs, row.item.span.endUs ?? nowUs);
+    endUs = Math.max(endUs, endOf(row.item, nowUs));
   }
   return viewOf(startUs, endUs);
 }
@@ -341,7 +345,8 @@ function boundsOf(model: Model, rows: readonly Row[], nowUs: number): View {
 /** Returns the point around which keys and buttons zoom: the selected span if it is in sight, else the middle. */
 function centreOf(selected: Item | undefined, view: View, nowUs: number): number {
   if (selected === undefined) return 0.5;
-  const { startUs, endUs = nowUs } = selected.span;
+  const { startUs } = selected.span;
+  const endUs = endOf(selected, nowUs);
   const at = ((startUs + endUs) / 2 - view.startUs) / (view.endUs - view.startUs);
   return at >= 0 && at <= 1 ? at : 0.5;
 }
