@@ -73,6 +73,35 @@ const traceOf = (spans: readonly SkeletonSpan[], traceId = TRACE): KnownTrace =>
   spans,
 });
 
+test.each([-47, 47])("the work of a runner whose clock is %i minutes off is drawn in its turn", (minutes) => {
+  const [first, second] = [T0 + 36e5, T0 + 36e5 * 1.5];
+  const off = minutes * 60_000;
+  const turn = (id: number, at: number) => [
+    span(id, "valet.prompt", at, at + 9000),
+    span(id + 1, "valet.prompt.dispatch", at, at + 30, { parentSpanId: idOf(id) }),
+    span(id + 2, "valet.turn", at + 10 + off, at + 9000 + off, { parentSpanId: idOf(id + 1) }),
+    span(id + 3, "chat m", at + 1000 + off, at + 3000 + off, { parentSpanId: idOf(id + 2) }),
+    span(id + 4, "execute_tool bash", at + 4000 + off, at + 8000, { parentSpanId: idOf(id + 2), isSealed: true }),
+  ];
+  const traces = [traceOf(turn(1, first)), traceOf(turn(11, second), "b".repeat(32))];
+  const ids = { trace_id: "b".repeat(32), message_trace_id: "b".repeat(32) };
+  const records = [record("one", first, first + 9000), record("two", second, second + 9000, ids)];
+  const { lanes } = modelOf(known(traces, records), session, undefined, []);
+  const work = lanes.flatMap(({ items }) => items.filter(({ spanId, isShell }) => spanId !== undefined && !isShell));
+  const drawn = work.map(({ name, messageId, startMs, endMs }) => {
+    const at = messageId === "one" ? first : second;
+    return [name, messageId, Math.round((startMs - at) / 1000), Math.round(((endMs ?? 0) - at) / 1000)];
+  });
+  // Of a sealed span that is ahead the end is not known: it had not begun by the session's clock.
+  const sealed = minutes < 0 ? 8 : 4;
+  expect(drawn).toEqual([
+    ["m", "one", 1, 3],
+    ["bash", "one", 4, sealed],
+    ["m", "two", 1, 3],
+    ["bash", "two", 4, sealed],
+  ]);
+});
+
 describe("any spans", () => {
   const NAMES = [
     "valet.turn",

@@ -1,4 +1,5 @@
 /** What of a trace's spans the lanes show: model calls, tools, waits. Pure. */
+import { clocksOf } from "@valet/shared/answers/clocks";
 import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import type { Kind } from "../ui/kind.tsx";
 
@@ -55,12 +56,13 @@ function isTurn({ name }: SkeletonSpan): boolean {
 
 const known = new WeakMap<readonly SkeletonSpan[], TraceWork>();
 
-/** Returns what the lanes show of a trace. The same spans give the same answer without work. */
+/** Returns what the lanes show of a trace, by the Worker's clock. The same spans give the same answer without work. */
 export function traceWork(traceId: string, spans: readonly SkeletonSpan[]): TraceWork {
   const before = known.get(spans);
   if (before !== undefined) return before;
   // Programs of commands choose the names of their spans: their time is that of the command.
-  const own = spans.filter(({ isAdopted }) => isAdopted !== true);
+  const clocks = clocksOf(spans);
+  const own = spans.flatMap((span) => (span.isAdopted === true ? [] : moved(span, clocks.shiftUs(span.spanId))));
   const byId = new Map(own.map((span) => [span.spanId, span]));
   const turnOf = turnFinder(byId);
   const parents = new Set(own.map(({ parentSpanId }) => parentSpanId));
@@ -80,6 +82,14 @@ export function traceWork(traceId: string, spans: readonly SkeletonSpan[]): Trac
   const result = { turns: own.filter(isTurn).map((span) => ({ span, traceId })), work };
   known.set(spans, result);
   return result;
+}
+
+/** Returns a span by the Worker's clock, which the turns and the queue are by. What the session has sealed ended by that clock already. */
+function moved(span: SkeletonSpan, byUs: number): SkeletonSpan {
+  if (byUs === 0) return span;
+  const { startUs, endUs, isSealed } = span;
+  const isByWorkers = isSealed && endUs !== undefined && endUs >= Math.max(startUs, startUs + byUs);
+  return { ...span, startUs: startUs + byUs, endUs: endUs === undefined || isByWorkers ? endUs : endUs + byUs };
 }
 
 /** Returns a function that finds the turn above a span. Cycles and self-links end the search. */
