@@ -55,6 +55,9 @@ describe("the summary", () => {
     const lines = statsLines(statsOf([turn(1000), turn(1000, { usd: null })]), 80);
     expect(lines[1]).toBe("2 ok; at least $0.2500 in total");
     expect(lines.find((line) => line.startsWith("first token"))).toMatch(/0 +unknown +unknown +unknown$/);
+    const partial = statsOf([turn(1000), turn(1000, { partial: { cost_usd: 1 } })], ["user"]);
+    expect(statsLines(partial, 80)[1]).toBe("2 ok; at least $0.5000 in total");
+    expect(statsLines(partial, 80).some((line) => line.endsWith("≥$0.5000"))).toBe(true);
     expect(statsLines(statsOf([turn(1, { usd: null })]), 80)[1]).toBe("1 ok; cost unknown in total");
   });
 

@@ -1,7 +1,7 @@
 /** Statistics of turns as plain text: tables and bars, as wide as the terminal at most. Pure. */
 import { counted } from "@valet/shared/answers/why/text";
 import { breakdownText } from "@valet/shared/duration-text";
-import { costText } from "@valet/shared/protocol/cost";
+import { costText, isLowerBound } from "@valet/shared/protocol/cost";
 import type { Distribution, Measure, TurnGroup, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { type Column, cut, GAP, tableLines } from "./turns-table.ts";
 
@@ -62,7 +62,7 @@ function headLines({ total, from, to, source, error_bound, incomplete, groups_le
 }
 
 function costOf({ turns, measures: { cost_usd } }: TurnGroup): string {
-  return costText(cost_usd.sum, cost_usd.known < turns);
+  return costText(cost_usd.sum, isLowerBound(cost_usd, turns));
 }
 
 /** The percentiles of each measure with a small histogram, then the histograms of some in full. */

@@ -96,7 +96,7 @@ export const TurnsOutput = z.object({
   notes,
 });
 
-const Percentiles = Distribution.pick({ known: true, sum: true, p50: true, p90: true, p99: true });
+const Percentiles = Distribution.pick({ known: true, partial: true, sum: true, p50: true, p90: true, p99: true });
 const Group = z.object({
   keys: z.record(z.string(), text),
   turns: z.number(),

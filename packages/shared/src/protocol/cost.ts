@@ -11,6 +11,18 @@ export function knownSum(total: number, missing: number): number | null {
 }
 
 /**
+ * Returns whether the sum of a measure of turns is a lower bound.
+ * @param measure how many turns have a value, and of how many of these only a part is known
+ * @param turns how many turns there are
+ */
+export function isLowerBound(
+  measure: { readonly known: number; readonly partial?: number | undefined },
+  turns: number,
+): boolean {
+  return measure.known < turns || (measure.partial ?? 0) > 0;
+}
+
+/**
  * Returns a cost as text: `$0.1234`, `at least $0.1234`, `cost unknown`. An amount too small for four decimals has two significant
  * digits, so that only a cost of 0 reads `$0.0000`.
  * @param usd in US dollars; `null` or absent if unknown

@@ -124,7 +124,18 @@ const amount = z.number().nonnegative();
 /** How the values of one measure are distributed. */
 export const Distribution = z.object({
   known: z.int().nonnegative().describe("How many turns have a value"),
-  sum: amount.nullable().describe("The sum of the known values, exact; null when none is known"),
+  partial: z
+    .int()
+    .positive()
+    .optional()
+    .describe(
+      "How many of these values are lower bounds, since some calls of the turn have no known cost or tokens; absent for none",
+    ),
+  sum: amount
+    .nullable()
+    .describe(
+      "The sum of the known values, exact; null when none is known, or when a cost or tokens add up to 0 and some are unknown. A cost or tokens of which some are unknown or partial are a lower bound",
+    ),
   p50: amount.nullable(),
   p90: amount.nullable(),
   p99: amount.nullable(),

@@ -2217,7 +2217,9 @@ export interface components {
         Distribution: {
             /** @description How many turns have a value */
             known: number;
-            /** @description The sum of the known values, exact; null when none is known */
+            /** @description How many of these values are lower bounds, since some calls of the turn have no known cost or tokens; absent for none */
+            partial?: number;
+            /** @description The sum of the known values, exact; null when none is known, or when a cost or tokens add up to 0 and some are unknown. A cost or tokens of which some are unknown or partial are a lower bound */
             sum: number | null;
             p50: number | null;
             p90: number | null;

@@ -147,7 +147,7 @@ test("hours, keys and owners have rollups of their own, and more than a page is 
 
   await DB.prepare(
     `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5500)
-     INSERT INTO turn_rollups SELECT 'many', '2026-01-02T01', 'u' || n, '', '', 'main', '', 'ok', '', 1, '{}', '{}', '{}', '{}', '{}', '{}' FROM n`,
+     INSERT INTO turn_rollups SELECT 'many', '2026-01-02T01', 'u' || n, '', '', 'main', '', 'ok', '', 1, '{}', '{}', '{}', '{}', '{}', '{}', 0, 0, 0 FROM n`,
   ).run();
   const many = await rollups("many");
   expect(new Set(many.map(({ keys }) => keys.user)).size).toBe(5500);
@@ -183,7 +183,7 @@ test("more than a page of rollups by tool is read", async () => {
   await migrate(DB, MIGRATIONS);
   await DB.prepare(
     `WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5500)
-     INSERT INTO tool_rollups SELECT 'tools2', '2026-01-02T01', 't' || n, '', '', '', 'main', '', 'ok', '', 1, '{}', '{}', '{}', '{}', '{}', '{}' FROM n`,
+     INSERT INTO tool_rollups SELECT 'tools2', '2026-01-02T01', 't' || n, '', '', '', 'main', '', 'ok', '', 1, '{}', '{}', '{}', '{}', '{}', '{}', 0, 0, 0 FROM n`,
   ).run();
   const many = (await readToolRollups(DB, "tools2", {}, PERIOD)) ?? [];
   expect(new Set(many.map(({ keys }) => keys.tool)).size).toBe(5500);

@@ -1,4 +1,4 @@
-/** Reads the hourly rollups of turns, which triggers of the table `turns` write (migrations 0011 and 0017). */
+/** Reads the hourly rollups of turns, which triggers of the table `turns` write (migrations 0011, 0017 and 0021). */
 import { parseHistogram } from "@valet/shared/answers/turn-stats/histogram";
 import type { TurnFacts } from "@valet/shared/answers/turn-stats/turn-stats";
 import { MEASURES, type Measure } from "@valet/shared/protocol/turn-stats";
@@ -17,6 +17,9 @@ interface RollupRow extends Record<Measure, string> {
   readonly outcome: Outcome;
   readonly error_type: string;
   readonly turns: number;
+  readonly partial_cost: number;
+  readonly partial_input: number;
+  readonly partial_output: number;
 }
 
 /** How many rollups one statement reads, and all statements of a request. */
@@ -127,6 +130,7 @@ function factsOf(row: RollupRow): TurnFacts {
     },
     outcome: row.outcome,
     turns: row.turns,
+    partial: { cost_usd: row.partial_cost, tokens_input: row.partial_input, tokens_output: row.partial_output },
     measures: Object.fromEntries(MEASURES.map((name) => [name, parseHistogram(row[name])])) as TurnFacts["measures"],
   };
 }

@@ -1,4 +1,5 @@
 /** Statistics of turns, from rollups or from the turns themselves. Pure. */
+import { knownSum } from "../../protocol/cost.ts";
 import type { Distribution, Measure, StatsKey, TurnGroup } from "../../protocol/turn-stats.ts";
 import { MEASURES } from "../../protocol/turn-stats.ts";
 import type { Outcome } from "../../spans.ts";
@@ -11,6 +12,8 @@ export interface TurnFacts {
   readonly outcome: Outcome;
   readonly turns: number;
   readonly measures: { readonly [M in Measure]: MeasuredTurns };
+  /** How many of the known values are lower bounds: some calls of these turns have no known value. */
+  readonly partial?: { readonly [M in Measure]?: number };
 }
 
 /** The histogram of a rollup, or the value of one turn: `null` if it is unknown. */
@@ -19,6 +22,8 @@ export type MeasuredTurns = Histogram | number | null;
 /** How many groups an answer has, and how many bars a histogram. */
 export const MAX_GROUPS = 200;
 const MAX_BARS = 16;
+/** The measures that model calls add up to, and of which every turn has an amount, known or not. */
+const CAN_LACK: ReadonlySet<Measure> = new Set(["cost_usd", "tokens_input", "tokens_output"]);
 
 class Group {
   readonly keys: TurnGroup["keys"];
@@ -26,15 +31,17 @@ class Group {
   readonly #outcomes = new Map<Outcome, number>();
   readonly #histograms = new Map<Measure, Histogram>();
   readonly #values = new Map<Measure, number[]>();
+  readonly #partial = new Map<Measure, number>();
 
   constructor(keys: TurnGroup["keys"]) {
     this.keys = keys;
   }
 
-  add({ turns, outcome, measures }: TurnFacts): void {
+  add({ turns, outcome, measures, partial = {} }: TurnFacts): void {
     this.turns += turns;
     this.#outcomes.set(outcome, (this.#outcomes.get(outcome) ?? 0) + turns);
     for (const name of MEASURES) {
+      this.#partial.set(name, (this.#partial.get(name) ?? 0) + (partial[name] ?? 0));
       const measured = measures[name];
       if (measured === null) continue;
       if (typeof measured !== "number") {
@@ -62,9 +69,12 @@ class Group {
     const histogram = values === undefined ? (this.#histograms.get(name) ?? EMPTY) : histogramOf(values);
     const at = (share: number) => (values === undefined ? quantile(histogram, share) : exactQuantile(values, share));
     const known = countOf(histogram);
+    const partial = this.#partial.get(name) ?? 0;
+    const isWhole = partial === 0 && (known === this.turns || !CAN_LACK.has(name));
     return {
       known,
-      sum: known === 0 ? null : histogram.sum,
+      ...(partial > 0 && { partial }),
+      sum: known === 0 ? null : knownSum(histogram.sum, isWhole ? 0 : 1),
       p50: at(0.5),
       p90: at(0.9),
       p99: at(0.99),

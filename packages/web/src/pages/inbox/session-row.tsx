@@ -1,6 +1,7 @@
 /** One session in the inbox: what it is, what it needs or does, its last hour, since when, its cost. */
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { isLowerBound } from "@valet/shared/protocol/cost";
 import { memo } from "react";
 import type { Schemas } from "../../api/client.ts";
 import { nowQuery } from "../../api/sessions.ts";
@@ -106,7 +107,7 @@ function HourStrip({ sessionId, now }: { readonly sessionId: string; readonly no
 function Cost({ sessionId, now }: { readonly sessionId: string; readonly now: NowView | undefined }) {
   const { data } = useQuery(costsQuery);
   const week = data?.get(sessionId);
-  const isPartial = week !== undefined && week.known < week.turns;
+  const isPartial = week !== undefined && isLowerBound(week, week.turns);
   return (
     <span className="n small cost">
       {now === undefined ? (

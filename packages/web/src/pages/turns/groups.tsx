@@ -1,5 +1,6 @@
 /** The turns in groups: a line each, with the percentiles of one measure as figures and on one axis. */
 import { Link } from "@tanstack/react-router";
+import { isLowerBound } from "@valet/shared/protocol/cost";
 import type { Schemas } from "../../api/client.ts";
 import { dayText } from "../../format/days.ts";
 import { formatCount, formatMoney } from "../../format/figures.ts";
@@ -69,7 +70,7 @@ export function Groups({ stats, by, look, search }: GroupsProps) {
             const value = group.keys[by] ?? null;
             const measure = group.measures[look.key];
             const failed = failedOf(group.outcomes);
-            const { sum, known } = group.measures.cost_usd;
+            const cost = group.measures.cost_usd;
             return (
               <tr key={value ?? ""}>
                 <th scope="row">
@@ -83,7 +84,7 @@ export function Groups({ stats, by, look, search }: GroupsProps) {
                 <td className="group-span">
                   <SpanMark span={spanOf(measure, distributions)} colour={look.colour} />
                 </td>
-                <td className="n">{formatMoney(sum, known < group.turns)}</td>
+                <td className="n">{formatMoney(cost.sum, isLowerBound(cost, group.turns))}</td>
               </tr>
             );
           })}

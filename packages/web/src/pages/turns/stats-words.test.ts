@@ -48,6 +48,8 @@ test("a cost that no turn has is not known, and a partial one is a lower bound",
   const cost = (known: number, sum: number | null) => ({ ...MEASURES, cost_usd: { ...NONE, known, sum } });
   expect(totalText(TOTAL)).toBe("2 turns · cost not known");
   expect(plain(totalText({ ...TOTAL, measures: cost(1, 0.5) }))).toBe("2 turns · ≥ $0.50");
+  const partial = { ...MEASURES, cost_usd: { ...NONE, known: 2, partial: 1, sum: 0.5 } };
+  expect(plain(totalText({ ...TOTAL, measures: partial }))).toBe("2 turns · ≥ $0.50");
   expect(totalText({ ...TOTAL, outcomes: { ok: 1, error: 1 }, measures: cost(2, 0.5) })).toBe(
     "2 turns · $0.50 · 1 failed or lost",
   );

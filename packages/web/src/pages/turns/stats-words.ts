@@ -1,4 +1,5 @@
 /** What an answer of the API is made of, in plain words. Pure. */
+import { isLowerBound } from "@valet/shared/protocol/cost";
 import type { Schemas } from "../../api/client.ts";
 import { formatCount, formatMoney } from "../../format/figures.ts";
 
@@ -32,9 +33,12 @@ export function sortedText({ sorted, partial }: Pick<Schemas["OwnerTurns"], "sor
 
 /** Returns the number of turns, their cost and failures: `1,284 turns · $301.20 · 36 failed`. */
 export function totalText({ turns, outcomes, measures }: Schemas["TurnGroup"]): string {
-  const { sum, known } = measures.cost_usd;
+  const { cost_usd } = measures;
   const failed = failedOf(outcomes);
-  const cost = turns === 0 ? [] : [sum === null ? "cost not known" : formatMoney(sum, known < turns)];
+  const cost =
+    turns === 0
+      ? []
+      : [cost_usd.sum === null ? "cost not known" : formatMoney(cost_usd.sum, isLowerBound(cost_usd, turns))];
   const failures = failed === 0 ? [] : [`${formatCount(failed)} failed or lost`];
   return [turns === 1 ? "1 turn" : `${formatCount(turns)} turns`, ...cost, ...failures].join(" · ");
 }

@@ -291,6 +291,40 @@ describe("statistics", () => {
     },
   );
 
+  test.each(["?by=outcome", "?by=tool", "?by=outcome&exact=true", "?by=tool&exact=true"])(
+    "say of a sum that it is a lower bound%s",
+    async (query) => {
+      const known = { cost_usd: 0.25, tokens_input: 100, tokens_output: 10, tools: ["bash"] };
+      const partial = { ...known, calls_without_cost: 1, calls_without_usage: 1 };
+      const nothing = { ...partial, cost_usd: null, tokens_input: null, tokens_output: null };
+      const free = { ...known, cost_usd: 0, tokens_input: 0, tokens_output: 0 };
+      const sums = async (...turns: Partial<TurnRecord>[]) => {
+        const { total, groups } = await stats(await ownerOf(...turns), query);
+        return [total, ...groups].map(({ measures }) => {
+          const { cost_usd, tokens_input, tokens_output } = measures;
+          return [cost_usd, tokens_input, tokens_output].map(({ known: of, partial: parts, sum }) => [of, parts, sum]);
+        });
+      };
+      const twice = (each: unknown) => [each, each];
+      expect(await sums(known, known)).toEqual(
+        twice([
+          [2, undefined, 0.5],
+          [2, undefined, 200],
+          [2, undefined, 20],
+        ]),
+      );
+      expect(await sums(known, partial, partial, nothing)).toEqual(
+        twice([
+          [3, 2, 0.75],
+          [3, 2, 300],
+          [3, 2, 30],
+        ]),
+      );
+      // 0 and something unknown are not known.
+      expect(await sums(free, nothing)).toEqual(twice([1, 1, 1].map((of) => [of, undefined, null])));
+    },
+  );
+
   test("of sessions come from the turns", async () => {
     const owner = await ownerOf(...VARIED);
     const { source, groups } = await stats(owner, "?by=session");

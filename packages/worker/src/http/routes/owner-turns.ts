@@ -195,6 +195,18 @@ function factsOf(record: TurnRecord): TurnFacts {
     outcome: record.outcome,
     turns: 1,
     measures: Object.fromEntries(MEASURES.map((name) => [name, record[name]])) as TurnFacts["measures"],
+    partial: partialOf(record),
+  };
+}
+
+/** Returns which figures of a turn are lower bounds, as the rollups count them (migration 0021). */
+function partialOf(record: TurnRecord): NonNullable<TurnFacts["partial"]> {
+  const { cost_usd, calls_without_cost, tokens_input, tokens_output, calls_without_usage } = record;
+  const count = (value: number | null, missing: number | null) => Number(value !== null && (missing ?? 0) > 0);
+  return {
+    cost_usd: count(cost_usd, calls_without_cost),
+    tokens_input: count(tokens_input, calls_without_usage),
+    tokens_output: count(tokens_output, calls_without_usage),
   };
 }
 
