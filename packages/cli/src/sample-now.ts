@@ -32,6 +32,7 @@ export const NOW: NowView = {
       dispatchedAt: T0,
       age_ms: 100_000,
       cost_usd: 0.5,
+      isCostPartial: false,
       steps: [
         { ...STEP, kind: "model", name: "m", since: T0, age_ms: 100_000, lastByteAt: "2026-01-01T00:01:39.000Z" },
         { ...STEP, kind: "tool", name: "bash", since: "2026-01-01T00:01:00.000Z", age_ms: 40_000, timeout_ms: 120_000 },

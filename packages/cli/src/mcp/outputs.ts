@@ -32,7 +32,7 @@ export const NowOutput = NowView.pick({ sessionId: true, status: true, queueLeng
   {
     at: time,
     verdict: Verdict,
-    running: z.array(Run.extend({ cost_usd: z.number().nullable(), steps: z.array(Step) })),
+    running: z.array(Run.extend({ cost_usd: z.number().nullable(), isCostPartial: z.boolean(), steps: z.array(Step) })),
     queue: z.array(Queued),
     permissions: z.array(PermissionView.pick({ id: true, messageId: true, permission: true, detail: true })),
     questions: z.array(QuestionView.pick({ id: true, messageId: true, questions: true })),
@@ -89,6 +89,11 @@ export const TurnsOutput = z.object({
       tokens_input: z.number().nullable(),
       tokens_output: z.number().nullable(),
       cost_usd: z.number().nullable(),
+      calls_without_usage: z
+        .number()
+        .nullable()
+        .describe("Model calls whose tokens are not, or not completely, included"),
+      calls_without_cost: z.number().nullable().describe("Above 0, the cost is a lower bound"),
       files_changed: z.number().nullable(),
     }),
   ),

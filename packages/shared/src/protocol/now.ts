@@ -44,6 +44,8 @@ export const RunNow = z.object({
   age_ms: millis,
   /** The cost so far, as the runner last reported it; `null` if unknown. */
   cost_usd: z.number().nonnegative().nullable(),
+  /** Whether a part of the cost is unknown, so that it is a lower bound. */
+  isCostPartial: z.boolean(),
   steps: z.array(StepNow),
 });
 export type RunNow = z.infer<typeof RunNow>;

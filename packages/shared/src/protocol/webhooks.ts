@@ -115,6 +115,7 @@ export const TurnEndedEvent = event("turn.ended", {
     queue_wait_ms: true,
     turn_ms: true,
     cost_usd: true,
+    calls_without_cost: true,
   }),
 });
 

@@ -1203,6 +1203,7 @@ export interface components {
                     queue_wait_ms: number;
                     turn_ms: number;
                     cost_usd: number | null;
+                    calls_without_cost: number | null;
                 };
             };
         };
@@ -2287,6 +2288,7 @@ export interface components {
             dispatchedAt: string;
             age_ms: number;
             cost_usd: number | null;
+            isCostPartial: boolean;
             steps: components["schemas"]["StepNow"][];
         };
         StepNow: {

@@ -104,7 +104,7 @@ export function LostAttempt({ turn }: { readonly turn: Turn }) {
         ; the work went on with the next.
       </span>
       <span className="n">
-        <Duration ms={turn.turn_ms} /> · <Money usd={turn.cost_usd} />
+        <Duration ms={turn.turn_ms} /> · <Money usd={turn.cost_usd} isPartial={(turn.calls_without_cost ?? 0) > 0} />
       </span>
     </p>
   );

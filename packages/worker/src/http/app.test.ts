@@ -40,6 +40,21 @@ describe("the documentation", () => {
     };
   };
 
+  test("says of everything that has a cost whether that is a lower bound", async () => {
+    const bounds = ["isCostPartial", "known", "calls_without_cost", "turns_without_cost"];
+    const lacking = (schema: unknown, path: string): string[] => {
+      if (typeof schema !== "object" || schema === null) return [];
+      const { cost_usd, ...others } = (schema as { properties?: Record<string, object> }).properties ?? {};
+      // Those of statistics are distributions, which say it themselves.
+      const isFigure = cost_usd !== undefined && !("$ref" in cost_usd);
+      return [
+        ...(isFigure && !bounds.some((name) => name in others) ? [path] : []),
+        ...Object.entries(schema).flatMap(([key, value]) => lacking(value, `${path}/${key}`)),
+      ];
+    };
+    expect(lacking(await document(), "")).toEqual([]);
+  });
+
   test("has every route of the API, and no others", async () => {
     const { openapi, paths } = await document();
     expect(openapi).toBe("3.1.0");

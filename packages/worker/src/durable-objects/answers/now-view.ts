@@ -88,6 +88,7 @@ function viewRun(attempt: AttemptRow, steps: readonly Step[], { queue }: NowSour
     dispatchedAt: isoTime(dispatchedMs),
     age_ms: Math.max(0, nowMs - dispatchedMs),
     cost_usd: progress?.costUsd ?? null,
+    isCostPartial: progress === null || isLacking(progress),
     steps: steps.map((step) => viewStep(step, nowMs)),
   };
 }
