@@ -51,6 +51,29 @@ describe.skipIf(!mayMount)("`valet up`", () => {
   );
 });
 
+test.skipIf(!mayMount)(
+  "`valet doctor` says of a state directory what `valet up` would: a new one, a known one, and a part of one",
+  async () => {
+    const state = temporaryState();
+    mkdirSync(join(state, "storage/do"), { recursive: true });
+    for (const [part, dir, at] of [
+      ["", state, state],
+      ["storage/do", state, join(state, "storage/do")],
+      ["", join(state, "new/state"), state],
+    ] as const) {
+      const script = READ_ONLY.replaceAll("$DIR", `$DIR/${part}`);
+      const { code, stdout } = await mounted(state, script, ["--state", dir, "doctor", "--json"]);
+      expect(code).toBe(1);
+      expect(JSON.parse(stdout).findings).toContainEqual({
+        name: "state directory",
+        state: "missing",
+        detail: `The state directory ${dir} cannot be written to: ${at}: its file system is read-only (EROFS). Change that, or name another one with --state.`,
+      });
+    }
+  },
+  TIMEOUT_MS,
+);
+
 test.runIf(process.getuid?.() !== 0)("`valet up` with a file of another user, as after it ran as root", async () => {
   const state = temporaryState();
   mkdirSync(join(state, "storage"));

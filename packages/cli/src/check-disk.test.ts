@@ -11,6 +11,12 @@ test.each([
   ["no byte", { bytes: 0, files: 10 }, "missing", "0.0 MiB are left on the disk of /state; nothing can be read"],
   ["less than a database needs", { bytes: 0.5 * MIB, files: undefined }, "missing", "0.5 MiB are left"],
   ["no further file", { bytes: 500 * MIB, files: 0 }, "missing", "no further file can be created"],
+  [
+    "room for few files",
+    { bytes: 500 * MIB, files: 9_999 },
+    "note",
+    "500.0 MiB are left, but only for 9999 files, on the",
+  ],
   ["little", { bytes: 63.9 * MIB, files: 10 }, "note", "63.9 MiB are left on the disk of /state; make room before"],
 ])("a disk with %s left is reported", (_what, space, state, detail) => {
   expect(findingOf(DIR, space)).toEqual([
@@ -19,7 +25,7 @@ test.each([
 });
 
 test("a disk with room is not mentioned, nor is one that has no limit of files", () => {
-  expect(findingOf(DIR, { bytes: 64 * MIB, files: 1 })).toEqual([]);
+  expect(findingOf(DIR, { bytes: 64 * MIB, files: 10_000 })).toEqual([]);
   expect(findingOf(DIR, { bytes: 64 * MIB, files: undefined })).toEqual([]);
 });
 

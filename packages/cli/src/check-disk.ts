@@ -17,8 +17,13 @@ export function checkDisk(stateDir: string): Finding[] {
 export function findingOf(stateDir: string, space: DiskSpace): Finding[] {
   const lack = lackOfSpace(space);
   if (lack === undefined) return [];
-  const left = space.files === 0 ? "no further file can be created" : `${(space.bytes / MIB).toFixed(1)} MiB are left`;
   const advice = lack === "full" ? "nothing can be read or written: make room" : "make room before it is full";
-  const detail = `${left} on the disk of ${stateDir}; ${advice}`;
+  const detail = `${leftText(space)} on the disk of ${stateDir}; ${advice}`;
   return [{ name: "disk", state: lack === "full" ? "missing" : "note", detail, source: "the state directory" }];
+}
+
+function leftText({ bytes, files }: DiskSpace): string {
+  const room = `${(bytes / MIB).toFixed(1)} MiB are left`;
+  if (files === 0) return "no further file can be created";
+  return lackOfSpace({ bytes, files: undefined }) === undefined ? `${room}, but only for ${files} files,` : room;
 }

@@ -19,6 +19,7 @@ import { connect, findConnection, type GlobalOptions, printJson, printLines } fr
 import { ExitCode, UserError } from "../errors.ts";
 import { helpEnd } from "../help-text.ts";
 import { paintFinding } from "../paint.ts";
+import { writingProblem } from "../system/disk-error.ts";
 import { BUN, RUNNER } from "../system/programs.ts";
 
 const run = promisify(execFile);
@@ -119,11 +120,14 @@ async function askWebhooks(api: ApiClient): Promise<readonly Finding[]> {
   }
 }
 
-/** Returns which state directory is used, and why. */
+/** Returns which state directory is used, and why, and whether it can be. */
 function checkState({ state }: GlobalOptions, given: boolean): Finding {
   const why = given ? "--state" : !process.env.VALET_STATE ? "the default" : "VALET_STATE";
   const found = why === "the default" && isAbsolute(state) ? "found in a folder above this one" : why;
-  return { name: "state directory", state: "ok", detail: `${resolve(state)} (${found})` };
+  const name = "state directory";
+  const problem = writingProblem(state);
+  if (problem !== undefined) return { name, state: "missing", detail: problem };
+  return { name, state: "ok", detail: `${resolve(state)} (${found})` };
 }
 
 const isGiven = (command: Command) => command.getOptionValueSourceWithGlobals("state") === "cli";

@@ -6,6 +6,8 @@ import { dirname, resolve } from "node:path";
 const LEAST_BYTES = 1024 * 1024;
 /** With less free space, in bytes, the next clone or log may fill the disk. */
 const SCARCE_BYTES = 64 * 1024 * 1024;
+/** With fewer files that can still be created, the next clone or installation of packages may use them up. */
+const SCARCE_FILES = 10_000;
 
 /** What is left of a disk, for users that are not root. */
 export interface DiskSpace {
@@ -29,5 +31,5 @@ export function diskSpace(path: string): DiskSpace {
 /** Returns whether Valet cannot work with what is left, or only for a short time; `undefined` when there is room. */
 export function lackOfSpace({ bytes, files }: DiskSpace): "full" | "scarce" | undefined {
   if (bytes < LEAST_BYTES || files === 0) return "full";
-  return bytes < SCARCE_BYTES ? "scarce" : undefined;
+  return bytes < SCARCE_BYTES || (files ?? SCARCE_FILES) < SCARCE_FILES ? "scarce" : undefined;
 }

@@ -24,16 +24,20 @@ export interface StateDirectory {
  */
 export function openStateDirectory(path: string): StateDirectory {
   try {
-    const real = makePrivateDirectory(resolve(path));
-    return {
-      path: real,
-      broker: join(real, "broker"),
-      storage: join(real, "storage"),
-      page: join(real, "page"),
-      workerLog: join(real, "log", "worker.log"),
-    };
+    return stateDirectoryAt(makePrivateDirectory(resolve(path)));
   } catch (error) {
     const why = creationText(path, error, "Name another one with --state.") ?? (error as Error).message;
     throw new UserError(`The state directory cannot be used: ${why}`);
   }
+}
+
+/** Returns the places in the state directory at a path, and touches nothing. */
+export function stateDirectoryAt(path: string): StateDirectory {
+  return {
+    path,
+    broker: join(path, "broker"),
+    storage: join(path, "storage"),
+    page: join(path, "page"),
+    workerLog: join(path, "log", "worker.log"),
+  };
 }
