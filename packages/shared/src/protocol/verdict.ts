@@ -38,6 +38,7 @@ export const VERDICT_RULES = {
   model_silent: "stuck",
   command_overran: "stuck",
   operation_overdue: "stuck",
+  files_unkept: "stuck",
   permission_asked: "waiting_for_person",
   question_asked: "waiting_for_person",
   step_quiet: "quiet",

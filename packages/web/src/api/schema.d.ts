@@ -1229,7 +1229,7 @@ export interface components {
                     nextStep: string;
                     command: string | null;
                     /** @enum {string} */
-                    rule: "session_error" | "job_failed" | "runner_silent" | "dispatch_unaccepted" | "turn_silent" | "turn_too_long" | "tool_overran" | "model_silent" | "command_overran" | "operation_overdue" | "permission_asked" | "question_asked" | "step_quiet" | "turn_quiet" | "work_running" | "work_dispatched" | "work_queued" | "in_line" | "sandbox_starting" | "sandbox_restoring" | "sandbox_lost" | "sandbox_stopping" | "runner_reconnecting" | "no_work" | "asleep" | "ended";
+                    rule: "session_error" | "job_failed" | "runner_silent" | "dispatch_unaccepted" | "turn_silent" | "turn_too_long" | "tool_overran" | "model_silent" | "command_overran" | "operation_overdue" | "files_unkept" | "permission_asked" | "question_asked" | "step_quiet" | "turn_quiet" | "work_running" | "work_dispatched" | "work_queued" | "in_line" | "sandbox_starting" | "sandbox_restoring" | "sandbox_lost" | "sandbox_stopping" | "runner_reconnecting" | "no_work" | "asleep" | "ended";
                     threshold_ms: number | null;
                     value_ms: number;
                 } | null;
@@ -1436,7 +1436,7 @@ export interface components {
             nextStep: string;
             command: string | null;
             /** @enum {string} */
-            rule: "session_error" | "job_failed" | "runner_silent" | "dispatch_unaccepted" | "turn_silent" | "turn_too_long" | "tool_overran" | "model_silent" | "command_overran" | "operation_overdue" | "permission_asked" | "question_asked" | "step_quiet" | "turn_quiet" | "work_running" | "work_dispatched" | "work_queued" | "in_line" | "sandbox_starting" | "sandbox_restoring" | "sandbox_lost" | "sandbox_stopping" | "runner_reconnecting" | "no_work" | "asleep" | "ended";
+            rule: "session_error" | "job_failed" | "runner_silent" | "dispatch_unaccepted" | "turn_silent" | "turn_too_long" | "tool_overran" | "model_silent" | "command_overran" | "operation_overdue" | "files_unkept" | "permission_asked" | "question_asked" | "step_quiet" | "turn_quiet" | "work_running" | "work_dispatched" | "work_queued" | "in_line" | "sandbox_starting" | "sandbox_restoring" | "sandbox_lost" | "sandbox_stopping" | "runner_reconnecting" | "no_work" | "asleep" | "ended";
             threshold_ms: number | null;
             value_ms: number;
         };

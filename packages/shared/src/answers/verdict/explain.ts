@@ -127,6 +127,7 @@ export function explain(judgement: Judgement, facts: SessionFacts, nowMs: number
       };
     case "sandbox_stopping":
       return { why: "The session is hibernating. It wakes for the waiting work afterwards.", ...look };
+    case "files_unkept":
     case "runner_reconnecting":
       if (facts.link === null && facts.sleepProblem !== null) return keptAwakeText(facts, facts.sleepProblem);
       return {

@@ -126,6 +126,8 @@ export interface SessionFacts {
   readonly sleepProblem: {
     readonly type: FailureType;
     readonly detail?: string | undefined;
+    /** When it failed first. */
+    readonly sinceMs: number;
     readonly retryMs: number;
   } | null;
   /** When a person last answered the agent, from when silence counts again; 0 if never. */

@@ -11,6 +11,8 @@ import type { PersonRequest, Run, SessionFacts, Step } from "./facts.ts";
 
 /** From the end of a tool's own limit until it counts as stuck, in ms: OpenCode kills its processes meanwhile. */
 export const TOOL_ENDING_MS = 10_000;
+/** How long work may wait for the snapshot of a sandbox without a runner since the first one failed, in ms: the next one often succeeds. */
+const SNAPSHOT_WAIT_MS = 60_000;
 /** How late an alarm of the object may be, in ms. */
 const ALARM_DELAY_MS = 10_000;
 
@@ -69,7 +71,7 @@ function passed(facts: SessionFacts, nowMs: number, state: Deadline["state"]): J
 }
 
 function deadlines(facts: SessionFacts): Deadline[] {
-  const { link, runs, operation, limits } = facts;
+  const { link, runs, operation, limits, queue, sleepProblem } = facts;
   const all: Deadline[] = [];
   if (link !== null && runs.length > 0) {
     all.push({ state: "stuck", rule: "runner_silent", sinceMs: link.heardMs, thresholdMs: limits.linkSilenceMs });
@@ -77,6 +79,10 @@ function deadlines(facts: SessionFacts): Deadline[] {
   if (operation?.dueMs != null) {
     const thresholdMs = Math.max(0, operation.dueMs - operation.sinceMs) + ALARM_DELAY_MS;
     all.push({ state: "stuck", rule: "operation_overdue", sinceMs: operation.sinceMs, thresholdMs });
+  }
+  if (queue !== null && link === null && sleepProblem !== null) {
+    const { sinceMs } = sleepProblem;
+    all.push({ state: "stuck", rule: "files_unkept", sinceMs, thresholdMs: SNAPSHOT_WAIT_MS });
   }
   for (const run of runs) all.push(...deadlinesOf(run, facts));
   return all;

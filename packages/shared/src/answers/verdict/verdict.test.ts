@@ -207,9 +207,22 @@ test("waits for a slot, for a link, and for a batch have states of their own", (
   const sleepProblem = {
     type: "snapshot_failed",
     detail: "files could not be copied: no space left on device",
+    sinceMs: T0,
     retryMs: T0 + 60_000,
   } as const;
-  expect(after({ ...SAMPLE_FACTS, queue, link: null, sleepProblem }, 1)).toMatchObject({
+  const unkept = { ...SAMPLE_FACTS, queue, link: null, sleepProblem };
+  // Nobody makes room but a person.
+  for (const facts of [unkept, { ...unkept, status: "hibernating" } as const]) {
+    expect(after(facts, 60_000)).toMatchObject({
+      state: "stuck",
+      rule: "files_unkept",
+      threshold_ms: 60_000,
+      why: expect.stringContaining("The runner is gone, and its sandbox's files cannot be kept: `snapshot_failed`"),
+      command: "valet hibernate ses_1",
+    });
+  }
+  expect(after({ ...unkept, queue: null }, 60_000).state).toBe("idle");
+  expect(after(unkept, 1)).toMatchObject({
     state: "waiting_for_sandbox",
     rule: "runner_reconnecting",
     why: "The runner is gone, and no snapshot of its sandbox's files can be taken: `snapshot_failed`, files could not be copied: no space left on device.",
@@ -304,7 +317,7 @@ const anyFacts: fc.Arbitrary<SessionFacts> = fc.record({
   ),
   line: maybe(fc.record({ sinceMs: time, place: maybe(fc.integer({ min: 1, max: 9 })) })),
   link: maybe(fc.record({ isUp: fc.boolean(), heardMs: time })),
-  sleepProblem: maybe(fc.record({ type: fc.constant("snapshot_failed"), retryMs: time })),
+  sleepProblem: maybe(fc.record({ type: fc.constant("snapshot_failed"), sinceMs: time, retryMs: time })),
   answeredMs: fc.oneof(fc.constant(0), time),
   knowsSteps: fc.boolean(),
   limits: fc.constant(SAMPLE_FACTS.limits),

@@ -132,6 +132,26 @@ test("a tool within its own limit needs no attention, however long it is silent"
   expect((await session.view()).attention).toBeUndefined();
 });
 
+test("work that waits until a sandbox's files can be kept needs attention", async () => {
+  const { session } = await TestSession.running();
+  const stopped = { sandbox: { state: "stopped", stopReason: "broker_lost" } } as const;
+  const full = { problem: { status: 500, code: "snapshot_failed", detail: "no space left on device" } };
+  await session.broker.script({ get: [stopped, stopped], snapshot: [full, full] });
+  await session.evict("close");
+  await session.send("work");
+  await eventually(async () => expect((await session.view()).sleepProblem).toBeDefined());
+  expect((await session.view()).attention).toBeUndefined();
+  await session.crash("UPDATE session SET record = json_set(record, '$.sleepProblem.sinceMs', 1)");
+  await eventually(async () => {
+    await session.alarm();
+    expect((await attentionOf(session))?.verdict).toMatchObject({ state: "stuck", rule: "files_unkept" });
+  });
+  await eventually(async () => expect((await session.view()).status).toBe("running"));
+  await session.elapse("check");
+  await session.reaches("restoring");
+  await eventually(async () => expect(await attentionOf(session)).toBeUndefined());
+});
+
 test("a question needs attention from when it is asked until it is answered", async () => {
   const { session, runner } = await TestSession.running();
   await session.send("go");

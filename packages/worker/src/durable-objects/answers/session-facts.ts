@@ -73,10 +73,10 @@ function restMs({ state, stateMs, updatedMs }: SessionRecord, queue: JobQueue): 
 
 function sleepProblemIn({ sleepProblem }: SessionRecord, timers: FactSources["timers"]): SessionFacts["sleepProblem"] {
   if (sleepProblem === undefined) return null;
-  const { errorType: type, detail, retryMs } = sleepProblem;
+  const { errorType: type, detail, sinceMs, retryMs } = sleepProblem;
   // Without a runner the broker is asked for the sandbox before that, if it was away.
   const checkMs = timers.dueMs("check") ?? retryMs;
-  return { type, retryMs: Math.min(retryMs, checkMs), ...(detail !== undefined && { detail }) };
+  return { type, sinceMs, retryMs: Math.min(retryMs, checkMs), ...(detail !== undefined && { detail }) };
 }
 
 function failureIn(record: SessionRecord): FactFailure | null {
