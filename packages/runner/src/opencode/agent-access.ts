@@ -30,7 +30,10 @@ export interface AgentAccess {
   check(onSilent: () => void): Promise<boolean>;
   /** Makes permits invalid that the plugin requested ahead, because the runner refuses model calls from now on. Never throws. */
   refuseCalls(): void;
-  /** Returns the part of a prompt's preparation in which it waited for MCP servers; `undefined` if it did not. Epoch ms. */
+  /**
+   * Returns the part of a prompt's preparation in which it waits for MCP servers; `undefined` if it does not.
+   * @param untilMs when the preparation ends; infinity if it goes on. Epoch ms
+   */
   mcpWait?(fromMs: number, untilMs: number): McpWait | undefined;
   /** @returns a function that ends the subscription */
   subscribe(listener: AgentListener): () => void;
@@ -41,6 +44,8 @@ export interface AgentListener {
   onEvent(event: AgentEvent, readMs: number): void;
   /** Called after a reconnect. Events may have been lost, which the history replaces. */
   onReconnected(): void;
+  /** Called when OpenCode has connected to its MCP servers, as far as it can. */
+  onMcpConnected?(): void;
   onDeath(errorType: DeathType): void;
 }
 

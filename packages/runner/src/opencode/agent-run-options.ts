@@ -31,7 +31,7 @@ export interface ModelFacts {
   readonly ownServer: SpanAttributes<`chat ${string}`>;
   /** The OpenCode sessions whose history was compacted. The run adds to it. */
   readonly compacted: Set<string>;
-  /** Returns the part of a preparation in which it waited for MCP servers. Epoch ms. */
+  /** Returns the part of a preparation in which it waits for MCP servers: see `AgentAccess`. */
   readonly mcpWait?: (fromMs: number, untilMs: number) => McpWait | undefined;
 }
 

@@ -220,6 +220,11 @@ export class AgentRun {
     if (!this.hasEnded) this.#spans.unresponsive(sinceMs);
   }
 
+  /** Records that OpenCode has connected to its MCP servers. */
+  mcpConnected(): void {
+    this.#spans.mcpConnected();
+  }
+
   /** Records that OpenCode responds again. */
   responsive(atMs: number): void {
     this.#spans.responsive(atMs);

@@ -27,11 +27,15 @@ export interface McpServersOptions {
   nowMs(): number;
 }
 
-/** A period in which prompts waited for servers. */
+/** A period in which prompts wait for servers. */
 export interface McpWait {
   readonly fromMs: number;
+  /** Infinity while they wait. */
   readonly untilMs: number;
-  /** The servers that did not answer in time, otherwise all that OpenCode connected to; with commas between them. */
+  /**
+   * While they wait, the configured servers. Afterwards those that did not answer in time, otherwise all that OpenCode connected to.
+   * With commas between them.
+   */
   readonly servers: string;
 }
 
@@ -52,11 +56,18 @@ export class McpServers {
     const { tracer, start, configured, onFailed, nowMs } = this.#options;
     const startTime = nowMs();
     this.#connecting = { fromMs: startTime, untilMs: Number.POSITIVE_INFINITY, names: configured };
-    const servers = await this.#read();
+    const answer = await this.#read();
     const untilMs = nowMs();
+    // OpenCode has ended, and with it whatever waits for its servers.
+    if (answer === undefined && untilMs - startTime < TIMEOUT_MS) return;
+    const servers = answer ?? [];
     const names = servers.flatMap(([name, { status }]) => (status === "disabled" ? [] : name));
     const late = servers.flatMap(([name, { error = "" }]) => (TIMED_OUT.test(error) ? name : []));
-    this.#connecting = { fromMs: startTime, untilMs, names: late.length > 0 ? late : names };
+    this.#connecting = {
+      fromMs: startTime,
+      untilMs,
+      names: [late, names].find((each) => each.length > 0) ?? configured,
+    };
     for (const [name, { status }] of servers) {
       if (status === "disabled") continue;
       const span = tracer.startSpan("valet.agent.mcp_connect", {
@@ -86,7 +97,7 @@ export class McpServers {
   async #readAgain(): Promise<void> {
     while (this.#isStale) {
       this.#isStale = false;
-      for (const [name, { status }] of await this.#read()) {
+      for (const [name, { status }] of (await this.#read()) ?? []) {
         if (status === "connected") this.#connected.add(name);
         else if (this.#connected.delete(name)) {
           this.#options.onProblem(`the MCP server ${shown(name)} ended. The agent works without its tools`);
@@ -96,12 +107,16 @@ export class McpServers {
     }
   }
 
-  /** If OpenCode ends in the meantime, there are no servers. */
-  async #read(): Promise<[string, McpStatus][]> {
-    return [...(await this.#options.client.mcpServers(TIMEOUT_MS).catch(() => new Map<string, McpStatus>()))];
+  /** @returns `undefined` without an answer */
+  async #read(): Promise<[string, McpStatus][] | undefined> {
+    const servers = await this.#options.client.mcpServers(TIMEOUT_MS).catch(() => undefined);
+    return servers && [...servers];
   }
 
-  /** Returns the part of a prompt's preparation in which it waited for servers; `undefined` if it did not. Epoch ms. */
+  /**
+   * Returns the part of a prompt's preparation in which it waits for servers; `undefined` if it does not.
+   * @param untilMs when the preparation ends; infinity if it goes on. Epoch ms
+   */
   waitWithin(fromMs: number, untilMs: number): McpWait | undefined {
     const { names = [], ...wait } = this.#connecting ?? { fromMs: 0, untilMs: 0 };
     const from = Math.max(fromMs, Math.floor(wait.fromMs));

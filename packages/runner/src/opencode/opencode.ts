@@ -343,7 +343,8 @@ export class OpenCode implements AgentAccess {
       onProblem: (problem) => this.#options.onProblem?.(problem),
       nowMs: createMillisClock(),
     });
-    void this.#mcpServers.connect();
+    const connected = this.#mcpServers.connect();
+    void connected.then(() => this.#tell((listener) => listener.onMcpConnected?.()));
   }
 
   mcpWait(fromMs: number, untilMs: number): McpWait | undefined {

@@ -104,6 +104,7 @@ export class PromptRun {
     const leave = agent.subscribe({
       onEvent: (event, readMs) => this.#hear(event, readMs),
       onReconnected: () => void this.#catchUp.recover(HISTORY_TRIES).catch(() => undefined),
+      onMcpConnected: () => this.#take(reducer.mcpConnected()),
       onDeath: (errorType) => this.#close({ outcome: "error", errorType }),
     });
     try {

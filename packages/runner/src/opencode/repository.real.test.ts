@@ -110,11 +110,12 @@ async function start(
   atEnd: AtEnd = onTestFinished,
 ) {
   const spans: ReadableSpan[] = [];
+  const started: ReadableSpan[] = [];
   const problems: string[] = [];
   const warnings: string[] = [];
   const tracer = new Tracer<ValetSpans>({
     scope: { name: "test" },
-    processor: { onStart: () => {}, onEnd: (span) => void spans.push(span) },
+    processor: { onStart: (span) => void started.push(span), onEnd: (span) => void spans.push(span) },
   });
   const modelAccess = {
     model: "valet/scripted-1",
@@ -166,7 +167,7 @@ async function start(
     spans
       .filter(({ name }) => name === "valet.runner.opencode_start")
       .map(({ attributes }) => attributesToObject([...attributes]));
-  return { opencode, client, get, say, spans, problems, warnings, starts };
+  return { opencode, client, get, say, spans, started, problems, warnings, starts };
 }
 
 /** Begins something before the tests of a `describe`, and ends it after them. */
@@ -434,9 +435,13 @@ describe("a repository that the session trusts", { timeout: 120_000 }, () => {
       silent: { type: "local", command: ["sleep", "73.5"], timeout: 8000 },
     };
     const { root } = makeWorkspace({ "opencode.json": { mcp }, "docs.mjs": MCP_SERVER });
-    const { say, spans, warnings, problems } = await start(root, { trustsRepository: true });
-    expect(await say("Hello.")).toMatchObject({ outcome: "ok" });
-    const waits = () => spans.filter(({ name }) => name === "valet.agent.mcp_wait");
+    const { say, spans, started, warnings, problems } = await start(root, { trustsRepository: true });
+    const waits = (of = spans) => of.filter(({ name }) => name === "valet.agent.mcp_wait");
+    const answer = say("Hello.");
+    await vi.waitFor(() => expect(waits(started)).toHaveLength(1), 20_000);
+    expect(started.some(({ name }) => name.startsWith("chat "))).toBe(false);
+    expect([waits(), waits(started).map(describeSpan)]).toEqual([[], ["docs, silent undefined undefined"]]);
+    expect(await answer).toMatchObject({ outcome: "ok" });
     expect(waits().map(describeSpan)).toEqual(["silent ok undefined"]);
     const prepare = spans.find(({ name }) => name === "valet.agent.prepare");
     expect(waits()[0]?.parent?.spanId).toBe(prepare?.context.spanId);

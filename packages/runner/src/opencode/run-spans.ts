@@ -19,6 +19,7 @@ export interface RunSpansOptions {
 export class RunSpans {
   readonly #options: RunSpansOptions;
   readonly #prepareSpanId: string;
+  readonly #mcpSpanId: string;
   #prepareMs = 0;
   /** The open `valet.agent.unresponsive` span. */
   #silenceSpanId: string | undefined;
@@ -26,6 +27,7 @@ export class RunSpans {
   constructor(options: RunSpansOptions) {
     this.#options = options;
     this.#prepareSpanId = deriveSpanId(options.attemptId, options.sessionId, options.spanId, "prepare");
+    this.#mcpSpanId = deriveSpanId(options.attemptId, options.sessionId, this.#prepareSpanId, "mcp");
   }
 
   /** Begins the run, unless it has begun. @param messageId the first user message */
@@ -44,6 +46,23 @@ export class RunSpans {
     });
     log.begin("valet.agent.prepare", this.#prepareSpanId, spanId, startMs, shared);
     this.#prepareMs = startMs;
+    this.mcpConnected();
+  }
+
+  /** Begins the wait for MCP servers if the preparation waits for them, and ends it once OpenCode has connected to them. */
+  mcpConnected(): void {
+    if (this.#options.log.isOpen(this.#prepareSpanId)) this.#recordMcpWait(Number.POSITIVE_INFINITY, OK);
+  }
+
+  /** @param atMs when the preparation ends; infinity if it goes on */
+  #recordMcpWait(atMs: number, ending: Ending): void {
+    const { log, model } = this.#options;
+    const wait = model.mcpWait?.(this.#prepareMs, atMs);
+    if (wait === undefined) return;
+    const attributes = { "valet.mcp.server.name": wait.servers };
+    log.begin("valet.agent.mcp_wait", this.#mcpSpanId, this.#prepareSpanId, wait.fromMs, attributes);
+    if (wait.untilMs === Number.POSITIVE_INFINITY) return;
+    log.end(this.#mcpSpanId, wait.untilMs, wait.untilMs < atMs ? OK : ending, attributes);
   }
 
   /** Ends the preparation, if it goes on. */
@@ -52,15 +71,9 @@ export class RunSpans {
   }
 
   #endPreparation(atMs: number, ending: Ending): void {
-    const { log, attemptId, sessionId, model } = this.#options;
+    const { log } = this.#options;
     if (!log.isOpen(this.#prepareSpanId)) return;
-    const wait = model.mcpWait?.(this.#prepareMs, atMs);
-    if (wait !== undefined) {
-      const spanId = deriveSpanId(attemptId, sessionId, this.#prepareSpanId, "mcp");
-      const attributes = { "valet.mcp.server.name": wait.servers };
-      log.begin("valet.agent.mcp_wait", spanId, this.#prepareSpanId, wait.fromMs, attributes);
-      log.end(spanId, wait.untilMs, wait.untilMs < atMs ? OK : ending);
-    }
+    this.#recordMcpWait(atMs, ending);
     log.end(this.#prepareSpanId, atMs, ending);
   }
 

@@ -231,6 +231,12 @@ export class TurnReducer {
     return this.#log.take();
   }
 
+  /** Records that OpenCode has connected to its MCP servers. */
+  mcpConnected(): Fact[] {
+    for (const run of this.#runs.values()) run.mcpConnected();
+    return this.#log.take();
+  }
+
   /** Records the result of a health check. @param atMs the time of the failed check, or of the answer, epoch ms */
   applyHealth(isResponsive: boolean, atMs: number): Fact[] {
     if (this.hasEnded) return [];

@@ -1,0 +1,112 @@
+/** Tests the span of a prompt's wait for MCP servers: it is open while OpenCode connects, and ends as the wait did. */
+import type { ValetSpans } from "@valet/shared/spans";
+import { Tracer } from "@valet/shared/tracing";
+import { expect, test } from "vitest";
+import type { Ending, Fact } from "../agent/facts.ts";
+import type { McpStatus } from "./client.ts";
+import { type AgentEvent, readEvent } from "./events.ts";
+import { McpServers } from "./mcp-servers.ts";
+import { TurnReducer } from "./turn-reducer.ts";
+
+const SESSION = "ses_1";
+const PROMPT = "msg_1";
+const START_MS = 1000;
+
+/** Returns a prompt that was sent while OpenCode began to connect to the servers that the files configure. */
+function promptDuringConnect(configured: readonly string[] = ["docs", "silent"]) {
+  const tracer = new Tracer<ValetSpans>({ scope: { name: "test" }, processor: { onStart: () => {}, onEnd: () => {} } });
+  const reading = Promise.withResolvers<Map<string, McpStatus>>();
+  let nowMs = START_MS - 500;
+  const servers = new McpServers({
+    client: { mcpServers: () => reading.promise } as never,
+    tracer,
+    start: tracer.startSpan("valet.runner.opencode_start").context,
+    configured,
+    onFailed: () => {},
+    onProblem: () => {},
+    nowMs: () => nowMs,
+  });
+  const connecting = servers.connect();
+  const reducer = new TurnReducer({
+    attemptId: "att_1",
+    sessionId: SESSION,
+    userMessageId: PROMPT,
+    startMs: START_MS,
+    model: { ownServer: {}, compacted: new Set(), mcpWait: (from, until) => servers.waitWithin(from, until) },
+    isOthers: () => false,
+  });
+  const info = { id: PROMPT, sessionID: SESSION, role: "user", time: { created: START_MS }, agent: "build" };
+  const announced = readEvent({ type: "message.updated", properties: { info } }) as AgentEvent;
+  /** Lets the reading of the servers end. */
+  const settle = async (atMs: number, answer: Record<string, unknown> | Error) => {
+    nowMs = atMs;
+    if (answer instanceof Error) reading.reject(answer);
+    else reading.resolve(new Map(Object.entries(answer)) as Map<string, McpStatus>);
+    await connecting;
+    return waitsIn(reducer.mcpConnected());
+  };
+  const announce = () => waitsIn(reducer.apply(announced, START_MS + 10));
+  return { reducer, announce, settle };
+}
+
+const SPAN_IDS = new Set<string>();
+
+/** Returns the starts and ends of the span. */
+function waitsIn(facts: readonly Fact[]): string[] {
+  return facts.flatMap((fact) => {
+    if (fact.type === "begin" && fact.name === "valet.agent.mcp_wait") {
+      SPAN_IDS.add(fact.spanId);
+      return `from ${fact.startMs} for ${fact.attributes["valet.mcp.server.name"]}`;
+    }
+    if (fact.type !== "end" || !SPAN_IDS.has(fact.spanId)) return [];
+    const names = fact.attributes["valet.mcp.server.name"];
+    const how = [fact.outcome, fact.errorType].filter((each) => each !== undefined).join(" ");
+    return `until ${fact.endMs} ${how}${names === undefined ? "" : ` for ${names}`}`;
+  });
+}
+
+const LATE = { docs: { status: "connected" }, silent: { status: "failed", error: "Request timed out" } };
+
+test("the wait is open from the prompt on with the configured servers, and ends when OpenCode has connected", async () => {
+  const { announce, settle } = promptDuringConnect();
+  expect(announce()).toEqual(["from 1000 for docs, silent"]);
+  expect(await settle(9000, LATE)).toEqual(["until 9000 ok for silent"]);
+});
+
+test("servers that only OpenCode knows are named once it has connected", async () => {
+  const { announce, settle } = promptDuringConnect([]);
+  expect(announce()).toEqual([]);
+  expect(await settle(9000, LATE)).toEqual(["from 1000 for silent", "until 9000 ok for silent"]);
+});
+
+test("a wait that ended before OpenCode announced the prompt is not shown as open", async () => {
+  const { announce, settle } = promptDuringConnect();
+  expect(await settle(1005, LATE)).toEqual([]);
+  expect(announce()).toEqual(["from 1000 for silent", "until 1005 ok for silent"]);
+});
+
+test("a prompt that was sent after OpenCode had connected waits for no server", async () => {
+  const { announce, settle } = promptDuringConnect();
+  await settle(900, LATE);
+  expect(announce()).toEqual([]);
+});
+
+test.each<[string, Ending]>([
+  ["aborted", { outcome: "aborted", errorType: "user_abort" }],
+  ["cut off by the death of OpenCode", { outcome: "error", errorType: "opencode_died" }],
+])("a wait that is %s ends so, then", async (_what, ending) => {
+  const { reducer, announce, settle } = promptDuringConnect();
+  announce();
+  expect(await settle(4000, new Error("connection closed"))).toEqual([]);
+  expect(waitsIn(reducer.close(4010, ending))).toEqual([
+    `until 4010 ${ending.outcome} ${ending.errorType} for docs, silent`,
+  ]);
+});
+
+test("a wait that an abort ends while OpenCode still connects ends then, and once", async () => {
+  const { reducer, announce, settle } = promptDuringConnect();
+  announce();
+  reducer.cut({ outcome: "aborted", errorType: "user_abort" });
+  expect(waitsIn(reducer.abortAnswered(3000))).toEqual(["until 3000 aborted user_abort for docs, silent"]);
+  expect(await settle(9000, LATE)).toEqual([]);
+});
