@@ -78,6 +78,18 @@ test("a server that stands still is noticed, and a read that hangs is called off
   await hanging;
 });
 
+test("a server that stands still is noticed by a request that is sent in the moment of its last answer", async () => {
+  vi.useFakeTimers();
+  answer = typed(200, "application/json", '{"items":[]}');
+  await read();
+  answer = never;
+  const hanging = expect(read()).rejects.toMatchObject({ status: null });
+  await vi.advanceTimersByTimeAsync(16_000);
+  expect(connection.read().state).toBe("offline");
+  await vi.advanceTimersByTimeAsync(45_000);
+  await hanging;
+});
+
 test("one slow answer among others is no lost connection, and a change is not called off", async () => {
   vi.useFakeTimers();
   answer = never;

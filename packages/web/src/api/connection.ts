@@ -27,7 +27,7 @@ export function noteSilence(): void {
 
 /** Notes that a request has waited for long. @param sentMs since when, epoch ms: another answer that came later says that the server lives */
 export function noteSlowness(sentMs: number): void {
-  if (lastAnswer < sentMs) noteSilence();
+  if (lastAnswer <= sentMs) noteSilence();
 }
 
 /** For `useSyncExternalStore`. */
