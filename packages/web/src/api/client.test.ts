@@ -41,6 +41,10 @@ test("an error of Valet's, and a proxy's error that passes by itself, keep their
   await expect(read()).rejects.toMatchObject({ status: 410, problem: "session-deleted" });
   answer = typed(503, "text/html", "<title>Busy</title>");
   await expect(read()).rejects.toMatchObject({ status: 503 });
+  expect(connection.read().state).toBe("live");
+  answer = typed(502, "text/html", "<title>No server</title>");
+  await expect(read()).rejects.toMatchObject({ status: 502 });
+  expect(connection.read().state).toBe("offline");
 });
 
 test.each([
@@ -88,6 +92,43 @@ test("a server that stands still is noticed by a request that is sent in the mom
   expect(connection.read().state).toBe("offline");
   await vi.advanceTimersByTimeAsync(45_000);
   await hanging;
+});
+
+/** The beginning of an answer; the rest comes only if the reader waits for so long, ms. */
+const begun = (restMs: number) => (signal: AbortSignal) =>
+  typed(
+    200,
+    "application/json",
+    new ReadableStream({
+      start(controller) {
+        signal.addEventListener("abort", () => controller.error(signal.reason));
+        controller.enqueue(new TextEncoder().encode('{"items":'));
+        setTimeout(() => controller.enqueue(new TextEncoder().encode("[]")), restMs / 2);
+        setTimeout(() => {
+          controller.enqueue(new TextEncoder().encode("}"));
+          controller.close();
+        }, restMs);
+      },
+    }),
+  )();
+
+test("an answer that stops in its middle is noticed, and its read is aborted", async () => {
+  vi.useFakeTimers();
+  answer = begun(600_000);
+  const hanging = expect(read()).rejects.toMatchObject({ name: "ApiError", status: null });
+  await vi.advanceTimersByTimeAsync(16_000);
+  expect(connection.read().state).toBe("offline");
+  await vi.advanceTimersByTimeAsync(45_000);
+  await hanging;
+});
+
+test("an answer that comes slowly is read to its end", async () => {
+  vi.useFakeTimers();
+  answer = begun(100_000);
+  const slow = expect(read()).resolves.toEqual({ items: [] });
+  await vi.advanceTimersByTimeAsync(100_000);
+  await slow;
+  expect(connection.read().state).toBe("live");
 });
 
 test("one slow answer among others is no lost connection, and a change is not called off", async () => {

@@ -15,43 +15,82 @@ const NO_SERVER = [502, 504];
 
 /** After so long without any answer, ms, the server counts as out of reach. */
 const SLOW_MS = 15_000;
-/** After so long without its answer, ms, a read is called off, and asked again. */
+/** After so long without a sign of its answer, ms, a read is aborted, and sent again. */
 const HANGING_MS = 60_000;
 const TICKETS = "/api/tickets";
 
-/** Sends a request with the caller's rights. @throws ApiError if there is no answer, or one that is not Valet's */
+/**
+ * Sends a request with the caller's rights, and reads its whole answer.
+ * @throws ApiError if there is no answer, or one that is not Valet's
+ */
 export async function send(request: Request): Promise<Response> {
   for (const [name, value] of Object.entries(accessHeaders())) request.headers.set(name, value);
-  const response = await fetchInTime(request).catch((error: unknown) => {
+  const patience = new Patience(isRetryable(request));
+  try {
+    const response = await fetch(request, { signal: AbortSignal.any([request.signal, patience.signal]) });
+    if (!isOurs(response)) throw notOurs();
+    const note = NO_SERVER.includes(response.status) ? noteSilence : noteAnswer;
+    note();
+    learnServerTime(response.headers.get("date"), Date.now());
+    return await withBody(response, patience, note);
+  } catch (error) {
     if (request.signal.aborted) throw error;
     noteSilence();
-    throw unreachable();
-  });
-  if (!isOurs(response)) {
-    noteSilence();
-    throw notOurs();
+    throw error instanceof ApiError ? error : unreachable();
+  } finally {
+    patience.end();
   }
-  if (NO_SERVER.includes(response.status)) noteSilence();
-  else noteAnswer();
-  learnServerTime(response.headers.get("date"), Date.now());
-  return response;
+}
+
+/** Whether a request may be sent again without doing anything twice. A change may not, and may take its time. */
+function isRetryable({ method, url }: Request): boolean {
+  return method === "GET" || new URL(url).pathname === TICKETS;
+}
+
+/** Returns an answer whose body has been read: it may hang, too. @param note is called for each part of it */
+async function withBody(response: Response, patience: Patience, note: () => void): Promise<Response> {
+  if (response.body === null) return response;
+  patience.begin();
+  const watched = response.body.pipeThrough(
+    new TransformStream<BufferSource, BufferSource>({
+      transform: (part, body) => {
+        note();
+        patience.begin();
+        body.enqueue(part);
+      },
+    }),
+  );
+  return new Response(await new Response(watched as BodyInit).arrayBuffer(), response);
 }
 
 /**
- * Sends a request that is not left to hang: a server that stands still, or a connection that died unnoticed, gives no error for minutes.
- * Only what may be asked again is called off; a change may take its time.
+ * How long a request waits for the next sign of life of its server: one that stands still, or a connection that died unnoticed, gives
+ * no error for minutes.
  */
-async function fetchInTime(request: Request): Promise<Response> {
-  const sentMs = Date.now();
-  const slow = setTimeout(() => noteSlowness(sentMs), SLOW_MS);
-  const callOff = new AbortController();
-  const mayBeCalledOff = request.method === "GET" || new URL(request.url).pathname === TICKETS;
-  const hanging = mayBeCalledOff ? setTimeout(() => callOff.abort(), HANGING_MS) : undefined;
-  try {
-    return await fetch(request, { signal: AbortSignal.any([request.signal, callOff.signal]) });
-  } finally {
-    clearTimeout(slow);
-    clearTimeout(hanging);
+class Patience {
+  readonly #mayAbort: boolean;
+  readonly #abort = new AbortController();
+  #slow: ReturnType<typeof setTimeout> | undefined;
+  #hanging: ReturnType<typeof setTimeout> | undefined;
+  /** Aborts a request that hangs. */
+  readonly signal = this.#abort.signal;
+
+  constructor(mayAbort: boolean) {
+    this.#mayAbort = mayAbort;
+    this.begin();
+  }
+
+  /** Begins anew. */
+  begin(): void {
+    this.end();
+    const sinceMs = Date.now();
+    this.#slow = setTimeout(() => noteSlowness(sinceMs), SLOW_MS);
+    if (this.#mayAbort) this.#hanging = setTimeout(() => this.#abort.abort(), HANGING_MS);
+  }
+
+  end(): void {
+    clearTimeout(this.#slow);
+    clearTimeout(this.#hanging);
   }
 }
 
