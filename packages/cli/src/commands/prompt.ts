@@ -68,6 +68,7 @@ export function addPrompt(program: Command): void {
     .addHelpText(
       "after",
       `
+The message goes to the model as it is written: slash commands such as /compact are not run.
 A folder after --repo must be in a git repository of this machine; the session has what is committed.
 For -, the message is read from standard input, such as what another program prints.
 A wait that ends early, by --timeout or by Ctrl-C (exit code 130), leaves the work as it is.

@@ -1548,7 +1548,7 @@ export interface components {
             channel?: string;
             threadId?: string;
             replyChannel?: string;
-            /** @description At most 20 files, each a `data:` URL of at most 400,000 characters; with the content at most 400 KiB in all. PNG, JPEG, GIF, WebP, PDF and text go to the model; any other file is stored in the workspace, and the agent is told where */
+            /** @description At most 20 files, each a `data:` URL of at most 400,000 characters; with the content at most 400 KiB in all. PNG, JPEG, GIF, WebP, PDF and text go to the model; any other file is stored in the workspace, and the agent is told where. In the place of an image or a PDF that a model does not take, as those of `VALET_MODEL_BASE_URL`, it is told to say that it cannot read it */
             attachments?: {
                 filename: string;
                 mediaType: string;
