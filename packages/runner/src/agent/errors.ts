@@ -11,7 +11,7 @@ export const AGENT_FAILED = "opencode_error" satisfies ErrorType;
 /** The agent could not be started. */
 export class AgentStartError extends Error {
   override readonly name: string = "AgentStartError";
-  readonly errorType: typeof AGENT_UNHEALTHY | "wall_failed" | LimitError;
+  readonly errorType: typeof AGENT_UNHEALTHY | typeof AGENT_DIED | "wall_failed" | LimitError;
 
   constructor(errorType: AgentStartError["errorType"], message: string) {
     super(message);

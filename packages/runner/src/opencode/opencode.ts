@@ -320,7 +320,7 @@ export class OpenCode implements AgentAccess {
       const hasDied = failure.reason === "died";
       if (hasDied) this.#warmUp?.fail(limit ?? "opencode_died");
       if (signal.aborted) endWith(span, "aborted", "runner_shutdown");
-      else endWith(span, "error", limit ?? (hasDied ? "opencode_died" : startErrorType(failure)));
+      else endWith(span, "error", limit ?? startErrorType(failure));
       throw limit === undefined || signal.aborted ? failure : new OpenCodeStartError(failure.reason, { limit });
     }
   }

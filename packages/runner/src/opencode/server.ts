@@ -13,7 +13,7 @@ import {
 import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import type { Subprocess } from "bun";
-import { AGENT_UNHEALTHY, AgentStartError } from "../agent/errors.ts";
+import { AGENT_DIED, AGENT_UNHEALTHY, AgentStartError } from "../agent/errors.ts";
 import { openCodeBinary, PRELOAD } from "../installed-files.ts";
 import { killGroup } from "../processes/child-processes.ts";
 import { AGENT_RUN_VARIABLE } from "../processes/marks.ts";
@@ -77,6 +77,13 @@ const START_FAILURES = {
   walled: "the wall around OpenCode cannot be built",
 } as const;
 
+const START_ERRORS = {
+  died: AGENT_DIED,
+  unhealthy: AGENT_UNHEALTHY,
+  stopped: AGENT_UNHEALTHY,
+  walled: "wall_failed",
+} as const;
+
 /** OpenCode could not be started. */
 export class OpenCodeStartError extends AgentStartError {
   override readonly name = "OpenCodeStartError";
@@ -86,8 +93,10 @@ export class OpenCodeStartError extends AgentStartError {
 
   /** @param wall why the wall cannot be built; its message is neither content nor a secret */
   constructor(reason: keyof typeof START_FAILURES, { wall, wasKilled, limit }: StartFailure = {}) {
-    const type = reason === "walled" ? "wall_failed" : (limit ?? AGENT_UNHEALTHY);
-    super(type, wall === undefined ? START_FAILURES[reason] : `${START_FAILURES[reason]}: ${wall.message}`);
+    super(
+      limit ?? START_ERRORS[reason],
+      wall === undefined ? START_FAILURES[reason] : `${START_FAILURES[reason]}: ${wall.message}`,
+    );
     this.reason = reason;
     this.wasKilled = wasKilled;
   }

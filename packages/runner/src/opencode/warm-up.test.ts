@@ -91,7 +91,7 @@ test("ends with OpenCode, of whose death a broken connection is the first sign",
 
 test("of the process ends with OpenCode, too, and not as if the repository were in place", async () => {
   const { started, standIn, end, prompted } = begin(undefined, never, never);
-  const failed = expect(started).rejects.toMatchObject({ reason: "died" });
+  const failed = expect(started).rejects.toMatchObject({ reason: "died", errorType: "opencode_died" });
   await prompted();
   process.kill(standIn.pid(), "SIGKILL");
   await failed;

@@ -477,7 +477,7 @@ export const ERRORS = {
   opencode_died: {
     outcomes: ["error"],
     reporters: ["runner"],
-    ends: ["message", "workflow", ...WORK, "opencode_start", "warm_up"],
+    ends: [...JOB_AND_START, ...WORK, "bootstrap", "opencode_start", "warm_up"],
     cuts: true,
     meaning: "the OpenCode process exited unexpectedly",
     remedy: "Try again. If it recurs, the sandbox may be out of memory: raise VALET_SANDBOX_MEMORY_BYTES.",

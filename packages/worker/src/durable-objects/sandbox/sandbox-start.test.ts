@@ -226,6 +226,7 @@ describe("spawn", () => {
     ["git_ref_not_found", "git_setup"],
     ["git_timeout", "git_setup"],
     ["opencode_unhealthy", "opencode_starting"],
+    ["opencode_died", "opencode_starting"],
     ["wall_failed", "opencode_starting"],
   ] as const)("shows what its runner failed with as its cause: %s", async (errorType, stage) => {
     const session = new TestSession();
