@@ -22,13 +22,18 @@ const attentionOf = async (session: TestSession): Promise<AttentionItem | undefi
   return items.find(({ sessionId }) => sessionId === session.id);
 };
 
-/** Sends a message whose turn has one open step. @param agoMs when the step began and was heard last */
+/**
+ * Sends a message whose turn has one open step.
+ * @param agoMs when the turn and the step began, and the step was heard last
+ * @param offMs how far the runner's clock is ahead of what it was at its hello
+ */
 async function openStep(
   session: TestSession,
   runner: FakeRunner,
   name: string,
   attributes: Record<string, string | number>,
   agoMs: number,
+  offMs = 0,
 ): Promise<{ readonly messageId: string; readonly attemptId: string }> {
   const messageId = await session.send("go");
   const { attemptId, traceparent = "" } = await runner.accept();
@@ -36,10 +41,11 @@ async function openStep(
   const tracer = new Tracer({ scope: { name: "@valet/runner" }, processor: { onStart: () => {}, onEnd: () => {} } });
   const parent = { traceId, spanId, traceFlags: 3, traceState: "", isRemote: true };
   const own = { "valet.session.id": session.id };
-  const turn = tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER, parent, attributes: own });
+  const startTime = Date.now() - agoMs + offMs;
+  const turn = tracer.startSpan("valet.turn", { kind: SpanKind.CONSUMER, parent, startTime, attributes: own });
   const step = tracer.startSpan(name, {
     parent: turn,
-    startTime: Date.now() - agoMs,
+    startTime,
     attributes: { ...own, ...attributes },
   });
   const open = [turn, step].map((span) => serialiseSpan(span as unknown as ReadableSpan));
@@ -71,6 +77,18 @@ test("an idle session is idle, and one that works says what it waits for", async
   expect(queueLength).toBe(1);
   expect(runnerHeardAt).not.toBeNull();
 });
+
+test.each([-3_600_000, 3_600_000])(
+  "a step has its age by the session's clock if the runner's was set by %i ms since its hello",
+  async (offMs) => {
+    const { session, runner } = await TestSession.running();
+    await openStep(session, runner, "chat m", CHAT, 10_000, offMs);
+    const { verdict, running } = await nowOf(session);
+    expect(verdict).toMatchObject({ state: "working", rule: "work_running" });
+    expect(running[0]?.steps[0]?.age_ms).toBeGreaterThan(9000);
+    expect(running[0]?.steps[0]?.age_ms).toBeLessThan(60_000);
+  },
+);
 
 test("while the link to the runner is down, `why` says that the message is without its runner, as the status does", async () => {
   const { session, runner } = await TestSession.running();

@@ -131,7 +131,12 @@ function runOf(attempt: AttemptRow, spans: readonly OpenSpan[], sources: FactSou
     isStopping: stop !== null,
     steps: openSteps(
       spans.filter((span) => span.context.traceId === context.traceId),
-      { clockOffsetMs: state.record.link.clockOffsetMs ?? 0, commandMs: intervals.stuckTurnMs, typical },
+      {
+        clockOffsetMs: state.record.link.clockOffsetMs ?? 0,
+        attempt: { spanId: context.spanId, dispatchedMs, acceptedMs: acceptedMs ?? Infinity },
+        commandMs: intervals.stuckTurnMs,
+        typical,
+      },
     ),
   };
 }
