@@ -4,7 +4,7 @@ import type { ModelAccess } from "@valet/shared/protocol/model-access";
 import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { ValetSpans } from "@valet/shared/spans";
 import type { SpanContext, Tracer } from "@valet/shared/tracing";
-import { secretVariables } from "./config.ts";
+import { overriddenSettings, secretVariables } from "./config.ts";
 import type { ConfigFolder, WrittenConfig } from "./config-folder.ts";
 
 interface ApplyOptions {
@@ -28,6 +28,7 @@ export function applyConfig(folder: ConfigFolder, options: ApplyOptions, parent:
     workspace,
     isTrusted: trustsRepository,
     secretVariables: secretVariables(modelAccess),
+    overridden: overriddenSettings(modelAccess),
   });
   for (const problem of written.problems) onProblem?.(problem);
   if (written.problems.length > 0) {

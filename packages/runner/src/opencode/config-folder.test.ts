@@ -33,7 +33,7 @@ function setUp() {
     outside,
     folder,
     configuration: join(state, "opencode"),
-    write: () => folder.write({ workspace, isTrusted: true, secretVariables: [] }),
+    write: () => folder.write({ workspace, isTrusted: true, secretVariables: [], overridden: [] }),
   };
 }
 

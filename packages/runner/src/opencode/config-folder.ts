@@ -8,15 +8,7 @@ import { join } from "node:path";
 import { copyFolder } from "../files/copy-folder.ts";
 import { otherOwnerOf } from "../files/file-owner.ts";
 import { OpenFolder } from "../files/open-folder.ts";
-import { mcpServersOf, readRepositoryConfig, withoutPinned } from "./repository-config.ts";
-
-export interface ConfigFolderOptions {
-  readonly workspace: string;
-  /** Whether all of the repository's configuration applies, including plugins. */
-  readonly isTrusted: boolean;
-  /** The environment variables that contain Valet's secrets. */
-  readonly secretVariables: readonly string[];
-}
+import { mcpServersOf, type ReadOptions, readRepositoryConfig, withoutPinned } from "./repository-config.ts";
 
 /** The result of writing the repository's configuration. */
 export interface WrittenConfig {
@@ -145,7 +137,7 @@ export class ConfigFolder {
   }
 
   /** Writes the permitted part of the repository's configuration, after the repository's setup. Never throws. */
-  write(options: ConfigFolderOptions): WrittenConfig {
+  write(options: ReadOptions): WrittenConfig {
     const problems: string[] = [];
     let isOfRepository = false;
     let mcpServers: readonly string[] = [];

@@ -1,6 +1,6 @@
 import type { ModelAccess, ModelPrices } from "@valet/shared/protocol/model-access";
 import { expect, test } from "vitest";
-import { askedPermissions, openCodeConfig, openCodeEnvironment, usesCatalogue } from "./config.ts";
+import { askedPermissions, openCodeConfig, openCodeEnvironment, overriddenSettings, usesCatalogue } from "./config.ts";
 
 const access: ModelAccess = {
   model: "valet/org/model:7b",
@@ -115,4 +115,14 @@ test("OpenCode loads its catalogue only if something may open one of its provide
   for (const name of ["OPENAI_API_KEY", "GITHUB_TOKEN", "AWS_PROFILE", "GOOGLE_APPLICATION_CREDENTIALS"]) {
     expect(usesCatalogue(own, { ...ours, [name]: "x" })).toBe(true);
   }
+});
+
+test("the settings that a repository cannot have otherwise are those of the configuration that are not merged", () => {
+  const own = { baseUrl: "http://models.test" };
+  expect(overriddenSettings({ model: "valet/x", openAiCompatible: own, providerKeys: {} })).toEqual([
+    "model",
+    "share",
+    "autoupdate",
+    "snapshot",
+  ]);
 });

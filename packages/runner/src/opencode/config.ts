@@ -89,6 +89,11 @@ export function openCodeConfig(
   };
 }
 
+/** Returns the settings of a repository that this configuration replaces. What it sets of lists and objects is merged into them. */
+export function overriddenSettings(access: ModelAccess): string[] {
+  return Object.entries(openCodeConfig(access)).flatMap(([key, value]) => (typeof value === "object" ? [] : key));
+}
+
 function ownProvider(model: string, own: NonNullable<ModelAccess["openAiCompatible"]>) {
   const ids = [model, ...(own.models ?? [])].flatMap((ref) => {
     const { providerID, modelID } = splitModel(withProvider(ref)) ?? {};

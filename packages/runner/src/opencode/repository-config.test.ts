@@ -19,7 +19,7 @@ function makeRepository() {
     workspace,
     outside,
     write,
-    read: (isTrusted = false) => readRepositoryConfig({ workspace, isTrusted, secretVariables: [] }),
+    read: (isTrusted = false) => readRepositoryConfig({ workspace, isTrusted, secretVariables: [], overridden: [] }),
   };
 }
 

@@ -72,16 +72,17 @@ const PINNED = [
   "enabled_providers",
 ];
 const PINNED_OF_AGENTS = ["permission", "tools"];
-/** Keys that Valet's configuration overrides. */
-const OVERRIDDEN = ["model"];
 /** The providers for which Valet may have keys. */
 const OUR_PROVIDERS: ReadonlySet<string> = new Set([OWN_PROVIDER, ...PROVIDERS.map(({ provider }) => provider)]);
 
 export interface ReadOptions {
   readonly workspace: string;
+  /** Whether all of the repository's configuration applies, including plugins. */
   readonly isTrusted: boolean;
   /** The environment variables that contain Valet's secrets. */
   readonly secretVariables: readonly string[];
+  /** The settings that Valet's configuration overrides. */
+  readonly overridden: readonly string[];
 }
 
 /** Reads the permitted part of the configuration. Never throws. */
@@ -97,7 +98,7 @@ export function readRepositoryConfig(options: ReadOptions): RepositoryConfig {
       text === undefined ? undefined : parseConfig(isTrusted ? resolveVariables(text, name, options) : text);
     if (parsed === undefined) unreadable.push(name);
     else if (isTrusted) {
-      for (const key of ignoredKeys(parsed)) ignored.add(key);
+      for (const key of ignoredKeys(parsed, options.overridden)) ignored.add(key);
       merge(settings, trustedSettings(parsed, name, workspace));
     } else for (const [path, content] of inlineTexts(parsed)) if (!files.has(path)) files.set(path, content);
   }
@@ -194,12 +195,12 @@ function splitFrontMatter(text: string): { data: Json; body: string } {
 }
 
 /** Returns the keys of a trusted repository's settings that have no effect. */
-function ignoredKeys(config: Json): string[] {
+function ignoredKeys(config: Json, overridden: readonly string[]): string[] {
   const agents = ["agent", "mode"].flatMap((key) => Object.values(objectOf(config[key])).map(objectOf));
   const ofAgents = PINNED_OF_AGENTS.filter((key) => agents.some((agent) => key in agent));
   const providers = Object.keys(objectOf(config.provider)).filter((id) => OUR_PROVIDERS.has(id));
   return [
-    ...[...PINNED, ...OVERRIDDEN].filter((key) => key in config),
+    ...[...PINNED, ...overridden].filter((key) => key in config),
     ...ofAgents.map((key) => `${key} of agents`),
     ...providers.map((id) => `provider.${id}`),
   ];

@@ -114,7 +114,7 @@ test("links that an agent has left where OpenCode's configuration belongs lead t
   const workspace = temporaryFolder();
   mkdirSync(join(workspace, ".opencode"));
   symlinkSync(outside, join(workspace, ".opencode", "agent"));
-  const write = () => folder.write({ workspace, isTrusted: true, secretVariables: [...PROVIDER_KEYS] });
+  const write = () => folder.write({ workspace, isTrusted: true, secretVariables: [...PROVIDER_KEYS], overridden: [] });
   for (const name of ["package-lock.json", "node_modules", ".gitignore", "opencode.json", "repository"]) {
     const path = name === "repository" ? join(configuration, name) : join(configuration, "repository", name);
     folder.clear();

@@ -45,7 +45,7 @@ export function viewRunnerWarning(type: RunnerWarning): WarningView {
       return {
         type,
         message:
-          "Some settings of the repository's OpenCode configuration have no effect, although the session trusts it: Valet decides about permissions, tools, the session's model and its own providers. The runner's log names these settings. For an agent that asks a person first, create the session with `--ask-before`.",
+          "Some settings of the repository's OpenCode configuration have no effect, although the session trusts it: Valet decides about permissions, tools, sharing, updates and snapshots of OpenCode, the session's model and its own providers. The runner's log names these settings. For an agent that asks a person first, create the session with `--ask-before`.",
       };
     default:
       return { type, message: explain(type) };
