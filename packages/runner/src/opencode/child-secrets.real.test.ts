@@ -13,7 +13,8 @@ import { dispatchOf, MODEL, RealAgent } from "../../test/real-agent.ts";
 import { JobRunner } from "../jobs/job-runner.ts";
 import { SecretValues } from "../secrets/secret-values.ts";
 import { OpenCodeAgent } from "./agent.ts";
-import { OpenCode, type OpenCodeOptions } from "./opencode.ts";
+import { OpenCode } from "./opencode.ts";
+import type { OpenCodeOptions } from "./opencode-options.ts";
 
 const MODEL_KEY = "key-of-the-model";
 const PROVIDER_KEY = "key-of-the-provider";

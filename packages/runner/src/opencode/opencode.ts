@@ -7,9 +7,8 @@ import { innerLimit, LIMITS } from "@valet/shared/limits";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
 import type { ModelRequest } from "@valet/shared/protocol/model-request";
-import type { RunnerWarning } from "@valet/shared/protocol/warnings";
 import type { ValetSpans, WarmUpScope } from "@valet/shared/spans";
-import { isValidContext, type Parent, type SpanContext, type StartOptions, type Tracer } from "@valet/shared/tracing";
+import { isValidContext, type Parent, type SpanContext, type StartOptions } from "@valet/shared/tracing";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { startErrorType } from "../agent/errors.ts";
 import { createMillisClock } from "../spans/tracing.ts";
@@ -21,35 +20,13 @@ import { ConfigFolder } from "./config-folder.ts";
 import { EventStream } from "./event-stream.ts";
 import type { AgentEvent } from "./events.ts";
 import { answerOf } from "./first-request.ts";
-import { type HealthCheckOptions, isHung } from "./health-check.ts";
+import { isHung } from "./health-check.ts";
 import { McpServers, type McpWait } from "./mcp-servers.ts";
 import { modelRequestEvent } from "./model-request.ts";
+import type { OpenCodeOptions } from "./opencode-options.ts";
 import { Refusals } from "./refusals.ts";
-import { OpenCodeServer, OpenCodeStartError, type ServerOptions, START_TIMEOUT_MS } from "./server.ts";
+import { OpenCodeServer, OpenCodeStartError, START_TIMEOUT_MS } from "./server.ts";
 import { WarmUp } from "./warm-up.ts";
-
-export interface OpenCodeOptions
-  extends Omit<ServerOptions, "signal" | "configFolder" | "runsRepositoryCode" | "refusalsFile"> {
-  readonly tracer: Tracer<ValetSpans>;
-  /** The runner's state folder; a temporary one by default. */
-  readonly stateFolder?: string;
-  /** Whether all of the repository's configuration applies; by default only its text. */
-  readonly trustsRepository?: boolean;
-  /** Receives problems, for example with the repository's configuration; never quotes content. */
-  readonly onProblem?: (problem: string) => void;
-  /** Receives what a person should know although the agent works. */
-  readonly onWarning?: (warning: RunnerWarning) => void;
-  /**
-   * Settles once the repository is set up. The process starts before, but the workspace's configuration is read afterwards.
-   */
-  readonly workspaceReady?: Promise<unknown>;
-  /** Returns the limit of the sandbox that ended OpenCode just now, if one did. */
-  readonly limitHit?: ((wasKilled?: boolean) => LimitError | undefined) | undefined;
-  /** Called when OpenCode's process answers, before it loads Valet's plugin, which hides it from other processes of its user. */
-  readonly onProcess?: (() => void) | undefined;
-  /** The timeouts of a health check. */
-  readonly health?: Pick<HealthCheckOptions, "tryMs" | "hungMs">;
-}
 
 interface Running {
   readonly server: OpenCodeServer;
