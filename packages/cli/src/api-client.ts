@@ -40,7 +40,7 @@ import { TraceSkeleton } from "@valet/shared/protocol/trace-skeleton";
 import { OwnerTurns, TurnStats } from "@valet/shared/protocol/turn-stats";
 import { WebhookList, type WebhookView } from "@valet/shared/protocol/webhooks";
 import { WhyView } from "@valet/shared/protocol/why";
-import { z } from "zod";
+import type { z } from "zod";
 import { ApiError, ApiTransport, errorOf } from "./api-transport.ts";
 import { parseDuration } from "./duration-arguments.ts";
 import type { Connection } from "./system/state.ts";
@@ -55,14 +55,8 @@ export interface FoundTurns {
   readonly isPartial: boolean;
 }
 
-/** A page of spans may have 16 MB. */
-const STREAM_TIMEOUT_MS = 10 * 60_000;
 /** How many sessions a list of some of them looks at. */
 const MAX_LOOKED_AT = 10 * MAX_PAGE;
-const RAW = z.record(z.string(), z.unknown());
-const RAW_PAGE = z.looseObject({ nextCursor: z.string().optional() });
-/** A message, turn or workflow as the API sends it. */
-export type RawItem = Readonly<Record<string, unknown>>;
 
 export class ApiClient {
   readonly #http: ApiTransport;
@@ -389,58 +383,14 @@ export class ApiClient {
     return this.#http.call("DELETE", `/api/sessions/${encodeURIComponent(id)}`, SessionView);
   }
 
-  /** Returns a session, or one of its workflows, as the API sends it, with fields that this version does not know. */
-  raw(id: string, executionId?: string): Promise<Readonly<Record<string, unknown>>> {
-    const path = `/api/sessions/${encodeURIComponent(id)}`;
-    const more = executionId === undefined ? "" : `/workflows/${encodeURIComponent(executionId)}`;
-    return this.#http.call("GET", `${path}${more}`, RAW);
-  }
-
-  /** Returns what one turn changed, with its patch, as the API sends it. */
-  rawChanges(id: string, attemptId: string): Promise<RawItem> {
-    return this.#http.call("GET", diffPath(id, { from: attemptId, to: attemptId }), RAW);
-  }
-
-  /** Yields the pages of one of a session's lists, oldest first, as the API sends them. */
-  async *rawPages(id: string, list: "messages" | "turns" | "workflows"): AsyncGenerator<readonly RawItem[]> {
-    const path = `/api/sessions/${encodeURIComponent(id)}/${list}`;
-    let query = "";
-    for (;;) {
-      const page = await this.#http.call("GET", `${path}${query}`, RAW_PAGE);
-      yield (page[list] ?? []) as readonly RawItem[];
-      if (page.nextCursor === undefined) return;
-      query = `?cursor=${encodeURIComponent(page.nextCursor)}`;
-    }
-  }
-
-  /** Yields a session's ended spans page by page: lines, each of which is an OTLP/JSON request. */
-  async *spanPages(id: string): AsyncGenerator<readonly string[]> {
-    const path = `/api/sessions/${encodeURIComponent(id)}/spans`;
-    let query = "";
-    for (;;) {
-      const response = await this.#http.request("GET", `${path}${query}`, { timeoutMs: STREAM_TIMEOUT_MS });
-      if (!response.ok) throw await errorOf(response);
-      const lines = (await response.text().catch(this.#http.brokenOff)).split("\n").filter((line) => line !== "");
-      const cursor = cursorIn(lines.at(-1) ?? "");
-      if (cursor !== undefined) lines.pop();
-      yield lines;
-      if (cursor === undefined) return;
-      query = `?cursor=${encodeURIComponent(cursor)}`;
-    }
-  }
-
   /** Makes any other call. @param path with its query */
   ask<T>(method: string, path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> {
     return this.#http.call(method, path, schema, body);
   }
 }
 
-/** Returns the cursor of the next page, if this line of a page is the last one and there is another page. */
-function cursorIn(line: string): string | undefined {
-  return line.startsWith('{"resourceSpans":[],') ? RAW_PAGE.safeParse(JSON.parse(line)).data?.nextCursor : undefined;
-}
-
-function diffPath(id: string, query: DiffQuery): string {
+/** Returns the path of what turns of a session changed. */
+export function diffPath(id: string, query: DiffQuery): string {
   const given = Object.entries(query).filter(([, value]) => value !== undefined) as [string, string][];
   const text = new URLSearchParams(given).toString();
   return `/api/sessions/${encodeURIComponent(id)}/diff${text === "" ? "" : `?${text}`}`;

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
-import { connect, type GlobalOptions, print, printJson, report } from "../context.ts";
+import { connect, findConnection, type GlobalOptions, print, printJson, report } from "../context.ts";
 import { counted } from "../counted.ts";
+import { ExportReader } from "../export/export-reader.ts";
 import { type ExportManifest, exportSession } from "../export/session-export.ts";
 import { findSessionId } from "../find-id.ts";
 import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
@@ -25,10 +26,9 @@ ${helpEnd(undefined, `export ${EXAMPLE_SESSION} backup/${EXAMPLE_SESSION}`)}`,
     )
     .action(async (session: string, folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
-      const api = connect(options);
-      const sessionId = await findSessionId(api, session);
+      const sessionId = await findSessionId(connect(options), session);
       const { manifest, path } = await exportSession({
-        api,
+        api: new ExportReader(findConnection(options)),
         sessionId,
         folder: folder ?? sessionId,
         version: program.version() ?? "",

@@ -1,6 +1,6 @@
 /** Writes everything that the API has of a session into a folder: JSON lines, and a manifest with what is in them. */
-import type { ApiClient, RawItem } from "../api-client.ts";
 import { type ExportedFile, ExportFolder } from "./export-folder.ts";
+import type { ExportReader, RawItem } from "./export-reader.ts";
 
 /** The format of the folder. A change that readers must know of has another number. */
 export const EXPORT_FORMAT = 1;
@@ -19,7 +19,7 @@ export interface ExportManifest {
   readonly files: Readonly<Record<string, ExportedFile>>;
 }
 
-export type ExportApi = Pick<ApiClient, "raw" | "rawPages" | "rawChanges" | "spanPages">;
+export type ExportApi = Pick<ExportReader, "raw" | "rawPages" | "rawChanges" | "spanPages">;
 
 export interface SessionExportOptions {
   readonly api: ExportApi;
