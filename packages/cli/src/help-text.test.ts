@@ -20,7 +20,8 @@ function helpOf(args: readonly string[], columns: number | undefined, name: "std
     return true;
   });
   try {
-    expect(() => createProgram().parse(args, { from: "user" })).toThrow(/outputHelp|help/);
+    const code = name === "stdout" ? "commander.helpDisplayed" : "commander.help";
+    expect(() => createProgram().parse(args, { from: "user" })).toThrow(expect.objectContaining({ code }));
   } finally {
     write.mockRestore();
     if (before === undefined) Reflect.deleteProperty(stream, "isTTY");
