@@ -83,7 +83,7 @@ test(
     await inValet("terminate", session.id, "--yes");
     const isFailing = ([webhook]: readonly WebhookView[]) => webhook?.failing != null;
     await waitFor("a failed delivery", () => system.api.webhooks(), isFailing, TIMEOUT_MS);
-    const problem = new RegExp(`${id} at 127\\.0\\.0\\.1:\\d+ is failing since .*: HTTP 500; mend it`);
+    const problem = new RegExp(`${id} at 127\\.0\\.0\\.1:\\d+ is failing since .*: HTTP 500; fix it`);
     expect((await inValet("attention")).stderr).toMatch(problem);
     const doctor = JSON.parse((await inValet("doctor", "--json")).stdout);
     const finding = doctor.findings.find(({ name }: { readonly name: string }) => name === "webhooks");

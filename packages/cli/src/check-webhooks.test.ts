@@ -39,12 +39,22 @@ describe("what doctor says of endpoints of webhooks", () => {
       "is disabled",
       { enabled: false, disabledReason: "failing", failing: failing("2026-11-25T02:00:00.000Z") },
       "missing",
-      /^wh_1 .*is disabled: it has failed for days.*HTTP 500.*valet webhooks enable wh_1/,
+      /^wh_1 .*is disabled: it has failed for days.*HTTP 500.*valet webhooks enable wh_1.*valet webhooks remove wh_1/,
     ],
-    ["is gone", { enabled: false, disabledReason: "gone" }, "missing", /it answered 410.*valet webhooks enable wh_1/],
+    [
+      "is gone",
+      { enabled: false, disabledReason: "gone" },
+      "missing",
+      /it answered 410.*valet webhooks enable wh_1.*valet webhooks remove wh_1/,
+    ],
   ])("names one that %s, with what to do and without its path", (_what, more, state, detail) => {
     const [finding, fine] = webhookFindings([{ ...WELL, ...more }, WELL], NOW);
-    expect(finding).toMatchObject({ name: "webhooks", state, detail: expect.stringMatching(detail) });
+    expect(finding).toMatchObject({
+      name: "webhooks",
+      state,
+      source: "read from the API",
+      detail: expect.stringMatching(detail),
+    });
     expect(finding?.detail).toContain("hooks.test");
     expect(finding?.detail).not.toContain("SECRET");
     expect(fine).toMatchObject({ state: "ok", detail: "1 other endpoint without a failure" });

@@ -5,7 +5,7 @@ import { counted } from "./counted.ts";
 import { webhookProblem } from "./webhooks-text.ts";
 
 const name = "webhooks";
-const source = "asked by the running host";
+const source = "read from the API";
 /** An endpoint that has failed for less than this may be restarting; what waits for it is tried again. */
 const BRIEF_MS = 60_000;
 

@@ -15,12 +15,16 @@ export function webhookLines(webhooks: readonly WebhookView[]): string[] {
 export function webhookProblem({ id, url, disabledReason, failing }: WebhookView): string {
   const name = `${id} at ${URL.parse(url)?.host ?? "?"}`;
   const failed = failing === null ? "" : failingText(failing);
-  if (disabledReason === null) return `${name} is ${failed}; mend it, then \`valet webhooks test ${id}\``;
+  if (disabledReason === null) return `${name} is ${failed}; fix it, then run \`valet webhooks test ${id}\``;
   const since = failed && ` (${failed})`;
-  return `${name} is disabled: ${WHY_DISABLED[disabledReason]}${since}; mend it, then \`valet webhooks enable ${id}\``;
+  return `${name} is disabled: ${WHY_DISABLED[disabledReason]}${since}; ${disabledAdvice(id)}`;
 }
 
 const WHY_DISABLED = { gone: "it answered 410", failing: "it has failed for days" } as const;
+
+/** A disabled endpoint that nobody needs any more would stay a problem for ever. */
+const disabledAdvice = (id: string) =>
+  `fix it, then run \`valet webhooks enable ${id}\`, or \`valet webhooks remove ${id}\` if it is gone for good`;
 
 function failingText({ since, failures, at, error }: NonNullable<WebhookView["failing"]>): string {
   return `failing since ${since}: ${counted(failures, "failure")}, the last at ${at}: ${error}`;
@@ -29,7 +33,7 @@ function failingText({ since, failures, at, error }: NonNullable<WebhookView["fa
 function problemLines({ id, disabledReason, failing, givenUp, previousSecretUntil }: WebhookView): string[] {
   const why = disabledReason && WHY_DISABLED[disabledReason];
   return [
-    ...(why === null ? [] : [`  disabled: ${why}. When it is mended: valet webhooks enable ${id}`]),
+    ...(why === null ? [] : [`  disabled: ${why}; ${disabledAdvice(id)}`]),
     ...(failing === null ? [] : [`  ${failingText(failing)}`]),
     ...(givenUp === 0 ? [] : [`  ${counted(givenUp, "event")} could not be delivered`]),
     ...(previousSecretUntil === null ? [] : [`  the secret before is valid until ${previousSecretUntil}`]),
