@@ -47,6 +47,22 @@ test("an error of Valet's, and a proxy's error that passes by itself, keep their
   expect(connection.read().state).toBe("offline");
 });
 
+test("a proxy that refuses a change is no lost connection: its status says what was wrong", async () => {
+  const change = () => client.ok(client.api.POST("/api/sessions", { body: {} }));
+  for (const status of [413, 403]) {
+    answer = typed(status, "text/html", "<title>Refused</title>");
+    await expect(change()).rejects.toMatchObject({
+      status,
+      message: `The server answered ${status}, without a reason.`,
+    });
+  }
+  expect(connection.read().state).toBe("live");
+  for (const status of [200, 401, 404]) {
+    answer = typed(status, "text/html", "<title>Welcome</title>");
+    await expect(change()).rejects.toMatchObject({ status: null });
+  }
+});
+
 test.each([
   ["ends too early", () => '{"items":['],
   [

@@ -13,6 +13,9 @@ export type Schemas = components["schemas"];
 /** A proxy's answers when the server behind it is away. */
 const NO_SERVER = [502, 504];
 
+/** Answers of a network that asks for a login, or of a proxy that knows no such place. */
+const LOGIN_OR_NOWHERE = [401, 404];
+
 /** After so long without any answer, ms, the server counts as out of reach. */
 const SLOW_MS = 15_000;
 /** After so long without a sign of its answer, ms, a read is aborted, and sent again. */
@@ -25,10 +28,11 @@ const TICKETS = "/api/tickets";
  */
 export async function send(request: Request): Promise<Response> {
   for (const [name, value] of Object.entries(accessHeaders())) request.headers.set(name, value);
-  const patience = new Patience(isRetryable(request));
+  const isRead = isRetryable(request);
+  const patience = new Patience(isRead);
   try {
     const response = await fetch(request, { signal: AbortSignal.any([request.signal, patience.signal]) });
-    if (!isOurs(response)) throw notOurs();
+    if (!isOurs(response) && (isRead || !isRefusal(response))) throw notOurs();
     const note = NO_SERVER.includes(response.status) ? noteSilence : noteAnswer;
     note();
     learnServerTime(response.headers.get("date"), Date.now());
@@ -96,11 +100,16 @@ class Patience {
 
 /**
  * Returns whether an answer may be Valet's, whose content is always JSON. A network that asks for a login, or a proxy, answers with a
- * page of its own, often with 200 or 404. What passes by itself may have any form.
+ * page of its own, often with 200 or 404. A proxy's page about a server that is away or overloaded says as much as Valet's own answer.
  */
 function isOurs({ status, headers }: Response): boolean {
   const type = headers.get("content-type");
   return type === null || /^application\/(?:[\w.-]+\+)?json\b/i.test(type) || isPassing(answerError(status, undefined));
+}
+
+/** Returns whether a change was refused, be it by a proxy, which may have limits of its own: 413 for what is too large, 403. */
+function isRefusal({ status }: Response): boolean {
+  return status >= 400 && status < 500 && !LOGIN_OR_NOWHERE.includes(status);
 }
 
 export const api = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin", fetch: send });
