@@ -34,9 +34,10 @@ class FakeSocket {
 
 const json = (status: number, body: object) =>
   new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json" } });
-const answers: (() => Response)[] = [];
+const answers: (() => Response | Promise<Response>)[] = [];
 let online: () => void = () => undefined;
 let turnVisible: () => void = () => undefined;
+let connection: typeof import("./connection.ts").connection;
 let rereads: typeof import("./reread.ts").rereads;
 let listenToSession: typeof import("./session-events.ts").listenToSession;
 
@@ -54,6 +55,7 @@ beforeEach(async () => {
   vi.stubGlobal("document", { visibilityState: "visible" });
   vi.stubGlobal("removeEventListener", () => undefined);
   vi.stubGlobal("fetch", async () => answers.shift()?.() ?? json(201, { ticket: "tkt" }));
+  ({ connection } = await import("./connection.ts"));
   ({ rereads } = await import("./reread.ts"));
   ({ listenToSession } = await import("./session-events.ts"));
 });
@@ -249,6 +251,20 @@ test("a page whose socket is refused again and again says so, until one opens", 
   stop();
   await vi.advanceTimersByTimeAsync(60_000);
   expect([FakeSocket.all.length, rereads.read()]).toEqual([4, undefined]);
+});
+
+test("events are signs of life of a server whose answers are slow", async () => {
+  const { stop } = listen();
+  const socket = await opened(1);
+  await vi.advanceTimersByTimeAsync(1_000);
+  answers.push(() => new Promise<never>(() => {}));
+  const { api } = await import("./client.ts");
+  void api.GET("/api/attention", {});
+  await vi.advanceTimersByTimeAsync(10_000);
+  socket.receive({ type: "turn", turn: {} });
+  await vi.advanceTimersByTimeAsync(6_000);
+  expect(connection.read().state).toBe("live");
+  stop();
 });
 
 test("a server that is overloaded is asked again", async () => {

@@ -145,6 +145,7 @@ class SessionSocket {
 
   #receive(socket: WebSocket, data: string): void {
     this.#isHeard = true;
+    noteAnswer();
     if (data === PONG) return;
     const event = JSON.parse(data) as Schemas["ClientEvent"];
     if (event.type === "sync") socket.send(JSON.stringify({ type: "synced", read: event.read }));
