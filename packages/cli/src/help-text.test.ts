@@ -48,7 +48,7 @@ test.each([40, 60, 80, 120])(
   },
 );
 
-test("so does the help on standard error that stands for a missing command", () => {
+test("the help on standard error where a sub-command is missing fits a terminal of 40 columns", () => {
   const help = helpOf(["webhooks"], 40, "stderr");
   expect(help).toMatch(/^Usage: valet webhooks/);
   expect(help.split("\n").filter((line) => line.length > 40 && !line.startsWith("  valet "))).toEqual([]);

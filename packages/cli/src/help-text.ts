@@ -14,18 +14,18 @@ ${examples.length === 1 ? "Example" : "Examples"}:${lines.join("")}`;
 /** The session of the examples. */
 export const EXAMPLE_SESSION = "ses_01j8z3k5m7n9p1q3r5s7t9v1w3";
 
-/** A line of the sources that is at least this long, in columns, goes on in the next one. */
-const GOES_ON = 100;
+/** A line of a paragraph that is at least this long, in columns, was wrapped in the source: the next line continues it. */
+const SOURCE_WRAP_COLUMNS = 100;
 
 /** Returns a help whose lines fit a terminal of so many columns. Paragraphs, which have lines in the sources, too, get lines of that width. */
 export function fitHelp(text: string, columns: number): string {
   const lines: string[] = [];
-  let goesOn = false;
+  let isContinued = false;
   for (const line of text.split("\n")) {
     const isParagraph = line !== "" && !line.startsWith(" ");
-    if (goesOn && isParagraph) lines.push(`${lines.pop()} ${line}`);
+    if (isContinued && isParagraph) lines.push(`${lines.pop()} ${line}`);
     else lines.push(line);
-    goesOn = isParagraph && line.length >= GOES_ON;
+    isContinued = isParagraph && line.length >= SOURCE_WRAP_COLUMNS;
   }
   return lines.flatMap((line) => fitLine(line, columns)).join("\n");
 }

@@ -20,7 +20,7 @@ export function addAttention(program: Command): void {
         return;
       }
       printLines(attentionLines(items), { paint: paintVerdict });
-      // An endpoint is no session, so it is no result; the list is whole if they cannot be read.
+      // The result is the list of sessions, which is complete without the webhooks: a failed read of these is ignored.
       const webhooks = await api.webhooks().catch(() => []);
       for (const webhook of troubledWebhooks(webhooks)) report(`Webhooks: ${webhookProblem(webhook)}.`);
     });

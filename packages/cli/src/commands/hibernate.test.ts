@@ -15,7 +15,7 @@ test("a hibernate that goes on is not told as the one before that failed", () =>
   expect(hibernateText(session)).toBe("It is hibernating. See it: valet status ses_1.");
 });
 
-test("one that fails says why, and when it is tried again", () => {
+test("a hibernate that fails says why, and when it is tried again", () => {
   const session = { id: "ses_1", status: "running", sleepProblem } as const;
   expect(isSettled(session)).toBe(true);
   expect(hibernateText(session)).toBe(

@@ -76,7 +76,7 @@ test("status asks no more than a thousand sessions whether they are terminated",
   expect([shown, has_more, asked]).toEqual([[], true, { pages: 10, sessions: 0 }]);
 });
 
-test("exactly a hundred are all of them", async () => {
+test("status of exactly a hundred sessions does not say that there are more", async () => {
   const { has_more, shown } = await statusOf([...sessionsOf(100, "running"), ...sessionsOf(30, "terminated")]);
   expect([shown.length, has_more]).toEqual([100, false]);
 });

@@ -13,7 +13,7 @@ import { terminalOf } from "../terminal.ts";
 
 /** How many sessions are asked at once. */
 const AT_ONCE = 8;
-/** How many sessions are asked at most. Each is woken by it. */
+/** How many sessions are asked at most: each question wakes the Durable Object of a session. */
 const LISTED = 100;
 const OLDER =
   "Older sessions were not asked: `valet attention` lists all that need a person, `valet sessions` all that there are.";
