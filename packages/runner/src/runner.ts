@@ -267,7 +267,7 @@ export class Runner {
   }
 
   /**
-   * Ends this runner without another word if somebody has removed the sandbox's files: all work fails, for reasons that are none. The
+   * Ends this runner without another word if somebody has removed the sandbox's files: every job would fail with a misleading error. The
    * session learns from the broker that its sandbox is gone, counts the work as lost, and gets another sandbox.
    * @returns whether they are gone
    */

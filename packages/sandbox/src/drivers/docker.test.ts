@@ -261,7 +261,7 @@ describeEngines(
 
     test("a sandbox that is ended during its snapshot, by two calls at once, leaves nothing behind", async () => {
       const broker = await startBroker("both");
-      const script = `mkdir many; seq 2000 | (cd many; xargs touch); touch made; ${STAY}`;
+      const script = `mkdir many; seq 20000 | (cd many; xargs touch); touch made; ${STAY}`;
       const { id } = await broker.create("d12", script);
       await waitFor(() => inside(id, "ls /sandbox/workspace/made"));
       const path = `/v1/sandboxes/${id}`;

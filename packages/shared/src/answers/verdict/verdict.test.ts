@@ -217,7 +217,9 @@ test("waits for a slot, for a link, and for a batch have states of their own", (
       state: "stuck",
       rule: "files_unkept",
       threshold_ms: 60_000,
-      why: expect.stringContaining("The runner is gone, and no snapshot of its sandbox's files can be taken: `snapshot_failed`"),
+      why: expect.stringContaining(
+        "The runner is gone, and no snapshot of its sandbox's files can be taken: `snapshot_failed`",
+      ),
       command: "valet hibernate ses_1",
     });
   }
