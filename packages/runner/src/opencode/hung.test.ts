@@ -1,7 +1,7 @@
 /** An OpenCode that does not respond any more when work needs it: on a stand-in for its process. */
 import type { ValetSpans } from "@valet/shared/spans";
 import { attributesToObject, type ReadableSpan, Tracer } from "@valet/shared/tracing";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
 import { standInForOpenCode } from "../../test/stand-in-opencode.ts";
 import { OpenCode } from "./opencode.ts";
@@ -47,4 +47,30 @@ test("an idle OpenCode that hangs is killed and replaced, and its successor begi
     ["valet.agent.unresponsive", "opencode_hung"],
     ["valet.runner.opencode_start", undefined],
   ]);
+});
+
+test("OpenCode has its time to start though the clock is set meanwhile, as on a machine that has just woken", async () => {
+  const standIn = standInForOpenCode(onTestFinished, () => undefined);
+  const tracer = new Tracer<ValetSpans>({ scope: { name: "test" }, processor: { onStart: () => {}, onEnd: () => {} } });
+  const now = Date.now;
+  let starts = 0;
+  onTestFinished(() => void vi.restoreAllMocks());
+  const opencode = new OpenCode({
+    workspace: temporaryFolder(),
+    stateFolder: temporaryFolder(),
+    modelAccess: { model: "valet/m", openAiCompatible: { baseUrl: "http://127.0.0.1:9/" }, providerKeys: {} },
+    env: { PATH: process.env.PATH },
+    wall: {
+      ...standIn.wall,
+      enter: (...given) => {
+        starts++;
+        vi.spyOn(Date, "now").mockImplementation(() => now() + starts * 3_600_000);
+        return standIn.wall.enter(...given);
+      },
+    },
+    tracer,
+  });
+  onTestFinished(() => opencode.stop());
+  await opencode.ready(tracer.startSpan("valet.runner.bootstrap").context);
+  expect(starts).toBe(1);
 });

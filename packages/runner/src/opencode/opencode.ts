@@ -34,7 +34,7 @@ interface Running {
 }
 
 interface StartLimits {
-  /** When OpenCode must be ready, in epoch ms. */
+  /** When OpenCode must be ready, by `performance.now()`: the clock of a machine that wakes is set while OpenCode starts. */
   readonly deadline: number;
   /** How long it may take to load the repository's configuration, in ms. */
   readonly configMs: number;
@@ -213,7 +213,7 @@ export class OpenCode implements AgentAccess {
     let config: AppliedConfig | undefined;
     const { startTimeoutMs = START_TIMEOUT_MS } = this.#options;
     const limits: StartLimits = {
-      deadline: Date.now() + startTimeoutMs,
+      deadline: performance.now() + startTimeoutMs,
       configMs: startTimeoutMs - innerLimit(startTimeoutMs),
     };
     try {
@@ -243,7 +243,7 @@ export class OpenCode implements AgentAccess {
     configure?: (parent: SpanContext) => AppliedConfig,
   ): Promise<Running> {
     const { tracer, workspaceReady } = this.#options;
-    const leftMs = () => Math.max(1, deadline - Date.now());
+    const leftMs = () => Math.max(1, deadline - performance.now());
     const { signal } = this.#stopping;
     const span = tracer.startSpan("valet.runner.opencode_start", {
       ...begins,

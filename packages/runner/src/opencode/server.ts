@@ -147,7 +147,7 @@ export class OpenCodeServer {
       signal,
       startTimeoutMs = START_TIMEOUT_MS,
     } = options;
-    const deadline = Date.now() + startTimeoutMs;
+    const deadline = performance.now() + startTimeoutMs;
     const password = newPassword();
     const run = crypto.randomUUID();
     options.secrets?.add(password, tools?.secret, ...keysOf(modelAccess));
@@ -299,7 +299,7 @@ async function waitForHealth(client: OpenCodeClient, child: Subprocess, deadline
     try {
       return await client.health(HEALTH_TRY_MS);
     } catch (error) {
-      if (Date.now() >= deadline || child.exitCode !== null || child.signalCode !== null) throw error;
+      if (performance.now() >= deadline || child.exitCode !== null || child.signalCode !== null) throw error;
       await sleep(HEALTH_RETRY_MS);
     }
   }
@@ -313,7 +313,10 @@ async function before<T>(
   work: Promise<T>,
 ): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new OpenCodeStartError("unhealthy")), Math.max(0, deadline - Date.now()));
+  const timer = setTimeout(
+    () => reject(new OpenCodeStartError("unhealthy")),
+    Math.max(0, deadline - performance.now()),
+  );
   const giveUp = () => reject(new OpenCodeStartError("stopped"));
   signal?.addEventListener("abort", giveUp);
   if (signal?.aborted) giveUp();
