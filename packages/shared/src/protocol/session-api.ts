@@ -380,7 +380,7 @@ export const TraceSummaryView = z.object({
   startedAt: z.iso
     .datetime()
     .describe(
-      "When its first span began by the Worker's clock; by the clocks of others only if it has no span of the Worker",
+      "When its first span began by the Worker's clock; of others, less what is known of their clocks, only if it has no span of the Worker",
     ),
   duration_ms: z.number().nonnegative().describe("From then to the last known end by the same clock"),
   spans: z.int().nonnegative().describe("How many spans have ended"),

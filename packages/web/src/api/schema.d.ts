@@ -1748,7 +1748,7 @@ export interface components {
             name?: string;
             /**
              * Format: date-time
-             * @description When its first span began by the Worker's clock; by the clocks of others only if it has no span of the Worker
+             * @description When its first span began by the Worker's clock; of others, less what is known of their clocks, only if it has no span of the Worker
              */
             startedAt: string;
             /** @description From then to the last known end by the same clock */

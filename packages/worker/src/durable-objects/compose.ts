@@ -98,6 +98,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     now,
     session: () => ({ id: sessionId(), ...tracedAs(state.maybe) }),
     answeredBy: (requestId) => requests.answeredBy(requestId),
+    runnerAheadMs: () => knownAheadMs(state.maybe),
     transact: (work) => transactions.run(work),
     isInTransaction: () => transactions.isRunning,
   });
@@ -460,6 +461,14 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
 function tracedAs(record: SessionRecord | undefined): Omit<TracedSession, "id"> {
   if (record === undefined) return { generation: 0, origin: { userId: "" } };
   return { generation: record.generation, origin: originOfSession(record) };
+}
+
+/** Less is the time that a hello takes. */
+const LEAST_AHEAD_MS = 1000;
+
+function knownAheadMs(record: SessionRecord | undefined): number {
+  const aheadMs = Math.round(record?.link.clockOffsetMs ?? 0);
+  return Math.abs(aheadMs) < LEAST_AHEAD_MS ? 0 : aheadMs;
 }
 
 function earliest(...times: (number | undefined)[]): number | undefined {

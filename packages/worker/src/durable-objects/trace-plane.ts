@@ -22,6 +22,8 @@ export interface TracePlaneOptions {
   readonly session: () => TracedSession;
   /** Returns the user who answered the agent's request with this id. */
   readonly answeredBy: (requestId: string) => string | undefined;
+  /** Returns how far the runner's clock is ahead of the object's, in ms; 0 if that is not known, or too little to matter. */
+  readonly runnerAheadMs: () => number;
   /** Runs `work` in a transaction, or as part of the running one. */
   readonly transact: <T>(work: () => T) => T;
   /** Whether a transaction is running; its end stores the store's spans, or forgets them. */
@@ -32,7 +34,7 @@ export interface TracePlaneOptions {
 const MAX_TRACE_BYTES = 256 * 1024 * 1024;
 
 export function composeTracePlane(options: TracePlaneOptions) {
-  const { env, sql, onStored, onLost, now, session, answeredBy, transact, isInTransaction } = options;
+  const { env, sql, onStored, onLost, now, session, answeredBy, runnerAheadMs, transact, isInTransaction } = options;
   const workersTracing = workerTracing(env);
   const { config: tracing, resource } = workersTracing;
   const { id: sessionId } = session();
@@ -55,6 +57,7 @@ export function composeTracePlane(options: TracePlaneOptions) {
         return { ...origin, userId: users.of(traceId) ?? origin.userId };
       },
       answeredBy,
+      runnerAheadMs,
     },
   });
   const exporter = new TraceExport(sql, traces, {

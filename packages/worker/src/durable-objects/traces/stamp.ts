@@ -39,6 +39,8 @@ export interface KnownOfSpans {
   originOf(traceId: string): SessionOrigin;
   /** Returns the user who answered the agent's request with this id. */
   answeredBy(requestId: string): string | undefined;
+  /** How far the sandbox's clock is ahead of the object's, in ms, as its runner's hello has said; 0 if that is not known. */
+  runnerAheadMs(): number;
 }
 
 interface KeyValue {

@@ -9,6 +9,7 @@ export const MAX_SPANS = 200;
 export const MAX_BYTES = 512 * 1024;
 
 const WORKER: Service = "valet-worker";
+const BROKER: Service = "valet-broker";
 
 /** Spans with the same resource and scope, each as its text within `resourceSpans`. */
 export interface TailEntry {
@@ -55,9 +56,12 @@ export interface TailRow extends Record<string, SqlStorageValue> {
   readonly body: string;
 }
 
-/** Returns entries as parts: one each resource and scope, or several if the spans are more than a segment holds. */
-export function toParts(entries: readonly TailEntry[]): TailPart[] {
-  return merge(entries).map(toPart);
+/**
+ * Returns entries as parts: one each resource and scope, or several if the spans are more than a segment holds.
+ * @param runnerAheadMs how far the sandbox's clock is ahead of the Worker's
+ */
+export function toParts(entries: readonly TailEntry[], runnerAheadMs: number): TailPart[] {
+  return merge(entries).map((entry) => toPart(entry, runnerAheadMs));
 }
 
 /** Returns the row that stores a part. */
@@ -174,16 +178,20 @@ function fitTogether(a: TailEntry, b: TailEntry): boolean {
 }
 
 /** The size of a part is that of its texts, since summaries are short. */
-function toPart({ resource, scope, spans, body }: TailEntry): TailPart {
+function toPart({ resource, scope, spans, body }: TailEntry, runnerAheadMs: number): TailPart {
   const bytes = Buffer.byteLength(resource) + Buffer.byteLength(scope) + Buffer.byteLength(body);
   const groups = [{ resource, scope, body }];
-  return { groups, spans: spans.length, bytes, summaries: summarise(spans, !isOfWorker(resource)), facts: () => spans };
+  const service = serviceOf(resource);
+  // The broker is not in the sandbox.
+  const aheadUs = service === WORKER || service === BROKER ? 0 : runnerAheadMs * 1000;
+  const summaries = summarise(spans, service !== WORKER, aheadUs);
+  return { groups, spans: spans.length, bytes, summaries, facts: () => spans };
 }
 
-/** Returns whether spans are of the Worker, and so of its clock. @param resource as an element of `resourceSpans` has it */
-function isOfWorker(resource: string): boolean {
+/** Returns the `service.name`, of which none but the Worker and the broker have those of theirs. @param resource as an element of `resourceSpans` has it */
+function serviceOf(resource: string): string | undefined {
   const { attributes = [] } = JSON.parse(resource) as {
     attributes?: { key: string; value: { stringValue?: string } }[];
   };
-  return attributes.some(({ key, value }) => key === "service.name" && value.stringValue === WORKER);
+  return attributes.find(({ key }) => key === "service.name")?.value.stringValue;
 }

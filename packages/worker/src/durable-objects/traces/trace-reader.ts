@@ -55,14 +55,14 @@ export class TraceReader {
   readonly #segments: TraceSegments;
   readonly #open: TraceOpenSpans;
   readonly #instances: RunnerInstances;
-  readonly #object: Pick<Stamp, "sessionId" | "resource">;
+  readonly #object: Pick<Stamp, "sessionId" | "resource" | "known">;
 
-  /** @param object its session, and the resource of its own spans */
+  /** @param object its session, the resource of its own spans, and what it knows of others */
   constructor(
     segments: TraceSegments,
     open: TraceOpenSpans,
     instances: RunnerInstances,
-    object: Pick<Stamp, "sessionId" | "resource">,
+    object: Pick<Stamp, "sessionId" | "resource" | "known">,
   ) {
     this.#segments = segments;
     this.#open = open;
@@ -79,7 +79,7 @@ export class TraceReader {
    */
   traces(after?: TracePosition, limit = Number.MAX_SAFE_INTEGER): ListedTrace[] {
     const open = Map.groupBy(this.#open.allOwned(), ({ span }) => span.context.traceId);
-    const begun = [...open.values()].flat().map(summaryOfOpen);
+    const begun = [...open.values()].flat().map((each) => this.#summaryOfOpen(each));
     const tail = this.#segments.tailSummaries();
     const inTail = new Set(tail.map(({ traceId }) => traceId));
     const { index } = this.#segments;
@@ -98,7 +98,7 @@ export class TraceReader {
 
   /** Lists the traces whose ids begin with a text, in the order of their ids. */
   startingWith(prefix: string, limit: number): TraceSummary[] {
-    const begun = this.#open.allOwned().map(summaryOfOpen);
+    const begun = this.#open.allOwned().map((each) => this.#summaryOfOpen(each));
     const tail = this.#segments.tailSummaries();
     // Those of the tail have the totals over the segments, too.
     const inTail = new Set(tail.map(({ traceId }) => traceId));
@@ -115,6 +115,12 @@ export class TraceReader {
       next = index.firstFrom(`${next.traceId} `);
     }
     return [...found.values()].sort((a, b) => (a.traceId < b.traceId ? -1 : 1)).slice(0, limit);
+  }
+
+  #summaryOfOpen({ owner, span: { context, parent, name, startTime } }: OwnedSpan): TraceSummary {
+    const facts = { traceId: context.traceId, name, startUs: toMicros(startTime), level: levelOf(parent) };
+    const aheadMs = owner === OBJECT ? 0 : (this.#object.known?.runnerAheadMs() ?? 0);
+    return summariseOpen(facts, owner !== OBJECT, aheadMs * 1000);
   }
 
   /**
@@ -263,9 +269,4 @@ export class TraceReader {
 /** Returns the later of two times; `undefined` when neither is known. */
 function lastOf(aMs: number | undefined, bMs: number | undefined): number | undefined {
   return Math.max(aMs ?? 0, bMs ?? 0) || undefined;
-}
-
-function summaryOfOpen({ owner, span: { context, parent, name, startTime } }: OwnedSpan): TraceSummary {
-  const facts = { traceId: context.traceId, name, startUs: toMicros(startTime), level: levelOf(parent) };
-  return summariseOpen(facts, owner !== OBJECT);
 }

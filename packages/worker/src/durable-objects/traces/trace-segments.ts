@@ -79,10 +79,14 @@ export class TraceSegments {
   /**
    * Appends to the tail: one row, or one each for sampled and other spans. Entries that fill it up go directly into a segment, and
    * are not written twice.
+   * @param runnerAheadMs how far the sandbox's clock is ahead of the Worker's
    */
-  append(entries: readonly TailEntry[], nowMs: number): void {
+  append(entries: readonly TailEntry[], nowMs: number, runnerAheadMs = 0): void {
     for (const sampled of [true, false]) {
-      const parts = toParts(entries.filter((entry) => entry.sampled === sampled));
+      const parts = toParts(
+        entries.filter((entry) => entry.sampled === sampled),
+        runnerAheadMs,
+      );
       if (parts.length === 0) continue;
       const tail = this.#tailState(sampled);
       const spans = sum(parts, "spans") + tail.spans;

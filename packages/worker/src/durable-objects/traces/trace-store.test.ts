@@ -10,7 +10,10 @@ import { TraceStore } from "./trace-store.ts";
 
 const NOW = 1_700_000_000_000;
 
-function open(storage: DurableObjectStorage, options: { maxBytes?: number; now?: () => number } = {}) {
+function open(
+  storage: DurableObjectStorage,
+  options: { maxBytes?: number; now?: () => number; runnerAheadMs?: number } = {},
+) {
   const store = new TraceStore(storage.sql, {
     transact: (work) => storage.transactionSync(work),
     sessionId: SESSION,
@@ -18,6 +21,11 @@ function open(storage: DurableObjectStorage, options: { maxBytes?: number; now?:
     segmentDelayMs: 5000,
     maxBytes: options.maxBytes ?? 1e9,
     now: options.now ?? (() => NOW),
+    known: {
+      originOf: () => ({ userId: "" }),
+      answeredBy: () => undefined,
+      runnerAheadMs: () => options.runnerAheadMs ?? 0,
+    },
   });
   const tracer = new Tracer({ scope: { name: "test" }, processor: store });
   return {
@@ -607,6 +615,33 @@ describe("reading", () => {
       expect(store.reader.traces(store.reader.traces(undefined, 1)[0], 9)).toMatchObject([{ name: "POST before" }]);
       expect(store.reader.startingWith(traceId, 2)).toMatchObject([begun]);
     }),
+  );
+
+  test.each([-47 * 60_000, 47 * 60_000, -253_402_300_799_999, 253_402_300_799_999])(
+    "a trace of a runner alone is listed by what is known of its clock, open or ended (%i ms)",
+    (runnerAheadMs) =>
+      inStorage((storage) => {
+        const { store } = open(storage, { runnerAheadMs });
+        const at = { start: NOW + runnerAheadMs, end: NOW + 55 + runnerAheadMs };
+        if (Math.abs(runnerAheadMs) > NOW) at.end = at.start = NOW;
+        const otlp = makeFrame({ name: "valet.turn.changes", ...at });
+        const { serialised } = openSpan("valet.turn.changes");
+        const startTime = { seconds: Math.floor(at.start / 1000), nanos: 0 };
+        store.announce("run_1", { ...serialised, startTime });
+        const isTime = ({ startUs }: { startUs: number }) =>
+          Number.isFinite(Date.parse(new Date(startUs / 1000).toISOString()));
+        expect(store.reader.traces().every(isTime)).toBe(true);
+        if (at.end > at.start) expect(store.reader.traces()).toMatchObject([{ startUs: NOW * 1000, openSpans: 1 }]);
+        storage.sql.exec("DELETE FROM trace_open");
+        acceptFrame(store, "run_1", 1, otlp);
+        for (const place of ["in the tail", "folded"]) {
+          expect(store.reader.traces().every(isTime), place).toBe(true);
+          if (at.end > at.start) {
+            expect(store.reader.traces()).toMatchObject([{ startUs: NOW * 1000, endUs: (NOW + 55) * 1000 }]);
+          }
+          store.fold();
+        }
+      }),
   );
 
   test("a trace without a known root is named by its topmost known span, open or not", () =>

@@ -154,7 +154,7 @@ export class TraceStore implements SpanProcessor {
     this.#storeOpen();
     const ended = this.#pending.takeEnded();
     if (ended.length === 0) return;
-    this.segments.append(ended, this.#options.now());
+    this.segments.append(ended, this.#options.now(), this.#options.known?.runnerAheadMs());
     this.#options.onStored?.(() => ended.flatMap(({ spans }) => spans));
   }
 

@@ -1,4 +1,5 @@
 /** The summary of a trace for lists: a few values that can be merged over the parts of a trace. Pure. */
+import { LATEST_MS } from "@valet/shared/protocol/wire-fields";
 import { head } from "@valet/shared/text";
 import type { SpanFacts, SpanLevel } from "./otlp-request.ts";
 
@@ -13,8 +14,8 @@ export interface TraceSummary {
   /** That span's level, as in `SpanFacts`. Summaries of earlier versions lack it, which counts as 1. */
   readonly nameLevel?: SpanLevel;
   /**
-   * When it began and ended by the Worker's clock, or, where no span of the Worker is known, by the clocks of others. Lists are in the
-   * order of these times, and those of a sandbox may be hours off.
+   * When it began and ended by the Worker's clock: by the spans of the Worker, or, where none is known, by those of others and what is
+   * known of their clocks, which may be hours off. Lists are in the order of these times.
    */
   readonly startUs: number;
   readonly endUs: number;
@@ -27,9 +28,12 @@ export interface TraceSummary {
 /** The maximum length of a name in a list, in characters. */
 const MAX_NAME_LENGTH = 200;
 
-/** @param isForeign whether the spans are not the Worker's */
-export function summarise(spans: readonly SpanFacts[], isForeign: boolean): TraceSummary[] {
-  return mergeSummaries([spans.map((span) => summaryOf(span, isForeign))]);
+/**
+ * @param isForeign whether the spans are not the Worker's
+ * @param aheadUs how far the clock of their process is ahead of the Worker's, as far as that is known
+ */
+export function summarise(spans: readonly SpanFacts[], isForeign: boolean, aheadUs = 0): TraceSummary[] {
+  return mergeSummaries([spans.map((span) => summaryOf(span, isForeign, aheadUs))]);
 }
 
 /** Merges summaries into one per trace, in order of appearance. */
@@ -44,21 +48,28 @@ export function mergeSummaries(parts: readonly (readonly TraceSummary[])[]): Tra
   return [...merged.values()];
 }
 
-/** Summarizes an open span: a name and a start, but no counts. @param isForeign whether it is not the Worker's */
+/** Summarizes an open span: a name and a start, but no counts. The others as for {@link summarise}. */
 export function summariseOpen(
   span: Pick<SpanFacts, "traceId" | "name" | "startUs" | "level">,
   isForeign: boolean,
+  aheadUs = 0,
 ): TraceSummary {
-  return { ...summaryOf({ ...span, endUs: span.startUs, isError: false }, isForeign), spans: 0 };
+  return { ...summaryOf({ ...span, endUs: span.startUs, isError: false }, isForeign, aheadUs), spans: 0 };
 }
 
 type SummaryFacts = Pick<SpanFacts, "traceId" | "name" | "startUs" | "endUs" | "isError" | "level" | "isAdopted">;
 
-function summaryOf(facts: SummaryFacts, isForeign: boolean): TraceSummary {
-  const { traceId, name, startUs, endUs, isError, level, isAdopted } = facts;
+function summaryOf(facts: SummaryFacts, isForeign: boolean, aheadUs: number): TraceSummary {
+  const { traceId, name, isError, level, isAdopted } = facts;
+  const [startUs, endUs] = [moved(facts.startUs, aheadUs), moved(facts.endUs, aheadUs)];
   const named = { name: head(name, MAX_NAME_LENGTH), nameUs: startUs, nameLevel: level };
   const errors = isError && isAdopted !== true ? 1 : 0;
   return { traceId, ...named, startUs, endUs, ...(isForeign && { isForeign }), spans: 1, errors };
+}
+
+/** A hostile process chooses both its clock and its times: what comes of them must remain a time. */
+function moved(atUs: number, aheadUs: number): number {
+  return aheadUs === 0 ? atUs : Math.min(Math.max(0, atUs - aheadUs), LATEST_MS * 1000);
 }
 
 function merge(a: TraceSummary, b: TraceSummary): TraceSummary {
