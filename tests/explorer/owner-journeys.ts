@@ -150,6 +150,21 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();
   });
 
+  test("a sign-out leaves no attached file in the tab, whoever signs in next", async () => {
+    const { page } = await explorer.openSignedIn(`/sessions/${LONG_SESSION}`);
+    const composer = page.getByRole("form", { name: "Message" });
+    const file = { name: "mine.md", mimeType: "", buffer: Buffer.from("# Mine") };
+    await composer.locator('input[type="file"]').setInputFiles(file);
+    await composer.getByText("mine.md").waitFor();
+    await chooseInPalette(page, "Sign out", "Sign out");
+    await page.getByLabel("Or paste a token").fill(explorer.up.token);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: "Inbox" }).waitFor({ state: "attached" });
+    await page.goBack();
+    await composer.waitFor();
+    expect(await composer.getByText("mine.md").count()).toBe(0);
+  });
+
   test("a session is not called deleted where another tab has signed in as somebody else", async () => {
     const { page } = await explorer.openSignedIn(`/sessions/${LONG_SESSION}`);
     await page.getByRole("heading", { level: 1, name: "A long life" }).waitFor();

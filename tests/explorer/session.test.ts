@@ -189,6 +189,31 @@ test("a message that is on its way while its writer looks at another page arrive
   expect((await sent()).filter((content) => content === "meanwhile elsewhere")).toHaveLength(1);
 });
 
+test("a message with a file that arrives while its writer looks at another page leaves the field with its file", async () => {
+  const field = composer().getByRole("textbox", { name: "Message" });
+  const files = composer().getByRole("list", { name: "Attached files" }).getByRole("listitem");
+  const buffer = Buffer.from("# Away");
+  await composer().locator('input[type="file"]').setInputFiles({ name: "away.md", mimeType: "", buffer });
+  await files.getByText("away.md").waitFor();
+  await field.fill("with a file, elsewhere");
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/messages", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await composer().getByRole("button", { name: "Send" }).click();
+  const tabs = page.getByRole("navigation", { name: "Session" });
+  await tabs.getByRole("link", { name: "Changes" }).click();
+  await page.locator("textarea").waitFor({ state: "detached" });
+  await tabs.getByRole("link", { name: "Session" }).click();
+  await files.getByText("away.md").waitFor();
+  release();
+  await expect.poll(() => field.inputValue()).toBe("");
+  await expect.poll(() => files.count()).toBe(0);
+  await page.unrouteAll({ behavior: "wait" });
+});
+
 test("files are attached by button, paste and drop; what is too large is refused before it is sent; a new channel begins", async () => {
   const zip = Buffer.from([0x50, 0x4b, 3, 4, 0xff, 0]);
   await composer()

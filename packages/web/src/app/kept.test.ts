@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { forgetKept, Kept } from "./kept.ts";
 
 test("the newest values are kept, each under its key, and no more than so many", () => {
@@ -18,8 +18,13 @@ test("the newest values are kept, each under its key, and no more than so many",
 
 test("all of it is forgotten at once", () => {
   const [one, other] = [new Kept<number>(), new Kept<string>()];
+  const heard = vi.fn();
+  const stop = other.subscribe(heard);
   one.set("a", 1);
   other.set("a", "x");
+  expect(heard).toHaveBeenCalledTimes(1);
   forgetKept();
+  expect(heard).toHaveBeenCalledTimes(2);
+  stop();
   expect([one.get("a"), other.get("a")]).toEqual([undefined, undefined]);
 });

@@ -1,29 +1,36 @@
 /** What a reader has set up on a page (folds, zoom, the place in a list), kept while they are on other pages, until the page is loaded anew. */
-import { useState } from "react";
+import { useState, useSyncExternalStore } from "react";
 
 const MAX_KEPT = 20;
 
-const all: Kept<unknown>[] = [];
+const everyKept: Kept<unknown>[] = [];
 
 /** Forgets all that is kept: the next person of this page may be another one. */
 export function forgetKept(): void {
-  for (const kept of all) kept.clear();
+  for (const kept of everyKept) kept.clear();
 }
 
 /** Values by key. */
 export class Kept<T> {
   readonly #values = new Map<string, T>();
+  readonly #listeners = new Set<() => void>();
   readonly #max: number;
 
   /** @param max how many values are kept; those that were written last stay */
   constructor(max = MAX_KEPT) {
     this.#max = max;
-    all.push(this);
+    everyKept.push(this);
   }
 
   clear(): void {
     this.#values.clear();
+    this.#tell();
   }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
 
   get(key: string): T | undefined {
     return this.#values.get(key);
@@ -34,7 +41,17 @@ export class Kept<T> {
     this.#values.set(key, value);
     const [oldest] = this.#values.keys();
     if (oldest !== undefined && this.#values.size > this.#max) this.#values.delete(oldest);
+    this.#tell();
   }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Returns what is kept, whoever changes it: also a component that is gone, whose request was answered late. */
+export function useKeptNow<T>(kept: Kept<T>, key: string, initial: T): T {
+  return useSyncExternalStore(kept.subscribe, () => kept.get(key) ?? initial);
 }
 
 /** State as that of `useState`, which is there again when the component is; each key has its own. */

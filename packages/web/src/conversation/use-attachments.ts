@@ -1,10 +1,12 @@
 import { useState } from "react";
 import { announce } from "../app/announce.ts";
+import { Kept, useKeptNow } from "../app/kept.ts";
 import { randomId } from "../format/random-id.ts";
 import { type AttachedFile, attachedFile, fileProblem } from "./attachments.ts";
 
 /** What is attached to the drafts of this page, by session. It survives other pages of the explorer; a reload forgets it. */
-const kept = new Map<string, readonly AttachedFile[]>();
+const ATTACHED = new Kept<readonly AttachedFile[]>(Number.POSITIVE_INFINITY);
+const NONE: readonly AttachedFile[] = [];
 
 interface Attachments {
   readonly files: readonly AttachedFile[];
@@ -18,13 +20,10 @@ interface Attachments {
 
 /** The files that go with the next message to a session. */
 export function useAttachments(sessionId: string): Attachments {
-  const [files, setFiles] = useState(() => kept.get(sessionId) ?? []);
+  const files = useKeptNow(ATTACHED, sessionId, NONE);
   const [problems, setProblems] = useState<readonly string[]>([]);
-  const change = (next: readonly AttachedFile[]) => {
-    kept.set(sessionId, next);
-    setFiles(next);
-  };
-  const now = () => kept.get(sessionId) ?? [];
+  const change = (next: readonly AttachedFile[]) => ATTACHED.set(sessionId, next);
+  const now = () => ATTACHED.get(sessionId) ?? NONE;
   return {
     files,
     problems,
