@@ -172,21 +172,56 @@ test("a message that is on its way while its writer looks at another page arrive
     await held;
     await route.continue();
   });
-  const send = () => composer().getByRole("button", { name: "Send" }).click();
-  await send();
+  await composer().getByRole("button", { name: "Send" }).click();
   const tabs = page.getByRole("navigation", { name: "Session" });
   await tabs.getByRole("link", { name: "Changes" }).click();
   // A page that is still being loaded hides the one before.
   await page.locator("textarea").waitFor({ state: "detached" });
   await tabs.getByRole("link", { name: "Session" }).click();
-  // Nothing says whether it has arrived, so it is sent again.
-  await send();
   await composer().getByRole("button", { name: "Sending…" }).waitFor();
+  await field.press("Control+Enter");
   release();
   await expect.poll(() => field.inputValue()).toBe("");
   await page.unrouteAll({ behavior: "wait" });
   await expect.poll(sent).toContain("meanwhile elsewhere");
   expect((await sent()).filter((content) => content === "meanwhile elsewhere")).toHaveLength(1);
+});
+
+test("a message whose answer is lost while its writer looks at another page is sent again as the same one, with its files and choices", async () => {
+  const field = composer().getByRole("textbox", { name: "Message" });
+  const files = composer().getByRole("list", { name: "Attached files" }).getByRole("listitem");
+  const buffer = Buffer.from("# Plan");
+  await composer().locator('input[type="file"]').setInputFiles({ name: "plan.md", mimeType: "", buffer });
+  await files.getByText("plan.md").waitFor();
+  await composer().getByRole("button", { name: "Steer now" }).click();
+  await field.fill("lost on its way");
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/messages", async (route) => {
+    await route.fetch();
+    await held;
+    await route.abort();
+  });
+  await composer().getByRole("button", { name: "Send" }).click();
+  const tabs = page.getByRole("navigation", { name: "Session" });
+  await tabs.getByRole("link", { name: "Changes" }).click();
+  await page.locator("textarea").waitFor({ state: "detached" });
+  // Until it is sent again, the newest message is of another channel.
+  await expect.poll(sent).toContain("lost on its way");
+  await explorer.up.api.sendMessage(sessionId, { content: "of another channel", channel: "side" });
+  await tabs.getByRole("link", { name: "Session" }).click();
+  await composer().getByRole("button", { name: "Sending…" }).waitFor();
+  release();
+  await composer().getByRole("alert").getByText("It was not sent.").waitFor();
+  await page.unrouteAll({ behavior: "wait" });
+  await messages().getByText("of another channel").waitFor();
+  await composer().getByRole("button", { name: "Send again" }).click();
+  await expect.poll(() => field.inputValue()).toBe("");
+  await expect.poll(() => files.count()).toBe(0);
+  expect((await sent()).filter((content) => content === "lost on its way")).toHaveLength(1);
+  await composer().getByRole("button", { name: "After this turn" }).click();
+  await explorer.up.api.sendMessage(sessionId, { content: "back again", channel: "main" });
+  await composer().getByRole("button", { name: "Channel: main" }).waitFor();
 });
 
 test("a message with a file that arrives while its writer looks at another page leaves the field with its file", async () => {

@@ -1,5 +1,5 @@
 /** Where a person writes to the agent. */
-import { useMutation } from "@tanstack/react-query";
+import { useMutation, useMutationState, useQueryClient } from "@tanstack/react-query";
 import { MAX_CONTENT_LENGTH } from "@valet/shared/protocol/message-limits";
 import { type ClipboardEvent, type FormEvent, type KeyboardEvent, type RefObject, useRef, useState } from "react";
 import { newMessageId, sendMessage } from "../api/changes.ts";
@@ -8,7 +8,7 @@ import { errorSentence } from "../api/problem.ts";
 import { type ContentIds, contentIds } from "../api/use-content-ids.ts";
 import { useActions } from "../app/actions.ts";
 import { announce } from "../app/announce.ts";
-import { Kept } from "../app/kept.ts";
+import { Kept, useKeptNow } from "../app/kept.ts";
 import { Button, IconButton, Segments } from "../ui/button.tsx";
 import { Sentence } from "../ui/outside-text.tsx";
 import { AttachmentList } from "./attachment-list.tsx";
@@ -26,6 +26,19 @@ const MODES: readonly (readonly [Mode, string])[] = [
   ["collect", "Collect"],
 ];
 
+/** What a message is sent with, as far as its writer has chosen it. */
+interface Choices {
+  readonly mode?: Mode;
+  readonly channel?: string;
+  readonly model?: string;
+  /** Where it was sent without a chosen channel: the newest may be another one when it is sent again. */
+  readonly sentTo?: string | undefined;
+}
+
+/** The choices are kept as the draft is: a message that is sent again is the same only with the same choices. */
+const CHOICES = new Kept<Choices>();
+const NO_CHOICES: Choices = {};
+
 interface ComposerProps {
   readonly session: Schemas["SessionView"];
   /** The channels that there are; the first is the one that a message goes to. */
@@ -39,12 +52,12 @@ interface ComposerProps {
 
 export function Composer({ session, channels, isBusy, attachments, field, onSent }: ComposerProps) {
   const [text, setText] = useDraft(session.id);
-  const [mode, setMode] = useState<Mode>(session.queueMode);
-  const [channel, setChannel] = useState<string>();
-  const [model, setModel] = useState<string>();
+  const choices = useKeptNow(CHOICES, session.id, NO_CHOICES);
+  const choose = (more: Choices) => CHOICES.set(session.id, { ...CHOICES.get(session.id), ...more });
+  const { mode = session.queueMode, model } = choices;
   const [isNaming, setNaming] = useState(false);
   const picker = useRef<HTMLInputElement>(null);
-  const target = channel ?? channels[0];
+  const target = choices.channel ?? choices.sentTo ?? channels[0];
   const { files } = attachments;
   const tooLarge = sizeProblem(text, files);
   const body = {
@@ -55,11 +68,15 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
     ...(files.length > 0 && { attachments: bodyOf(files) }),
   };
   const ids = idsOf(session.id);
-  const send = useMutation({
+  const queryClient = useQueryClient();
+  const mutationKey = ["message", session.id];
+  const { mutate } = useMutation({
+    mutationKey,
     mutationFn: ({ message }: { readonly message: typeof body; readonly sent: readonly AttachedFile[] }) =>
       sendMessage(session.id, { ...message, id: ids.of(message) }),
     onSuccess: (_accepted, { message: { content }, sent }) => {
       ids.forget();
+      choose({ sentTo: undefined });
       attachments.clear(sent);
       clearSentDraft(session.id, content);
       announce("Sent.");
@@ -67,13 +84,17 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
     },
     meta: { showsErrors: true },
   });
+  // Of this composer, or of one before its writer looked at another page.
+  const last = useMutationState({ filters: { mutationKey }, select: ({ state }) => state }).at(-1);
+  const [isSending, hasFailed] = [last?.status === "pending", last?.status === "error"];
   const isOver = session.status === "terminated" || session.status === "terminating" || session.deletion !== undefined;
   const submit = (event?: FormEvent) => {
     event?.preventDefault();
     if (text.trim() === "" && files.length > 0)
       announce("Write what the agent should do with the files.", { isShown: true });
-    else if (text.trim() !== "" && tooLarge === undefined && !send.isPending && !isOver) {
-      send.mutate({ message: body, sent: files });
+    else if (text.trim() !== "" && tooLarge === undefined && queryClient.isMutating({ mutationKey }) === 0 && !isOver) {
+      choose({ sentTo: target });
+      mutate({ message: body, sent: files });
     }
   };
   const onKeyDown = (event: KeyboardEvent<HTMLTextAreaElement>) => {
@@ -94,7 +115,7 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
       label: `Send the next message: ${label.toLowerCase()}`,
       group: "Session",
       applies: () => !isOver && mode !== value,
-      run: () => setMode(value),
+      run: () => choose({ mode: value }),
     })),
   ]);
   if (isOver) {
@@ -110,8 +131,8 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
         maxLength={MAX_CONTENT_LENGTH}
         rows={Math.min(8, Math.max(1, text.split("\n").length))}
         dir="auto"
-        aria-invalid={send.isError || undefined}
-        aria-describedby={send.isError ? "composer-error" : undefined}
+        aria-invalid={hasFailed || undefined}
+        aria-describedby={hasFailed ? "composer-error" : undefined}
         value={text}
         onChange={(event) => setText(event.target.value)}
         onKeyDown={onKeyDown}
@@ -123,27 +144,32 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
           {tooLarge}
         </p>
       )}
-      {send.isError && (
+      {hasFailed && (
         <p id="composer-error" className="field-error" role="alert">
-          It was not sent. <Sentence text={errorSentence(send.error)} /> Your text
+          It was not sent. <Sentence text={errorSentence(last?.error)} /> Your text
           {files.length > 0 && " and your files are"}
           {files.length === 0 && " is"} kept: send it again, it arrives once.
         </p>
       )}
       <div className="line">
-        <Segments label="When" value={mode} options={MODES} onChange={setMode} />
+        <Segments label="When" value={mode} options={MODES} onChange={(value) => choose({ mode: value })} />
         <ChannelChoice
           value={target ?? MAIN_CHANNEL}
           channels={channelsWith(channels, target)}
           isNaming={isNaming}
           onNaming={setNaming}
           onChange={(name) => {
-            setChannel(name);
+            choose({ channel: name });
             field.current?.focus();
           }}
         />
         {session.models.length > 1 && (
-          <Choice label="Model" value={model ?? session.models[0] ?? ""} choices={session.models} onChange={setModel} />
+          <Choice
+            label="Model"
+            value={model ?? session.models[0] ?? ""}
+            choices={session.models}
+            onChange={(name) => choose({ model: name })}
+          />
         )}
         <input
           ref={picker}
@@ -162,12 +188,12 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
           <Button
             look="primary"
             type="submit"
-            isBusy={send.isPending}
+            isBusy={isSending}
             hint="Ctrl ⏎"
             aria-keyshortcuts="Control+Enter"
             disabled={text.trim() === "" || tooLarge !== undefined}
           >
-            {send.isPending ? "Sending…" : send.isError ? "Send again" : "Send"}
+            {isSending ? "Sending…" : hasFailed ? "Send again" : "Send"}
           </Button>
         </span>
       </div>
