@@ -15,12 +15,17 @@ function changed(): void {
 /** The retries of one reader. */
 export class Reread {
   readonly #read: () => void;
+  readonly #untold: number;
   #failures = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param read reads again; afterwards it calls {@link failed} or {@link succeeded} */
-  constructor(read: () => void) {
+  /**
+   * @param read reads again; afterwards it calls {@link failed} or {@link succeeded}
+   * @param untold after so many failures in a row the page does not yet say that it may be out of date
+   */
+  constructor(read: () => void, untold = 0) {
     this.#read = read;
+    this.#untold = untold;
   }
 
   /** Schedules the next attempt: later after each failure, and not before the server wants it. An error that stays is not tried again. */
@@ -29,6 +34,7 @@ export class Reread {
     this.#failures += 1;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#read, Math.max(pauseMs(this.#failures, Math.random()), waitOf(error)));
+    if (this.#failures <= this.#untold) return;
     behind.set(this, error);
     changed();
   }

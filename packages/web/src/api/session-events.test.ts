@@ -253,6 +253,22 @@ test("a page whose socket is refused again and again says so, until one opens", 
   expect([FakeSocket.all.length, rereads.read()]).toEqual([4, undefined]);
 });
 
+test("the pause before each attempt is twice as long as the one before", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(1);
+  const { stop } = listen();
+  const pauses: number[] = [];
+  for (let count = 1; count <= 4; count += 1) {
+    await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(count), 20_000);
+    const atMs = Date.now();
+    FakeSocket.all.at(-1)?.close();
+    while (FakeSocket.all.length === count) await vi.advanceTimersByTimeAsync(10);
+    pauses.push(Date.now() - atMs);
+  }
+  expect(pauses).toEqual([500, 1_000, 2_000, 4_000]);
+  stop();
+  vi.mocked(Math.random).mockRestore();
+});
+
 test("events are signs of life of a server whose answers are slow", async () => {
   const { stop } = listen();
   const socket = await opened(1);

@@ -1,10 +1,9 @@
 /**
  * The live events of a session, over its WebSocket. All parts of the page that listen to one session share one socket.
  *
- * After a break it connects again, with growing pauses, and at once when the browser is online again or the page is looked at again. What happened in between is
- * not repeated by the server: each `opened` tells its listeners to read again what they show.
+ * After a break it connects again, with growing pauses, and at once when the browser is online again or the page is looked at again.
+ * What happened in between is not repeated by the server: each `opened` tells its listeners to read again what they show.
  */
-import { pauseMs } from "./backoff.ts";
 import { api, ok, type Schemas } from "./client.ts";
 import { noteAnswer, noteSilence } from "./connection.ts";
 import { ApiError, isPassing } from "./problem.ts";
@@ -36,10 +35,9 @@ class SessionSocket {
   readonly #listeners = new Set<Listener>();
   readonly #last = new Map<string, SessionEvent>();
   #socket: WebSocket | undefined;
-  /** The attempts to open a socket after the first one, which the page shows: without a socket, a session looks as it was. */
-  readonly #again = new Reread(() => this.#onAwake());
+  /** From the second failure on the page says that it may be out of date: without a socket, a session looks as it was. */
+  readonly #again = new Reread(() => this.#reconnect(), 1);
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #failures = 0;
   #hasOpened = false;
   #isStopped = false;
   #isAsking = false;
@@ -109,7 +107,6 @@ class SessionSocket {
     let isRefused = true;
     socket.onopen = () => {
       isRefused = false;
-      this.#failures = 0;
       this.#again.succeeded();
       this.#isHeard = true;
       noteAnswer();
@@ -181,13 +178,14 @@ class SessionSocket {
     this.#ping(socket, waitMs);
   }
 
+  #reconnect(): void {
+    if (this.#socket === undefined) void this.#connect();
+  }
+
   #retry(): void {
     this.#socket = undefined;
-    this.#failures += 1;
     clearTimeout(this.#timer);
-    if (this.#failures > 1)
-      this.#again.failed(new ApiError("The live connection to the session cannot be opened.", null));
-    else this.#timer = setTimeout(() => void this.#connect(), pauseMs(this.#failures, Math.random()));
+    this.#again.failed(new ApiError("The live connection to the session cannot be opened.", null));
   }
 
   /** Called when somebody looks at the page again, for example after the computer slept: its timers may have stood still meanwhile. */
@@ -195,13 +193,14 @@ class SessionSocket {
     if (document.visibilityState === "visible") this.#onAwake();
   };
 
-  /** Called when the network may be back. Opens a socket at once. If there is a socket, asks whether it still lives: it may have died with the network. */
+  /**
+   * Called when the network may be back. Opens a socket at once. If there is a socket, asks whether it still lives: it may have died
+   * with the network.
+   */
   readonly #onAwake = (): void => {
     if (this.#isStopped) return;
-    if (this.#socket?.readyState === WebSocket.OPEN) return this.#ask(this.#socket, WAKE_MS);
-    if (this.#socket !== undefined || this.#failures === 0) return;
-    clearTimeout(this.#timer);
-    void this.#connect();
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#ask(this.#socket, WAKE_MS);
+    else this.#again.now();
   };
 }
 
