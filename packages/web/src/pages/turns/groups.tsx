@@ -9,7 +9,7 @@ import { spanOf } from "./group-span.ts";
 import type { MeasureLook } from "./measures.ts";
 import { failedOf } from "./stats-words.ts";
 import { shownValue } from "./turns-bar.tsx";
-import type { Grouping, TurnsSearch } from "./turns-search.ts";
+import { type Grouping, searchOfDay, type TurnsSearch } from "./turns-search.ts";
 
 interface GroupsProps {
   readonly stats: Schemas["TurnStats"];
@@ -74,7 +74,7 @@ export function Groups({ stats, by, look, search }: GroupsProps) {
             return (
               <tr key={value ?? ""}>
                 <th scope="row">
-                  <GroupName by={by} value={value} search={search} />
+                  <GroupName by={by} value={value} search={search} start={stats.from} />
                 </th>
                 <td className="n">{formatCount(group.turns)}</td>
                 <td className={`n${failed > 0 ? " t-failed" : " m"}`}>{formatCount(failed)}</td>
@@ -104,14 +104,16 @@ export function Groups({ stats, by, look, search }: GroupsProps) {
 }
 
 /** A group's name leads to its turns. */
-function GroupName(props: { readonly by: Grouping; readonly value: string | null; readonly search: TurnsSearch }) {
-  const { by, value, search } = props;
+function GroupName(props: {
+  readonly by: Grouping;
+  readonly value: string | null;
+  readonly search: TurnsSearch;
+  /** Of the period. */
+  readonly start: string;
+}) {
+  const { by, value, search, start } = props;
   if (value === null) return <span className="m2">{NONE[by]}</span>;
-  const { by: _, last: __, ...rest } = search;
-  const next: TurnsSearch =
-    by === "day"
-      ? { ...rest, from: `${value}T00:00:00.000Z`, to: new Date(Date.parse(value) + 86_400_000).toISOString() }
-      : { ...search, [by]: value };
+  const next: TurnsSearch = by === "day" ? searchOfDay(search, value, start) : { ...search, [by]: value };
   return (
     <Link to="/turns" search={next} className="cut" title="show only these turns">
       <OutsideText text={by === "day" ? dayText(value) : shownValue(by, value)} max={200} />

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { askedOf, filterCount, filtersOf, parseTurnsSearch } from "./turns-search.ts";
+import { askedOf, filterCount, filtersOf, parseTurnsSearch, searchOfDay } from "./turns-search.ts";
 
 const NOW = Date.parse("2026-11-26T12:00:00Z");
 
@@ -42,4 +42,16 @@ test("the period is a week by default, the chosen one, or that of `from` and `to
 test("another order or grouping means the same turns", () => {
   expect(askedOf({ user: "mira", sort: "cost", by: "model", of: "cost" })).toEqual({ user: "mira" });
   expect(filterCount({ user: "mira", last: "day", sort: "cost" })).toBe(2);
+});
+
+test("a day's group leads to what the period holds of the day, and to no more", () => {
+  const start = "2026-11-19T12:00:00.000Z";
+  const search = { user: "mira", by: "day", last: "week" } as const;
+  const of = (from: string, to: string) => ({ user: "mira", from, to });
+  expect(searchOfDay(search, "2026-11-19", start)).toEqual(of(start, "2026-11-20T00:00:00.000Z"));
+  expect(searchOfDay(search, "2026-11-20", start)).toEqual(of("2026-11-20T00:00:00.000Z", "2026-11-21T00:00:00.000Z"));
+  const to = "2026-11-21T06:00:00.000Z";
+  expect(searchOfDay({ user: "mira", from: start, to }, "2026-11-21", start)).toEqual(
+    of("2026-11-21T00:00:00.000Z", to),
+  );
 });

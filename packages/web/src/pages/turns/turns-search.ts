@@ -104,3 +104,16 @@ export function filterCount(search: TurnsSearch): number {
   const hasPeriod = search.from !== undefined || search.to !== undefined || search.last !== undefined;
   return FILTERS.filter((name) => search[name] !== undefined).length + (hasPeriod ? 1 : 0);
 }
+
+/**
+ * Returns the search for the turns of a day's group.
+ * @param day YYYY-MM-DD, UTC
+ * @param start of the period, which may hold only a part of the day
+ */
+export function searchOfDay(search: TurnsSearch, day: string, start: string): TurnsSearch {
+  const { by: _, last: __, ...rest } = search;
+  const [firstMs, endMs] = [Date.parse(day), Date.parse(day) + 86_400_000];
+  const from = Math.max(firstMs, Date.parse(start));
+  const to = search.to === undefined ? endMs : Math.min(endMs, Date.parse(search.to));
+  return { ...rest, from: new Date(from).toISOString(), to: new Date(to).toISOString() };
+}
