@@ -27,7 +27,7 @@ export default function SessionFrame() {
   useTitle(title);
   // What it does now is asked every few seconds.
   const gone = [session, now].find(({ error }) => isGone(error))?.error;
-  if (gone !== undefined) return <SessionGone wasDeleted={session.data !== undefined && isDeleted(gone)} />;
+  if (gone !== undefined) return <SessionGone wasDeleted={isDeleted(gone)} />;
   if (session.isError && session.data === undefined) {
     return (
       <div className="page">
@@ -92,8 +92,8 @@ function isDeleted(error: unknown): boolean {
 }
 
 /**
- * @param wasDeleted the page has shown it before, and it was deleted since. One that is there no longer for the reader may be there for
- * its owner: another tab has signed in as somebody else
+ * @param wasDeleted the API tells only a session's owner so. One that is not there for the reader may be there for its owner: another
+ * tab has signed in as somebody else
  */
 function SessionGone({ wasDeleted }: { readonly wasDeleted: boolean }) {
   return (
