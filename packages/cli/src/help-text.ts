@@ -1,4 +1,4 @@
-/** The text of helps: the end of each command's, with what its exit codes mean and examples; and how it fits a terminal. Pure. */
+/** Help texts: the end of each command's, with what its exit codes mean and examples; and how it fits a terminal. Pure. */
 import { wrap, wrapIndented } from "./wrap.ts";
 
 /** @param negative what exit code 1 means; a command without it never ends so */

@@ -13,7 +13,6 @@ test.each<[string, unknown, string]>([
     { ...about, errors: [{ path: "by", message: "not a key" }] },
     "The input is invalid.\n  by: not a key",
   ],
-  ["that is none", "<html>", "The API answered 400."],
 ])("a problem %s", (_what, answer, text) => {
   expect(problemText(400, answer)).toBe(text);
 });
@@ -44,4 +43,21 @@ test.each<[string, unknown, string]>([
   ["of a proxy", "<html>", "The API answered 429. Try again in 60 s."],
 ])("a refusal %s says when to try again", (_what, answer, text) => {
   expect(problemText(429, answer, { retryAfterS: 60 })).toBe(text);
+});
+
+test.each([400, 401, 404, 413])("an answer %i that is no problem of Valet's says to check the URL", (status) => {
+  const text = `The server answered ${status}, but not as Valet does. Check the URL, and what is in front of Valet.`;
+  expect(problemText(status, "<html>")).toBe(text);
+});
+
+test("an error of a proxy says nothing of the URL, which may be right", () => {
+  expect(problemText(502, "<html>")).toBe("The API answered 502.");
+});
+
+test("a message names other fields as the user of the command gave them", () => {
+  const errors = [{ path: "from", message: "must be before `to`, which is `now` by default" }];
+  const nameOf = (path: string) => ({ from: "--from", to: "--to" })[path] ?? path;
+  expect(problemText(400, apiProblem("invalid-input", { errors }), { nameOf })).toMatch(
+    /\n {2}--from: must be before --to, which is `now` by default$/,
+  );
 });

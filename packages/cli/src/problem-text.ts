@@ -32,7 +32,13 @@ export function problemText(status: number, answer: unknown, { nameOf, retryAfte
 
 function problemLines(status: number, answer: unknown, nameOf = (path: string) => path): string[] {
   const problem = Problem.safeParse(answer);
-  if (!problem.success) return [`The API answered ${status}.`];
+  if (!problem.success) {
+    // A proxy in front of Valet limits requests, and answers in place of a Valet that is away, at the right URL.
+    const isOthers = status >= 400 && status < 500 && status !== 429;
+    return isOthers
+      ? [`The server answered ${status}, but not as Valet does. Check the URL, and what is in front of Valet.`]
+      : [`The API answered ${status}.`];
+  }
   const { type, title, detail, errors = [] } = problem.data;
   const fields = errors.map(({ path, message }) => `${nameOf(path)}: ${message}`);
   // A detail is a sentence, or continues the title.
