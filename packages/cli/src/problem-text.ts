@@ -40,7 +40,10 @@ function problemLines(status: number, answer: unknown, nameOf = (path: string) =
       : [`The API answered ${status}.`];
   }
   const { type, title, detail, errors = [] } = problem.data;
-  const fields = errors.map(({ path, message }) => `${nameOf(path)}: ${message}`);
+  // The API names other fields in backticks.
+  const named = (text: string) =>
+    text.replace(/`([\w.]+)`/g, (whole, path) => (nameOf(path) === path ? whole : nameOf(path)));
+  const fields = errors.map(({ path, message }) => `${nameOf(path)}: ${named(message)}`);
   // A detail is a sentence, or continues the title.
   const rest = detail === undefined ? "." : `${/^[A-Z]/.test(detail) ? "." : ":"} ${detail}`;
   const sentence = title + rest;
