@@ -39,3 +39,17 @@ test("an input that is refused is named as it was given", () => {
   expect(stderr).toMatch(/\n {2}--model: /);
   expect(run("prompt", "--repo", "http://x.example/y", "hi", ...where).stderr).toMatch(/\n {2}--repo: /);
 });
+
+test.each([
+  ["status", "ses_01j8z3k5m7n9p1q3r5s7t9v1w3"],
+  ["why", "msg_01j8z3k5m7n9p1q3r5s7t9v1w3"],
+])("an id before its command is an error that says the right order (%s)", (command, id) => {
+  const { status, stdout, stderr } = run(id, command);
+  expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+  expect(stderr).toBe(`valet: The command comes first: valet ${command} ${id}.\n`);
+  expect(JSON.parse(run(id, command, "--json").stdout).error.type).toBe("usage");
+});
+
+test("an id without a command is an unknown command", () => {
+  expect(run("ses_01j8z3k5m7n9p1q3r5s7t9v1w3").stderr).toContain("unknown command");
+});

@@ -33,6 +33,7 @@ import { addWebhooks } from "./commands/webhooks.ts";
 import { addWhy } from "./commands/why.ts";
 import { addWorkflow } from "./commands/workflow.ts";
 import { addGlobalOptions } from "./context.ts";
+import { UserError } from "./errors.ts";
 import { fitHelp } from "./help-text.ts";
 import { terminalOf } from "./terminal.ts";
 
@@ -111,4 +112,16 @@ export function withoutVainHelp(program: Command, args: readonly string[]): stri
     command = next;
   }
   return [...args];
+}
+
+/** What ids of sessions, messages, workflows and turns begin with. */
+const ID = /^(?:ses|msg|wfl|att)_/;
+
+/** @throws UserError if an id stands where the command does, and the command behind it */
+export function refuseIdFirst(program: Command, args: readonly string[]): void {
+  const [first = "", second] = program.parseOptions([...args]).operands;
+  const isCommand = program.commands.some((command) => command.name() === second);
+  if (ID.test(first) && isCommand) {
+    throw new UserError(`The command comes first: valet ${second} ${first}.`, { type: "usage" });
+  }
 }

@@ -4,7 +4,7 @@ import { ApiError } from "./api-transport.ts";
 import { ExitCode } from "./errors.ts";
 import { showFailure } from "./failure.ts";
 import { fieldNames } from "./field-names.ts";
-import { createProgram, withoutVainHelp } from "./program.ts";
+import { createProgram, refuseIdFirst, withoutVainHelp } from "./program.ts";
 
 /** Returns whether the arguments ask for JSON; what follows `--` is content. */
 export function asksForJson(args: readonly string[]): boolean {
@@ -21,6 +21,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     ran = command;
   });
   try {
+    refuseIdFirst(program, args);
     await program.parseAsync(withoutVainHelp(program, args), { from: "user" });
     return Number(process.exitCode ?? ExitCode.OK);
   } catch (error) {
