@@ -3,6 +3,7 @@
 import { ageText, limitText } from "@valet/shared/duration-text";
 import { costText } from "@valet/shared/protocol/cost";
 import type { AttentionItem, NowView, RunNow, StepNow } from "@valet/shared/protocol/now";
+import type { WarningView } from "@valet/shared/protocol/warnings";
 import { counted } from "./counted.ts";
 import { placeText } from "./queue-text.ts";
 
@@ -30,6 +31,11 @@ export function nowLines(now: NowView, nowMs = Date.parse(now.at)): string[] {
     ...(queueLength > queue.length ? [`and ${queueLength - queue.length} more in the queue`] : []),
     costLine(now),
   ];
+}
+
+/** Returns what is amiss although the session goes on, and what to do. */
+export function warningText({ type, message }: WarningView): string {
+  return `warning: ${type}: ${message}`;
 }
 
 /** Names the sessions that hold what this one waits for. */

@@ -10,6 +10,7 @@ import { counted } from "../counted.ts";
 import { UserError } from "../errors.ts";
 import { findSessionId } from "../find-id.ts";
 import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
+import { warningText } from "../now-text.ts";
 import { paintSession } from "../paint.ts";
 import { placeText } from "../queue-text.ts";
 import { placeSessions, type TreeSession } from "../session-tree.ts";
@@ -110,7 +111,7 @@ export function sessionLines<S extends ListedSession>(sessions: readonly S[], mo
       line,
       ...(failure === undefined ? [] : [`${indent}${failure.type}: ${failure.message}`]),
       ...(sleepProblem === undefined ? [] : [indent + sleepProblemText(sleepProblem)]),
-      ...warnings.map(({ type, message }) => `${indent}warning: ${type}: ${message}`),
+      ...warnings.map((warning) => indent + warningText(warning)),
       ...(exportProblem === undefined ? [] : [indent + exportProblemText(exportProblem)]),
     ];
   });

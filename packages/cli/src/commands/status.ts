@@ -6,7 +6,7 @@ import { ApiError } from "../api-transport.ts";
 import { connect, type GlobalOptions, print, printJson, printLines, report } from "../context.ts";
 import { findSessionId } from "../find-id.ts";
 import { EXAMPLE_SESSION, helpEnd } from "../help-text.ts";
-import { nowLines } from "../now-text.ts";
+import { nowLines, warningText } from "../now-text.ts";
 import { paintVerdict } from "../paint.ts";
 import { statusLines } from "../status-list.ts";
 import { terminalOf } from "../terminal.ts";
@@ -29,9 +29,12 @@ export function addStatus(program: Command): void {
       const options = command.optsWithGlobals<GlobalOptions>();
       const api = connect(options);
       if (session !== undefined) {
-        const now = await api.now(await findSessionId(api, session));
-        if (options.json) printJson(now);
-        else printLines(nowLines(now), { paint: paintVerdict });
+        const id = await findSessionId(api, session);
+        if (options.json) printJson(await api.now(id));
+        else {
+          const [now, { warnings = [] }] = await Promise.all([api.now(id), api.session(id)]);
+          printLines([...nowLines(now), ...warnings.map(warningText)], { paint: paintVerdict });
+        }
         return;
       }
       const { sessions, hasMore } = await api.findSessions(({ status }) => status !== "terminated", LISTED);
