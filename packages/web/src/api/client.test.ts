@@ -28,7 +28,10 @@ test.each([
 ])("%s in place of an answer is none: it says so, and is tried again", async (_what, status, type) => {
   answer = typed(status, type, "<title>Welcome</title>");
   const error = await read().catch((error: unknown) => error);
-  expect(error).toMatchObject({ status: null, message: expect.stringContaining("Something else than Valet answered") });
+  expect(error).toMatchObject({
+    status: null,
+    message: expect.stringContaining("Something other than Valet answered"),
+  });
   expect(connection.read().state).toBe("offline");
   answer = typed(200, "application/json", '{"items":[]}');
   expect(await read()).toEqual({ items: [] });
@@ -80,13 +83,13 @@ test.each([
   await expect(read()).rejects.toMatchObject({ name: "ApiError", status: null });
 });
 
-/** Answers when it is called off, and not before. */
+/** Answers when it is aborted, and not before. */
 const never = (signal: AbortSignal) =>
   new Promise<Response>((_, reject) => {
     signal.addEventListener("abort", () => reject(signal.reason));
   });
 
-test("a server that stands still is noticed, and a read that hangs is called off", async () => {
+test("a server that stands still is noticed, and a read that hangs is aborted", async () => {
   vi.useFakeTimers();
   answer = never;
   const hanging = expect(read()).rejects.toMatchObject({ name: "ApiError", status: null });
@@ -147,7 +150,16 @@ test("an answer that comes slowly is read to its end", async () => {
   expect(connection.read().state).toBe("live");
 });
 
-test("one slow answer among others is no lost connection, and a change is not called off", async () => {
+test("an answer without content is one, also where the browser gives it an empty body", async () => {
+  const empty = new Response(null, { status: 204 });
+  Object.defineProperty(empty, "body", { value: new Blob([]).stream() });
+  answer = () => empty;
+  await expect(client.send(new Request("https://valet.test/", { method: "DELETE" }))).resolves.toMatchObject({
+    status: 204,
+  });
+});
+
+test("one slow answer among others is no lost connection, and a change is not aborted", async () => {
   vi.useFakeTimers();
   answer = never;
   const change = client.ok(client.api.POST("/api/sessions", { body: {} }));
@@ -163,7 +175,7 @@ test("one slow answer among others is no lost connection, and a change is not ca
   expect([connection.read().state, hasEnded]).toEqual(["live", false]);
 });
 
-test("a read that its reader calls off says nothing of the server", async () => {
+test("a read that its reader aborts says nothing of the server", async () => {
   answer = never;
   const reader = new AbortController();
   const left = client.ok(client.api.GET("/api/attention", { signal: reader.signal }));

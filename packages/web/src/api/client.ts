@@ -64,7 +64,9 @@ async function withBody(response: Response, patience: Patience, note: () => void
       },
     }),
   );
-  return new Response(await new Response(watched as BodyInit).arrayBuffer(), response);
+  const body = await new Response(watched as BodyInit).arrayBuffer();
+  // Browsers give an answer 204 an empty body, which no new one may have.
+  return new Response(body.byteLength === 0 ? null : body, response);
 }
 
 /**
@@ -119,8 +121,8 @@ export async function whole<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (error) {
-    const isCalledOff = error instanceof DOMException && error.name === "AbortError";
-    if (isCalledOff || error instanceof ApiError) throw error;
+    const isAborted = error instanceof DOMException && error.name === "AbortError";
+    if (isAborted || error instanceof ApiError) throw error;
     throw unreachable();
   }
 }

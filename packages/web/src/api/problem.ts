@@ -58,7 +58,7 @@ export function unreachable(): ApiError {
 
 /** Returns the error of an answer that is not Valet's. Valet itself has not answered. */
 export function notOurs(): ApiError {
-  return new ApiError("Something else than Valet answered: a proxy, or a network that asks for a login.", null);
+  return new ApiError("Something other than Valet answered: a proxy, or a network that asks for a login.", null);
 }
 
 /** Returns what a person reads of any error. */
