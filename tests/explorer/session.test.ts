@@ -187,68 +187,6 @@ test("a message that is on its way while its writer looks at another page arrive
   expect((await sent()).filter((content) => content === "meanwhile elsewhere")).toHaveLength(1);
 });
 
-test("a message whose answer is lost while its writer looks at another page is sent again as the same one, with its files and choices", async () => {
-  const field = composer().getByRole("textbox", { name: "Message" });
-  const files = composer().getByRole("list", { name: "Attached files" }).getByRole("listitem");
-  const buffer = Buffer.from("# Plan");
-  await composer().locator('input[type="file"]').setInputFiles({ name: "plan.md", mimeType: "", buffer });
-  await files.getByText("plan.md").waitFor();
-  await composer().getByRole("button", { name: "Steer now" }).click();
-  await field.fill("lost on its way");
-  let release = () => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
-  await page.route("**/messages", async (route) => {
-    await route.fetch();
-    await held;
-    await route.abort();
-  });
-  await composer().getByRole("button", { name: "Send" }).click();
-  const tabs = page.getByRole("navigation", { name: "Session" });
-  await tabs.getByRole("link", { name: "Changes" }).click();
-  await page.locator("textarea").waitFor({ state: "detached" });
-  // Until it is sent again, the newest message is of another channel.
-  await expect.poll(sent).toContain("lost on its way");
-  await explorer.up.api.sendMessage(sessionId, { content: "of another channel", channel: "side" });
-  await tabs.getByRole("link", { name: "Session" }).click();
-  await composer().getByRole("button", { name: "Sending…" }).waitFor();
-  release();
-  await composer().getByRole("alert").getByText("It was not sent.").waitFor();
-  await page.unrouteAll({ behavior: "wait" });
-  await messages().getByText("of another channel").waitFor();
-  await composer().getByRole("button", { name: "Send again" }).click();
-  await expect.poll(() => field.inputValue()).toBe("");
-  await expect.poll(() => files.count()).toBe(0);
-  expect((await sent()).filter((content) => content === "lost on its way")).toHaveLength(1);
-  await composer().getByRole("button", { name: "After this turn" }).click();
-  await explorer.up.api.sendMessage(sessionId, { content: "back again", channel: "main" });
-  await composer().getByRole("button", { name: "Channel: main" }).waitFor();
-});
-
-test("a message with a file that arrives while its writer looks at another page leaves the field with its file", async () => {
-  const field = composer().getByRole("textbox", { name: "Message" });
-  const files = composer().getByRole("list", { name: "Attached files" }).getByRole("listitem");
-  const buffer = Buffer.from("# Away");
-  await composer().locator('input[type="file"]').setInputFiles({ name: "away.md", mimeType: "", buffer });
-  await files.getByText("away.md").waitFor();
-  await field.fill("with a file, elsewhere");
-  let release = () => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
-  await page.route("**/messages", async (route) => {
-    await held;
-    await route.continue();
-  });
-  await composer().getByRole("button", { name: "Send" }).click();
-  const tabs = page.getByRole("navigation", { name: "Session" });
-  await tabs.getByRole("link", { name: "Changes" }).click();
-  await page.locator("textarea").waitFor({ state: "detached" });
-  await tabs.getByRole("link", { name: "Session" }).click();
-  await files.getByText("away.md").waitFor();
-  release();
-  await expect.poll(() => field.inputValue()).toBe("");
-  await expect.poll(() => files.count()).toBe(0);
-  await page.unrouteAll({ behavior: "wait" });
-});
-
 test("files are attached by button, paste and drop; what is too large is refused before it is sent; a new channel begins", async () => {
   const zip = Buffer.from([0x50, 0x4b, 3, 4, 0xff, 0]);
   await composer()
@@ -288,6 +226,75 @@ test("files are attached by button, paste and drop; what is too large is refused
   const message = (await explorer.up.api.messages(sessionId)).find(({ content }) => content === "Read these");
   expect(message).toMatchObject({ channel: "notes", attachments: [{ filename: "notes.md" }, {}, {}] });
   await expect.poll(() => files.count()).toBe(0);
+});
+
+test("a message whose answer is lost while its writer looks at another page is sent again as the same one, with its files and choices", async () => {
+  // The channel that was chosen last is forgotten.
+  await page.reload();
+  const field = composer().getByRole("textbox", { name: "Message" });
+  const files = composer().getByRole("list", { name: "Attached files" }).getByRole("listitem");
+  const buffer = Buffer.from("# Plan");
+  await composer().locator('input[type="file"]').setInputFiles({ name: "plan.md", mimeType: "", buffer });
+  await files.getByText("plan.md").waitFor();
+  await composer().getByRole("button", { name: "Steer now" }).click();
+  await field.fill("lost on its way");
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/messages", async (route) => {
+    await route.fetch();
+    await held;
+    await route.abort();
+  });
+  await composer().getByRole("button", { name: "Send" }).click();
+  const tabs = page.getByRole("navigation", { name: "Session" });
+  await tabs.getByRole("link", { name: "Changes" }).click();
+  await page.locator("textarea").waitFor({ state: "detached" });
+  // Until it is sent again, the newest message is of another channel.
+  await expect.poll(sent).toContain("lost on its way");
+  await explorer.up.api.sendMessage(sessionId, { content: "of another channel", channel: "side" });
+  await tabs.getByRole("link", { name: "Session" }).click();
+  await composer().getByRole("button", { name: "Sending…" }).waitFor();
+  release();
+  await composer().getByRole("alert").getByText("It was not sent.").waitFor();
+  await page.unrouteAll({ behavior: "wait" });
+  const showsEnd = async () => {
+    await page.keyboard.press("End");
+    return messages().getByText("of another channel").isVisible();
+  };
+  await expect.poll(showsEnd).toBe(true);
+  await composer().getByRole("button", { name: "Send again" }).click();
+  await expect.poll(() => field.inputValue()).toBe("");
+  await expect.poll(() => files.count()).toBe(0);
+  expect((await sent()).filter((content) => content === "lost on its way")).toHaveLength(1);
+  await composer().getByRole("button", { name: "After this turn" }).click();
+});
+
+test("a message with a file that arrives while its writer looks at another page leaves the field with its file", async () => {
+  const field = composer().getByRole("textbox", { name: "Message" });
+  const files = composer().getByRole("list", { name: "Attached files" }).getByRole("listitem");
+  const buffer = Buffer.from("# Away");
+  await composer().locator('input[type="file"]').setInputFiles({ name: "away.md", mimeType: "", buffer });
+  await files.getByText("away.md").waitFor();
+  await field.fill("with a file, elsewhere");
+  let release = () => {};
+  const held = new Promise<void>((resolve) => (release = resolve));
+  await page.route("**/messages", async (route) => {
+    await held;
+    await route.continue();
+  });
+  await composer().getByRole("button", { name: "Send" }).click();
+  const tabs = page.getByRole("navigation", { name: "Session" });
+  await tabs.getByRole("link", { name: "Changes" }).click();
+  await page.locator("textarea").waitFor({ state: "detached" });
+  await tabs.getByRole("link", { name: "Session" }).click();
+  await files.getByText("away.md").waitFor();
+  release();
+  await expect.poll(() => field.inputValue()).toBe("");
+  await expect.poll(() => files.count()).toBe(0);
+  await page.unrouteAll({ behavior: "wait" });
+  // The next reader begins at the end again.
+  await page.goto(`${explorer.up.url}/sessions/${sessionId}`);
+  await composer().waitFor();
 });
 
 test("a workflow shows its steps, and each opens to its output", async () => {
