@@ -198,14 +198,17 @@ describeOneEngine(
         expect(await say(attacker, "[tidies]")).toMatchObject({ outcome: "ok" });
         await attack("[files]", "sandbox_out_of_files");
         const bombed = await say(attacker, "[bomb]");
-        expect(bombed).toMatchObject({ outcome: "error", errorType: "sandbox_out_of_processes" });
         // On a busy machine the runner may want a thread while the bomb has them all. It ends, perhaps before it has sent the call's open
-        // span, and the message gets its second attempt.
+        // span, and the message gets its second attempt, with which the same may happen.
+        expect(bombed.outcome).toBe("error");
+        expect(["sandbox_out_of_processes", "runner_lost"]).toContain(bombed.errorType);
         const calls = readSpans(await system.api.trace(attacker, bombed.traceId as string)).filter(
           ({ name }) => name === "execute_tool bash",
         );
         expect(calls.length).toBeLessThanOrEqual(bombed.attempts ?? 0);
-        expect(calls.at(-1)?.attributes).toMatchObject({ "error.type": "sandbox_out_of_processes" });
+        if (bombed.errorType !== "runner_lost") {
+          expect(calls.at(-1)?.attributes).toMatchObject({ "error.type": "sandbox_out_of_processes" });
+        }
         expect(await say(attacker, "Are you there?")).toMatchObject({ outcome: "ok" });
         expect((await system.api.session(attacker)).generation).toBe(1);
       },
