@@ -40,7 +40,8 @@ export function hibernateText({
   if (status === "hibernated") return `It sleeps; its files are kept. The next message wakes it, or valet wake ${id}.`;
   if (sleepProblem !== undefined) {
     const { errorType, detail, retryAt } = sleepProblem;
-    return `It cannot sleep yet: ${errorType}${detail === undefined ? "" : `: ${detail}`}. This is retried at ${retryAt}.`;
+    const retried = retryAt === undefined ? "once the session is idle" : `at ${retryAt}`;
+    return `It cannot sleep yet: ${errorType}${detail === undefined ? "" : `: ${detail}`}. This is retried ${retried}.`;
   }
   return `It is ${status}. See it: valet status ${id}.`;
 }

@@ -110,7 +110,8 @@ export const SessionView = z.object({
   terminatedBy: z.string().optional(),
   /**
    * Why a session that was to hibernate is still awake: the snapshot failed, and without it the files would be lost. It
-   * is retried at `retryAt`, and on each request to hibernate, during which it is absent.
+   * is retried at `retryAt`, and on each request to hibernate, during which it is absent. Without `retryAt` it is being
+   * retried, or is retried when the session has been idle for its idle timeout.
    */
   sleepProblem: z
     .object({
@@ -120,7 +121,7 @@ export const SessionView = z.object({
       /** How often in a row the snapshot has failed, and since when. */
       failures: count,
       since: time,
-      retryAt: time,
+      retryAt: time.optional(),
     })
     .optional(),
   /**

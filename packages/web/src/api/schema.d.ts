@@ -1344,7 +1344,7 @@ export interface components {
                 /** Format: date-time */
                 since: string;
                 /** Format: date-time */
-                retryAt: string;
+                retryAt?: string;
             };
             warnings?: components["schemas"]["WarningView"][];
             sandbox?: {

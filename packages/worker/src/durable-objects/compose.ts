@@ -45,6 +45,7 @@ import { Intake } from "./queue/intake.ts";
 import { JobQueue } from "./queue/job-queue.ts";
 import { JobStore } from "./queue/job-store.ts";
 import { CapacityLease } from "./sandbox/capacity-lease.ts";
+import { nextSleepTryMs } from "./sandbox/sleep-retry.ts";
 import { SESSION_MIGRATIONS } from "./session-schema.ts";
 import { composeTracePlane } from "./trace-plane.ts";
 import { RunnerSpans } from "./traces/runner-spans.ts";
@@ -196,6 +197,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       queue,
       requests,
       records.lastEndMs(),
+      nextSleepTryMs(state.record, queue, timers),
       lease.place,
       attention.view(),
       problem && viewExportProblem(problem),

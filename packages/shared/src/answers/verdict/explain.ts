@@ -160,11 +160,13 @@ function keptAwakeText(
   { type, detail, retryMs }: NonNullable<SessionFacts["sleepProblem"]>,
 ): Explanation {
   const { meaning, remedy } = ERRORS[type];
-  const at = new Date(retryMs).toISOString().slice(11, 19);
+  const tried =
+    retryMs === null
+      ? "being tried again"
+      : `tried again at ${new Date(retryMs).toISOString().slice(11, 19)} UTC, or when you hibernate the session`;
   return {
     why: `The runner is gone, and no snapshot of its sandbox's files can be taken: \`${type}\`, ${detail ?? meaning}.`,
-    nextStep:
-      `${remedy ?? ""} The snapshot is tried again at ${at} UTC, or when you hibernate the session; then the work continues.`.trim(),
+    nextStep: `${remedy ?? ""} The snapshot is ${tried}; then the work continues.`.trim(),
     command: `valet hibernate ${sessionId}`,
   };
 }

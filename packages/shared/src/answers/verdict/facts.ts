@@ -128,7 +128,8 @@ export interface SessionFacts {
     readonly detail?: string | undefined;
     /** When it failed first. */
     readonly sinceMs: number;
-    readonly retryMs: number;
+    /** When it is tried again; `null` if no time is set, as while it is being tried. */
+    readonly retryMs: number | null;
   } | null;
   /** When a person last answered the agent, from when silence counts again; 0 if never. */
   readonly answeredMs: number;

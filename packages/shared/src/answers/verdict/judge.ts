@@ -11,7 +11,7 @@ import type { PersonRequest, Run, SessionFacts, Step } from "./facts.ts";
 
 /** From the end of a tool's own limit until it counts as stuck, in ms: OpenCode kills its processes meanwhile. */
 export const TOOL_ENDING_MS = 10_000;
-/** How long work may wait for the snapshot of a sandbox without a runner since the first one failed, in ms: the next one often succeeds. */
+/** How long queued work may wait for a snapshot that keeps failing, in ms, before the session needs attention: the next one often succeeds. */
 const SNAPSHOT_WAIT_MS = 60_000;
 /** How late an alarm of the object may be, in ms. */
 const ALARM_DELAY_MS = 10_000;
@@ -81,7 +81,7 @@ function deadlines(facts: SessionFacts): Deadline[] {
     all.push({ state: "stuck", rule: "operation_overdue", sinceMs: operation.sinceMs, thresholdMs });
   }
   if (queue !== null && link === null && sleepProblem !== null) {
-    const { sinceMs } = sleepProblem;
+    const sinceMs = Math.max(sleepProblem.sinceMs, queue.sinceMs);
     all.push({ state: "stuck", rule: "files_unkept", sinceMs, thresholdMs: SNAPSHOT_WAIT_MS });
   }
   for (const run of runs) all.push(...deadlinesOf(run, facts));

@@ -224,6 +224,13 @@ test("waits for a slot, for a link, and for a batch have states of their own", (
     });
   }
   expect(after({ ...unkept, queue: null }, 60_000).state).toBe("idle");
+  // An old problem is none for work that has only just arrived.
+  const arrived = { ...unkept, queue: { ...queue, sinceMs: T0 + 3_600_000 } };
+  expect(after(arrived, 3_600_001)).toMatchObject({ state: "waiting_for_sandbox" });
+  expect(after(arrived, 3_660_000)).toMatchObject({ state: "stuck", rule: "files_unkept" });
+  expect(after({ ...unkept, sleepProblem: { ...sleepProblem, retryMs: null } }, 1).nextStep).toContain(
+    "The snapshot is being tried again; then the work continues.",
+  );
   expect(after(unkept, 1)).toMatchObject({
     state: "waiting_for_sandbox",
     rule: "runner_reconnecting",

@@ -159,7 +159,10 @@ test("work that waits until a sandbox's files can be kept needs attention", asyn
   await session.send("work");
   await eventually(async () => expect((await session.view()).sleepProblem).toBeDefined());
   expect((await session.view()).attention).toBeUndefined();
-  await session.crash("UPDATE session SET record = json_set(record, '$.sleepProblem.sinceMs', 1)");
+  // Both the problem and the work are from long ago.
+  await session.crash(
+    "UPDATE session SET record = json_set(record, '$.sleepProblem.sinceMs', 1); UPDATE jobs SET waitingSinceMs = 1",
+  );
   await eventually(async () => {
     await session.alarm();
     expect((await attentionOf(session))?.verdict).toMatchObject({ state: "stuck", rule: "files_unkept" });
@@ -168,6 +171,28 @@ test("work that waits until a sandbox's files can be kept needs attention", asyn
   await session.elapse("check");
   await session.reaches("restoring");
   await eventually(async () => expect(await attentionOf(session)).toBeUndefined());
+});
+
+test("the next try of a snapshot is the one that is set, also while the broker is away after the first has failed", async () => {
+  const { session } = await TestSession.running();
+  const stopped = { sandbox: { state: "stopped", stopReason: "broker_lost" } } as const;
+  const full = { problem: { status: 500, code: "snapshot_failed", detail: "no space left on device" } };
+  const away = { problem: { status: 500, code: "internal" } } as const;
+  await session.broker.script({ get: [stopped, away, away], snapshot: [full] });
+  await session.evict("close");
+  await session.send("work");
+  await eventually(async () => expect((await session.view()).sleepProblem).toBeDefined());
+  await session.crash("UPDATE session SET record = json_set(record, '$.sleepProblem.retryMs', 1)");
+  await session.elapse("check");
+  await eventually(async () => expect(await session.timers()).toContain("check"));
+  const checkMs = await runInDurableObject(session.stub, (_object, { storage }) =>
+    Number(storage.sql.exec("SELECT due_ms FROM timers WHERE kind = 'check'").one().due_ms),
+  );
+  const { sleepProblem } = await session.view();
+  expect(sleepProblem?.retryAt).toBe(new Date(checkMs).toISOString());
+  expect((await nowOf(session)).verdict.nextStep).toContain(
+    `tried again at ${new Date(checkMs).toISOString().slice(11, 19)} UTC`,
+  );
 });
 
 test("a question needs attention from when it is asked until it is answered", async () => {

@@ -13,6 +13,7 @@ import { isRunnerReady, type SessionRecord, type SessionState } from "../core/se
 import type { Timers } from "../core/timers.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
 import type { AttemptRow } from "../queue/job-store.ts";
+import { nextSleepTryMs } from "../sandbox/sleep-retry.ts";
 import { openSteps } from "./open-steps.ts";
 
 export interface FactSources {
@@ -50,7 +51,7 @@ export function readFacts(sources: FactSources, nowMs: number): SessionFacts {
     operation: operationIn(sources, spans),
     line: lineIn(sources),
     link: linkOf(sources, nowMs),
-    sleepProblem: sleepProblemIn(record, sources.timers),
+    sleepProblem: sleepProblemIn(sources),
     answeredMs,
     knowsSteps: tracing,
     limits: {
@@ -71,12 +72,12 @@ function restMs({ state, stateMs, updatedMs }: SessionRecord, queue: JobQueue): 
   return state === "running" ? Math.max(enteredMs, queue.lastEndMs ?? 0) : enteredMs;
 }
 
-function sleepProblemIn({ sleepProblem }: SessionRecord, timers: FactSources["timers"]): SessionFacts["sleepProblem"] {
+function sleepProblemIn({ state, queue, timers }: FactSources): SessionFacts["sleepProblem"] {
+  const { sleepProblem } = state.record;
   if (sleepProblem === undefined) return null;
-  const { errorType: type, detail, sinceMs, retryMs } = sleepProblem;
-  // Without a runner the broker is asked for the sandbox before that, if it was away.
-  const checkMs = timers.dueMs("check") ?? retryMs;
-  return { type, sinceMs, retryMs: Math.min(retryMs, checkMs), ...(detail !== undefined && { detail }) };
+  const { errorType: type, detail, sinceMs } = sleepProblem;
+  const retryMs = nextSleepTryMs(state.record, queue, timers) ?? null;
+  return { type, sinceMs, retryMs, ...(detail !== undefined && { detail }) };
 }
 
 function failureIn(record: SessionRecord): FactFailure | null {

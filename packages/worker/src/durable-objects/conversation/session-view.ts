@@ -15,6 +15,7 @@ import type { AgentRequests } from "./agent-requests.ts";
 
 /**
  * @param lastTurnMs when a turn last ended, epoch ms
+ * @param sleepRetryMs when a failed hibernate is tried again, epoch ms, if a time is set for that
  * @param capacityPlace its place among the sessions that wait for a sandbox, if it waits
  * @param attention the verdict on it, if it needs attention
  * @param exportProblem why its spans do not arrive at the backend, if they do not
@@ -24,6 +25,7 @@ export function viewSession(
   queue: JobQueue,
   requests: AgentRequests,
   lastTurnMs: number | undefined,
+  sleepRetryMs: number | undefined,
   capacityPlace: number | undefined,
   attention: VerdictView | undefined,
   exportProblem: ExportProblemView | undefined,
@@ -56,7 +58,7 @@ export function viewSession(
       agentOtlp: record.agentOtlp,
       askBefore: record.askBefore?.length ? [...record.askBefore] : undefined,
       // While it hibernates once more, how the last try ended is no news.
-      sleepProblem: state === "running" ? sleepProblem && viewSleepProblem(sleepProblem) : undefined,
+      sleepProblem: state === "running" ? sleepProblem && viewSleepProblem(sleepProblem, sleepRetryMs) : undefined,
       warnings: warnings.length > 0 ? warnings : undefined,
       capacityPlace,
       attention,
@@ -90,8 +92,11 @@ function warningsOf({ warnings = [], snapshot }: SessionRecord): WarningView[] {
   return [...warnings.map(viewRunnerWarning), ...(leftOut > 0 ? [viewIncompleteSnapshot(leftOut)] : [])];
 }
 
-function viewSleepProblem({ sinceMs, retryMs, ...problem }: SleepProblem): NonNullable<SessionView["sleepProblem"]> {
-  return { ...problem, since: isoTime(sinceMs), retryAt: isoTime(retryMs) };
+function viewSleepProblem(
+  { sinceMs, retryMs: _, ...problem }: SleepProblem,
+  retryMs: number | undefined,
+): NonNullable<SessionView["sleepProblem"]> {
+  return { ...problem, since: isoTime(sinceMs), ...(retryMs !== undefined && { retryAt: isoTime(retryMs) }) };
 }
 
 function agentOf({ state, link }: SessionRecord, queue: JobQueue): SessionView["agent"] {

@@ -16,6 +16,7 @@ import { brokerErrorType } from "./broker-calls.ts";
 import { sleepRetryMs } from "./lifecycle-rules.ts";
 import type { SandboxParts } from "./ports.ts";
 import type { SandboxStart } from "./sandbox-start.ts";
+import { isInUse } from "./sleep-retry.ts";
 
 export class SandboxEnd {
   readonly #parts: SandboxParts;
@@ -93,9 +94,7 @@ export class SandboxEnd {
     const { state, work, timers } = this.#parts;
     const { sleepProblem } = state.record;
     if (sleepProblem === undefined || work.hasWork) return;
-    const failedMs = sleepProblem.retryMs - sleepRetryMs(sleepProblem.failures);
-    const isInUse = (work.lastEndMs ?? 0) > failedMs && timers.dueMs("idle") !== undefined;
-    if (!isInUse) this.hibernate("retry");
+    if (!isInUse(sleepProblem, work, timers)) this.hibernate("retry");
   }
 
   /** Begins to terminate the session, in any state. Aborts the current operation. @param userId who asked for it, if a person did */
