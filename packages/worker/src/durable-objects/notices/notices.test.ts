@@ -270,6 +270,34 @@ test("an event is given up after seven tries, over most of a day; then comes the
   });
 });
 
+test("a last try whose outcome is lost, with the object or with D1, is repeated: no event is given up without being counted", async () => {
+  const { id, session } = await twoWaiting();
+  for (let tries = 2; tries <= 6; tries++) {
+    await session.elapse("webhook");
+    await failed(session, tries);
+  }
+  const lost = Promise.withResolvers<Response>();
+  receiver.answer = () => lost.promise;
+  await session.elapse("webhook");
+  await eventually(() => expect(receiver.got).toHaveLength(7));
+  await session.crash();
+  lost.resolve(new Response());
+  receiver.answer = fails(500);
+  const prepare = DB.prepare.bind(DB);
+  const away = vi.spyOn(DB, "prepare").mockImplementation((query) => {
+    if (query.includes("given_up + ")) throw new Error("D1 is away");
+    return prepare(query);
+  });
+  await session.elapse("webhook");
+  await failed(session, 8);
+  away.mockRestore();
+  expect(await endpoint(id)).toMatchObject({ givenUp: 0 });
+  await session.elapse("webhook");
+  await eventually(() => expect(receiver.got).toHaveLength(10));
+  expect(await endpoint(id)).toMatchObject({ enabled: true, givenUp: 1 });
+  expect(new Set(receiver.got.slice(0, 9).map((each) => each.id)).size).toBe(1);
+});
+
 test("410 disables the endpoint at once, drops what waits, and counts it; enabled again, it gets new events", async () => {
   const { id, session, runner } = await twoWaiting();
   receiver.answer = fails(410);

@@ -69,7 +69,6 @@ export class Notices {
       delivers: "all",
       timeoutMs: TIMEOUT_MS,
       waitsMs: WAITS_MS,
-      maxTries: WAITS_MS.length + 1,
       call: (call) => this.#deliver(call),
       settle: (answer) => answer,
     });
@@ -158,6 +157,7 @@ export class Notices {
       return "done";
     }
     const isGone = "status" in posted && posted.status === GONE;
+    // A last try whose outcome is lost, with the object or with D1, is repeated: the endpoint counts each event that is given up.
     const isLast = isGone || tries > WAITS_MS.length || now() - atMs >= LONGEST_MS;
     await recordFailure(db, key, { error, atMs: now(), isGone, isLast });
     this.#endpoints.forget(key);
