@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { guardiansOf, until, workersOf, wrappersOf } from "./host-processes.ts";
-import { killNow } from "./processes.ts";
+import { killNow, list } from "./processes.ts";
 import {
   answers,
   endWithSandbox,
@@ -21,13 +21,14 @@ import { startUp, temporaryState, valet } from "./up-process.ts";
 import { endUp, hasEnded, startUp as startForAll, type UpProcess } from "./valet-up.ts";
 
 describe("one Worker serves a state", () => {
-  test("after several orders of deaths: at the same port, with the stored data", async () => {
-    const state = temporaryState();
-    const start = (args: readonly string[]) => startUp(state, { args });
+  test("after several orders of deaths: at the same port, with the stored data, and no temporary file is left", async () => {
+    const [state, temporary] = [temporaryState(), temporaryState()];
+    const start = (args: readonly string[]) => startUp(state, { args, env: { ...process.env, TMPDIR: temporary } });
     let up = await start(["--port", String(await steadyPort())]);
     for (const order of SHORT_ORDERS) up = await surviveDeaths(up, state, order, start);
     expect(await endUp(up, "SIGINT")).toBe(0);
     await until("the end of all", () => workersOf(state).length + guardiansOf(state).length === 0);
+    expect([...list(temporary), ...list(join(state, "miniflare"))]).toEqual([]);
   }, 300_000);
 
   test("after concurrent starts: one succeeds, the other reports it", async () => {

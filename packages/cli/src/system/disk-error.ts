@@ -18,7 +18,7 @@ export function requireSpace(stateDir: string, space: DiskSpace | undefined = sp
 
 /** What `up` and the processes that it starts write to in a state directory, by whether it is a folder. */
 const KINDS = {
-  folder: ["broker", "storage", "log"],
+  folder: ["broker", "storage", "log", "miniflare"],
   file: ["format.json", "secrets.json", "connection.json", "worker.lock", join("log", "worker.log")],
 } as const;
 

@@ -12,6 +12,8 @@ export interface StateDirectory {
   readonly broker: string;
   /** The directory of the Worker's databases. */
   readonly storage: string;
+  /** What Miniflare keeps as long as it runs. The next start removes what a killed one has left. */
+  readonly temporary: string;
   /** Where the page is built, if its own package cannot be written. */
   readonly page: string;
   /** The log file: every line of the Worker and of workerd. */
@@ -37,6 +39,7 @@ export function stateDirectoryAt(path: string): StateDirectory {
     path,
     broker: join(path, "broker"),
     storage: join(path, "storage"),
+    temporary: join(path, "miniflare"),
     page: join(path, "page"),
     workerLog: join(path, "log", "worker.log"),
   };

@@ -1,4 +1,5 @@
 /** A whole local Valet: the Worker in workerd, the sandbox broker, and a scripted model if none is configured. */
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
@@ -160,6 +161,7 @@ export async function startSystem(options: SystemOptions): Promise<System> {
     // Versions without a state lock held only the broker's lock, so only now is it certain that no other system runs on
     // this state.
     await endLeftWorkerd(state);
+    rmSync(state.temporary, { recursive: true, force: true });
     const model = await setUpModel(env, scenario);
     if (model.scripted !== undefined) stops.push(() => model.scripted?.close());
     const bindings = {

@@ -1,4 +1,5 @@
 /** Runs the Worker in workerd by Miniflare, which restarts workerd after a crash. */
+import { mkdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { D1Database } from "@cloudflare/workers-types";
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare, MiniflareCoreError, Response } from "miniflare";
@@ -118,40 +119,42 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
     onCrash(error);
   };
   const known = new Map(EXIT_EVENTS.map((event) => [event, new Set(process.listeners(event as "exit"))]));
-  const miniflare = new Miniflare(
-    convertV4MiniflareOptions({
-      host: "127.0.0.1",
-      port,
-      resourcePersistencePath: state.storage,
-      cf: false,
-      telemetry: { enabled: false },
-      unsafeRuntimeEnv: wrapWorkerd(state),
-      log: new RuntimeLog(options, onRestarting, onFailed),
-      handleStructuredLogs: ({ message }) => log(message),
-      unsafeHandleRuntimeRestart: onRestarted,
-      workers: [
-        {
-          name: "valet",
-          modules: [{ type: "ESModule", path: "index.js", contents: script }],
-          compatibilityDate: "2026-10-01",
-          compatibilityFlags: ["nodejs_compat"],
-          durableObjects: {
-            SESSION_AGENT: { className: "SessionAgent", useSQLite: true },
-            CAPACITY: { className: "Capacity", useSQLite: true },
-          },
-          d1Databases: { DB: "valet" },
-          serviceBindings: {
-            PUBLIC_EGRESS: async (request) => Response.json(await egress(request)),
-            ASSETS: async (request) => {
-              const { status, type, body } = await page.fetch(request);
-              return new Response(body, { status, headers: { "content-type": type } });
+  const create = () =>
+    new Miniflare(
+      convertV4MiniflareOptions({
+        host: "127.0.0.1",
+        port,
+        resourcePersistencePath: state.storage,
+        cf: false,
+        telemetry: { enabled: false },
+        unsafeRuntimeEnv: wrapWorkerd(state),
+        log: new RuntimeLog(options, onRestarting, onFailed),
+        handleStructuredLogs: ({ message }) => log(message),
+        unsafeHandleRuntimeRestart: onRestarted,
+        workers: [
+          {
+            name: "valet",
+            modules: [{ type: "ESModule", path: "index.js", contents: script }],
+            compatibilityDate: "2026-10-01",
+            compatibilityFlags: ["nodejs_compat"],
+            durableObjects: {
+              SESSION_AGENT: { className: "SessionAgent", useSQLite: true },
+              CAPACITY: { className: "Capacity", useSQLite: true },
             },
+            d1Databases: { DB: "valet" },
+            serviceBindings: {
+              PUBLIC_EGRESS: async (request) => Response.json(await egress(request)),
+              ASSETS: async (request) => {
+                const { status, type, body } = await page.fetch(request);
+                return new Response(body, { status, headers: { "content-type": type } });
+              },
+            },
+            bindings,
           },
-          bindings,
-        },
-      ],
-    }),
-  );
+        ],
+      }),
+    );
+  const miniflare = withTemporaryFiles(state.temporary, create);
   const start = new AbortController();
   const failsEarly = async () => {
     if (await isAbsent(isRunning, start.signal)) throw new Error(ENDED_EARLY);
@@ -170,6 +173,22 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
     }
   }
   return miniflare;
+}
+
+/**
+ * Calls a function that chooses a place for temporary files: in this folder, where the next start finds what a killed process has left,
+ * and not among those of the machine, which nobody removes.
+ */
+function withTemporaryFiles<T>(folder: string, call: () => T): T {
+  const { TMPDIR: usual } = process.env;
+  mkdirSync(folder, { recursive: true });
+  process.env.TMPDIR = folder;
+  try {
+    return call();
+  } finally {
+    if (usual === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = usual;
+  }
 }
 
 /**
