@@ -1,4 +1,5 @@
 /** A turn in one line: its figures from the records of its attempts. Pure. */
+import { knownSum } from "@valet/shared/protocol/cost";
 import type { Message, Turn, Workflow } from "./conversation.ts";
 
 interface JobSummary {
@@ -13,16 +14,23 @@ interface JobSummary {
 }
 
 export function jobSummary(job: Message | Workflow, turns: readonly Turn[]): JobSummary {
-  const costs = turns.map(({ cost_usd }) => cost_usd).filter((cost) => cost !== null);
   const { dispatchedAt, endedAt } = job;
   return {
     ms:
       dispatchedAt === undefined || endedAt === undefined
         ? null
         : Math.max(0, Date.parse(endedAt) - Date.parse(dispatchedAt)),
-    costUsd: costs.length === 0 ? null : costs.reduce((sum, cost) => sum + cost, 0),
-    isCostPartial: turns.some(({ cost_usd, calls_without_cost }) => cost_usd === null || (calls_without_cost ?? 0) > 0),
+    ...costOf(turns),
     filesChanged: turns.at(-1)?.files_changed ?? null,
     lost: turns.filter(({ outcome }) => outcome === "lost").length,
   };
+}
+
+/** Returns the cost of turns; `null` if nothing of it is known. */
+export function costOf(turns: readonly Turn[]): Pick<JobSummary, "costUsd" | "isCostPartial"> {
+  const lacking = turns.filter(
+    ({ cost_usd, calls_without_cost }) => cost_usd === null || (calls_without_cost ?? 0) > 0,
+  ).length;
+  const sum = turns.reduce((total, { cost_usd }) => total + (cost_usd ?? 0), 0);
+  return { costUsd: turns.length === 0 ? null : knownSum(sum, lacking), isCostPartial: lacking > 0 };
 }

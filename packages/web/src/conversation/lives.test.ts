@@ -91,10 +91,40 @@ test("a session that sleeps now says so at its end, and its newest turns stay", 
 });
 
 test("the summary of a life adds up what is known, and says when something is not", () => {
-  const turn = { outcome: "lost", cost_usd: 0.2, files_changed: 1, calls_without_cost: 0 };
-  const turns = new Map([["a", [turn, { ...turn, outcome: "ok" }]]]) as unknown as Parameters<typeof lifeSummary>[1];
+  const turn = { attempt_id: "one", outcome: "lost", cost_usd: 0.2, files_changed: 1, calls_without_cost: 0 };
+  const turns = new Map([["a", [turn, { ...turn, attempt_id: "two", outcome: "ok" }]]]) as unknown as Parameters<
+    typeof lifeSummary
+  >[1];
   const summary = lifeSummary([job("a", 0), job("b", 1)], turns);
   expect(summary).toMatchObject({ turns: 2, ms: 0.2 * HOUR_MS, costUsd: 0.4, isCostPartial: true, lost: 1, failed: 0 });
+});
+
+const recordsOf = (records: Readonly<Record<string, readonly object[]>>) =>
+  new Map(Object.entries(records)) as unknown as Parameters<typeof lifeSummary>[1];
+
+test("the turn of a batch counts once in its life, with its cost, its time and its loss", () => {
+  const lost = { attempt_id: "one", outcome: "lost", cost_usd: 0.25, calls_without_cost: 0 };
+  const batch = [lost, { ...lost, attempt_id: "two", outcome: "ok", cost_usd: 0.5 }];
+  const alone = [{ ...lost, attempt_id: "three", outcome: "ok", cost_usd: 1 }];
+  const jobs = [job("a", 0), job("b", 0), job("c", 0), job("d", 1)];
+  const summary = lifeSummary(jobs, recordsOf({ a: batch, b: batch, c: batch, d: alone }));
+  expect(summary).toMatchObject({ turns: 4, costUsd: 1.75, isCostPartial: false, lost: 1 });
+  expect(summary.ms).toBeCloseTo(0.2 * HOUR_MS, 3);
+});
+
+test("a message that was withdrawn before it was dispatched makes the cost of its life no lower bound", () => {
+  const withdrawn = job("b", 1, { attempts: 0, outcome: "aborted", dispatchedAt: undefined });
+  const turn = { attempt_id: "one", outcome: "ok", cost_usd: 0.5, calls_without_cost: 0 };
+  const summary = lifeSummary([job("a", 0), withdrawn], recordsOf({ a: [turn] }));
+  expect(summary).toMatchObject({ costUsd: 0.5, isCostPartial: false });
+});
+
+test("a life of which only free turns are known has no known cost", () => {
+  const free = { attempt_id: "one", outcome: "ok", cost_usd: 0, calls_without_cost: 0 };
+  const unknown = { ...free, attempt_id: "two", cost_usd: null };
+  const summary = lifeSummary([job("a", 0), job("b", 1)], recordsOf({ a: [free], b: [unknown] }));
+  expect(summary).toMatchObject({ costUsd: null, isCostPartial: true });
+  expect(lifeSummary([job("a", 0)], recordsOf({ a: [free] }))).toMatchObject({ costUsd: 0, isCostPartial: false });
 });
 
 test("a rest knows how long the restore took that ended it", () => {

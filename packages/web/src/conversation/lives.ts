@@ -3,7 +3,7 @@
  * lines. Pure.
  */
 import type { Conversation, Message, Workflow } from "./conversation.ts";
-import { jobSummary } from "./job-summary.ts";
+import { costOf, jobSummary } from "./job-summary.ts";
 import type { Rest } from "./rests.ts";
 
 type Job = Message | Workflow;
@@ -47,18 +47,19 @@ export interface LifeSummary {
 }
 
 export function lifeSummary(jobs: readonly Job[], turns: Conversation["turns"]): LifeSummary {
-  const summaries = jobs.map((job) => jobSummary(job, turns.get(job.id) ?? []));
-  const sum = (values: readonly (number | null)[]) => {
-    const known = values.filter((value) => value !== null);
-    return known.length === 0 ? null : known.reduce((total, value) => total + value, 0);
-  };
-  const costs = summaries.map(({ costUsd }) => costUsd);
+  const turnsOf = ({ id }: Job) => turns.get(id) ?? [];
+  // The messages of a batch have their turns in common.
+  const all = [...new Map(jobs.flatMap(turnsOf).map((turn) => [turn.attempt_id, turn])).values()];
+  const firstOf = new Map(jobs.toReversed().map((job) => [turnsOf(job).at(-1)?.attempt_id ?? job.id, job]));
+  const times = [...firstOf.values()].map((job) => jobSummary(job, turnsOf(job)).ms).filter((ms) => ms !== null);
+  const { costUsd, isCostPartial } = costOf(all);
   return {
     turns: jobs.length,
-    ms: sum(summaries.map(({ ms }) => ms)),
-    costUsd: sum(costs),
-    isCostPartial: summaries.some(({ isCostPartial }) => isCostPartial) || costs.includes(null),
+    ms: times.length === 0 ? null : times.reduce((total, ms) => total + ms, 0),
+    costUsd,
+    // What was never dispatched cost nothing.
+    isCostPartial: isCostPartial || jobs.some((job) => job.attempts > 0 && turnsOf(job).length === 0),
     failed: jobs.filter(({ outcome }) => outcome === "error").length,
-    lost: summaries.reduce((total, { lost }) => total + lost, 0),
+    lost: all.filter(({ outcome }) => outcome === "lost").length,
   };
 }

@@ -45,5 +45,7 @@ test("a cost that is not known is not 0, and one that lacks an attempt is a lowe
     filesChanged: 3,
     lost: 1,
   });
+  // A sum of nothing that lacks something is no amount.
+  expect(jobSummary(job, [turn(null, "lost"), turn(0)])).toMatchObject({ costUsd: null });
   expect(jobSummary({} as never, [])).toMatchObject({ ms: null, costUsd: null, filesChanged: null });
 });
