@@ -219,3 +219,24 @@ test("a turn reads each row once a transaction, and sets one alarm", async () =>
     expect(host.alarms - before).toBe(1);
   });
 });
+
+test.each([
+  ["false", { cost_usd: 0, isCostPartial: false }],
+  ["true", { cost_usd: null, isCostPartial: true }],
+] as const)("with OTEL_SDK_DISABLED=%s, what a turn has cost before its runner reports it is %o", async (off, cost) => {
+  await withHost({ OTEL_SDK_DISABLED: off }, async (session) => {
+    const { host } = session;
+    const runner = new Runner(none(), false);
+    await runner.connect(session);
+    await host.pass(30_000);
+    valueIn(await host.agent.sendMessage({ content: "work" }, CALLER));
+    const during: unknown[] = [];
+    await runner.takeTurn(200, async (ms) => {
+      await host.pass(ms);
+      during.push(valueIn(await host.agent.now()));
+    });
+    expect(during[0]).toMatchObject({ ...cost, running: [{ cost_usd: null, isCostPartial: true }] });
+    await host.pass(1000);
+    expect(valueIn(await host.agent.now())).toMatchObject({ cost_usd: NO_WORK.costUsd, isCostPartial: false });
+  });
+});

@@ -25,7 +25,7 @@ export function viewNow(sources: NowSources, facts: SessionFacts, verdict: Verdi
   const { operation, line, link } = facts;
   const isStart = operation?.kind === "spawn" || operation?.kind === "restore";
   const queued = queue.waiting();
-  const { usd, isPartial } = costSoFar(sources, attempts);
+  const { usd, isPartial } = costSoFar(sources, attempts, facts.knowsSteps);
   return {
     sessionId: id,
     at: isoTime(nowMs),
@@ -62,11 +62,14 @@ export function viewNow(sources: NowSources, facts: SessionFacts, verdict: Verdi
   };
 }
 
-/** Returns the cost of the turns that have ended and, as far as the runner has reported it, of those that run. */
-function costSoFar({ records }: NowSources, attempts: readonly AttemptRow[]) {
+/**
+ * Returns the cost of the turns that have ended and, as far as the runner has reported it, of those that run.
+ * @param isReported whether runners report what turns come to: without tracing they do so at the end only
+ */
+function costSoFar({ records }: NowSources, attempts: readonly AttemptRow[], isReported: boolean) {
   const ended = records.cost();
   const running = attempts.map(({ progress }) => progress);
-  const lacking = running.filter((summary) => summary !== null && isLacking(summary));
+  const lacking = running.filter((summary) => (summary === null ? !isReported : isLacking(summary)));
   const missing = (ended.isPartial ? 1 : 0) + lacking.length;
   const total = running.reduce((sum, summary) => sum + (summary?.costUsd ?? 0), ended.usd ?? 0);
   return { usd: knownSum(total, missing), isPartial: missing > 0 };
