@@ -186,7 +186,6 @@ test("an answer is passed on unchanged, and its status, end, tokens and cost are
 });
 
 test.each([
-  ["depend on the input's length", { tiers: [] }],
   ["are impossible", { input: -1 }],
   [
     "make a cost that is no number",
@@ -199,6 +198,31 @@ test.each([
   const told = reported.map(({ prices, costUsd, status }) => ({ prices, costUsd, status }));
   expect(told).toEqual([{ status: 200 }, { status: 200 }]);
 });
+
+const tier = (size: number, input: number) => ({
+  ...{ input, output: 2 * input, cache: { read: 0, write: 0 } },
+  tier: { type: "context", size },
+});
+
+// The call has 100 tokens of input and 10 of output.
+test.each([
+  [0.00012, { tiers: [] }],
+  [0.00012, { tiers: [tier(100, 5)] }],
+  [0.0006, { tiers: [tier(99, 5), tier(100, 9)] }],
+  [0.0006, { tiers: [tier(50, 3), tier(99, 5), tier(20, 2)] }],
+  [0.00012, { tiers: [{ ...tier(1, 5), tier: { type: "other", size: 1 } }] }],
+  [0.00012, { experimentalOver200K: tier(0, 5) }],
+])(
+  "the cost is reported where prices depend on the input's length, too, and the prices are not: %d",
+  async (usd, other) => {
+    const { reported, call } = await setUp();
+    await call("/answers", {}, other);
+    await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
+    const ended = reported.find(({ endedMs }) => endedMs !== undefined);
+    expect(ended?.costUsd).toBeCloseTo(usd, 12);
+    expect(reported.flatMap(({ prices }) => prices ?? [])).toEqual([]);
+  },
+);
 
 test.each(["/answers", "/refused", "/error", "/later"])(
   "the runner hears of a request, of its answer and of an error before the answer ends, however busy it is: %s",

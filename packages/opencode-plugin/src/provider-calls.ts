@@ -18,8 +18,9 @@ import type { ModelRequest } from "@valet/shared/protocol/model-request";
 import { head } from "@valet/shared/text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { ByteReports } from "./byte-reports.ts";
+import { costOf, inputPrices, type Prices } from "./call-cost.ts";
 import type { PreparedRequest } from "./model-requests.ts";
-import { hasNegativePart, ProviderStream, type UsedTokens } from "./provider-usage.ts";
+import { hasNegativePart, ProviderStream } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
 import { documentError } from "./stream-errors.ts";
 import { fetchWithState } from "./tracestate-fetch.ts";
@@ -35,14 +36,6 @@ const MAX_CALLS = 100;
 /** HTTP statuses: of every answer that is observed to its end, and what a silent provider's is reported with. */
 const OK_STATUS = 200;
 const TIMEOUT_STATUS = 408;
-
-interface Prices {
-  readonly input: number;
-  readonly output: number;
-  readonly cache: { readonly read: number; readonly write: number };
-  readonly tiers?: unknown;
-  readonly experimentalOver200K?: unknown;
-}
 
 /** OpenCode's input for the headers of a call. */
 interface HeadersInput {
@@ -233,27 +226,4 @@ function passOn(
 function enqueue(controller: ReadableStreamDefaultController<Uint8Array>, bytes: Uint8Array): boolean {
   if (bytes.length > 0) controller.enqueue(bytes);
   return bytes.length > 0;
-}
-
-/** Returns whether each token has one price. Prices that depend on the context's length are left to OpenCode. */
-function isFlat(prices: Prices | undefined): prices is Prices {
-  return prices !== undefined && prices.tiers === undefined && prices.experimentalOver200K === undefined;
-}
-
-function inputPrices(prices: Prices | undefined): Pick<ProviderCall, "prices"> {
-  if (!isFlat(prices)) return {};
-  const known = { input: prices.input, cacheRead: prices.cache.read, cacheWrite: prices.cache.write };
-  // A repository's configuration may contain any number.
-  return Object.values(known).every((usd) => Number.isFinite(usd) && usd >= 0) ? { prices: known } : {};
-}
-
-/** Returns the cost, calculated as OpenCode does; `undefined` if it is unknown, or no number that JSON has. */
-function costOf({ input, output, reasoning, cache }: UsedTokens, prices: Prices | undefined): number | undefined {
-  if (!isFlat(prices)) return undefined;
-  const micros =
-    input * prices.input +
-    (output + reasoning) * prices.output +
-    cache.read * prices.cache.read +
-    cache.write * prices.cache.write;
-  return micros > 0 && Number.isFinite(micros) ? micros / 1e6 : undefined;
 }
