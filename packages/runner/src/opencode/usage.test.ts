@@ -77,6 +77,21 @@ test("cached tokens or reasoning beyond the whole are reduced to the whole and m
   });
 });
 
+test.each([
+  ["cached tokens", { total: 120, input: 0, output: 20, reasoning: 0, cache: { read: 150, write: 0 } }],
+  ["reasoning", { total: 120, input: 100, output: 0, reasoning: 50_000, cache: { read: 0, write: 0 } }],
+  ["both", { total: 120, input: 0, output: 0, reasoning: 50, cache: { read: 150, write: 0 } }],
+])("a cost that OpenCode calculated from more %s than the whole is unknown", (_what, tokens) => {
+  expect(readCost(tokens, 0.5)).toBeUndefined();
+});
+
+test("a cost is known where only the provider's total is too small, or where all input was cached", () => {
+  const tokens = { total: 110, input: 100, output: 20, reasoning: 0, cache: { read: 0, write: 0 } };
+  expect(usageAttributes(tokens, true)).toMatchObject({ "valet.llm.usage_inconsistent": true });
+  expect(readCost(tokens, 0.5)).toBe(0.5);
+  expect(readCost({ ...tokens, total: 120, input: 0, cache: { read: 100, write: 0 } }, 0.5)).toBe(0.5);
+});
+
 test("impossible counts are unknown and marked as inconsistent; the others are kept", () => {
   const told = { total: 120, input: 100, output: 20, reasoning: 0, cache: { read: 0, write: 0 } };
   const read = (more: object) => {

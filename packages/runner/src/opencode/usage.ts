@@ -42,10 +42,7 @@ export function readUsage(tokens: Tokens, hasContent: boolean): Usage | undefine
   const sum = tokens.input + cached + output;
   if (sum === 0) return undefined;
   const { total = sum } = tokens;
-  // If a whole was smaller than its part, it is 0 here, and the sum exceeds the provider's total.
-  const isConsistent = total <= 0 || sum <= total;
-  const isInputCut = !isConsistent && tokens.input === 0 && cached > 0;
-  const isOutputCut = !isConsistent && tokens.output === 0 && tokens.reasoning > 0;
+  const { isConsistent, isInputCut, isOutputCut } = cutsOf(tokens);
   // If only one of the two is impossible, it follows from the total.
   const input = isInputCut && !isOutputCut ? Math.max(0, total - output) : tokens.input + cached;
   const wholeOutput = isOutputCut && !isInputCut ? Math.max(0, total - input) : output;
@@ -57,6 +54,19 @@ export function readUsage(tokens: Tokens, hasContent: boolean): Usage | undefine
     cacheWrite: Math.min(cacheWrite, Math.max(0, input - cacheRead)),
     reasoning: Math.min(tokens.reasoning, wholeOutput),
     isConsistent,
+  };
+}
+
+/** Returns whether the counts fit together, and of input and output, whether a part is larger than the whole and must be cut to it. */
+function cutsOf({ total, input, output, reasoning, cache }: Tokens) {
+  const cached = cache.read + cache.write;
+  const sum = input + cached + output + reasoning;
+  // If a whole was smaller than its part, it is 0 here, and the sum exceeds the provider's total.
+  const isConsistent = total === undefined || total <= 0 || sum <= total;
+  return {
+    isConsistent,
+    isInputCut: !isConsistent && input === 0 && cached > 0,
+    isOutputCut: !isConsistent && output === 0 && reasoning > 0,
   };
 }
 
@@ -98,9 +108,14 @@ export function tokensToJudge(tokens: Tokens, own: Tokens | undefined): Tokens {
   return own === undefined || isAllPossible(own) ? tokens : own;
 }
 
-/** Returns the cost that was computed; `undefined` if no price is known, for which OpenCode reports 0, or no tokens, or if it is impossible. */
+/**
+ * Returns the cost that was computed; `undefined` if no price is known, for which OpenCode reports 0, or no tokens, or if it is impossible:
+ * OpenCode charges for all of a part that is larger than its whole.
+ */
 export function readCost(tokens: Tokens, costUsd: number): number | undefined {
-  return costUsd > 0 && costUsd <= MAX_COST_USD && isAllPossible(tokens) ? costUsd : undefined;
+  if (!(costUsd > 0 && costUsd <= MAX_COST_USD) || !isAllPossible(tokens)) return undefined;
+  const { isInputCut, isOutputCut } = cutsOf(tokens);
+  return isInputCut || isOutputCut ? undefined : costUsd;
 }
 
 /**

@@ -235,7 +235,7 @@ export const ATTRIBUTES = {
   "valet.llm.usage_inconsistent": {
     type: "boolean",
     meaning:
-      "whether the provider's token counts are impossible: a part larger than its whole is reduced to the whole; a count that is not an integer from 0 to 100 million is omitted, and so is the cost",
+      "whether the provider's token counts are impossible: a part larger than its whole is reduced to the whole; a count that is not an integer from 0 to 100 million is omitted; in both cases, so is the cost",
   },
   "valet.llm.attempt": { type: "int", meaning: "number of the try of this call, or of the try waited for, from 1" },
   "valet.llm.last_request_ms": {
