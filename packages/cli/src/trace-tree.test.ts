@@ -193,7 +193,11 @@ test.each([
   [{ "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 5 }, "1000 in, 5 out, $0.0010"],
   [{ "gen_ai.usage.input_tokens": 1000 }, "1000 in, at least $0.0010"],
   [{ "gen_ai.usage.output_tokens": 5 }, "5 out, at least $0.0010"],
-])("the cost of a model call whose usage is half known is a lower bound: %j", (usage, shown) => {
+  [
+    { "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 5, "valet.llm.cost_partial": true },
+    "1000 in, 5 out, at least $0.0010",
+  ],
+])("the cost of a model call whose usage or prices are half known is a lower bound: %j", (usage, shown) => {
   const attributes = { ...usage, "valet.llm.cost_usd": 0.001 };
   const lines = renderTrees(buildTrees([{ ...span("a"), name: "chat mock", attributes }]), 0);
   expect(lines[0]).toContain(`chat mock  (${shown})`);

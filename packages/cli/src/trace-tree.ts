@@ -169,8 +169,9 @@ function isOpenWait({ name, endMs }: TraceSpan): boolean {
   return endMs === undefined && name === "valet.queue.wait";
 }
 
-/** Returns whether the provider reported only one side of a model call's usage, so that the cost lacks the other. */
+/** Returns whether a model call's cost lacks something: a side of the usage that the provider did not report, or tokens without a price. */
 function isHalfKnown({ name, attributes }: TraceSpan): boolean {
+  if (attributes["valet.llm.cost_partial"] === true) return true;
   const sides = ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"];
   return name.startsWith("chat ") && !sides.every((key) => key in attributes);
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { costOf } from "./call-cost.ts";
+import { costOf, unpricedKinds } from "./call-cost.ts";
 
 const flat = (input: number) => ({ input, output: 5 * input, cache: { read: input / 10, write: 1.25 * input } });
 const tokens = (input: number, read = 0, write = 0) => ({
@@ -24,4 +24,12 @@ test.each([
 
 test("without prices the cost is unknown", () => {
   expect([costOf(tokens(1000), undefined), costOf(tokens(1000), flat(0))]).toEqual([undefined, undefined]);
+});
+
+test("a kind of tokens without a price is unpriced where others have one, also in one tier only", () => {
+  const lacking = { input: 2, output: 8, cache: { read: 0, write: 0 } };
+  expect(unpricedKinds(lacking)).toEqual(["cacheRead", "cacheWrite"]);
+  expect(unpricedKinds({ ...flat(2), tiers: [{ ...lacking, tier: { type: "context", size: 1 } }] })).toHaveLength(2);
+  expect(unpricedKinds({ ...flat(2), experimentalOver200K: { ...flat(4), output: 0 } })).toEqual(["output"]);
+  expect([unpricedKinds(flat(2)), unpricedKinds(flat(0)), unpricedKinds(undefined)]).toEqual([[], [], []]);
 });

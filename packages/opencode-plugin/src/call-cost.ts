@@ -1,5 +1,5 @@
 /** What a model call costs, calculated as OpenCode (1.18.33) does. Pure. */
-import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { ProviderCall, TokenKind } from "@valet/shared/protocol/child-sessions";
 import type { UsedTokens } from "./provider-usage.ts";
 
 /** Prices in USD per million tokens; 0 where OpenCode knows none. */
@@ -26,6 +26,21 @@ export function inputPrices(prices: Prices | undefined): Pick<ProviderCall, "pri
   const known = { input: prices.input, cacheRead: prices.cache.read, cacheWrite: prices.cache.write };
   // A repository's configuration may contain any number.
   return Object.values(known).every((usd) => Number.isFinite(usd) && usd >= 0) ? { prices: known } : {};
+}
+
+/**
+ * Returns the kinds of tokens without a price, where others have one: OpenCode calculates with 0. Of prices that depend on the input's
+ * length, each lacks a kind that any lacks. None if no price is known: then the cost is not.
+ */
+export function unpricedKinds(prices: Prices | undefined): TokenKind[] {
+  if (prices === undefined) return [];
+  const { tiers = [], experimentalOver200K } = prices;
+  const all = [prices, ...tiers, ...(experimentalOver200K === undefined ? [] : [experimentalOver200K])].map(
+    ({ input, output, cache }) => ({ input, output, cacheRead: cache.read, cacheWrite: cache.write }),
+  );
+  const kinds = ["input", "output", "cacheRead", "cacheWrite"] as const;
+  const lacking = kinds.filter((kind) => all.some((each) => each[kind] === 0));
+  return all.some((each) => kinds.some((kind) => each[kind] > 0)) ? lacking : [];
 }
 
 /** Returns the cost; `undefined` if it is unknown, or no number that JSON has. */

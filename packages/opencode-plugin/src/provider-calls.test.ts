@@ -13,9 +13,10 @@ interface Peers {
   readonly silenceMs?: number;
   /** How long the runner takes to answer a report. */
   readonly runnerMs?: number;
+  readonly providerID?: string;
 }
 
-async function setUp({ silenceMs = SILENCE_MS, runnerMs = 0 }: Peers = {}) {
+async function setUp({ silenceMs = SILENCE_MS, runnerMs = 0, providerID = "other" }: Peers = {}) {
   const reported: ProviderCall[] = [];
   const bytes: ProviderBytes[] = [];
   const order: string[] = [];
@@ -79,7 +80,7 @@ async function setUp({ silenceMs = SILENCE_MS, runnerMs = 0 }: Peers = {}) {
     const output = { headers: {} as Record<string, string> };
     const cost = { input: 1, output: 2, cache: { read: 0, write: 0 }, ...other };
     if (permit.traceparent !== undefined) output.headers.traceparent = permit.traceparent;
-    onHeaders({ sessionID: "ses_1", model: { cost } }, output, permit, prepared && (() => prepared));
+    onHeaders({ sessionID: "ses_1", model: { providerID, cost } }, output, permit, prepared && (() => prepared));
     const response = await fetch(`${url}${path}`, { headers: output.headers });
     return { status: response.status, text: await response.text() };
   };
@@ -180,6 +181,7 @@ test("an answer is passed on unchanged, and its status, end, tokens and cost are
     tokens: { total: 110, input: 100, output: 10, reasoning: 0, cache: { read: 0, write: 0 } },
     costUsd: 0.00012,
     prices: { input: 1, cacheRead: 0, cacheWrite: 0 },
+    unpriced: ["cacheRead", "cacheWrite"],
   });
   // The provider does not receive the marker.
   expect(seen).toEqual([undefined]);
@@ -223,6 +225,14 @@ test.each([
     expect(reported.flatMap(({ prices }) => prices ?? [])).toEqual([]);
   },
 );
+
+test("the deployment's own prices lack no kind of token: 0 is one of them", async () => {
+  const { reported, call } = await setUp({ providerID: "valet" });
+  await call("/answers");
+  await expect.poll(() => reported.length, { timeout: 20_000 }).toBe(2);
+  expect(reported.flatMap(({ unpriced }) => unpriced ?? [])).toEqual([]);
+  expect(reported.at(-1)).toMatchObject({ costUsd: 0.00012 });
+});
 
 test.each(["/answers", "/refused", "/error", "/later"])(
   "the runner hears of a request, of its answer and of an error before the answer ends, however busy it is: %s",

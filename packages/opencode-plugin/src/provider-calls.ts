@@ -13,12 +13,13 @@
 
 import { randomUUID } from "node:crypto";
 import { LIMITS } from "@valet/shared/limits";
-import type { ModelCallPermit, ProviderBytes, ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { ModelCallPermit, ProviderBytes, ProviderCall, TokenKind } from "@valet/shared/protocol/child-sessions";
+import { OWN_PROVIDER } from "@valet/shared/protocol/model-access";
 import type { ModelRequest } from "@valet/shared/protocol/model-request";
 import { head } from "@valet/shared/text";
 import { withoutUndefined } from "@valet/shared/without-undefined";
 import { ByteReports } from "./byte-reports.ts";
-import { costOf, inputPrices, type Prices } from "./call-cost.ts";
+import { costOf, inputPrices, type Prices, unpricedKinds } from "./call-cost.ts";
 import type { PreparedRequest } from "./model-requests.ts";
 import { hasNegativePart, ProviderStream } from "./provider-usage.ts";
 import type { RunnerAccess } from "./runner-access.ts";
@@ -40,13 +41,15 @@ const TIMEOUT_STATUS = 408;
 /** OpenCode's input for the headers of a call. */
 interface HeadersInput {
   readonly sessionID: string;
-  readonly model?: { readonly cost?: Prices };
+  readonly model?: { readonly providerID?: string; readonly cost?: Prices };
 }
 
 /** A call of which OpenCode has asked for the headers. */
 interface Made {
   readonly sessionId: string;
   readonly prices: Prices | undefined;
+  /** Kinds of tokens whose price is unknown. */
+  readonly unpriced: readonly TokenKind[];
   readonly permit: ModelCallPermit;
   /** Returns what the runner is told of the request. */
   readonly prepared: (() => PreparedRequest) | undefined;
@@ -83,10 +86,11 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     if (made === undefined) return response;
     // The request does not wait for this report. The reports of its response do, so that the runner gets them in order.
     const told = made.prepared === undefined ? Promise.resolve() : reportRequest(report, made.prepared, Date.now());
-    const { sessionId, prices } = made;
+    const { sessionId, prices, unpriced } = made;
+    const lacking = unpriced.length > 0 ? { unpriced: [...unpriced] } : {};
     return observe(
       await response,
-      { callId, opencodeSessionId: sessionId, startedMs: Date.now(), ...inputPrices(prices) },
+      { callId, opencodeSessionId: sessionId, startedMs: Date.now(), ...inputPrices(prices), ...lacking },
       prices,
       async (news) => {
         await told;
@@ -104,7 +108,9 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     prepared?: () => PreparedRequest,
   ): void => {
     const callId = randomUUID();
-    calls.set(callId, { sessionId: sessionID, prices: model?.cost, permit, prepared });
+    // The deployment's own prices are all given: 0 is one.
+    const unpriced = model?.providerID === OWN_PROVIDER ? [] : unpricedKinds(model?.cost);
+    calls.set(callId, { sessionId: sessionID, prices: model?.cost, unpriced, permit, prepared });
     for (const oldest of calls.keys()) if (calls.size > MAX_CALLS) calls.delete(oldest);
     output.headers[HEADER] = callId;
   };
@@ -127,7 +133,7 @@ async function reportRequest(report: Report, prepared: () => PreparedRequest, at
   }
 }
 
-type Known = Pick<ProviderCall, "callId" | "opencodeSessionId" | "startedMs" | "prices">;
+type Known = Pick<ProviderCall, "callId" | "opencodeSessionId" | "startedMs" | "prices" | "unpriced">;
 
 async function observe(
   response: Response,

@@ -114,7 +114,7 @@ test("spans of a runner can be lost with it", () => {
 
 test("only model calls have tokens and cost, so no sum counts them twice", () => {
   const bill = Object.keys(ATTRIBUTES).filter((key) => /^gen_ai\.usage\.|cost/.test(key));
-  expect(bill).toHaveLength(7);
+  expect(bill).toHaveLength(8);
   for (const key of bill) expect(carriersOf(key)).toEqual(["chat {model}"]);
 });
 

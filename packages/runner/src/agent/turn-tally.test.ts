@@ -36,6 +36,18 @@ test("the time of parallel tools counts once, and a failed tool is counted", () 
   expect(summaryOf("parallel-tools")).toMatchObject({ toolMs: 3254 - 2712, toolCalls: 3, toolErrors: 1 });
 });
 
+test("a call with tokens without a price has a known cost, which is a lower bound", () => {
+  const spanId = "1".repeat(16);
+  const usage = { "gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 10 };
+  const attributes = { ...usage, "valet.llm.cost_usd": 0.5, "valet.llm.cost_partial": true };
+  const tally = new TurnTally();
+  tally.add([{ type: "begin", name: "chat m", spanId, startMs: 5, attributes: {} } as never]);
+  tally.add([{ type: "end", spanId, endMs: 50, outcome: "ok", attributes } as never]);
+  const summary = tally.summary(0, 100, undefined);
+  expect(summary).toMatchObject({ costUsd: 0.5, callsWithoutCost: 1, tokens: { input: 100, output: 10 } });
+  expect(summary).not.toHaveProperty("callsWithoutUsage");
+});
+
 test("a tool call counts from its start, as a model call does", () => {
   const begun = {
     type: "begin",

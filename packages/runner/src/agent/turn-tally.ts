@@ -152,8 +152,9 @@ export class TurnTally {
     if (isIncomplete) for (const sum of [...Object.values(this.#tokens), this.#costUsd]) sum.add(undefined);
     const lacksUsage = input === undefined || output === undefined || isIncomplete;
     if (lacksUsage) this.#lacks.callsWithoutUsage++;
-    // The cost is only that of the known tokens.
-    if (lacksUsage || costUsd === undefined) this.#lacks.callsWithoutCost++;
+    // The cost is only that of the known tokens, and of those with a price.
+    const isPartial = attributes["valet.llm.cost_partial"] === true;
+    if (lacksUsage || costUsd === undefined || isPartial) this.#lacks.callsWithoutCost++;
     if (attributes["valet.llm.usage_inconsistent"] === true) this.#lacks.callsWithOddUsage++;
   }
 }

@@ -16,7 +16,7 @@ import type { ModelRequestEvent } from "./model-request.ts";
 import type { StepContext } from "./step-context.ts";
 import { StepTools } from "./step-tools.ts";
 import { toolName } from "./tool-result.ts";
-import { finishReason, priceAttributes, readCost, tokensToJudge, usageAttributes } from "./usage.ts";
+import { costAttributes, finishReason, priceAttributes, tokensToJudge, usageAttributes } from "./usage.ts";
 
 export class ModelStep {
   readonly #context: StepContext;
@@ -368,11 +368,12 @@ export class ModelStep {
       this.#context.answered(answer);
       return;
     }
-    const tokens = tokensToJudge(part.tokens, this.#context.providerCall(current.startMs)?.tokens);
+    const told = this.#context.providerCall(current.startMs);
+    const tokens = tokensToJudge(part.tokens, told?.tokens);
     // The step ends with its tools, but the model finished with its last text or call.
     this.#endCall(current.lastContentMs ?? atMs, ending, {
       ...usageAttributes(tokens, hasContent),
-      "valet.llm.cost_usd": readCost(tokens, part.cost),
+      ...costAttributes(tokens, part.cost, told?.unpriced),
       "gen_ai.response.finish_reasons": [finishReason(part.reason)],
     });
     this.#context.answered(answer);
@@ -385,5 +386,5 @@ const isToolCalls = (finish: string | undefined) => /^(?:tool_calls|tool_use|fun
 /** Returns the usage that a provider reported for a call and that OpenCode has not. */
 function providerUsage(told: ProviderCall | undefined) {
   if (told?.tokens === undefined) return {};
-  return { ...usageAttributes(told.tokens, true), "valet.llm.cost_usd": readCost(told.tokens, told.costUsd ?? 0) };
+  return { ...usageAttributes(told.tokens, true), ...costAttributes(told.tokens, told.costUsd ?? 0, told.unpriced) };
 }

@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import {
+  costAttributes,
   priceAttributes,
   providerAttributes,
   readCost,
@@ -90,6 +91,18 @@ test("a cost is known where only the provider's total is too small, or where all
   expect(usageAttributes(tokens, true)).toMatchObject({ "valet.llm.usage_inconsistent": true });
   expect(readCost(tokens, 0.5)).toBe(0.5);
   expect(readCost({ ...tokens, total: 120, input: 0, cache: { read: 100, write: 0 } }, 0.5)).toBe(0.5);
+});
+
+test("a cost lacks the tokens of a kind without a price, if there were some", () => {
+  const tokens = { total: 120, input: 60, output: 20, reasoning: 0, cache: { read: 40, write: 0 } };
+  const of = (...unpriced: ("output" | "cacheRead" | "cacheWrite")[]) => costAttributes(tokens, 0.5, unpriced);
+  const whole = { "valet.llm.cost_usd": 0.5, "valet.llm.cost_partial": undefined };
+  expect(of()).toEqual(whole);
+  expect(of("cacheWrite")).toEqual(whole);
+  expect(of("cacheWrite", "cacheRead")).toEqual({ ...whole, "valet.llm.cost_partial": true });
+  const thought = { ...tokens, output: 0, reasoning: 20 };
+  expect(costAttributes(thought, 0.5, ["output"])).toEqual({ ...whole, "valet.llm.cost_partial": true });
+  expect(costAttributes(tokens, 0, ["cacheRead"])).toEqual({});
 });
 
 test("impossible counts are unknown and marked as inconsistent; the others are kept", () => {

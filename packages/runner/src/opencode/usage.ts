@@ -1,5 +1,5 @@
 /** Converts tokens, providers and models to the GenAI conventions. */
-import type { ProviderCall } from "@valet/shared/protocol/child-sessions";
+import type { ProviderCall, TokenKind } from "@valet/shared/protocol/child-sessions";
 import { OWN_PROVIDER } from "@valet/shared/protocol/model-access";
 import type { Tokens } from "./events.ts";
 
@@ -116,6 +116,18 @@ export function readCost(tokens: Tokens, costUsd: number): number | undefined {
   if (!(costUsd > 0 && costUsd <= MAX_COST_USD) || !isAllPossible(tokens)) return undefined;
   const { isInputCut, isOutputCut } = cutsOf(tokens);
   return isInputCut || isOutputCut ? undefined : costUsd;
+}
+
+/**
+ * Returns the attributes of a call's cost.
+ * @param unpriced the kinds of tokens without a price, which OpenCode charges nothing for
+ */
+export function costAttributes(tokens: Tokens, costUsd: number, unpriced: readonly TokenKind[] = []) {
+  const known = readCost(tokens, costUsd);
+  const { input, output, reasoning, cache } = tokens;
+  const counts = { input, output: output + reasoning, cacheRead: cache.read, cacheWrite: cache.write };
+  const isPartial = known !== undefined && unpriced.some((kind) => counts[kind] > 0);
+  return { "valet.llm.cost_usd": known, "valet.llm.cost_partial": isPartial ? true : undefined } as const;
 }
 
 /**

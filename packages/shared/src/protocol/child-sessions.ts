@@ -93,6 +93,10 @@ const MAX_EPOCH_MS = 18_446_744_073_709;
 /** A time that a span may get, epoch ms. */
 export const SpanTime = z.number().min(0).max(MAX_EPOCH_MS);
 
+/** The kinds of tokens that have prices of their own. */
+export const TokenKind = z.enum(["input", "output", "cacheRead", "cacheWrite"]);
+export type TokenKind = z.infer<typeof TokenKind>;
+
 /** A request to a provider, observed in OpenCode's process. It is reported when the response begins, and when it has ended. */
 export const ProviderCall = z.object({
   callId: id,
@@ -116,6 +120,8 @@ export const ProviderCall = z.object({
   costUsd: usd.optional(),
   /** The model's prices of input in USD per million tokens; absent if they are unknown, or depend on the input's length. */
   prices: z.object({ input: usd, cacheRead: usd, cacheWrite: usd }).optional(),
+  /** The kinds of tokens without a price, of a model that has prices of others; absent if there are none. */
+  unpriced: z.array(TokenKind).max(TokenKind.options.length).optional(),
 });
 export type ProviderCall = z.infer<typeof ProviderCall>;
 

@@ -216,6 +216,10 @@ export const ATTRIBUTES = {
     unit: "USD",
     meaning: "cost of the call, if prices are known; no convention has a key for it",
   },
+  "valet.llm.cost_partial": {
+    type: "boolean",
+    meaning: "whether the cost lacks tokens of a kind that the model has no price for, such as cached ones",
+  },
   "valet.llm.price.input": {
     type: "double",
     unit: "USD per million tokens",

@@ -157,6 +157,7 @@ export const TURN_SPANS = {
       "gen_ai.usage.cache_creation.input_tokens",
       "gen_ai.usage.reasoning.output_tokens",
       "valet.llm.cost_usd",
+      "valet.llm.cost_partial",
       "valet.llm.price.input",
       "valet.llm.price.cache_read",
       "valet.llm.price.cache_write",

@@ -113,7 +113,7 @@ test("the turn of a batch counts once in its life, with its cost, its time and i
 });
 
 test("a message that was withdrawn before it was dispatched makes the cost of its life no lower bound", () => {
-  const withdrawn = job("b", 1, { attempts: 0, outcome: "aborted", dispatchedAt: undefined });
+  const { dispatchedAt: _, ...withdrawn } = job("b", 1, { attempts: 0, outcome: "aborted" });
   const turn = { attempt_id: "one", outcome: "ok", cost_usd: 0.5, calls_without_cost: 0 };
   const summary = lifeSummary([job("a", 0), withdrawn], recordsOf({ a: [turn] }));
   expect(summary).toMatchObject({ costUsd: 0.5, isCostPartial: false });

@@ -86,6 +86,7 @@ function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompac
     cacheWrite: amount("gen_ai.usage.cache_write.input_tokens"),
   };
   const costUsd = amount("valet.llm.cost_usd");
+  const isPriced = span.attributes["valet.llm.cost_partial"] !== true;
   const children = index.children(span);
   const chargedTries = children.filter(isChargedTry);
   return {
@@ -98,7 +99,8 @@ function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompac
     step: text("valet.opencode.message.id"),
     isCompaction,
     costUsd,
-    isCostKnown: costUsd !== null && tokens.input !== null && tokens.output !== null && chargedTries.length === 0,
+    isCostKnown:
+      costUsd !== null && isPriced && tokens.input !== null && tokens.output !== null && chargedTries.length === 0,
     mayBeCharged: endMs === null || chargedTries.length > 0 || (!children.some(wasGivenUp) && isCharged(span)),
     chargedTries,
     tokens,

@@ -114,6 +114,18 @@ test("a cost with a missing part is a lower bound", () => {
   expect(money.sentence).toBe("At least $0.0100 in 2 model calls by `demo` for the agent `build`.");
 });
 
+test("a cost that lacks tokens without a price is a lower bound", () => {
+  const story = new Story();
+  const message = story.message("m1", { at: 0, to: 9000 });
+  const attributes = { "valet.llm.cost_partial": true };
+  story.chat(story.attempt(message, { at: 10, to: 8900 }).run, { at: 20, to: 1000, ...CALL, attributes });
+  expect(moneyOf(story.about(message))).toMatchObject({
+    cost_usd: 0.01,
+    known: false,
+    sentence: "At least $0.0100 in 1 model call by `demo` for the agent `build`.",
+  });
+});
+
 test("calls that reached no model cost nothing, and work without a call neither", () => {
   const story = new Story();
   const message = story.message("m1", { at: 0, to: 9000, error: "model_chain_exhausted" });
