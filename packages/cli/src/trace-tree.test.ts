@@ -81,7 +81,11 @@ describe("lines", () => {
     for (const aheadMs of [-3_600_000, 3_600_000]) {
       const spans = [
         { ...span("job", undefined, { startMs: 1e12, endMs: undefined }), name: "valet.prompt" },
-        { ...span("sent", "job", { startMs: 1e12, endMs: 1e12 + 9 }), name: "valet.prompt.dispatch" },
+        {
+          ...span("sent", "job", { startMs: 1e12, endMs: 1e12 + 9 }),
+          name: "valet.prompt.dispatch",
+          attributes: { "valet.outcome": "ok" },
+        },
         ...[
           { ...span("turn", "sent", { startMs: 1e12 + aheadMs, endMs: undefined }), name: "valet.turn" },
           {

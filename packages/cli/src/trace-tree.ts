@@ -103,6 +103,7 @@ export function traceClocks(spans: readonly TraceSpan[]): Clocks {
       ...span,
       startUs: startMs * 1000,
       endUs: endMs === undefined ? undefined : endMs * 1000,
+      outcome: String(span.attributes["valet.outcome"]),
       isAdopted: !SERVICES.some((each) => each === service),
     })),
   );

@@ -1,12 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { SPANS, type SpanDefinition } from "../spans.ts";
 import { type ClockSpan, clocksOf, clockTexts } from "./clocks.ts";
 
 const MINUTE_US = 60_000_000;
 const T = 1_800_000_000_000_000;
 
 function span(spanId: string, name: string, parentSpanId?: string, times: Partial<ClockSpan> = {}): ClockSpan {
-  return { spanId, name, parentSpanId, startUs: T, endUs: T + 5_000_000, isError: false, ...times };
+  return { spanId, name, parentSpanId, startUs: T, endUs: T + 5_000_000, outcome: "ok", ...times };
 }
 
 /** A message whose runner's clock is ahead by so much. */
@@ -20,23 +21,30 @@ function message(aheadUs: number, more: Partial<ClockSpan> = {}): ClockSpan[] {
     span("chat", "chat m", "turn", at(30_000)),
     span("sent", "POST /api/sessions/:id/messages", "chat", { startUs: T + 1_000_000 }),
     span("job", "valet.prompt", "sent", { startUs: T + 1_001_000 }),
+    span("tool", "execute_tool spawn_session", "turn", at(40_000)),
+    span("spawn", "valet.child_session.spawn", "tool", { startUs: T + 50_000 }),
   ];
 }
 
 describe("a runner's clock", () => {
   test.each([
     ["behind", -47 * MINUTE_US, "about 47 m 00 s behind"],
-    ["ahead", 3 * 60 * MINUTE_US, "about 3 h 00 m ahead of"],
-  ])("that is %s is told, and its spans' times can be those of the Worker's", (_, aheadUs, text) => {
-    const clocks = clocksOf(message(aheadUs));
-    expect(clockTexts(clocks)).toEqual([
-      `The runner's clock is ${text} the Worker's; its spans are shown by its own clock.`,
-    ]);
-    // As little as needed: the turn began within its dispatch.
-    expect(Math.abs(clocks.shiftUs("chat") + aheadUs)).toBeLessThanOrEqual(30_000);
-    expect(clocks.shiftUs("turn")).toBe(clocks.shiftUs("chat"));
-    expect(["post", "prompt", "dispatch", "sent", "job", "other"].map(clocks.shiftUs)).toEqual([0, 0, 0, 0, 0, 0]);
-  });
+    ["ahead of", 3 * 60 * MINUTE_US, "about 3 h 00 m ahead of"],
+  ])(
+    "that is %s the Worker's is reported, and the times of its spans can be converted to the Worker's clock",
+    (_, aheadUs, text) => {
+      const clocks = clocksOf(message(aheadUs));
+      expect(clockTexts(clocks)).toEqual([
+        `The runner's clock is ${text} the Worker's; its spans are shown by its own clock.`,
+      ]);
+      // As little as needed: the turn began within its dispatch.
+      expect(Math.abs(clocks.shiftUs("chat") + aheadUs)).toBeLessThanOrEqual(30_000);
+      expect(clocks.shiftUs("turn")).toBe(clocks.shiftUs("chat"));
+      expect(["post", "prompt", "dispatch", "sent", "job", "spawn", "other"].map(clocks.shiftUs)).toEqual(
+        Array(7).fill(0),
+      );
+    },
+  );
 
   test("that differs by less than a second is not worth a word, nor is a turn that outlives its message", () => {
     for (const aheadUs of [0, -900_000, 900_000]) expect(clocksOf(message(aheadUs)).wrong).toEqual([]);
@@ -44,12 +52,27 @@ describe("a runner's clock", () => {
     expect(clocksOf(outlived).wrong).toEqual([]);
   });
 
-  test("is not judged by a dispatch that failed, that is open, or that a program of the agent has sent", () => {
-    expect(clocksOf(message(MINUTE_US, { isError: true })).wrong).toEqual([]);
+  test("is not judged by a dispatch that failed or was aborted, that is open, or that a program of the agent has sent", () => {
+    for (const outcome of ["error", "aborted", "superseded", undefined]) {
+      expect(clocksOf(message(MINUTE_US, { outcome })).wrong).toEqual([]);
+    }
     expect(clocksOf(message(MINUTE_US, { endUs: undefined })).wrong).toEqual([]);
     const adopted = message(-MINUTE_US).map((each) => (each.spanId === "turn" ? { ...each, isAdopted: true } : each));
     expect(clocksOf(adopted).wrong).toEqual([]);
   });
+});
+
+test("each of the Worker's spans that may be below a runner's has its own times", () => {
+  const isOf = (name: string, ...emitters: string[]) =>
+    (SPANS as Record<string, SpanDefinition>)[name]?.emitters.some((each) => emitters.includes(each)) === true;
+  const below = Object.entries<SpanDefinition>(SPANS).flatMap(([name, { parents }]) =>
+    isOf(name, "worker", "session-agent") && parents.some((parent) => isOf(parent, "runner")) ? [name] : [],
+  );
+  expect(below).toContain("valet.child_session.spawn");
+  for (const name of below) {
+    const spans = [...message(-MINUTE_US), span("own", name, "tool", { startUs: T + 60_000 })];
+    expect([name, clocksOf(spans).shiftUs("own")]).toEqual([name, 0]);
+  }
 });
 
 test("a broker's clock and a starting runner's are told, too", () => {
@@ -71,7 +94,7 @@ test("whatever the parents are, and however many spans are below each other, an 
   const any = fc.record({ spanId: id, parentSpanId: id, name, startUs: fc.nat(9e6), endUs: fc.nat(9e6) });
   fc.assert(
     fc.property(fc.array(any, { maxLength: 12 }), (all) => {
-      const clocks = clocksOf(all.map((each) => ({ ...each, isError: false })));
+      const clocks = clocksOf(all.map((each) => ({ ...each, outcome: "ok" })));
       for (const { spanId } of all) expect(Number.isFinite(clocks.shiftUs(spanId))).toBe(true);
     }),
   );

@@ -1,6 +1,6 @@
 /**
- * Which processes of a trace have a clock that differs from the Worker's, and by how much. A span is never written anew: what is shown
- * says so, and ages are by one clock. Pure.
+ * Which processes of a trace have a clock that differs from the Worker's, and by how much. Stored spans keep their times: views state
+ * the difference, and compute ages by the Worker's clock. Pure.
  */
 import { breakdownText } from "../duration-text.ts";
 
@@ -13,7 +13,8 @@ export interface ClockSpan {
   readonly startUs: number;
   /** `undefined` while it is open. */
   readonly endUs?: number | undefined;
-  readonly isError: boolean;
+  /** `valet.outcome`. */
+  readonly outcome?: string | undefined;
   /** Whether it is of a program that a command of the agent ran, which chooses its names and its clock. */
   readonly isAdopted?: boolean | undefined;
 }
@@ -49,7 +50,7 @@ const CROSSINGS: readonly (readonly [name: RegExp, parent: RegExp, process: Proc
 
 /**
  * Compares each first span of a process with the Worker's span that caused it. It began after that one, and before that one ended, if
- * that did not fail. By as much as it is outside, the clocks differ at least.
+ * that is `ok`: one that was aborted may have ended without the process. By as much as it is outside, the clocks differ at least.
  */
 export function clocksOf(spans: Iterable<ClockSpan>): Clocks {
   const byId = new Map<string, ClockSpan>();
@@ -71,13 +72,16 @@ export function clocksOf(spans: Iterable<ClockSpan>): Clocks {
   };
 }
 
-function shiftInto(atUs: number, { startUs, endUs = Infinity, isError }: ClockSpan): number {
+function shiftInto(atUs: number, { startUs, endUs = Infinity, outcome }: ClockSpan): number {
   if (atUs < startUs) return startUs - atUs;
-  return !isError && atUs > endUs ? endUs - atUs : 0;
+  return outcome === "ok" && atUs > endUs ? endUs - atUs : 0;
 }
 
-/** Requests to the Worker, and the jobs that these bring, are by its clock again, though a command has sent them. */
-const WORKERS = /^(?:[A-Z]+ \/api\/|valet\.(?:prompt|workflow)$)/;
+/**
+ * The Worker's spans that a span of the runner may be above: requests of commands, with the jobs that these bring, and the start of a
+ * child session. Their times are by the Worker's clock again.
+ */
+const WORKERS = /^(?:[A-Z]+ \/api\/|valet\.(?:prompt|workflow|child_session\.spawn)$)/;
 
 function shiftAbove(spanId: string, byId: ReadonlyMap<string, ClockSpan>, shifts: Map<string, number>): number {
   const path = new Set<string>();

@@ -78,7 +78,7 @@ test.each([-47, 47])("the work of a runner whose clock is %i minutes off is draw
   const off = minutes * 60_000;
   const turn = (id: number, at: number) => [
     span(id, "valet.prompt", at, at + 9000),
-    span(id + 1, "valet.prompt.dispatch", at, at + 30, { parentSpanId: idOf(id) }),
+    span(id + 1, "valet.prompt.dispatch", at, at + 30, { parentSpanId: idOf(id), outcome: "ok" }),
     span(id + 2, "valet.turn", at + 10 + off, at + 9000 + off, { parentSpanId: idOf(id + 1) }),
     span(id + 3, "chat m", at + 1000 + off, at + 3000 + off, { parentSpanId: idOf(id + 2) }),
     span(id + 4, "execute_tool bash", at + 4000 + off, at + 8000, { parentSpanId: idOf(id + 2), isSealed: true }),
