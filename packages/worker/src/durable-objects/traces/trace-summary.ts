@@ -13,6 +13,8 @@ export interface TraceSummary {
   readonly nameUs?: number;
   /** That span's level, as in `SpanFacts`. Summaries of earlier versions lack it, which counts as 1. */
   readonly nameLevel?: SpanLevel;
+  /** Set if that span is not the Worker's although others of the trace are. */
+  readonly isNameForeign?: true;
   /**
    * When it began and ended by the Worker's clock: by the spans of the Worker, or, where none is known, by those of others and what is
    * known of their clocks, which may be hours off. Lists are in the order of these times.
@@ -75,8 +77,8 @@ function moved(atUs: number, aheadUs: number): number {
 function merge(a: TraceSummary, b: TraceSummary): TraceSummary {
   return {
     traceId: a.traceId,
-    ...nameOf(isAbove(b, a) ? b : a),
     ...timesOf(a, b),
+    ...nameOf(isAbove(b, a) ? b : a, a.isForeign === true && b.isForeign === true),
     spans: a.spans + b.spans,
     errors: a.errors + b.errors,
   };
@@ -95,11 +97,16 @@ function timesOf(a: TraceSummary, b: TraceSummary): Pick<TraceSummary, "startUs"
   };
 }
 
-function nameOf({ name, nameUs, nameLevel }: TraceSummary): Pick<TraceSummary, "name" | "nameUs" | "nameLevel"> {
+function nameOf(
+  summary: TraceSummary,
+  isForeign: boolean,
+): Pick<TraceSummary, "name" | "nameUs" | "nameLevel" | "isNameForeign"> {
+  const { name, nameUs, nameLevel } = summary;
   return {
     ...(name !== undefined && { name }),
     ...(nameUs !== undefined && { nameUs }),
     ...(nameLevel !== undefined && { nameLevel }),
+    ...(!isForeign && hasForeignName(summary) && { isNameForeign: true }),
   };
 }
 
@@ -108,5 +115,9 @@ function isAbove(b: TraceSummary, a: TraceSummary): boolean {
   if (b.nameUs === undefined || a.nameUs === undefined) return b.nameUs !== undefined;
   const [levelOfB, levelOfA] = [b.nameLevel ?? 1, a.nameLevel ?? 1];
   if (levelOfB !== levelOfA) return levelOfB < levelOfA;
-  return a.isForeign === b.isForeign ? b.nameUs < a.nameUs : a.isForeign === true;
+  return hasForeignName(a) === hasForeignName(b) ? b.nameUs < a.nameUs : hasForeignName(a);
+}
+
+function hasForeignName({ isForeign, isNameForeign }: TraceSummary): boolean {
+  return isForeign === true || isNameForeign === true;
 }
