@@ -17,7 +17,7 @@ export function isWantedTrace({ errors, openSpans, startedAt }: TraceSummaryView
   return isWanted({ isError: errors > 0, isOpen: openSpans > 0, startMs: Date.parse(startedAt) }, filter);
 }
 
-/** @param shiftMs what makes its times those of the Worker's clock */
+/** @param shiftMs added to the span's times to convert them to the Worker's clock, in ms */
 export function isWantedSpan({ isError, endMs, startMs }: TraceSpan, filter: TraceFilter, shiftMs = 0): boolean {
   return isWanted({ isError, isOpen: endMs === undefined, startMs: startMs + shiftMs }, filter);
 }

@@ -238,7 +238,7 @@ export function renderTrees(
 /** A runner sends a heartbeat every 15 seconds. */
 const SILENT_MS = 20_000;
 
-/** Says how long a span has been open, and when data last arrived. @param shiftMs what makes its times those of the Worker's clock */
+/** Says how long a span has been open, and when data last arrived. @param shiftMs added to the span's times to convert them to the Worker's clock, in ms */
 function openNote({ name, startMs, attributes }: TraceSpan, nowMs: number, shiftMs: number): string {
   const age = (sinceMs: number) => ageText(nowMs - sinceMs - shiftMs);
   const notes = [`open ${age(startMs)}`, ...dataNotes(name, attributes, age)];

@@ -84,13 +84,18 @@ function sumLines(total: TurnGroup, width: number): string[] {
   });
   const columns: Column<ShownMeasure>[] = [
     { head: "", cell: ({ title }) => title },
-    { head: "turns", cell: (row) => String(of(row).known), isNumber: true },
+    { head: "turns", cell: (row) => knownText(of(row)), isNumber: true },
     at("p50"),
     at("p90"),
     at("p99"),
     { head: "", cell: (row) => sparkline(of(row)) },
   ];
   return tableLines(columns, MEASURES, width);
+}
+
+/** Returns how many turns have a value, and for how many of them that is a lower bound. */
+function knownText({ known, partial = 0 }: Distribution): string {
+  return partial === 0 ? String(known) : `${known} (${partial} ≥)`;
 }
 
 function valueText(value: number | null, { text }: ShownMeasure): string {

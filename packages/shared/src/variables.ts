@@ -28,7 +28,7 @@ export const WORKER_VARIABLES = {
   VALET_MODEL: { required: true, meaning: "the default model, as `provider/model`" },
   VALET_MODEL_BASE_URL: {
     meaning:
-      "an OpenAI-compatible endpoint; its models are `valet/<name>`. A message may ask for those of its session (`model`, `models`) and for `VALET_MODEL`; any other model of this endpoint is refused. Without a key of a provider, sandboxes know the models of this endpoint only. They take text: in the place of an attached image or PDF they are told that they cannot read it, and to say so",
+      "an OpenAI-compatible endpoint; its models are `valet/<name>`. A message may ask for those of its session (`model`, `models`) and for `VALET_MODEL`; any other model of this endpoint is refused. Without a key of a provider, sandboxes know the models of this endpoint only. These models take text only: a note replaces an attached image or PDF, and tells the model to say that it cannot read the file",
   },
   VALET_MODEL_API_KEY: { meaning: "that endpoint's key; a secret" },
   VALET_MODEL_PRICES: {

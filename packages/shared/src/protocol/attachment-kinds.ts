@@ -16,7 +16,7 @@ const TEXT_TYPE =
   /^text\/|^application\/(?:[\w.+-]*\+)?(?:json|xml|yaml|toml|javascript|x-sh|x-yaml|sql|graphql|x-ndjson)$/;
 const MAGIC_LENGTH = 16;
 
-/** The model gets the file as it is; or as plain text; or it is stored in the workspace, and the agent is told where. */
+/** The model gets the file as it is; or as plain text; or Valet stores it in the workspace and gives the agent its path. */
 export type AttachmentKind = "model" | "text" | "workspace";
 
 /** Returns what becomes of a file. @param mediaType in lower case and without parameters: {@link plainMediaType} */

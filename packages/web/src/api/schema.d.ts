@@ -1548,7 +1548,7 @@ export interface components {
             channel?: string;
             threadId?: string;
             replyChannel?: string;
-            /** @description At most 20 files, each a `data:` URL of at most 400,000 characters; with the content at most 400 KiB in all. PNG, JPEG, GIF, WebP, PDF and text go to the model; any other file is stored in the workspace, and the agent is told where. In the place of an image or a PDF that a model does not take, as those of `VALET_MODEL_BASE_URL`, it is told to say that it cannot read it */
+            /** @description At most 20 files, each a `data:` URL of at most 400,000 characters; with the content at most 400 KiB in all. PNG, JPEG, GIF, WebP, PDF and text go to the model. Valet stores any other file in the workspace and gives the agent its path. Some models, such as those of `VALET_MODEL_BASE_URL`, take no images or PDFs. They get a note instead, which tells them to say that they cannot read the file */
             attachments?: {
                 filename: string;
                 mediaType: string;
@@ -1748,7 +1748,7 @@ export interface components {
             name?: string;
             /**
              * Format: date-time
-             * @description When its first span began by the Worker's clock; of others, less what is known of their clocks, only if it has no span of the Worker
+             * @description When the trace's first Worker span began. A trace without a Worker span has the start of its first span, corrected by the clock offset that the runner reported
              */
             startedAt: string;
             /** @description From then to the last known end by the same clock */

@@ -13,7 +13,7 @@ export interface AttachedFile extends Attachment {
   readonly id: string;
   /** Of the file, in bytes. */
   readonly size: number;
-  /** Whether a model can read it; another one is put into the workspace, and the agent is told where. */
+  /** Whether a model can read it; Valet stores another one in the workspace and gives the agent its path. */
   readonly isForModel: boolean;
 }
 

@@ -163,7 +163,7 @@ test.each([
   },
 );
 
-test("a session whose snapshot is gone is not said to be mended by another try", () => {
+test("the next step for a missing snapshot does not advise another try", () => {
   const failure = { job: null, type: "snapshot_gone", sinceMs: T0, message: "So it is." };
   const { nextStep } = after({ ...SAMPLE_FACTS, status: "error", failure, link: null }, 5);
   expect(nextStep).toMatch(/^Wake the session once the snapshot is back/);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Schemas } from "../../api/client.ts";
-import { sortedText, sourceText, totalText } from "./stats-words.ts";
+import { gapsText, sortedText, sourceText, totalText } from "./stats-words.ts";
 
 const NONE = { known: 0, sum: null, p50: null, p90: null, p99: null, bars: [] };
 const MEASURES = {
@@ -35,6 +35,15 @@ describe("the source of percentiles", () => {
     expect(sourceText({ ...STATS, source: "turns", error_bound: 0 })).toContain("Percentiles are exact");
     expect(sourceText({ ...STATS, incomplete: true })).toContain("Turns from before an upgrade are still being added.");
   });
+});
+
+test("a measure says how many turns have no value, and how many a lower bound", () => {
+  expect([gapsText(0, 0), gapsText(2, 0), gapsText(0, 1), gapsText(1200, 3)]).toEqual([
+    "",
+    "2 not known",
+    "1 lower bound",
+    "1,200 not known, 3 lower bounds",
+  ]);
 });
 
 test("a sorted list says its period, and what it leaves out", () => {

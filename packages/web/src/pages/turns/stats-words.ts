@@ -24,6 +24,15 @@ export function sourceText({ from, to, source, error_bound, incomplete }: Stats)
   return `${period} ${exactness}${missing}`;
 }
 
+/** Returns how many turns have no value, and how many have a lower bound, which percentiles count as it is; empty for none. */
+export function gapsText(unknown: number, partial: number): string {
+  const texts = [
+    ...(unknown > 0 ? [`${formatCount(unknown)} not known`] : []),
+    ...(partial > 0 ? [`${formatCount(partial)} ${partial === 1 ? "lower bound" : "lower bounds"}`] : []),
+  ];
+  return texts.join(", ");
+}
+
 /** Returns what a sorted list leaves out; `undefined` if it is in order of time. */
 export function sortedText({ sorted, partial }: Pick<Schemas["OwnerTurns"], "sorted" | "partial">): string | undefined {
   if (sorted === undefined) return undefined;

@@ -6,6 +6,7 @@ import { DayBars } from "../../plots/day-bars.tsx";
 import { Histogram } from "../../plots/histogram.tsx";
 import { Icon } from "../../ui/icons.tsx";
 import { MEASURE_LOOKS, type MeasureLook } from "./measures.ts";
+import { gapsText } from "./stats-words.ts";
 import type { MeasureName } from "./turns-search.ts";
 
 const HEIGHT = 56;
@@ -44,7 +45,7 @@ function MeasurePlot(props: {
 }) {
   const { look, total } = props;
   const measure = total.measures[look.key];
-  const { bars, known } = measure;
+  const { bars, known, partial = 0 } = measure;
   const values = PERCENTILES.map((name) => measure[name]);
   const figures = PERCENTILES.map((name) => `${name} ${look.text(measure[name])}`).join(", ");
   const first = bars[0];
@@ -78,7 +79,7 @@ function MeasurePlot(props: {
           />
           <div className="turns-plot-ends" aria-hidden="true">
             <span>{look.text(first?.to === 0 ? 0 : first?.from)}</span>
-            <span>{known < total.turns && `${formatCount(total.turns - known)} not known`}</span>
+            <span>{gapsText(total.turns - known, partial)}</span>
             <span>{look.text(last?.to)}</span>
           </div>
         </>

@@ -188,7 +188,7 @@ function toPart({ resource, scope, spans, body }: TailEntry, runnerAheadMs: numb
   return { groups, spans: spans.length, bytes, summaries, facts: () => spans };
 }
 
-/** Returns the `service.name`, of which none but the Worker and the broker have those of theirs. @param resource as an element of `resourceSpans` has it */
+/** Returns the `service.name`. Only the Worker's and the broker's own spans have these two names. @param resource as an element of `resourceSpans` has it */
 function serviceOf(resource: string): string | undefined {
   const { attributes = [] } = JSON.parse(resource) as {
     attributes?: { key: string; value: { stringValue?: string } }[];
