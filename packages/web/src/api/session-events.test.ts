@@ -34,6 +34,7 @@ class FakeSocket {
 
 const json = (status: number, body: object) =>
   new Response(JSON.stringify(body), { status, headers: { "content-type": "application/json" } });
+const limited = () => new Response(null, { status: 429, headers: { "retry-after": "30" } });
 const answers: (() => Response | Promise<Response>)[] = [];
 let online: () => void = () => undefined;
 let turnVisible: () => void = () => undefined;
@@ -267,6 +268,22 @@ test("the pause before each attempt is twice as long as the one before", async (
   expect(pauses).toEqual([500, 1_000, 2_000, 4_000]);
   stop();
   vi.mocked(Math.random).mockRestore();
+});
+
+test.each<[string, (() => Response)[]]>([
+  ["the ticket", [() => limited()]],
+  ["the question why a socket was refused", [() => json(201, { ticket: "tkt" }), () => limited()]],
+])("a server that asks for a wait is not asked before it is over: %s", async (_what, first) => {
+  answers.push(...first);
+  const { stop } = listen();
+  const sockets = first.length - 1;
+  await vi.waitFor(() => expect(FakeSocket.all).toHaveLength(sockets), 20_000);
+  FakeSocket.all.at(-1)?.close();
+  await vi.advanceTimersByTimeAsync(29_000);
+  expect(FakeSocket.all).toHaveLength(sockets);
+  await vi.advanceTimersByTimeAsync(2_000);
+  await opened(sockets + 1);
+  stop();
 });
 
 test("events are signs of life of a server whose answers are slow", async () => {

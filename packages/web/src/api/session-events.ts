@@ -6,7 +6,7 @@
  */
 import { api, ok, type Schemas } from "./client.ts";
 import { noteAnswer, noteSilence } from "./connection.ts";
-import { ApiError, isPassing } from "./problem.ts";
+import { ApiError, isPassing, waitOf } from "./problem.ts";
 import { Reread } from "./reread.ts";
 
 export type SessionEvent =
@@ -89,7 +89,7 @@ class SessionSocket {
       if (!this.#isStopped) this.#open(ticket);
     } catch (error) {
       if (this.#isStopped) return;
-      if (isPassing(error)) this.#retry();
+      if (isPassing(error)) this.#retry(error);
       else this.#giveUp(error);
     } finally {
       this.#isAsking = false;
@@ -130,7 +130,7 @@ class SessionSocket {
       await ok(api.GET("/api/sessions/{id}", { params: { path: { id: this.#id } } }));
     } catch (error) {
       if (this.#isStopped) return;
-      if (!isPassing(error)) return this.#giveUp(error);
+      return isPassing(error) ? this.#retry(error) : this.#giveUp(error);
     }
     if (!this.#isStopped) this.#retry();
   }
@@ -182,10 +182,12 @@ class SessionSocket {
     if (this.#socket === undefined) void this.#connect();
   }
 
-  #retry(): void {
+  /** @param error why the server refused, if it has answered: it may have asked for a wait */
+  #retry(error?: unknown): void {
     this.#socket = undefined;
     clearTimeout(this.#timer);
-    this.#again.failed(new ApiError("The live connection to the session cannot be opened.", null));
+    const message = "The live connection to the session cannot be opened.";
+    this.#again.failed(new ApiError(message, null, null, new Map(), waitOf(error)));
   }
 
   /** Called when somebody looks at the page again, for example after the computer slept: its timers may have stood still meanwhile. */
