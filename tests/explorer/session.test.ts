@@ -153,9 +153,16 @@ const sent = async () => (await explorer.up.api.messages(sessionId)).map(({ cont
 test("a message that does not arrive is kept, and arrives once however often it is sent", async () => {
   const field = composer().getByRole("textbox", { name: "Message" });
   await field.fill("just once");
+  const refusal = { status: 413, contentType: "text/html", body: "<title>Too large</title>" };
+  await page.route("**/messages", (route) => route.fulfill(refusal));
+  await composer().getByRole("button", { name: "Send" }).click();
+  const said = composer().getByRole("alert").filter({ hasText: "refused this as too large (413)" });
+  await said.waitFor();
+  expect(await said.textContent()).toMatch(/^It was not sent\. A proxy .* raise its limit\. Your text is kept\.$/);
+  await page.unroute("**/messages");
   await page.route("**/messages", (route) => route.abort());
   await composer().getByRole("button", { name: "Send" }).click();
-  await composer().getByRole("alert").getByText("It was not sent.").waitFor();
+  await composer().getByRole("alert").getByText("The message may have arrived.").waitFor();
   expect(await field.inputValue()).toBe("just once");
   await page.unroute("**/messages");
   await composer().getByRole("button", { name: "Send again" }).dblclick();
@@ -255,7 +262,7 @@ test("a message whose answer is lost while its writer looks at another page is s
   await tabs.getByRole("link", { name: "Session" }).click();
   await composer().getByRole("button", { name: "Sending…" }).waitFor();
   release();
-  await composer().getByRole("alert").getByText("It was not sent.").waitFor();
+  await composer().getByRole("alert").getByText("The message may have arrived.").waitFor();
   await page.unrouteAll({ behavior: "wait" });
   const showsEnd = async () => {
     await page.keyboard.press("End");

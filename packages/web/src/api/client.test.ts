@@ -52,12 +52,13 @@ test("an error of Valet's, and a proxy's error that passes by itself, keep their
 
 test("a proxy that refuses a change is no lost connection: its status says what was wrong", async () => {
   const change = () => client.ok(client.api.POST("/api/sessions", { body: {} }));
-  for (const status of [413, 403]) {
+  for (const [status, message] of [
+    [413, "A proxy in front of Valet refused this as too large (413)."],
+    [403, "A proxy in front of Valet refused this (403)."],
+    [405, "The server answered 405, without a reason."],
+  ] as const) {
     answer = typed(status, "text/html", "<title>Refused</title>");
-    await expect(change()).rejects.toMatchObject({
-      status,
-      message: `The server answered ${status}, without a reason.`,
-    });
+    await expect(change()).rejects.toMatchObject({ status, message: expect.stringContaining(message) });
   }
   expect(connection.read().state).toBe("live");
   for (const status of [200, 401, 404]) {

@@ -1,5 +1,15 @@
 import { expect, test } from "vitest";
-import { answerError, errorSentence, isPassing, isSignedOut, mayRetry, nextRead, unreachable } from "./problem.ts";
+import {
+  answerError,
+  errorSentence,
+  isPassing,
+  isSignedOut,
+  mayBeDone,
+  mayRetry,
+  nextRead,
+  notOurs,
+  unreachable,
+} from "./problem.ts";
 
 const problem = (status: number, more: object) =>
   answerError(status, { type: "urn:valet:problem:invalid-input", title: "The input is invalid", status, ...more });
@@ -29,6 +39,23 @@ test("an answer that is no problem is named by its status", () => {
   for (const body of [undefined, null, "<html>", { type: 7 }, []]) {
     expect(answerError(502, body).message).toBe("The server answered 502, without a reason.");
   }
+});
+
+test("a proxy's refusal says who refused, and what to do", () => {
+  expect(answerError(413, "<html>").message).toBe(
+    "A proxy in front of Valet refused this as too large (413). Send less, or ask whoever runs the proxy to raise its limit.",
+  );
+  expect(answerError(403, undefined).message).toBe(
+    "A proxy in front of Valet refused this (403). Ask whoever runs it.",
+  );
+  expect(problem(403, {}).message).toBe("The input is invalid.");
+});
+
+test("a change whose answer was lost may have been made; one that was refused was not", () => {
+  const errors = [unreachable(), notOurs(), problem(500, {}), answerError(504, "<html>"), answerError(408, undefined)];
+  expect(errors.map(mayBeDone)).toEqual([true, true, true, true, true]);
+  const refusals = [problem(429, {}), problem(400, {}), answerError(413, "<html>"), new Error("x")];
+  expect(refusals.map(mayBeDone)).toEqual([false, false, false, false]);
 });
 
 test("who is signed out, and what passes by itself", () => {

@@ -43,7 +43,7 @@ const PREFIX = "urn:valet:problem:";
  */
 export function answerError(status: number, body: unknown, retryAfterMs?: number): ApiError {
   const known = isProblem(body) ? body : undefined;
-  const reason = known === undefined ? `The server answered ${status}, without a reason.` : problemSentence(known);
+  const reason = known === undefined ? reasonOf(status) : problemSentence(known);
   const saysWhen = known?.detail?.includes("Try again in") === true;
   const isLong = retryAfterMs !== undefined && retryAfterMs > SILENT_MS;
   const message = isLong && !saysWhen ? `${reason} Try again in ${limitText(retryAfterMs)}.` : reason;
@@ -51,9 +51,18 @@ export function answerError(status: number, body: unknown, retryAfterMs?: number
   return new ApiError(message, status, name, known === undefined ? new Map() : fieldErrors(known), retryAfterMs);
 }
 
+/** Returns what a status says by itself. Valet gives a reason with each refusal: one without is a proxy's. */
+function reasonOf(status: number): string {
+  if (status === 413) {
+    return "A proxy in front of Valet refused this as too large (413). Send less, or ask whoever runs the proxy to raise its limit.";
+  }
+  if (status === 403) return "A proxy in front of Valet refused this (403). Ask whoever runs it.";
+  return `The server answered ${status}, without a reason.`;
+}
+
 /** Returns the error of a request without an answer. */
 export function unreachable(): ApiError {
-  return new ApiError("The server cannot be reached.", null);
+  return new ApiError("No answer came from the server.", null);
 }
 
 /** Returns the error of an answer that is not Valet's. Valet itself has not answered. */
@@ -75,6 +84,11 @@ export function isSignedOut(error: unknown): boolean {
 export function isPassing(error: unknown): boolean {
   if (!(error instanceof ApiError)) return false;
   return error.status === null || error.status === 408 || error.status === 429 || error.status >= 500;
+}
+
+/** Returns whether a change may have been made although its request failed: its answer was lost, or the server failed on the way. */
+export function mayBeDone(error: unknown): boolean {
+  return isPassing(error) && !(error instanceof ApiError && error.status === 429);
 }
 
 /** Returns whether the page may try again by itself at once: that may help, and the server has not asked for a longer wait. */

@@ -4,7 +4,7 @@ import { MAX_CONTENT_LENGTH } from "@valet/shared/protocol/message-limits";
 import { type ClipboardEvent, type FormEvent, type KeyboardEvent, type RefObject, useRef, useState } from "react";
 import { newMessageId, sendMessage } from "../api/changes.ts";
 import type { Schemas } from "../api/client.ts";
-import { errorSentence } from "../api/problem.ts";
+import { errorSentence, isPassing } from "../api/problem.ts";
 import { type ContentIds, contentIds } from "../api/use-content-ids.ts";
 import { useActions } from "../app/actions.ts";
 import { announce } from "../app/announce.ts";
@@ -14,7 +14,7 @@ import { Sentence } from "../ui/outside-text.tsx";
 import { AttachmentList } from "./attachment-list.tsx";
 import { type AttachedFile, bodyOf, sizeProblem } from "./attachments.ts";
 import { ChannelChoice, Choice } from "./composer-choices.tsx";
-import { MAIN_CHANNEL, placeholderOf } from "./composer-words.ts";
+import { failureWords, MAIN_CHANNEL, placeholderOf } from "./composer-words.ts";
 import type { useAttachments } from "./use-attachments.ts";
 import { clearSentDraft, useDraft } from "./use-draft.ts";
 
@@ -87,6 +87,7 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
   // Of this composer, or of one before its writer looked at another page.
   const last = useMutationState({ filters: { mutationKey }, select: ({ state }) => state }).at(-1);
   const [isSending, hasFailed] = [last?.status === "pending", last?.status === "error"];
+  const failure = failureWords(last?.error, files.length > 0);
   const isOver = session.status === "terminated" || session.status === "terminating" || session.deletion !== undefined;
   const submit = (event?: FormEvent) => {
     event?.preventDefault();
@@ -146,9 +147,8 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
       )}
       {hasFailed && (
         <p id="composer-error" className="field-error" role="alert">
-          It was not sent. <Sentence text={errorSentence(last?.error)} /> Your text
-          {files.length > 0 && " and your files are"}
-          {files.length === 0 && " is"} kept: send it again, it arrives once.
+          {failure.before}
+          <Sentence text={errorSentence(last?.error)} /> {failure.after}
         </p>
       )}
       <div className="line">
@@ -193,7 +193,7 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
             aria-keyshortcuts="Control+Enter"
             disabled={text.trim() === "" || tooLarge !== undefined}
           >
-            {isSending ? "Sending…" : hasFailed ? "Send again" : "Send"}
+            {isSending ? "Sending…" : hasFailed && isPassing(last?.error) ? "Send again" : "Send"}
           </Button>
         </span>
       </div>

@@ -4,7 +4,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { type ComponentProps, type FormEvent, useId, useState } from "react";
 import { createSession, newSessionId } from "../../api/changes.ts";
 import type { Schemas } from "../../api/client.ts";
-import { ApiError, errorSentence } from "../../api/problem.ts";
+import { ApiError, errorSentence, mayBeDone } from "../../api/problem.ts";
 import { useContentIds } from "../../api/use-content-ids.ts";
 import { Button } from "../../ui/button.tsx";
 import { Dialog } from "../../ui/dialog.tsx";
@@ -109,7 +109,9 @@ export default function NewSession({ initial, sessions, onClose }: NewSessionPro
         {error !== null && !isBesideFields && (
           <Notice icon="failed" isBad>
             <span role="alert">
-              <b>The session was not created.</b> <Sentence text={errorSentence(error)} />
+              {!mayBeDone(error) && <b>The session was not created. </b>}
+              <Sentence text={errorSentence(error)} />
+              {mayBeDone(error) && " The session may have been created. Create it again unchanged: it is created once."}
             </span>
           </Notice>
         )}
