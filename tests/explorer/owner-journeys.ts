@@ -33,6 +33,12 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     return () => page.context().close();
   });
 
+  /** Signs in without a load of the page, as the owner of its system. */
+  async function signInAgain(page: Page): Promise<void> {
+    await page.getByLabel("Or paste a token").fill(explorer.up.token);
+    await page.keyboard.press("Enter");
+  }
+
   test("after a sign-out by the palette, neither Back nor the address shows what was there", async () => {
     await chooseInPalette(page, "Sign out", "Sign out");
     await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
@@ -131,8 +137,7 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     await page.getByRole("form", { name: "Message" }).getByRole("textbox", { name: "Message" }).fill("mine alone");
     await chooseInPalette(page, "Sign out", "Sign out");
     await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
-    // Another request that is refused meanwhile may lead to this page before the answer to the sign-out does.
-    await expect.poll(() => page.evaluate(() => JSON.stringify(sessionStorage))).not.toContain("mine alone");
+    expect(await page.evaluate(() => JSON.stringify(sessionStorage))).not.toContain("mine alone");
     await page.getByLabel("Or paste a token").fill((await explorer.addOwner(OTHER)).token);
     await page.keyboard.press("Enter");
     await page.getByRole("link", { name: TITLE }).waitFor();
@@ -157,12 +162,32 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     await composer.locator('input[type="file"]').setInputFiles(file);
     await composer.getByText("mine.md").waitFor();
     await chooseInPalette(page, "Sign out", "Sign out");
-    await page.getByLabel("Or paste a token").fill(explorer.up.token);
-    await page.keyboard.press("Enter");
+    await signInAgain(page);
     await page.getByRole("heading", { level: 1, name: "Inbox" }).waitFor({ state: "attached" });
     await page.goBack();
     await composer.waitFor();
     expect(await composer.getByText("mine.md").count()).toBe(0);
+  });
+
+  test("a sign-out whose answer is lost leaves neither draft nor file", async () => {
+    const { page } = await explorer.openSignedIn(`/sessions/${LONG_SESSION}`);
+    const composer = page.getByRole("form", { name: "Message" });
+    const field = composer.getByRole("textbox", { name: "Message" });
+    const file = { name: "mine.md", mimeType: "", buffer: Buffer.from("# Mine") };
+    await composer.locator('input[type="file"]').setInputFiles(file);
+    await composer.getByText("mine.md").waitFor();
+    await field.fill("mine alone");
+    await page.route("**/api/page-sessions/current", async (route) => {
+      await route.fetch();
+      await route.abort();
+    });
+    await chooseInPalette(page, "Sign out", "Sign out");
+    // Another read is refused.
+    await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
+    expect(await page.evaluate(() => JSON.stringify(sessionStorage))).not.toContain("mine alone");
+    await signInAgain(page);
+    await composer.waitFor();
+    expect([await field.inputValue(), await composer.getByText("mine.md").count()]).toEqual(["", 0]);
   });
 
   test("a session is not called deleted where another tab has signed in as somebody else", async () => {
@@ -178,9 +203,38 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     const sql = "UPDATE page_sessions SET expires_at = ? WHERE owner_id = ?";
     await explorer.seed({ statements: [{ sql, params: ["2020-01-01T00:00:00.000Z", OWNER] }] });
     await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
-    await page.getByLabel("Or paste a token").fill(explorer.up.token);
-    await page.keyboard.press("Enter");
+    await signInAgain(page);
     await page.waitForURL((url) => url.search === "?message=msg_9000");
     await page.getByText("Answer 9000, with").first().waitFor();
+  });
+
+  test("a message whose answer was lost before the sign-in expired is sent again as the same one, with its file", async () => {
+    const { page } = await explorer.openSignedIn(`/sessions/${LONG_SESSION}`);
+    const composer = page.getByRole("form", { name: "Message" });
+    const field = composer.getByRole("textbox", { name: "Message" });
+    const send = composer.getByRole("button", { name: /^Send/ });
+    const file = { name: "plan.md", mimeType: "", buffer: Buffer.from("# Plan") };
+    await composer.locator('input[type="file"]').setInputFiles(file);
+    await composer.getByText("plan.md").waitFor();
+    await composer.getByRole("button", { name: "Steer now" }).click();
+    await field.fill("lost on its way");
+    const sent: unknown[] = [];
+    let isLost = true;
+    await page.route("**/messages", async (route) => {
+      if (route.request().method() !== "POST") return route.continue();
+      sent.push(route.request().postDataJSON());
+      return isLost ? route.abort() : route.fulfill({ status: 202, json: {} });
+    });
+    await send.click();
+    await composer.getByRole("alert").getByText("The message may have arrived.").waitFor();
+    isLost = false;
+    await page.context().clearCookies();
+    await page.getByRole("heading", { name: "Sign in to Valet" }).waitFor();
+    await signInAgain(page);
+    await composer.getByText("plan.md").waitFor();
+    await send.click();
+    await expect.poll(() => field.inputValue()).toBe("");
+    expect(sent[1]).toEqual(sent[0]);
+    expect(sent[0]).toMatchObject({ queueMode: "steer", attachments: [{ filename: "plan.md" }] });
   });
 }

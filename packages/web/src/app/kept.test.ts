@@ -16,15 +16,18 @@ test("the newest values are kept, each under its key, and no more than so many",
   );
 });
 
-test("all of it is forgotten at once", () => {
-  const [one, other] = [new Kept<number>(), new Kept<string>()];
+test("all of a kind is forgotten at once", () => {
+  const [one, other, draft] = [new Kept<number>(), new Kept<string>(), new Kept<string>("draft")];
+  draft.set("a", "written");
   const heard = vi.fn();
   const stop = other.subscribe(heard);
   one.set("a", 1);
   other.set("a", "x");
   expect(heard).toHaveBeenCalledTimes(1);
-  forgetKept();
+  forgetKept("view");
   expect(heard).toHaveBeenCalledTimes(2);
   stop();
-  expect([one.get("a"), other.get("a")]).toEqual([undefined, undefined]);
+  expect([one.get("a"), other.get("a"), draft.get("a")]).toEqual([undefined, undefined, "written"]);
+  forgetKept("draft");
+  expect(draft.get("a")).toBeUndefined();
 });

@@ -1,13 +1,19 @@
-/** What a reader has set up on a page (folds, zoom, the place in a list), kept while they are on other pages, until the page is loaded anew. */
+/**
+ * What is kept while a person is on other pages, until the page is loaded anew: what they have read and set up on a page (folds, zoom, the
+ * place in a list), and what they are writing.
+ */
 import { useState, useSyncExternalStore } from "react";
 
 const MAX_KEPT = 20;
 
+/** A draft lasts longer than a view: until it has arrived, or its writer signs out. */
+type Kind = "view" | "draft";
+
 const everyKept: Kept<unknown>[] = [];
 
-/** Forgets all that is kept: the next person of this page may be another one. */
-export function forgetKept(): void {
-  for (const kept of everyKept) kept.clear();
+/** Forgets all that is kept of a kind: the next person of this page may be another one. */
+export function forgetKept(kind: Kind): void {
+  for (const kept of everyKept) if (kept.kind === kind) kept.clear();
 }
 
 /** Values by key. */
@@ -15,9 +21,11 @@ export class Kept<T> {
   readonly #values = new Map<string, T>();
   readonly #listeners = new Set<() => void>();
   readonly #max: number;
+  readonly kind: Kind;
 
   /** @param max how many values are kept; those that were written last stay */
-  constructor(max = MAX_KEPT) {
+  constructor(kind: Kind = "view", max = kind === "view" ? MAX_KEPT : Number.POSITIVE_INFINITY) {
+    this.kind = kind;
     this.#max = max;
     everyKept.push(this);
   }

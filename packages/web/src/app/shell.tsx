@@ -66,14 +66,17 @@ export function Shell() {
   ]);
   const queryClient = useQueryClient();
   const leave = async () => {
+    // The session may end long before the answer comes, which may also be lost: then another read leads to the sign-in.
+    forgetDrafts();
     try {
       await signOut();
     } catch (error) {
-      announce(errorSentence(error), { isBad: true });
+      announce(`You may still be signed in. ${errorSentence(error)}`, { isBad: true });
       return;
     }
     queryClient.clear();
-    forgetKept();
+    forgetKept("view");
+    // What was written meanwhile.
     forgetDrafts();
     await navigate({ to: "/sign-in" });
   };

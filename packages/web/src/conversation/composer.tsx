@@ -36,7 +36,7 @@ interface Choices {
 }
 
 /** The choices are kept as the draft is: a message that is sent again is the same only with the same choices. */
-const CHOICES = new Kept<Choices>();
+const CHOICES = new Kept<Choices>("draft");
 const NO_CHOICES: Choices = {};
 
 interface ComposerProps {
@@ -201,8 +201,8 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
   );
 }
 
-/** What was sent and has not arrived keeps its id while its writer is on another page, so that it arrives once if they send it again. */
-const IDS = new Kept<ContentIds<object>>();
+/** A message that was sent and has not arrived keeps its id as long as its draft lasts, so that it arrives once if it is sent again. */
+const IDS = new Kept<ContentIds<object>>("draft");
 
 function idsOf(sessionId: string): ContentIds<object> {
   const ids = IDS.get(sessionId) ?? contentIds<object>(newMessageId);

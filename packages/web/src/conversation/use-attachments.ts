@@ -5,7 +5,7 @@ import { randomId } from "../format/random-id.ts";
 import { type AttachedFile, attachedFile, fileProblem } from "./attachments.ts";
 
 /** What is attached to the drafts of this page, by session. It survives other pages of the explorer; a reload forgets it. */
-const ATTACHED = new Kept<readonly AttachedFile[]>(Number.POSITIVE_INFINITY);
+const ATTACHED = new Kept<readonly AttachedFile[]>("draft");
 const NONE: readonly AttachedFile[] = [];
 
 interface Attachments {

@@ -5,7 +5,7 @@ import { Kept } from "../app/kept.ts";
 import { type ConversationState, ConversationStore } from "./conversation-store.ts";
 
 /** The conversations that were shown last: whoever comes back finds what was loaded, and only what is new is read. */
-const STORES = new Kept<ConversationStore>(3);
+const STORES = new Kept<ConversationStore>("view", 3);
 
 function storeOf(sessionId: string): ConversationStore {
   const store = STORES.get(sessionId) ?? new ConversationStore(conversationReads(sessionId));

@@ -1,4 +1,5 @@
 import { useSyncExternalStore } from "react";
+import { forgetKept } from "../app/kept.ts";
 
 const PREFIX = "valet.draft.";
 
@@ -26,8 +27,9 @@ export function clearSentDraft(sessionId: string, sent: string): void {
   if (draftOf(sessionId) === sent) change(sessionId, "");
 }
 
-/** Removes all drafts of this tab: whoever signs out leaves nothing behind. */
+/** Removes all drafts of this tab, with their files, choices and ids: whoever signs out leaves nothing behind. */
 export function forgetDrafts(): void {
+  forgetKept("draft");
   known.clear();
   try {
     for (const key of Object.keys(sessionStorage)) if (key.startsWith(PREFIX)) sessionStorage.removeItem(key);

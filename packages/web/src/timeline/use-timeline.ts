@@ -86,7 +86,7 @@ function makeFeed(id: string): TimelineFeed {
 }
 
 /** Those of the sessions that were shown last: whoever comes back sees them at once. */
-const FEEDS = new Kept<TimelineFeed>(3);
+const FEEDS = new Kept<TimelineFeed>("view", 3);
 
 function useFeed(sessionId: string): TimelineFeed {
   return useMemo(() => {

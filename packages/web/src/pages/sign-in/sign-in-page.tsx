@@ -18,9 +18,10 @@ export default function SignInPage() {
   const router = useRouter();
   const queryClient = useQueryClient();
   const enter = () => {
-    // What the last person of this page has read is not for the next one.
+    // What the last person of this page has read is not for the next one. Drafts stay, with their files and ids, for whoever signs in
+    // again after their sign-in has expired: the page shows a draft only in its session, which has one owner.
     queryClient.clear();
-    forgetKept();
+    forgetKept("view");
     router.history.replace(destinationOf(to));
   };
   const byTicket = useMutation({ mutationFn: signInWithTicket, onSuccess: enter, meta: { showsErrors: true } });
