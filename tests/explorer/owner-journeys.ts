@@ -155,18 +155,32 @@ export function ownerJourneys(explorerOf: () => SeededExplorer): void {
     await page.getByRole("heading", { name: "There is no such session, or it is not yours" }).waitFor();
   });
 
-  test("a sign-out leaves no attached file in the tab, whoever signs in next", async () => {
+  test("a sign-out leaves no attached file in the tab, whoever signs in next, nor one that is still being read", async () => {
     const { page } = await explorer.openSignedIn(`/sessions/${LONG_SESSION}`);
     const composer = page.getByRole("form", { name: "Message" });
-    const file = { name: "mine.md", mimeType: "", buffer: Buffer.from("# Mine") };
-    await composer.locator('input[type="file"]').setInputFiles(file);
+    await page.evaluate(() => {
+      const { arrayBuffer } = Blob.prototype;
+      const released = new Promise<void>((resolve) => addEventListener("release", () => resolve()));
+      Blob.prototype.arrayBuffer = async function () {
+        if (this instanceof File && this.name === "late.md") await released;
+        return arrayBuffer.call(this);
+      };
+    });
+    const fileOf = (name: string) => ({ name, mimeType: "", buffer: Buffer.from("# Mine") });
+    await composer.locator('input[type="file"]').setInputFiles(["mine.md", "late.md"].map(fileOf));
     await composer.getByText("mine.md").waitFor();
     await chooseInPalette(page, "Sign out", "Sign out");
     await signInAgain(page);
     await page.getByRole("heading", { level: 1, name: "Inbox" }).waitFor({ state: "attached" });
     await page.goBack();
     await composer.waitFor();
-    expect(await composer.getByText("mine.md").count()).toBe(0);
+    await page.evaluate(async () => {
+      dispatchEvent(new Event("release"));
+      await new File([], "late.md").arrayBuffer();
+    });
+    await composer.locator('input[type="file"]').setInputFiles(fileOf("next.md"));
+    await composer.getByText("next.md").waitFor();
+    expect(await composer.getByText(/mine\.md|late\.md/).count()).toBe(0);
   });
 
   test("a sign-out whose answer is lost leaves neither draft nor file", async () => {

@@ -16,8 +16,9 @@ test("the newest values are kept, each under its key, and no more than so many",
   );
 });
 
-test("all of a kind is forgotten at once", () => {
+test("all of a kind is forgotten at once, and what began before can see that", () => {
   const [one, other, draft] = [new Kept<number>(), new Kept<string>(), new Kept<string>("draft")];
+  const { generation } = other;
   draft.set("a", "written");
   const heard = vi.fn();
   const stop = other.subscribe(heard);
@@ -28,6 +29,7 @@ test("all of a kind is forgotten at once", () => {
   expect(heard).toHaveBeenCalledTimes(2);
   stop();
   expect([one.get("a"), other.get("a"), draft.get("a")]).toEqual([undefined, undefined, "written"]);
+  expect(other.generation).not.toBe(generation);
   forgetKept("draft");
   expect(draft.get("a")).toBeUndefined();
 });

@@ -22,6 +22,7 @@ export class Kept<T> {
   readonly #listeners = new Set<() => void>();
   readonly #max: number;
   readonly kind: Kind;
+  #generation = 0;
 
   /** @param max how many values are kept; those that were written last stay */
   constructor(kind: Kind = "view", max = kind === "view" ? MAX_KEPT : Number.POSITIVE_INFINITY) {
@@ -30,7 +31,13 @@ export class Kept<T> {
     everyKept.push(this);
   }
 
+  /** Increases with each {@link clear}. What began before and ends later must not write any more. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   clear(): void {
+    this.#generation += 1;
     this.#values.clear();
     this.#tell();
   }

@@ -28,6 +28,7 @@ export function useAttachments(sessionId: string): Attachments {
     files,
     problems,
     add: async (chosen) => {
+      const { generation } = ATTACHED;
       const refused: string[] = [];
       let added = 0;
       for (const file of chosen) {
@@ -35,6 +36,8 @@ export function useAttachments(sessionId: string): Attachments {
         if (problem !== undefined) refused.push(problem);
         else {
           const bytes = await contentOf(file);
+          // Whoever attached it has signed out while it was read.
+          if (ATTACHED.generation !== generation) return;
           if (bytes === undefined) refused.push(`“${file.name}” was not attached: the browser could not read it.`);
           // While it was read, others may have come.
           else if (fileProblem(file, now().length) === undefined) {
