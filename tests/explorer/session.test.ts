@@ -170,9 +170,8 @@ test("a message that does not arrive is kept, and arrives once however often it 
   expect((await sent()).filter((content) => content === "just once")).toHaveLength(1);
 });
 
-test("a message that is on its way while its writer looks at another page arrives once, and is no draft any more", async () => {
-  const field = composer().getByRole("textbox", { name: "Message" });
-  await field.fill("meanwhile elsewhere");
+/** Sends what is written, and opens another page and this one again meanwhile. @returns a function that lets the message arrive */
+async function sendAndLookElsewhere(): Promise<() => void> {
   let release = () => {};
   const held = new Promise<void>((resolve) => (release = resolve));
   await page.route("**/messages", async (route) => {
@@ -185,6 +184,13 @@ test("a message that is on its way while its writer looks at another page arrive
   // A page that is still being loaded hides the one before.
   await page.locator("textarea").waitFor({ state: "detached" });
   await tabs.getByRole("link", { name: "Session" }).click();
+  return release;
+}
+
+test("a message that is on its way while its writer looks at another page arrives once, and is no draft any more", async () => {
+  const field = composer().getByRole("textbox", { name: "Message" });
+  await field.fill("meanwhile elsewhere");
+  const release = await sendAndLookElsewhere();
   await composer().getByRole("button", { name: "Sending…" }).waitFor();
   await field.press("Control+Enter");
   release();
@@ -283,17 +289,7 @@ test("a message with a file that arrives while its writer looks at another page 
   await composer().locator('input[type="file"]').setInputFiles({ name: "away.md", mimeType: "", buffer });
   await files.getByText("away.md").waitFor();
   await field.fill("with a file, elsewhere");
-  let release = () => {};
-  const held = new Promise<void>((resolve) => (release = resolve));
-  await page.route("**/messages", async (route) => {
-    await held;
-    await route.continue();
-  });
-  await composer().getByRole("button", { name: "Send" }).click();
-  const tabs = page.getByRole("navigation", { name: "Session" });
-  await tabs.getByRole("link", { name: "Changes" }).click();
-  await page.locator("textarea").waitFor({ state: "detached" });
-  await tabs.getByRole("link", { name: "Session" }).click();
+  const release = await sendAndLookElsewhere();
   await files.getByText("away.md").waitFor();
   release();
   await expect.poll(() => field.inputValue()).toBe("");
