@@ -13,18 +13,18 @@ export type Schemas = components["schemas"];
 /** A proxy's answers when the server behind it is away. */
 const NO_SERVER = [502, 504];
 
-/** Answers of a network that asks for a login, or of a proxy that knows no such place. */
-const LOGIN_OR_NOWHERE = [401, 404];
+/** Status codes of a captive portal, or of a proxy that has no such route. */
+const NOT_FROM_VALET = [401, 404];
 
 /** After so long without any answer, ms, the server counts as out of reach. */
 const SLOW_MS = 15_000;
-/** After so long without a sign of its answer, ms, a read is aborted, and sent again. */
+/** After so long without a part of its answer, ms, a read is aborted, and sent again. */
 const HANGING_MS = 60_000;
 const TICKETS = "/api/tickets";
 
 /**
  * Sends a request with the caller's rights, and reads its whole answer.
- * @throws ApiError if there is no answer, or one that is not Valet's
+ * @throws ApiError if no answer comes, or if something other than Valet answers
  */
 export async function send(request: Request): Promise<Response> {
   for (const [name, value] of Object.entries(accessHeaders())) request.headers.set(name, value);
@@ -70,8 +70,8 @@ async function withBody(response: Response, patience: Patience, note: () => void
 }
 
 /**
- * How long a request waits for the next sign of life of its server: one that stands still, or a connection that died unnoticed, gives
- * no error for minutes.
+ * The timeouts of a request, which restart with each part of its answer. A server that hangs, or a connection that was lost without a
+ * close, causes no error for minutes.
  */
 class Patience {
   readonly #mayAbort: boolean;
@@ -86,7 +86,7 @@ class Patience {
     this.begin();
   }
 
-  /** Begins anew. */
+  /** Restarts the timeouts. */
   begin(): void {
     this.end();
     const sinceMs = Date.now();
@@ -111,7 +111,7 @@ function isOurs({ status, headers }: Response): boolean {
 
 /** Returns whether a change was refused, be it by a proxy, which may have limits of its own: 413 for what is too large, 403. */
 function isRefusal({ status }: Response): boolean {
-  return status >= 400 && status < 500 && !LOGIN_OR_NOWHERE.includes(status);
+  return status >= 400 && status < 500 && !NOT_FROM_VALET.includes(status);
 }
 
 export const api = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin", fetch: send });

@@ -82,7 +82,7 @@ export default function SessionFrame() {
   );
 }
 
-/** A session that is deleted, one that is not there, and one of somebody else: of the last two, nobody learns which it is. */
+/** Returns whether a session was deleted, does not exist, or is somebody else's. The API does not tell the last two apart. */
 function isGone(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 404 || isDeleted(error));
 }
@@ -92,8 +92,8 @@ function isDeleted(error: unknown): boolean {
 }
 
 /**
- * @param wasDeleted the API tells only a session's owner so. One that is not there for the reader may be there for its owner: another
- * tab has signed in as somebody else
+ * @param wasDeleted whether the API says that it was deleted; it says so only to the session's owner. Without it the session may still
+ * exist: perhaps another tab has signed in as somebody else
  */
 function SessionGone({ wasDeleted }: { readonly wasDeleted: boolean }) {
   return (
