@@ -3,7 +3,7 @@
  * says that it may be out of date.
  */
 import { pauseMs } from "./backoff.ts";
-import { isPassing, waitOf } from "./problem.ts";
+import { isPassing, mayRetry, waitOf } from "./problem.ts";
 
 const behind = new Map<Reread, unknown>();
 const listeners = new Set<() => void>();
@@ -21,7 +21,8 @@ export class Reread {
 
   /**
    * @param read reads again; afterwards it calls {@link failed} or {@link succeeded}
-   * @param untold after so many failures in a row the page does not yet say that it may be out of date
+   * @param untold after so many failures in a row the page does not yet say that it may be out of date, unless the server asks for a
+   *   long wait
    */
   constructor(read: () => void, untold = 0) {
     this.#read = read;
@@ -34,7 +35,7 @@ export class Reread {
     this.#failures += 1;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#read, Math.max(pauseMs(this.#failures, Math.random()), waitOf(error)));
-    if (this.#failures <= this.#untold) return;
+    if (this.#failures <= this.#untold && mayRetry(error)) return;
     behind.set(this, error);
     changed();
   }

@@ -281,6 +281,7 @@ test.each<[string, (() => Response)[]]>([
   FakeSocket.all.at(-1)?.close();
   await vi.advanceTimersByTimeAsync(29_000);
   expect(FakeSocket.all).toHaveLength(sockets);
+  expect(String(rereads.read())).toContain("The live connection to the session cannot be opened.");
   await vi.advanceTimersByTimeAsync(2_000);
   await opened(sockets + 1);
   stop();

@@ -32,7 +32,11 @@ export default function SessionFrame() {
     return (
       <div className="page">
         <h1 className="sr">Session</h1>
-        <ErrorNote what="The session could not be read." error={session.error} onRetry={() => void session.refetch()} />
+        <ErrorNote
+          what="The session could not be read."
+          error={session.error}
+          onRetry={() => void Promise.all([session.refetch(), now.refetch()])}
+        />
       </div>
     );
   }
