@@ -1,9 +1,10 @@
 /** What commands say where they cannot write: on a full disk, and in a folder that is read-only. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { FULL, mayMount, mounted, READ_ONLY } from "./own-mounts.ts";
 import { run, temporaryState } from "./up-process.ts";
+import type { CommandResult } from "./valet-up.ts";
 
 const TIMEOUT_MS = 60_000;
 /** @returns the sentence, which people get as scripts do (every-command.e2e.test.ts); never a stack */
@@ -73,6 +74,63 @@ test.skipIf(!mayMount)(
   },
   TIMEOUT_MS,
 );
+
+describe("`valet doctor` says of a path that cannot be a state directory what `valet up` says of it:", () => {
+  /** What `doctor` says of a state directory. */
+  const findingOf = ({ stdout }: CommandResult) =>
+    JSON.parse(stdout).findings.find(({ name }: { name: string }) => name === "state directory");
+
+  test.each([
+    ["a file", "file", "file: a file is in the way (EEXIST)"],
+    ["a path below a file", "file/below/state", "file: a file is in the way (EEXIST)"],
+    ["a link that leads nowhere", "nowhere", "nowhere: a file is in the way (EEXIST)"],
+    ["a circle of links", "circle", "circle: its links lead in a circle (ELOOP)"],
+    ["too long a name", "n".repeat(300), ": the name is too long (ENAMETOOLONG)"],
+    ["a folder that other programs use, too", "shared", "shared holds other users' files"],
+  ])(
+    "%s",
+    async (_what, path, why) => {
+      const folder = temporaryState();
+      writeFileSync(join(folder, "file"), "");
+      symlinkSync("missing", join(folder, "nowhere"));
+      symlinkSync("circle", join(folder, "circle"));
+      mkdirSync(join(folder, "shared"));
+      chmodSync(join(folder, "shared"), 0o1777);
+      const state = join(folder, path);
+      const [doctor, up] = await Promise.all([
+        run(["--state", state, "doctor", "--json"]),
+        run(["--state", state, "up", "--json"]),
+      ]);
+      expect([doctor.code, up.code]).toEqual([1, 2]);
+      const detail = expect.stringContaining(why);
+      expect(findingOf(doctor)).toEqual({ name: "state directory", state: "missing", detail });
+      expect(JSON.parse(up.stdout).error.message).toBe(findingOf(doctor).detail);
+    },
+    TIMEOUT_MS,
+  );
+
+  test.skipIf(!mayMount).each([
+    ["a folder that this user may not enter", ""],
+    ["a path below a folder that this user may not enter", "below/state"],
+  ])(
+    "%s",
+    async (_what, below) => {
+      const folder = temporaryState();
+      const closed = join(folder, "closed");
+      mkdirSync(closed, { mode: 0 });
+      const state = join(closed, below);
+      // Without its capabilities even root may not enter a folder without permissions.
+      const bare = 'set -- setpriv --inh-caps=-all --bounding-set=-all "$@"';
+      const doctor = await mounted(folder, bare, ["--state", state, "doctor", "--json"]);
+      expect(findingOf(doctor)).toMatchObject({
+        state: "missing",
+        detail: expect.stringMatching(/closed.*\(EACCES\)/),
+      });
+      expect(await refusal(folder, bare, ["--state", state, "up"])).toBe(findingOf(doctor).detail);
+    },
+    TIMEOUT_MS,
+  );
+});
 
 test.runIf(process.getuid?.() !== 0)("`valet up` with a file of another user, as after it ran as root", async () => {
   const state = temporaryState();

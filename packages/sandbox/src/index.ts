@@ -15,6 +15,6 @@ export { readLimits } from "./local/limits/wanted-limits.ts";
 export { LogFile } from "./local/log-file.ts";
 export { makeFolders } from "./local/make-folders.ts";
 export { chooseNetwork, findNoNetwork } from "./local/network.ts";
-export { makePrivateDirectory } from "./local/private-directory.ts";
+export { makePrivateDirectory, requireUnshared } from "./local/private-directory.ts";
 export { findProcessesWith, isAlive, listProcesses, type ProcessIdentity } from "./local/process-table.ts";
 export { isDirectoryLocked, lockDirectory } from "./local/state-lock.ts";

@@ -1,8 +1,8 @@
-import { accessSync, constants, existsSync, readdirSync, statSync } from "node:fs";
+import { accessSync, constants, readdirSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { UserError } from "../errors.ts";
 import { type DiskSpace, diskSpace, lackOfSpace } from "./disk-space.ts";
-import { type StateDirectory, stateDirectoryAt } from "./state-directory.ts";
+import { nearestFolder, type StateDirectory, stateDirectoryAt, unusable } from "./state-directory.ts";
 
 const FULL: readonly string[] = ["ENOSPC", "EDQUOT"];
 const FORBIDDEN: readonly string[] = ["EROFS", "EACCES", "EPERM"];
@@ -56,20 +56,16 @@ export function requireWritable(state: StateDirectory): void {
 export function writingProblem(stateDir: string): string | undefined {
   const path = resolve(stateDir);
   try {
-    requireKinds(path);
-    requireWritable(stateDirectoryAt(path));
     const nearest = nearestFolder(path);
-    const code = codeOf(() => accessSync(nearest, constants.W_OK));
+    if (nearest === path) requireKinds(path);
+    requireWritable(stateDirectoryAt(path));
+    const code = codeOf(() => accessSync(nearest, constants.W_OK | constants.X_OK));
     return code !== undefined && FORBIDDEN.includes(code) ? readOnly(path, nearest, code).message : undefined;
   } catch (error) {
     if (error instanceof UserError) return error.message;
-    throw error;
+    if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+    return (diskError(path, error) ?? unusable(path, error)).message;
   }
-}
-
-/** Returns the path, or the nearest folder above it that exists. */
-function nearestFolder(path: string): string {
-  return existsSync(path) || dirname(path) === path ? path : nearestFolder(dirname(path));
 }
 
 /** Returns what the Worker and the broker write to, but for the sandboxes' own files. */

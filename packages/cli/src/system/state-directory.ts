@@ -1,5 +1,6 @@
-import { join, resolve } from "node:path";
-import { makePrivateDirectory } from "@valet/sandbox";
+import { lstatSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import { makePrivateDirectory, requireUnshared } from "@valet/sandbox";
 import { creationText } from "../creation-error.ts";
 import { UserError } from "../errors.ts";
 
@@ -28,9 +29,41 @@ export function openStateDirectory(path: string): StateDirectory {
   try {
     return stateDirectoryAt(makePrivateDirectory(resolve(path)));
   } catch (error) {
-    const why = creationText(path, error, "Name another one with --state.") ?? (error as Error).message;
-    throw new UserError(`The state directory cannot be used: ${why}`);
+    throw unusable(path, error);
   }
+}
+
+/**
+ * Returns the state directory, or the nearest folder above it that exists, and touches nothing.
+ * @throws UserError when {@link openStateDirectory} would refuse the path, whoever may write there
+ */
+export function nearestFolder(path: string): string {
+  try {
+    const nearest = existingFolder(resolve(path));
+    if (nearest === resolve(path)) requireUnshared(nearest);
+    return nearest;
+  } catch (error) {
+    throw unusable(path, error);
+  }
+}
+
+/** @throws the system's error, that of creating a folder at the path */
+function existingFolder(path: string): string {
+  try {
+    if (statSync(path).isDirectory()) return path;
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (!["ENOENT", "ENOTDIR"].includes(code)) throw error;
+    const isLink = code === "ENOENT" && lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+    if (!isLink && dirname(path) !== path) return existingFolder(dirname(path));
+  }
+  throw Object.assign(new Error("a folder cannot be created there"), { code: "EEXIST", path });
+}
+
+/** Returns the error to report where the state directory cannot be opened. */
+export function unusable(path: string, error: unknown): UserError {
+  const why = creationText(path, error, "Name another one with --state.") ?? (error as Error).message;
+  return new UserError(`The state directory cannot be used: ${why}`);
 }
 
 /** Returns the places in the state directory at a path, and touches nothing. */
