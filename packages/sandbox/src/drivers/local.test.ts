@@ -267,8 +267,9 @@ describe("a sandbox whose files somebody removed", () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  test("is kept if the folder of all sandboxes is away, and goes on when that is back", async () => {
-    const broker = await startBroker();
+  test("is kept if the folder of all sandboxes is away, which is logged once, and goes on when that is back", async () => {
+    const warnings: string[] = [];
+    const broker = await startBroker({ onWarning: (line) => void warnings.push(line) });
     const { id } = await broker.create("s1", STAY);
     const sandboxes = dirname(broker.folder("s1"));
     renameSync(sandboxes, `${sandboxes}-elsewhere`);
@@ -279,6 +280,11 @@ describe("a sandbox whose files somebody removed", () => {
       expect((await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).body.code).toBe("snapshot_failed");
     }
     rmSync(sandboxes, { recursive: true });
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /sandboxes, is missing, or another folder is in its place\..* restored from a copy, stop Valet and start/,
+      ),
+    ]);
     renameSync(`${sandboxes}-elsewhere`, sandboxes);
     expect((await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).status).toBe(201);
   });

@@ -62,6 +62,9 @@ export interface LocalDriverOptions {
   readonly onError?: ((error: Error) => void) | undefined;
 }
 
+const awayText = (path: string) =>
+  `The folder of all sandboxes, ${path}, is missing, or another folder is in its place. Until it is back, snapshots fail, and no sandbox counts as removed. Mount its disk, or move it back; if it was restored from a copy, stop Valet and start it again, so that it uses the copy.`;
+
 /**
  * Starts the driver. First ends the processes that an earlier broker left running on the same directory; their
  * sandboxes become `stopped` and keep their files.
@@ -72,11 +75,11 @@ export async function startLocalDriver(options: LocalDriverOptions): Promise<Dri
     throw new Error("The local driver needs Linux: it finds a sandbox's processes in /proc, which this system lacks");
   }
   const stateDir = makePrivateDirectory(options.stateDir);
-  const state = new StateDirectory(stateDir);
+  const warn = options.onWarning ?? ((line: string) => console.error(`valet-sandbox-broker: ${line}`));
+  const state = new StateDirectory(stateDir, () => warn(awayText(state.sandboxes)));
   const unlock = await lockStateDirectory(stateDir);
   try {
     state.make();
-    const warn = options.onWarning ?? ((line: string) => console.error(`valet-sandbox-broker: ${line}`));
     const brokerId = randomUUID();
     const isolation = await chooseIsolation(options.isolation, warn);
     // First, while nothing else starts processes, which would have to leave the broker's control group, too.

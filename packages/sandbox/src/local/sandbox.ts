@@ -137,7 +137,7 @@ export class LocalSandbox {
   get isGone(): boolean {
     const { state } = this.#record;
     // Where the files of all sandboxes are away, they may come back.
-    if ((state !== "running" && state !== "stopped") || !this.#settings.state.isThere) return false;
+    if ((state !== "running" && state !== "stopped") || !this.#settings.state.checkSandboxes()) return false;
     return KEPT_FOLDERS.every(
       (folder) => lstatSync(join(this.#folder, folder), { throwIfNoEntry: false }) === undefined,
     );

@@ -57,8 +57,12 @@ export class StateDirectory {
   readonly snapshots: string;
   /** Which folder the sandboxes are in, whatever has its path later. */
   #sandboxesId: string | undefined;
+  #isAway = false;
+  readonly #onAway: (() => void) | undefined;
 
-  constructor(path: string) {
+  /** @param onAway called whenever the folder of all sandboxes is found to be away, once until it is back */
+  constructor(path: string, onAway?: () => void) {
+    this.#onAway = onAway;
     this.sandboxes = join(path, "sandboxes");
     this.snapshots = join(path, "snapshots");
   }
@@ -68,9 +72,15 @@ export class StateDirectory {
     this.#sandboxesId = folderId(this.sandboxes);
   }
 
-  /** Whether the folder of all sandboxes is where it was made: a disk may be away for a while, or somebody may have moved it. */
-  get isThere(): boolean {
-    return this.#sandboxesId !== undefined && folderId(this.sandboxes) === this.#sandboxesId;
+  /**
+   * Returns whether the folder of all sandboxes is where it was made: a disk may be away for a while, or somebody may have moved it.
+   * Another folder in its place does not count, even one with the same files: it may be what is under a mount point.
+   */
+  checkSandboxes(): boolean {
+    const isThere = this.#sandboxesId !== undefined && folderId(this.sandboxes) === this.#sandboxesId;
+    if (!isThere && !this.#isAway) this.#onAway?.();
+    this.#isAway = !isThere;
+    return isThere;
   }
 
   sandbox(sessionId: string): string {
