@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -243,7 +243,9 @@ test("a runner whose files somebody removed takes no work, and ends; without the
   rmSync(left.workspace, { recursive: true, force: true });
   for (const { server } of [gone, left]) server.send({ type: "prompt", dispatch: dispatch("att_1") });
   expect(await gone.ended).toBe("stopped");
-  expect(gone.problems).toContain("somebody removed the sandbox's files: the runner ends");
+  expect(gone.problems).toContain(
+    "the sandbox's workspace and home were removed: the runner ends, and the running work is lost",
+  );
   expect(framesOf(gone.server.received, "attempt-accepted")).toEqual([]);
   await left.server.frame("attempt-accepted");
 });
@@ -261,9 +263,36 @@ describe("a runner whose files somebody removes during a turn reports no end of 
     rmSync(home, { recursive: true });
     if (end !== undefined) agent.end("att_1", end);
     expect(await ended).toBe("stopped");
-    expect(problems).toContain("somebody removed the sandbox's files: the runner ends");
+    expect(problems).toContain(
+      "the sandbox's workspace and home were removed: the runner ends, and the running work is lost",
+    );
     expect(framesOf(server.received, "turn-ended")).toEqual([]);
   });
+});
+
+test("a runner goes on while the folder of all sandboxes is away, as on a disk that was unmounted, and while another one is in its place", async () => {
+  const sandboxes = join(temporaryFolder(), "sandboxes");
+  const home = join(sandboxes, "sandbox");
+  mkdirSync(home, { recursive: true });
+  const { server, ready, agent, ended } = setUp({ home });
+  await ready();
+  renameSync(sandboxes, `${sandboxes}-elsewhere`);
+  for (const [attemptId, isEmpty] of [
+    ["att_1", false],
+    ["att_2", true],
+  ] as const) {
+    // As under a mount point.
+    if (isEmpty) mkdirSync(sandboxes);
+    server.send({ type: "prompt", dispatch: dispatch(attemptId) });
+    await server.frame("attempt-accepted", (frame) => frame.attemptId === attemptId);
+    agent.end(attemptId, DONE);
+    expect(await server.frame("turn-ended", (frame) => frame.attemptId === attemptId)).toMatchObject({ outcome: "ok" });
+  }
+  rmSync(sandboxes, { recursive: true });
+  renameSync(`${sandboxes}-elsewhere`, sandboxes);
+  rmSync(home, { recursive: true });
+  server.send({ type: "prompt", dispatch: dispatch("att_3") });
+  expect(await ended).toBe("stopped");
 });
 
 test("a runner whose files somebody removes during its start does not blame the agent or git for it", async () => {

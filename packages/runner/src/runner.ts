@@ -3,7 +3,6 @@
  * runs the dispatched jobs until it is asked to stop.
  */
 
-import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS, startShares } from "@valet/shared/limits";
 import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
@@ -25,6 +24,7 @@ import { Link, type LinkHandlers } from "./link/link.ts";
 import { Warnings } from "./link/warnings.ts";
 import { countBackgroundProcesses } from "./processes/background.ts";
 import type { Agent, RunnerOptions } from "./runner-options.ts";
+import { SandboxFiles } from "./sandbox-files.ts";
 import { keepSecrets } from "./secrets/keep-secrets.ts";
 import { type Kept, KeptSecrets } from "./secrets/kept-secrets.ts";
 import { keysOf } from "./secrets/model-keys.ts";
@@ -61,6 +61,7 @@ export class Runner {
   readonly #childRequests: ChildRequests;
   readonly #secrets: KeptSecrets;
   readonly #secretValues: SecretValues;
+  readonly #files: SandboxFiles;
   /** The secrets that an earlier runner of this sandbox kept; `undefined` if the SessionAgent sends them to this one. */
   #kept: Kept | undefined;
   readonly #stopping = new AbortController();
@@ -75,6 +76,7 @@ export class Runner {
     const { settings, token, instanceId, journal, outbox, tracing, restartCount, link, onProblem } = options;
     this.#options = options;
     const { sessionId, generation, stateFolder: folder } = settings;
+    this.#files = new SandboxFiles(settings);
     this.#secretValues = options.secrets ?? new SecretValues();
     this.#secretValues.add(token);
     this.#secrets = new KeptSecrets({ folder, token, sessionId, generation });
@@ -123,7 +125,7 @@ export class Runner {
       tracing,
       send,
       onProblem,
-      // What the agent makes of that is a later symptom, and what it did is gone.
+      // Without its files an agent fails for misleading reasons, and its changes are lost.
       isVoid: () => this.#endIfGone(),
     });
     this.#changes = new TurnChanges({
@@ -272,10 +274,11 @@ export class Runner {
    * @returns whether they are gone
    */
   #endIfGone(): boolean {
-    const { settings, onProblem } = this.#options;
-    if ([settings.workspace, settings.home].some((folder) => existsSync(folder))) return false;
+    if (!this.#files.areRemoved) return false;
     if (this.#stopping.signal.aborted) return true;
-    onProblem("somebody removed the sandbox's files: the runner ends");
+    this.#options.onProblem(
+      "the sandbox's workspace and home were removed: the runner ends, and the running work is lost",
+    );
     this.#link.close();
     void this.#windUp("runner_shutdown").then(() => this.#end("stopped"));
     return true;

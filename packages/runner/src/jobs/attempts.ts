@@ -51,7 +51,10 @@ export interface AttemptsOptions {
   send(frame: FromRunner): unknown;
   /** Receives problems after which work continues; never quotes content. */
   onProblem(problem: string): void;
-  /** Returns whether how an attempt ended tells nothing, so that it counts as lost with this runner; never by default. */
+  /**
+   * Returns whether to drop the result of an ended attempt; the session then counts it as lost with this runner. By default no result
+   * is dropped.
+   */
   isVoid?(): boolean;
 }
 

@@ -1,0 +1,30 @@
+/** Tells whether somebody removed the files of this runner's sandbox. */
+import { existsSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import type { Settings } from "./settings.ts";
+
+export class SandboxFiles {
+  readonly #folders: readonly string[];
+  /** The folder that holds the sandbox's folder, as the broker's driver `local` makes it, and which folder that was at first. */
+  readonly #around: string;
+  readonly #aroundId: string | undefined;
+
+  constructor({ workspace, home }: Pick<Settings, "workspace" | "home">) {
+    this.#folders = [workspace, home];
+    this.#around = dirname(dirname(workspace));
+    this.#aroundId = folderId(this.#around);
+  }
+
+  /**
+   * Whether neither the workspace nor the home exists. Where the folder of all sandboxes is missing or another one, as on a disk that
+   * was unmounted, the files may come back, and do not count as removed; the broker judges likewise.
+   */
+  get areRemoved(): boolean {
+    return !this.#folders.some((folder) => existsSync(folder)) && folderId(this.#around) === this.#aroundId;
+  }
+}
+
+function folderId(path: string): string | undefined {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats && `${stats.dev}:${stats.ino}`;
+}
