@@ -9,6 +9,8 @@ import type { McpStatus, OpenCodeClient } from "./client.ts";
 
 /** Longer than OpenCode's default timeout for its servers. */
 const TIMEOUT_MS = 120_000;
+/** How long after its connections broke a process that dies may take to be known as ended, in ms. */
+const EXIT_MS = 5_000;
 /** Other names may contain content. */
 const NAME = /^[\w.:-]{1,64}$/;
 /** How OpenCode (1.18.33) and its MCP client say that a server did not answer in time. */
@@ -16,6 +18,8 @@ const TIMED_OUT = /timed out/i;
 
 export interface McpServersOptions {
   readonly client: OpenCodeClient;
+  /** Resolves when OpenCode has ended. */
+  readonly exited: Promise<unknown>;
   readonly tracer: Tracer<ValetSpans>;
   /** The start of OpenCode, which does not wait for its servers. */
   readonly start: SpanContext;
@@ -58,8 +62,8 @@ export class McpServers {
     this.#connecting = { fromMs: startTime, untilMs: Number.POSITIVE_INFINITY, names: configured };
     const answer = await this.#read();
     const untilMs = nowMs();
-    // OpenCode has ended, and with it whatever waits for its servers.
-    if (answer === undefined && untilMs - startTime < TIMEOUT_MS) return;
+    // With OpenCode everything ends that waits for its servers, as that does.
+    if (answer === undefined && (await this.#isEnding())) return;
     const servers = answer ?? [];
     const names = servers.flatMap(([name, { status }]) => (status === "disabled" ? [] : name));
     const late = servers.flatMap(([name, { error = "" }]) => (TIMED_OUT.test(error) ? name : []));
@@ -105,6 +109,15 @@ export class McpServers {
         }
       }
     }
+  }
+
+  /** Returns whether OpenCode has ended, which is known a little after its connections have broken. */
+  async #isEnding(): Promise<boolean> {
+    const { promise: late, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(resolve, EXIT_MS, false);
+    const isEnding = await Promise.race([this.#options.exited.then(() => true), late]);
+    clearTimeout(timer);
+    return isEnding;
   }
 
   /** @returns `undefined` without an answer */

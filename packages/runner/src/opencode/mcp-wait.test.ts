@@ -1,7 +1,7 @@
 /** Tests the span of a prompt's wait for MCP servers: it is open while OpenCode connects, and ends as the wait did. */
 import type { ValetSpans } from "@valet/shared/spans";
 import { Tracer } from "@valet/shared/tracing";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import type { Ending, Fact } from "../agent/facts.ts";
 import type { McpStatus } from "./client.ts";
 import { type AgentEvent, readEvent } from "./events.ts";
@@ -16,9 +16,11 @@ const START_MS = 1000;
 function promptDuringConnect(configured: readonly string[] = ["docs", "silent"]) {
   const tracer = new Tracer<ValetSpans>({ scope: { name: "test" }, processor: { onStart: () => {}, onEnd: () => {} } });
   const reading = Promise.withResolvers<Map<string, McpStatus>>();
+  const exited = Promise.withResolvers<void>();
   let nowMs = START_MS - 500;
   const servers = new McpServers({
     client: { mcpServers: () => reading.promise } as never,
+    exited: exited.promise,
     tracer,
     start: tracer.startSpan("valet.runner.opencode_start").context,
     configured,
@@ -27,16 +29,7 @@ function promptDuringConnect(configured: readonly string[] = ["docs", "silent"])
     nowMs: () => nowMs,
   });
   const connecting = servers.connect();
-  const reducer = new TurnReducer({
-    attemptId: "att_1",
-    sessionId: SESSION,
-    userMessageId: PROMPT,
-    startMs: START_MS,
-    model: { ownServer: {}, compacted: new Set(), mcpWait: (from, until) => servers.waitWithin(from, until) },
-    isOthers: () => false,
-  });
-  const info = { id: PROMPT, sessionID: SESSION, role: "user", time: { created: START_MS }, agent: "build" };
-  const announced = readEvent({ type: "message.updated", properties: { info } }) as AgentEvent;
+  const prompt = (startMs: number) => promptAt(startMs, (from, until) => servers.waitWithin(from, until));
   /** Lets the reading of the servers end. */
   const settle = async (atMs: number, answer: Record<string, unknown> | Error) => {
     nowMs = atMs;
@@ -45,8 +38,22 @@ function promptDuringConnect(configured: readonly string[] = ["docs", "silent"])
     await connecting;
     return waitsIn(reducer.mcpConnected());
   };
-  const announce = () => waitsIn(reducer.apply(announced, START_MS + 10));
-  return { reducer, announce, settle };
+  const { reducer, announce } = prompt(START_MS);
+  return { reducer, announce, settle, prompt, exit: () => exited.resolve() };
+}
+
+function promptAt(startMs: number, mcpWait: McpServers["waitWithin"]) {
+  const reducer = new TurnReducer({
+    attemptId: "att_1",
+    sessionId: SESSION,
+    userMessageId: PROMPT,
+    startMs,
+    model: { ownServer: {}, compacted: new Set(), mcpWait },
+    isOthers: () => false,
+  });
+  const info = { id: PROMPT, sessionID: SESSION, role: "user", time: { created: startMs }, agent: "build" };
+  const announced = readEvent({ type: "message.updated", properties: { info } }) as AgentEvent;
+  return { reducer, announce: () => waitsIn(reducer.apply(announced, startMs + 10)) };
 }
 
 const SPAN_IDS = new Set<string>();
@@ -95,12 +102,24 @@ test.each<[string, Ending]>([
   ["aborted", { outcome: "aborted", errorType: "user_abort" }],
   ["cut off by the death of OpenCode", { outcome: "error", errorType: "opencode_died" }],
 ])("a wait that is %s ends so, then", async (_what, ending) => {
-  const { reducer, announce, settle } = promptDuringConnect();
+  const { reducer, announce, settle, exit } = promptDuringConnect();
   announce();
+  exit();
   expect(await settle(4000, new Error("connection closed"))).toEqual([]);
   expect(waitsIn(reducer.close(4010, ending))).toEqual([
     `until 4010 ${ending.outcome} ${ending.errorType} for docs, silent`,
   ]);
+});
+
+test("a wait ends where OpenCode lives on and does not tell its servers: later prompts wait for none", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const { announce, settle, prompt } = promptDuringConnect();
+  announce();
+  const settled = settle(4000, new Error("HTTP 500"));
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(await settled).toEqual(["until 4000 ok for docs, silent"]);
+  expect(prompt(5000).announce()).toEqual([]);
 });
 
 test("a wait that an abort ends while OpenCode still connects ends then, and once", async () => {

@@ -312,9 +312,9 @@ export class OpenCode implements AgentAccess {
   }
 
   /** Observes MCP servers, which only a trusted repository may configure. */
-  #connectMcpServers({ client }: OpenCodeServer, start: SpanContext, configured: readonly string[]): void {
+  #connectMcpServers({ client, exited }: OpenCodeServer, start: SpanContext, configured: readonly string[]): void {
     this.#mcpServers = new McpServers({
-      ...{ client, start, configured },
+      ...{ client, exited, start, configured },
       tracer: this.#options.tracer,
       onFailed: () => this.#options.onWarning?.("mcp_server_failed"),
       onProblem: (problem) => this.#options.onProblem?.(problem),
