@@ -2,6 +2,7 @@ import { createExecutionContext } from "cloudflare:test";
 import { Problem } from "@valet/shared/http/problem";
 import { Health } from "@valet/shared/protocol/session-api";
 import { describe, expect, test, vi } from "vitest";
+import { costsWithoutBound } from "../../../shared/test/cost-bounds.ts";
 import { call, createSession, ORIGIN, signIn } from "../../test/api.ts";
 import { bindings } from "../../test/bindings.ts";
 import { newId } from "../durable-objects/core/ids.ts";
@@ -41,18 +42,7 @@ describe("the documentation", () => {
   };
 
   test("says of everything that has a cost whether that is a lower bound", async () => {
-    const bounds = ["isCostPartial", "known", "calls_without_cost", "turns_without_cost"];
-    const lacking = (schema: unknown, path: string): string[] => {
-      if (typeof schema !== "object" || schema === null) return [];
-      const { cost_usd, ...others } = (schema as { properties?: Record<string, object> }).properties ?? {};
-      // Those of statistics are distributions, which say it themselves.
-      const isFigure = cost_usd !== undefined && !("$ref" in cost_usd);
-      return [
-        ...(isFigure && !bounds.some((name) => name in others) ? [path] : []),
-        ...Object.entries(schema).flatMap(([key, value]) => lacking(value, `${path}/${key}`)),
-      ];
-    };
-    expect(lacking(await document(), "")).toEqual([]);
+    expect(costsWithoutBound(await document())).toEqual([]);
   });
 
   test("has every route of the API, and no others", async () => {
