@@ -10,12 +10,17 @@ const DIR = "/state";
 test.each([
   ["no byte", { bytes: 0, files: 10 }, "missing", "0.0 MiB are left on the disk of /state; nothing can be read"],
   ["less than a database needs", { bytes: 0.5 * MIB, files: undefined }, "missing", "0.5 MiB are left"],
-  ["no further file", { bytes: 500 * MIB, files: 0 }, "missing", "no further file can be created"],
+  [
+    "no further file",
+    { bytes: 500 * MIB, files: 0 },
+    "missing",
+    "no further file can be created on the disk of /state; nothing",
+  ],
   [
     "room for few files",
     { bytes: 500 * MIB, files: 9_999 },
     "note",
-    "500.0 MiB are left, but only for 9999 files, on the",
+    "500.0 MiB are left on the disk of /state, but only 9999 more files can be created; make room",
   ],
   ["little", { bytes: 63.9 * MIB, files: 10 }, "note", "63.9 MiB are left on the disk of /state; make room before"],
 ])("a disk with %s left is reported", (_what, space, state, detail) => {

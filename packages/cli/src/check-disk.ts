@@ -18,12 +18,14 @@ export function findingOf(stateDir: string, space: DiskSpace): Finding[] {
   const lack = lackOfSpace(space);
   if (lack === undefined) return [];
   const advice = lack === "full" ? "nothing can be read or written: make room" : "make room before it is full";
-  const detail = `${leftText(space)} on the disk of ${stateDir}; ${advice}`;
+  const detail = `${leftText(stateDir, space)}; ${advice}`;
   return [{ name: "disk", state: lack === "full" ? "missing" : "note", detail, source: "the state directory" }];
 }
 
-function leftText({ bytes, files }: DiskSpace): string {
-  const room = `${(bytes / MIB).toFixed(1)} MiB are left`;
-  if (files === 0) return "no further file can be created";
-  return lackOfSpace({ bytes, files: undefined }) === undefined ? `${room}, but only for ${files} files,` : room;
+function leftText(stateDir: string, { bytes, files }: DiskSpace): string {
+  const disk = `on the disk of ${stateDir}`;
+  if (files === 0) return `no further file can be created ${disk}`;
+  const room = `${(bytes / MIB).toFixed(1)} MiB are left ${disk}`;
+  const isFilesOnly = lackOfSpace({ bytes, files: undefined }) === undefined;
+  return isFilesOnly ? `${room}, but only ${files} more files can be created` : room;
 }

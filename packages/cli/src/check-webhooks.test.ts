@@ -47,7 +47,7 @@ describe("what doctor says of endpoints of webhooks", () => {
       "missing",
       /it answered 410.*valet webhooks enable wh_1.*valet webhooks remove wh_1/,
     ],
-  ])("names one that %s, with what to do and without its path", (_what, more, state, detail) => {
+  ])("names an endpoint that %s, says what to do, and does not show its path", (_what, more, state, detail) => {
     const [finding, fine] = webhookFindings([{ ...WELL, ...more }, WELL], NOW);
     expect(finding).toMatchObject({
       name: "webhooks",

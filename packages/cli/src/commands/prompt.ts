@@ -29,7 +29,10 @@ interface PromptOptions extends GlobalOptions {
   readonly timeout: number;
 }
 
-/** The options that an existing session has settled: one that had no effect would mislead, above all `--ask-before`. */
+/**
+ * The options that only a new session takes. With an existing session they are refused rather than ignored: whoever passes
+ * `--ask-before`, above all, must not believe that the agent asks.
+ */
 const OF_NEW_SESSIONS = ["repo", "branch", "trustRepositoryConfig", "agentOtlp", "askBefore"];
 
 export function addPrompt(program: Command): void {
