@@ -5,6 +5,31 @@ import { expect, onTestFinished, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/folder.ts";
 import { standInForOpenCode } from "../../test/stand-in-opencode.ts";
 import { OpenCode } from "./opencode.ts";
+import type { OpenCodeOptions } from "./opencode-options.ts";
+
+interface Started extends Pick<OpenCodeOptions, "tracer" | "health"> {
+  onStart(): void;
+}
+
+/** Returns an OpenCode whose process is a stand-in; it is stopped after the test. */
+function openCodeOn({ wall }: ReturnType<typeof standInForOpenCode>, { onStart, ...options }: Started): OpenCode {
+  const opencode = new OpenCode({
+    ...options,
+    workspace: temporaryFolder(),
+    stateFolder: temporaryFolder(),
+    modelAccess: { model: "valet/m", openAiCompatible: { baseUrl: "http://127.0.0.1:9/" }, providerKeys: {} },
+    env: { PATH: process.env.PATH },
+    wall: {
+      ...wall,
+      enter: (...given) => {
+        onStart();
+        return wall.enter(...given);
+      },
+    },
+  });
+  onTestFinished(() => opencode.stop());
+  return opencode;
+}
 
 test("an idle OpenCode that hangs is killed and replaced, and its successor begins the session, once", async () => {
   let isFrozen = false;
@@ -14,22 +39,10 @@ test("an idle OpenCode that hangs is killed and replaced, and its successor begi
     scope: { name: "test" },
     processor: { onStart: (span) => void spans.push(span), onEnd: () => {} },
   });
-  const opencode = new OpenCode({
-    workspace: temporaryFolder(),
-    stateFolder: temporaryFolder(),
-    modelAccess: { model: "valet/m", openAiCompatible: { baseUrl: "http://127.0.0.1:9/" }, providerKeys: {} },
-    env: { PATH: process.env.PATH },
-    wall: {
-      ...standIn.wall,
-      enter: (...given) => {
-        isFrozen = false;
-        return standIn.wall.enter(...given);
-      },
-    },
-    health: { tryMs: 50, hungMs: 200 },
-    tracer,
-  });
-  onTestFinished(() => opencode.stop());
+  const onStart = () => {
+    isFrozen = false;
+  };
+  const opencode = openCodeOn(standIn, { tracer, onStart, health: { tryMs: 50, hungMs: 200 } });
   const parent = tracer.startSpan("valet.runner.bootstrap").context;
   await opencode.ready(parent);
   const first = standIn.pid();
@@ -55,22 +68,11 @@ test("OpenCode has its time to start though the clock is set meanwhile, as on a 
   const now = Date.now;
   let starts = 0;
   onTestFinished(() => void vi.restoreAllMocks());
-  const opencode = new OpenCode({
-    workspace: temporaryFolder(),
-    stateFolder: temporaryFolder(),
-    modelAccess: { model: "valet/m", openAiCompatible: { baseUrl: "http://127.0.0.1:9/" }, providerKeys: {} },
-    env: { PATH: process.env.PATH },
-    wall: {
-      ...standIn.wall,
-      enter: (...given) => {
-        starts++;
-        vi.spyOn(Date, "now").mockImplementation(() => now() + starts * 3_600_000);
-        return standIn.wall.enter(...given);
-      },
-    },
-    tracer,
-  });
-  onTestFinished(() => opencode.stop());
+  const onStart = () => {
+    starts++;
+    vi.spyOn(Date, "now").mockImplementation(() => now() + starts * 3_600_000);
+  };
+  const opencode = openCodeOn(standIn, { tracer, onStart });
   await opencode.ready(tracer.startSpan("valet.runner.bootstrap").context);
   expect(starts).toBe(1);
 });
