@@ -8,14 +8,12 @@ import { LIMITS, startShares } from "@valet/shared/limits";
 import { CONTENT_MAX_BYTES } from "@valet/shared/protocol/captured-content";
 import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-protocol";
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
-import { exceptionType, extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
+import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import { startErrorType } from "./agent/errors.ts";
+import { makeHooks, startReceiver } from "./agent-extras.ts";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
-import { makeCommitHooks } from "./git/commit-hooks.ts";
-import { setUpRepository } from "./git/git-setup.ts";
 import { secretsOf } from "./git/repo-url.ts";
-import { RepositoryProgress } from "./git/repository-progress.ts";
 import type { AbortReason } from "./jobs/agent-task.ts";
 import { Attempts } from "./jobs/attempts.ts";
 import { Alone } from "./link/alone.ts";
@@ -23,6 +21,7 @@ import { ChildRequests } from "./link/child-requests.ts";
 import { Link, type LinkHandlers } from "./link/link.ts";
 import { Warnings } from "./link/warnings.ts";
 import { countBackgroundProcesses } from "./processes/background.ts";
+import { setUpWorkspace } from "./repository-setup.ts";
 import type { Agent, RunnerOptions } from "./runner-options.ts";
 import { SandboxFiles } from "./sandbox-files.ts";
 import { keepSecrets } from "./secrets/keep-secrets.ts";
@@ -30,9 +29,7 @@ import { type Kept, KeptSecrets } from "./secrets/kept-secrets.ts";
 import { keysOf } from "./secrets/model-keys.ts";
 import { SecretValues } from "./secrets/secret-values.ts";
 import { RUNNER_VERSION } from "./spans/tracing.ts";
-import type { OtlpVariables } from "./tools/command-environment.ts";
 import { enclosure } from "./wall/enclosure.ts";
-import { AGENT_USER, asUser } from "./wall/other-user.ts";
 import { NO_WALL } from "./wall/wall.ts";
 
 /** Why a runner ended: it was asked to stop, or the SessionAgent refused it, so a restart would not help. */
@@ -350,13 +347,13 @@ export class Runner {
       ask: (request, signal) => this.#childRequests.ask(request, signal),
       heard: (spanId, atMs, what) => outbox.heard(spanId, atMs, what),
       onWork: this.#changes,
-      commitHooks: settings.commitTrailers === true ? this.#makeCommitHooks() : undefined,
+      commitHooks: settings.commitTrailers === true ? makeHooks(this.#options) : undefined,
       // The limit on all texts would cut the JSON anywhere. It counts UTF-16 code units, of which a text has no more than bytes.
       contentMaxBytes: Math.min(
         config.contentMaxBytes ?? CONTENT_MAX_BYTES,
         settings.spanLimits?.attributeValueLength ?? Number.POSITIVE_INFINITY,
       ),
-      otlp: this.#startReceiver(config),
+      otlp: startReceiver(this.#options, config),
     });
     this.#agent = agent;
     const started = errorOf(healthy);
@@ -382,51 +379,16 @@ export class Runner {
     outbox.flush();
   }
 
-  /** A receiver that cannot be started must not prevent the agent's work. */
-  #startReceiver({ agentOtlp: isWanted, tracing, captureContent }: ToRunnerOf<"config">): OtlpVariables | undefined {
-    const { agentOtlp, onProblem } = this.#options;
-    if (agentOtlp === undefined || isWanted !== true || !tracing) return undefined;
-    try {
-      this.#options.wall?.expose(agentOtlp.start(captureContent));
-      return (context) => agentOtlp.environment(context);
-    } catch (error) {
-      onProblem(`commands cannot send traces: ${exceptionType(error)}`);
-      return undefined;
-    }
-  }
-
-  /** A disk on which they cannot be written must not prevent the agent's work. */
-  #makeCommitHooks(): string | undefined {
-    try {
-      const { agentFolder, stateFolder } = this.#options.settings;
-      return makeCommitHooks(agentFolder ?? stateFolder);
-    } catch (error) {
-      this.#options.onProblem(`commits get no trailers: ${exceptionType(error)}`);
-      return undefined;
-    }
-  }
-
   /** @returns the error type if it failed */
   async #setUpRepository(
     repo: ToRunnerOf<"repo-config">,
     timeoutMs: number,
     parent: SpanContext,
   ): Promise<BootstrapError | undefined> {
-    const { tracing, settings } = this.#options;
-    const result = await setUpRepository({
-      tracer: tracing.base,
+    const result = await setUpWorkspace(this.#options, repo, {
       parent,
-      workspace: settings.workspace,
-      repo,
-      progress: new RepositoryProgress(settings.stateFolder, settings.generation),
-      isRestored: settings.isRestored,
-      allowFile: settings.allowFile,
-      env: process.env,
-      // What it writes is the agent's.
-      runAs: settings.isolation === "user" ? asUser(AGENT_USER) : undefined,
       timeoutMs,
       signal: this.#stopping.signal,
-      onProblem: this.#options.onProblem,
       onWarning: (warning) => this.#warnings.add(warning),
     });
     if (!result.ok) return result.errorType;
