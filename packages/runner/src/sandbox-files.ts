@@ -17,7 +17,7 @@ export class SandboxFiles {
 
   /**
    * Whether neither the workspace nor the home exists. Where the folder of all sandboxes is missing or another one, as on a disk that
-   * was unmounted, the files may come back, and do not count as removed; the broker judges likewise.
+   * was unmounted, the files may come back, and do not count as removed. The broker applies the same rule.
    */
   get areRemoved(): boolean {
     return !this.#folders.some((folder) => existsSync(folder)) && folderId(this.#around) === this.#aroundId;

@@ -62,7 +62,7 @@ export class McpServers {
     this.#connecting = { fromMs: startTime, untilMs: Number.POSITIVE_INFINITY, names: configured };
     const answer = await this.#read();
     const untilMs = nowMs();
-    // With OpenCode everything ends that waits for its servers, as that does.
+    // A prompt that waits for the servers of a dead OpenCode ends with the death, which has its own cause.
     if (answer === undefined && (await this.#isEnding())) return;
     const servers = answer ?? [];
     const names = servers.flatMap(([name, { status }]) => (status === "disabled" ? [] : name));
