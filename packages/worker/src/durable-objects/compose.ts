@@ -2,18 +2,16 @@
  * Composes a session's object, room by room, each after the rooms that it knows. consequences.ts holds what an event in one room
  * leads to in others.
  */
-import { viewWithoutContent } from "@valet/shared/answers/verdict/without-content";
 import { type Env, stubOf } from "../bindings.ts";
 import { parseConfig } from "../config.ts";
 import { logFailure } from "../log-failure.ts";
-import { post } from "../webhooks/post.ts";
 import { capacityName } from "./capacity/capacity-calls.ts";
-import { Diff } from "./changes/diff.ts";
-import { TurnChanges } from "./changes/turn-changes.ts";
 import { composeAnswers } from "./compose-answers.ts";
 import { composeDispatch } from "./compose-dispatch.ts";
 import { composeExport } from "./compose-export.ts";
 import { composeFamily } from "./compose-family.ts";
+import { composeProjection } from "./compose-projection.ts";
+import { composeRunner } from "./compose-runner.ts";
 import { composeSandbox } from "./compose-sandbox.ts";
 import { Consequences, type SessionEvent } from "./consequences.ts";
 import { AgentRequests } from "./conversation/agent-requests.ts";
@@ -31,16 +29,11 @@ import type { TracedSession } from "./core/session-tracer.ts";
 import { type TimerHandlers, Timers } from "./core/timers.ts";
 import { Transactions } from "./core/transactions.ts";
 import { CredentialKeys } from "./credentials/credential-keys.ts";
-import { SessionCredentials } from "./credentials/session-credentials.ts";
 import { SessionDeletion } from "./deletion/session-deletion.ts";
 import { peersOf } from "./family/peers.ts";
-import { BackgroundCheck } from "./link/background-check.ts";
 import { ClientSockets } from "./link/client-sockets.ts";
 import { close } from "./link/connection.ts";
-import { RunnerConfig } from "./link/runner-config.ts";
 import { RunnerLink } from "./link/runner-link.ts";
-import { Notices } from "./notices/notices.ts";
-import { ProjectionOutbox } from "./projection/projection-outbox.ts";
 import { Intake } from "./queue/intake.ts";
 import { JobQueue } from "./queue/job-queue.ts";
 import { JobStore } from "./queue/job-store.ts";
@@ -48,7 +41,6 @@ import { CapacityLease } from "./sandbox/capacity-lease.ts";
 import { nextSleepTryMs } from "./sandbox/sleep-retry.ts";
 import { SESSION_MIGRATIONS } from "./session-schema.ts";
 import { composeTracePlane } from "./trace-plane.ts";
-import { RunnerSpans } from "./traces/runner-spans.ts";
 import { SpanNews } from "./traces/span-news.ts";
 import { viewExportProblem } from "./traces/trace-export.ts";
 import { Workflows } from "./workflow/workflows.ts";
@@ -238,72 +230,33 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     ...{ state, traces, exporter, timers, transactions, changes, report },
     advanceDeletion: () => deletion.advance(),
   });
-  const outbox: ProjectionOutbox = new ProjectionOutbox({
+  const { outbox, notices } = composeProjection({
     ...durable,
-    db: env.DB,
-    session: () => ({
-      ownerId: state.record.ownerId,
-      view: tracing.captureContent ? view() : viewWithoutContent(view()),
-    }),
-    status: () => state.record.state,
-    sentence: (turn) => notices.sentence(turn),
-    onWritten: (written) => notices.projected(written),
-  });
-  const notices = new Notices({
-    ...durable,
-    db: env.DB,
+    ...{ env, state, jobs, whyAnswer, view },
     keys: new CredentialKeys(credentialKeys, brokerConfig.secret),
-    why: async (jobId) => {
-      const job = jobs.job(jobId);
-      return job && (await whyAnswer.of(job)).sentence;
-    },
-    post: (posting) => post(env, posting),
+    captureContent: tracing.captureContent,
   });
 
   // The runner.
-  const credentials = new SessionCredentials({
-    state,
-    transactions,
-    background,
-    report,
+  const { credentials, backgroundCheck, runnerConfig, runnerSpans, turnChanges, diff } = composeRunner({
+    ...durable,
+    ...{
+      state,
+      link,
+      record,
+      traces,
+      jobs,
+      records,
+      modelAccess,
+      turnBounds,
+      agentOtlp,
+      contentMaxBytes,
+      providerContext,
+    },
     keys: new CredentialKeys(credentialKeys, brokerConfig.secret),
-  });
-  const backgroundCheck = new BackgroundCheck((frame) => link.send(frame));
-  const runnerConfig = new RunnerConfig({
-    state,
-    transactions,
-    timers,
-    link,
-    credentials,
-    modelAccess,
-    turnBounds,
-    agentOtlp,
-    background,
-    now,
     captureContent: tracing.captureContent,
-    contentMaxBytes,
-    providerContext,
     tracing: tracing.enabled,
     stuckTurnMs: intervals.stuckTurnMs,
-  });
-  const runnerSpans: RunnerSpans = new RunnerSpans({
-    traces,
-    transactions,
-    link,
-    record,
-    tracing: tracing.enabled,
-    report,
-  });
-
-  const turnChanges = new TurnChanges({ sql, jobs, transactions, runnerSpans, link, record });
-  const diff = new Diff({
-    jobs,
-    records,
-    changes: turnChanges,
-    session: () => {
-      const { id, generation, repoUrl } = state.record;
-      return { id, generation, hasRepository: repoUrl !== undefined };
-    },
   });
 
   // The sandbox.
