@@ -182,6 +182,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
     transactions,
     changed: () => changes.session(),
   });
+  const sleepTryMs = () => nextSleepTryMs(state.record, queue, timers);
   const view = () => {
     const problem = exporter.problem();
     return viewSession(
@@ -189,7 +190,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       queue,
       requests,
       records.lastEndMs(),
-      nextSleepTryMs(state.record, queue, timers),
+      sleepTryMs(),
       lease.place,
       attention.view(),
       problem && viewExportProblem(problem),
@@ -216,6 +217,7 @@ export function composeSession(ctx: DurableObjectState, env: Env) {
       report,
     },
     line: lease,
+    nextSleepTryMs: sleepTryMs,
     maxTurnMs: turnBounds.maxTurnMs,
     tracing: tracing.enabled,
     capacity: () => capacityOf(capacityName(brokerConfig.url)),

@@ -13,7 +13,6 @@ import { isRunnerReady, type SessionRecord, type SessionState } from "../core/se
 import type { Timers } from "../core/timers.ts";
 import type { JobQueue } from "../queue/job-queue.ts";
 import type { AttemptRow } from "../queue/job-store.ts";
-import { nextSleepTryMs } from "../sandbox/sleep-retry.ts";
 import { openSteps } from "./open-steps.ts";
 
 export interface FactSources {
@@ -25,6 +24,8 @@ export interface FactSources {
   /** Who holds what it waits for there. */
   readonly holders: { readonly current: CapacityHolders | undefined };
   readonly timers: Pick<Timers, "dueMs">;
+  /** Returns when a failed hibernate is tried again, epoch ms, if a time is set for that. */
+  readonly nextSleepTryMs: () => number | undefined;
   /** Returns when a connected runner was last heard, epoch ms. */
   readonly link: { lastSeenMs(instanceId: string): number | undefined };
   readonly traces: { openSpans(): readonly OpenSpan[]; lastSeenMs(instanceIds: readonly string[]): number | undefined };
@@ -72,11 +73,11 @@ function restMs({ state, stateMs, updatedMs }: SessionRecord, queue: JobQueue): 
   return state === "running" ? Math.max(enteredMs, queue.lastEndMs ?? 0) : enteredMs;
 }
 
-function sleepProblemIn({ state, queue, timers }: FactSources): SessionFacts["sleepProblem"] {
+function sleepProblemIn({ state, nextSleepTryMs }: FactSources): SessionFacts["sleepProblem"] {
   const { sleepProblem } = state.record;
   if (sleepProblem === undefined) return null;
   const { errorType: type, detail, sinceMs } = sleepProblem;
-  const retryMs = nextSleepTryMs(state.record, queue, timers) ?? null;
+  const retryMs = nextSleepTryMs() ?? null;
   return { type, sinceMs, retryMs, ...(detail !== undefined && { detail }) };
 }
 
