@@ -200,14 +200,22 @@ describeOneEngine(
         const bombed = await say(attacker, "[bomb]");
         // On a busy machine the runner may want a thread while the bomb has them all. It ends, perhaps before it has sent the call's open
         // span, and the message gets its second attempt, with which the same may happen.
-        expect(bombed.outcome).toBe("error");
-        expect(["sandbox_out_of_processes", "runner_lost"]).toContain(bombed.errorType);
-        const calls = readSpans(await system.api.trace(attacker, bombed.traceId as string)).filter(
-          ({ name }) => name === "execute_tool bash",
+        const cause = "sandbox_out_of_processes";
+        const spans = readSpans(await system.api.trace(attacker, bombed.traceId as string));
+        const lost = spans.filter(
+          ({ name, attributes }) => name === "valet.turn" && attributes["valet.outcome"] === "lost",
         );
+        const calls = spans.filter(({ name }) => name === "execute_tool bash");
         expect(calls.length).toBeLessThanOrEqual(bombed.attempts ?? 0);
-        if (bombed.errorType !== "runner_lost") {
-          expect(calls.at(-1)?.attributes).toMatchObject({ "error.type": "sandbox_out_of_processes" });
+        for (const { attributes } of lost) {
+          expect(attributes).toMatchObject({ "error.type": "runner_lost", "valet.error.cause": cause });
+        }
+        if (bombed.errorType === "runner_lost") {
+          expect(bombed).toMatchObject({ outcome: "error", attempts: 2, failure: { type: "runner_lost", cause } });
+          expect(lost.length).toBeGreaterThan(0);
+        } else {
+          expect(bombed).toMatchObject({ outcome: "error", errorType: cause });
+          expect(calls.at(-1)?.attributes).toMatchObject({ "error.type": cause });
         }
         expect(await say(attacker, "Are you there?")).toMatchObject({ outcome: "ok" });
         expect((await system.api.session(attacker)).generation).toBe(1);

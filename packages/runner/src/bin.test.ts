@@ -218,8 +218,11 @@ test("the next runner reports the turn of a killed runner", { timeout: 60_000 },
   endAll(sandbox.sandboxId);
 
   const second = startLinkServer({ greeting });
-  const runner = startRunnerProcess({ url: second.url, ...sandbox });
-  expect(await second.frame("turn-ended")).toMatchObject({ attemptId: "att_1", errorType: "runner_lost" });
+  // As the supervisor of a container writes it.
+  const cause = "sandbox_out_of_memory";
+  const input = `${JSON.stringify({ token: TOKEN, restartCount: 1, restartCause: cause })}\n`;
+  const runner = startRunnerProcess({ url: second.url, ...sandbox, input });
+  expect(await second.frame("turn-ended")).toMatchObject({ attemptId: "att_1", errorType: "runner_lost", cause });
   await second.frame("stage", ({ stage }) => stage === "ready");
   const [hello] = framesOf(second.received, "hello");
   expect(hello?.attempts).toEqual(["att_1"]);
@@ -231,7 +234,10 @@ test("the next runner reports the turn of a killed runner", { timeout: 60_000 },
   const sent = spansOf(first.received).map(({ spanId }) => spanId);
   expect(spansOf(left).map(({ spanId }) => spanId)).toEqual(expect.arrayContaining(sent));
   const lost = spansOf(second.received).find(({ name }) => name === "valet.turn");
-  expect(lost).toMatchObject({ parentSpanId: "c7ad6b7169203331", attributes: { "valet.outcome": "lost" } });
+  expect(lost).toMatchObject({
+    parentSpanId: "c7ad6b7169203331",
+    attributes: { "valet.outcome": "lost", "valet.error.cause": cause },
+  });
 
   runner.kill("SIGTERM");
   expect(await runner.exited).toBe(0);

@@ -72,7 +72,7 @@ async function run(stopRequested: Promise<void>): Promise<number> {
   const known = isAhead ? undefined : validSettings();
   const input = await Promise.race([readInput(Bun.stdin.stream(), isAhead ? undefined : INPUT_TIMEOUT_MS), stopped]);
   if (input === undefined) return EXIT_CODES.stopped;
-  const { token, restartCount } = input;
+  const { token, restartCount, restartCause } = input;
   if (isAhead) Object.assign(process.env, input.env);
   const given = known ?? validSettings();
   if (given.lifeline !== undefined) void endWithHost(given.lifeline, given.sandboxId);
@@ -122,6 +122,7 @@ async function run(stopRequested: Promise<void>): Promise<number> {
     settings,
     token,
     restartCount,
+    restartCause,
     instanceId,
     tracing,
     outbox,

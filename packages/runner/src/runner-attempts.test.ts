@@ -199,10 +199,52 @@ describe("the successor of a dead runner", () => {
     await span("valet.runner.bootstrap");
     const byInstance = framesOf(server.received, "spans").filter(({ instanceId }) => instanceId === "one");
     expect(spansOf(byInstance).map(({ name }) => name)).toEqual(spansOf(first.server.received).map(({ name }) => name));
+    // Nobody has told it what ended that one.
+    expect([ends[1]?.cause, lost.attributes["valet.error.cause"]]).toEqual([undefined, undefined]);
     server.send({ type: "prompt", dispatch: dispatch("att_2") });
     server.send({ type: "prompt", dispatch: dispatch("att_3") });
     await server.frame("attempt-accepted");
     expect(agent.runs.map(({ attemptId }) => attemptId)).toEqual(["att_3"]);
+  });
+
+  test("names the limit of the sandbox that ended that runner, as it was told, on what was open, and on no end of before", async () => {
+    const home = temporaryFolder();
+    const first = setUp({ home, acknowledges: false });
+    await first.ready();
+    first.server.send({ type: "prompt", dispatch: dispatch("att_1") });
+    first.server.send({ type: "prompt", dispatch: dispatch("att_2") });
+    first.server.send({ type: "workflow-execute", dispatch: workflowDispatch("att_3") });
+    await first.server.frame("attempt-accepted", ({ attemptId }) => attemptId === "att_3");
+    const tracer = first.agent.start()?.tracer as RunnerTracer;
+    const call = tracer.startSpan("valet.workflow.step deploy", {
+      attributes: { "valet.workflow.step.name": "deploy" },
+    });
+    const state = { index: 0, status: "running" } as const;
+    first.agent.tell({ type: "workflow-step", attemptId: "att_3", state, span: openSpanText(call) as string });
+    first.agent.end("att_1");
+    await first.server.frame("turn-ended");
+    const { server } = setUp({ home, runner: { restartCause: "sandbox_out_of_processes" } });
+    const workflow = await server.frame("workflow-ended");
+    const cause = "sandbox_out_of_processes";
+    expect(workflow).toMatchObject({ attemptId: "att_3", errorType: "runner_lost", cause });
+    const ends = framesOf(server.received, "turn-ended");
+    expect(ends.map((end) => [end.attemptId, end.errorType, end.cause])).toEqual([
+      ["att_1", undefined, undefined],
+      ["att_2", "runner_lost", cause],
+    ]);
+    const causes = await server.waitUntil(() => {
+      const spans = spansOf(server.received).filter(({ attributes }) => attributes["valet.outcome"] === "lost");
+      return spans.length >= 3
+        ? spans.map(({ name, attributes }) => [name, attributes["valet.error.cause"]])
+        : undefined;
+    });
+    expect(causes).toEqual(
+      expect.arrayContaining([
+        ["valet.turn", cause],
+        ["valet.workflow.execute", cause],
+        ["valet.workflow.step deploy", cause],
+      ]),
+    );
   });
 });
 

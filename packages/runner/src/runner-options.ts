@@ -1,5 +1,6 @@
 /** What a runner is given, and what it gives to the agent that it starts: see `runner.ts`. */
 import type { Heard } from "@valet/shared/heard";
+import type { LimitError } from "@valet/shared/limit-errors";
 import type { ChildSessionAnswer } from "@valet/shared/protocol/child-sessions";
 import type { ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import type { RunnerIsolation } from "@valet/shared/protocol/sandbox-broker";
@@ -69,6 +70,8 @@ export interface RunnerOptions {
   readonly settings: Settings;
   readonly token: string;
   readonly restartCount: number;
+  /** The limit of the sandbox that ended the runner before this one, if that is known. */
+  readonly restartCause?: LimitError | undefined;
   /** Identifies this process; a restarted runner has another one. */
   readonly instanceId: string;
   /** Receives every secret that the runner learns; a new collection by default. */

@@ -143,7 +143,7 @@ export class Runner {
 
   /** Runs until it is asked to stop or is refused. Never rejects. */
   run(): Promise<RunnerEnd> {
-    this.#attempts.endWhatDied();
+    this.#attempts.endWhatDied(this.#options.restartCause);
     this.#alone?.begin();
     this.#link.start();
     this.#filesCheck = setInterval(() => {

@@ -2,6 +2,7 @@
  * Manages the attempts that were dispatched to this sandbox, from their acceptance to the acknowledgement of their end, also
  * across a crash of the runner.
  */
+import type { LimitError } from "@valet/shared/limit-errors";
 import { endWith, type SpanOf } from "@valet/shared/outcome";
 import type { PromptDispatch, WorkflowDispatch } from "@valet/shared/protocol/dispatch";
 import {
@@ -100,24 +101,27 @@ export class Attempts {
     return changed;
   }
 
-  /** Reports the attempts that a dead runner had running as lost, and ends its spans. */
-  endWhatDied(): void {
+  /**
+   * Reports the attempts that a dead runner had running as lost, and ends its spans.
+   * @param cause what ended it, if that is known
+   */
+  endWhatDied(cause?: LimitError): void {
     // The same time for all, so no child ends after its parent.
     const endMs = Date.now();
-    this.#options.outbox.endLeftOpen((span, lastWriteMs) => this.#endLost(span, endMs, lastWriteMs));
+    this.#options.outbox.endLeftOpen((span, lastWriteMs) => this.#endLost(span, endMs, cause, lastWriteMs));
     for (const { attemptId, span, steps } of this.#options.journal.running()) {
       for (const { state, span: stepSpan } of steps ?? []) {
         if (state.status !== "running") continue;
         killCommandOf(stepIdOf(attemptId, state.index));
-        this.#endLost(stepSpan, endMs);
+        this.#endLost(stepSpan, endMs, cause);
       }
-      this.#endLost(span, endMs);
-      this.#finish(attemptId, failure("runner_lost", steps));
+      this.#endLost(span, endMs, cause);
+      this.#finish(attemptId, { ...failure("runner_lost", steps), ...withoutUndefined({ cause }) });
     }
   }
 
   /** Ends a span as lost. The outbox and the journal may both know it; the first one counts. */
-  #endLost(text: string | undefined, endMs: number, lastWriteMs = 0): void {
+  #endLost(text: string | undefined, endMs: number, cause: LimitError | undefined, lastWriteMs = 0): void {
     const { journal, tracing } = this.#options;
     const open = text === undefined ? undefined : parseOpenSpan(text);
     if (open === undefined || this.#ended.has(open.context.spanId)) return;
@@ -126,6 +130,7 @@ export class Attempts {
     const span = tracing.base.resumeSpan(open) as SpanOf<"valet.turn">;
     const lastSeenMs = Math.max(lastWriteMs, journal.lastWriteMs ?? 0);
     if (lastSeenMs > 0) span.setAttribute("valet.last_seen_ms", Math.floor(lastSeenMs));
+    span.setAttribute("valet.error.cause", cause);
     endWith(span, "lost", "runner_lost", endMs);
   }
 

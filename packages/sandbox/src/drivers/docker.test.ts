@@ -202,6 +202,28 @@ describeEngines(
       expect(stopped.stopReason).toBe("out_of_memory");
     });
 
+    test("the next entrypoint learns which limit of its container ended the one before it, and of no other end", async () => {
+      const broker = await startBroker("limits", { limits: { memoryBytes: 128 * 1024 * 1024, processes: 64 } });
+      // sh ends itself when it cannot fork, and bash would try for long.
+      const fill = "sh -c 'while :; do sleep 618 & done'";
+      const ends = {
+        full: [`${fill}; kill -ABRT $$`, "sandbox_out_of_processes"],
+        aborted: ["kill -ABRT $$", undefined],
+        emptied: [`${fill}; kill -KILL $(pgrep sleep); while pgrep sleep; do :; done; kill -ABRT $$`, undefined],
+        killed: [`${fill}; kill -KILL $$`, undefined],
+        greedy: ["x=$(head -c 240M /dev/zero | tr '\\0' x)", "sandbox_out_of_memory"],
+      } as const;
+      for (const [which, [end, cause]] of Object.entries(ends)) {
+        const { id } = await broker.create(`d18-${which}`, `[ -e once ] || { touch once; ${end}; }; ${STAY}`);
+        const inputs = await waitFor(() => {
+          const lines = inside(id, "cat /sandbox/workspace/inputs.jsonl").trim().split("\n");
+          return lines.length > 1 && lines;
+        });
+        expect([which, JSON.parse(inputs[1] as string).restartCause]).toEqual([which, cause]);
+        await broker.call("DELETE", `/v1/sandboxes/${id}`);
+      }
+    });
+
     test("a broker that closes stops its sandboxes, whose files the next one has", async () => {
       const first = await startBroker("closing");
       const { id } = await first.create("d8", STAY);

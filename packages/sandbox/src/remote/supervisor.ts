@@ -3,15 +3,23 @@
  * dies.
  */
 
+import { LIMIT_ERRORS } from "@valet/shared/limit-errors";
 import { LIMITS } from "@valet/shared/limits";
 import { FINAL_EXIT_CODES } from "@valet/shared/protocol/sandbox-broker";
 import type { RestartPolicy } from "../restart.ts";
+
+/** How many processes and threads at least may be missing from a full container: those that the entrypoint had itself. */
+const FEW_TASKS = 32;
 
 /**
  * The script runs in the sandbox, so that the entrypoint is restarted without a broker. The token stays in the shell's
  * memory: printf is a builtin, so no other process sees the token in arguments or environment. Processes that a dead
  * entrypoint left running are found by the sandbox id that they inherited; or, where the supervisor is root and nothing else is in
  * its container, all are ended by one call, which needs no further process, and which no process can outrun.
+ *
+ * The entrypoint shares the container's limits with the agent. A killed one is out of memory if the kernel killed for that while it ran. One
+ * that died by itself lacked a process or thread if one was refused while it ran, and if the container is still full of them, or would be with
+ * those of the entrypoint. What the container says of that is read before anything else, by builtins only: nothing can be forked there.
  */
 const SCRIPT = `
 limit=$1 delay_ms=$2 max_delay_ms=$3 stable_s=$4 input_timeout_s=$5 final=$6 alone=$7 out_of_memory=$8
@@ -27,26 +35,47 @@ end_orphans() {
     kill -KILL "\${each%/environ}" 2>/dev/null
   done
 }
-count_kills() {
+count_hits() {
   local key value file
-  for file in /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; do
-    while read -r key value; do [ "$key" = oom_kill ] && kills=$value; done 2>/dev/null <"$file"
+  for file in memory.events memory/memory.oom_control; do
+    while read -r key value; do [ "$key" = oom_kill ] && kills=$value; done <"/sys/fs/cgroup/$file"
+  done
+  for file in pids.events pids/pids.events; do
+    while read -r key value; do [ "$key" = max ] && refusals=$value; done <"/sys/fs/cgroup/$file"
   done
 }
-child= kills=0
+is_crowded() {
+  local folder current max spare
+  for folder in /sys/fs/cgroup /sys/fs/cgroup/pids; do
+    read -r current <"$folder/pids.current" && read -r max <"$folder/pids.max" && [ "$max" != max ] || continue
+    spare=$((max / 20 > ${FEW_TASKS} ? max / 20 : ${FEW_TASKS}))
+    [ $((current + spare)) -ge "$max" ] && return
+  done
+  return 1
+}
+input() {
+  printf '{"token":%s,"restartCount":%d' "$token" "$restarts"
+  [ -n "$cause" ] && printf ',"restartCause":"%s"' "$cause"
+  printf '}\\n'
+}
+child= kills=0 refusals=0 cause=
 trap '[ -n "$child" ] && kill -TERM "$child" 2>/dev/null && wait "$child"; end_orphans; exit 143' TERM
 restarts=0 deaths=0 next_ms=$delay_ms
 while :; do
   started=$SECONDS
-  VALET_SANDBOX_ID=$id setsid "$@" < <(printf '{"token":%s,"restartCount":%d}\\n' "$token" "$restarts") &
+  count_hits 2>/dev/null
+  kills_before=$kills refusals_before=$refusals
+  VALET_SANDBOX_ID=$id setsid "$@" < <(input) &
   child=$!
-  count_kills 2>/dev/null
-  before=$kills
   wait "$child"
   code=$?
-  child=
-  count_kills 2>/dev/null
-  [ "$code" = 137 ] && [ "$kills" -gt "$before" ] && code=$out_of_memory
+  child= cause=
+  count_hits 2>/dev/null
+  case " 137 143$final" in
+    *" $code "*) ;;
+    *) [ "$refusals" -gt "$refusals_before" ] && is_crowded 2>/dev/null && cause=${LIMIT_ERRORS.processes} ;;
+  esac
+  [ "$code" = 137 ] && [ "$kills" -gt "$kills_before" ] && code=$out_of_memory cause=${LIMIT_ERRORS.memory}
   end_orphans
   [ $((SECONDS - started)) -ge "$stable_s" ] && deaths=0 next_ms=$delay_ms
   case $final in *" $code "*) exit "$code" ;; esac

@@ -195,7 +195,7 @@ export const FromRunner = z.discriminatedUnion("type", [
     attemptId: id,
     outcome: z.enum(["ok", "error", "aborted"]),
     errorType: z.string().max(64).optional(),
-    /** If every model failed: why the last one failed, and its name. */
+    /** If every model failed: why the last one failed, and its name. Of a lost runner: the limit of the sandbox that ended it, if known. */
     cause: z.string().max(64).optional(),
     causeOf: ModelRef.optional(),
     opencodeSessionId: id.optional(),

@@ -66,6 +66,11 @@ test("the broker refuses unknown fields; a caller ignores them", () => {
   expect(refuses({ later: 1 })).toBe(true);
   expect(SandboxAnswer.parse({ sandbox: { ...SANDBOX, later: 1 }, later: 1 })).toEqual({ sandbox: SANDBOX });
   expect(EntrypointInput.parse({ token: "t", restartCount: 0, later: 1 })).toEqual({ token: "t", restartCount: 0 });
+  const input = { token: "t", restartCount: 1, restartCause: "sandbox_out_of_processes" } as const;
+  expect(EntrypointInput.parse(input)).toEqual(input);
+  for (const restartCause of ["later", 1]) {
+    expect(EntrypointInput.parse({ ...input, restartCause })).toEqual({ token: "t", restartCount: 1 });
+  }
   const problem = { type: "urn:valet:broker:later", title: "Later", status: 500, code: "later" };
   expect(BrokerProblem.parse(problem)).toEqual({ ...problem, code: "internal" });
 });

@@ -17,6 +17,7 @@
  */
 import { z } from "zod";
 import { Problem, type ProblemDetails, problemsOf } from "../http/problem.ts";
+import { LIMIT_ERRORS } from "../limit-errors.ts";
 import { SANDBOX_DRIVERS } from "../spans.ts";
 import { isGitRef } from "./git-ref.ts";
 import { repoUrlProblem } from "./repo-url.ts";
@@ -271,6 +272,11 @@ export const EntrypointInput = z.object({
   token: z.string().min(1),
   /** How often an entrypoint of this sandbox has died before this one. */
   restartCount: z.int().nonnegative(),
+  /**
+   * The limit of the sandbox that ended the entrypoint before this one. Absent where none did or nobody knows, from a supervisor that
+   * does not look, and where a newer one names another.
+   */
+  restartCause: z.enum(Object.values(LIMIT_ERRORS)).optional().catch(undefined),
   /** For an entrypoint that was started ahead of its sandbox (`VALET_STARTED_AHEAD`): the variables that it was started without. */
   env: z.record(z.string(), z.string()).optional(),
 });

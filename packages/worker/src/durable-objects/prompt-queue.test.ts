@@ -437,6 +437,24 @@ describe("an attempt", () => {
     ]);
   });
 
+  test("that a limit of the sandbox ended with its runner, twice, fails with that cause, which records and views name", async () => {
+    const { session, runner } = await TestSession.running();
+    const id = await session.send("work");
+    const cause = "sandbox_out_of_processes" as const;
+    for (const _attempt of [1, 2]) {
+      const { attemptId } = await runner.accept();
+      await runner.end(attemptId, { outcome: "error", errorType: "runner_lost", cause, parts: [] });
+    }
+    const { failure } = await session.messageIs(id, { status: "done", errorType: "runner_lost", attempts: 2 });
+    expect(failure).toMatchObject({ type: "runner_lost", cause });
+    expect(failure?.message).toMatch(/The cause is `sandbox_out_of_processes`: .*VALET_SANDBOX_PROCESSES/);
+    const { turns } = valueIn(await session.stub.turns());
+    expect(turns.map(({ error_type, error_cause }) => [error_type, error_cause])).toEqual(
+      Array(2).fill(["runner_lost", cause]),
+    );
+    expect((await session.onlySpan("valet.prompt")).attributes["valet.error.cause"]).toBe(cause);
+  });
+
   test("stays in flight when the object is evicted", async () => {
     const { session, runner } = await TestSession.running();
     const id = await session.send("work");

@@ -436,10 +436,12 @@ describe("a workflow whose runner is lost", () => {
 
   test("twice fails, like a message", async () => {
     const { session, runner, id, attemptId } = await working({ steps: [PROMPT] });
-    const lost = { outcome: "error" as const, errorType: "runner_lost" };
+    const lost = { outcome: "error" as const, errorType: "runner_lost", cause: "sandbox_out_of_memory" };
     await runner.endWorkflow(attemptId, lost);
     await runner.endWorkflow((await runner.acceptWorkflow()).attemptId, lost);
-    expect(await session.workflow(id)).toMatchObject({ outcome: "error", errorType: "runner_lost", attempts: 2 });
+    const view = await session.workflow(id);
+    expect(view).toMatchObject({ outcome: "error", errorType: "runner_lost", attempts: 2 });
+    expect(view.failure).toMatchObject({ type: "runner_lost", cause: "sandbox_out_of_memory" });
   });
 
   test("while a command was running is not retried: the command would run twice", async () => {

@@ -310,8 +310,11 @@ function attemptSegments(
   );
 }
 
+/** Returns why an attempt was lost: what ended its runner, if its span says that. */
 function lossOf({ dispatch, work }: Attempt): string | null {
-  return (work === null ? null : reasonOf(work.span)) ?? reasonOf(dispatch.span);
+  const reason = work === null ? null : reasonOf(work.span);
+  if (work !== null && reason === "runner_lost") return textOf(work.span, "valet.error.cause") ?? reason;
+  return reason ?? reasonOf(dispatch.span);
 }
 
 /** Returns a wait with the loss of the attempt before it as why the runner was not connected. */

@@ -380,6 +380,18 @@ test("a lost attempt is named, however short it was", () => {
   expect(sentence).toContain("in attempt 1 that was lost (`runner_lost`)");
 });
 
+test("a lost attempt is named with the limit that ended its runner", () => {
+  const { all } = messageSpans(20_000, 0);
+  const lost = lostAndRepeated({ lostMs: 4000, goneMs: 10_000, backMs: 12_000 }).map((each) =>
+    each.outcome === "lost"
+      ? { ...each, attributes: { ...each.attributes, "valet.error.cause": "sandbox_out_of_memory" } }
+      : each,
+  );
+  const { sentence } = why(input(message(20_000), [...all.slice(0, 3), ...lost]));
+  expect(sentence).toContain("in attempt 1 that was lost (`sandbox_out_of_memory`)");
+  expect(sentence).toContain("waiting for the runner to connect again (`sandbox_out_of_memory`)");
+});
+
 /**
  * Returns the spans of a turn whose runner is lost, and of the second attempt, which ends at 20,000 ms.
  * @param times when the turn is lost, when the message waits for a runner again, and when that is back; ms

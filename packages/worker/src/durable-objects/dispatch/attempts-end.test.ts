@@ -214,6 +214,28 @@ describe("an end", () => {
       ]);
     }));
 
+  test.each([
+    ["sandbox_out_of_processes", { cause: "sandbox_out_of_processes" }],
+    ["sandbox_out_of_memory", { cause: "sandbox_out_of_memory" }],
+    // What a newer runner names, and no limit of a sandbox.
+    ["later", null],
+    ["provider_failed", null],
+  ])(
+    "with the end of the runner before it by %s: that is the cause, also if that one had said nothing",
+    (cause, failure) =>
+      inRooms((rooms) => {
+        const { receive } = follow(rooms);
+        rooms.message("m1");
+        receive(turnEnded(rooms.dispatched("m1"), { outcome: "error", errorType: "runner_lost", cause }));
+        expect(rooms.job("m1")).toMatchObject({ status: "queued", lost: 1 });
+        receive(turnEnded(rooms.dispatched("m1"), { outcome: "error", errorType: "runner_lost", cause }));
+        expect(rooms.job("m1")).toMatchObject({ outcome: "error", errorType: "runner_lost", failure });
+        expect(rooms.recorded("attempt-ended").map(({ end }) => end.failure ?? null)).toEqual([failure, failure]);
+        const [prompt] = rooms.spans("valet.prompt");
+        expect(prompt?.attributes["valet.error.cause"]).toBe(failure?.cause);
+      }),
+  );
+
   test("that arrives before the acceptance implies it", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);

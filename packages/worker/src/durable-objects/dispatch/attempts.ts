@@ -1,4 +1,5 @@
 /** Handles the runner's frames about attempts (accepted, refused, running, ended), and stops attempts. */
+import { isLimitError } from "@valet/shared/limit-errors";
 import type { Failure } from "@valet/shared/protocol/failure";
 import type { FromRunnerOf, ToRunner } from "@valet/shared/protocol/runner-link";
 import type { SpanFrame, SpansAck } from "@valet/shared/protocol/span-frame";
@@ -148,13 +149,13 @@ export class Attempts {
 
   #endAttempt(attempt: AttemptRow, frame: EndFrame): void {
     const { state, queue, workflows, output, signs, now } = this.#options;
-    const { outcome, errorType, summary = null, stepDurations } = frame;
+    const { outcome, errorType, cause, summary = null, stepDurations } = frame;
     output.finish(attempt, frame, state.record.generation);
     const isRunnerEnd = outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "");
     if (isRunnerEnd && attempt.stop === null) {
       // A restarted runner reports the end of the work of the one before it.
       const lostMs = errorType === "runner_lost" ? signs.lastMs(state.record.link.instanceId) : now();
-      queue.lose(attempt.id, false, lostMs, summary);
+      queue.lose(attempt.id, false, lostMs, summary, isLimitError(cause) ? cause : undefined);
     } else if (isRunnerEnd) {
       // Whatever ended it, somebody had stopped it before.
       queue.end(attempt.id, "aborted", undefined, summary);

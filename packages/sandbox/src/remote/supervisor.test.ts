@@ -1,0 +1,94 @@
+/** Runs the supervisor on folders that stand for the kernel's; with real engines `drivers/docker.test.ts` does. */
+import { spawn } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { text } from "node:stream/consumers";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../../test/broker.ts";
+import { OUT_OF_MEMORY_CODE, supervisorCommand, supervisorInput } from "./supervisor.ts";
+
+/** Where each version has its files. */
+const VERSIONS = {
+  2: { memory: "memory.events", pids: "" },
+  1: { memory: "memory/memory.oom_control", pids: "pids/" },
+} as const;
+
+interface End {
+  /** How the first entrypoint ends, in shell. */
+  readonly by: string;
+  /** What the kernel has killed for memory, and the processes that it has refused, before and after. */
+  readonly kills?: readonly [number, number];
+  readonly refusals?: readonly [number, number];
+  /** The container's processes when it has ended, and how many there may be. */
+  readonly processes?: readonly [number, number | "max"];
+}
+
+/** Returns the input of the second entrypoint, and the exit code of the supervisor, which restarts once. */
+async function afterEnd(version: 1 | 2, end: End) {
+  const { by, kills = [0, 0], refusals = [0, 0], processes: [current, max] = [10, 4096] } = end;
+  const folder = temporaryFolder();
+  const { memory, pids } = VERSIONS[version];
+  const files = (at: 0 | 1) => ({
+    [memory]: `low 0\noom_kill ${kills[at]}\n`,
+    [`${pids}pids.events`]: `max ${refusals[at]}\n`,
+    [`${pids}pids.current`]: `${current}\n`,
+    [`${pids}pids.max`]: `${max}\n`,
+  });
+  const copies = [0, 1].map((at) => join(folder, `copy-${at}`));
+  for (const [at, copy] of copies.entries()) {
+    for (const [path, content] of Object.entries(files(at as 0 | 1))) {
+      mkdirSync(dirname(join(copy, path)), { recursive: true });
+      writeFileSync(join(copy, path), content);
+    }
+  }
+  const [before, after] = copies as [string, string];
+  const script = `cat >>inputs; cp -r ${after}/. ${before}/; ${by}`;
+  const restart = { limit: 1, delayMs: 1, maxDelayMs: 1, stableMs: 60_000 };
+  const command = supervisorCommand(["bash", "-c", script], restart, false);
+  const [file, ...args] = command.map((word) => word.replaceAll("/sys/fs/cgroup", before)) as [string, ...string[]];
+  const child = spawn(file, args, { cwd: folder, stdio: ["pipe", "ignore", "pipe"] });
+  child.stdin.end(supervisorInput(`sb-${crypto.randomUUID()}`, "token"));
+  const said = text(child.stderr);
+  const code = await new Promise<number | null>((resolve) => child.once("exit", resolve));
+  // Whatever it cannot read is no message of its own.
+  expect(await said).not.toMatch(/No such file|syntax|integer/);
+  const inputs = readFileSync(join(folder, "inputs"), "utf8").trim().split("\n");
+  expect(JSON.parse(inputs[0] as string)).toEqual({ token: "token", restartCount: 0 });
+  return { input: JSON.parse(inputs[1] as string), code };
+}
+
+const FULL = { refusals: [3, 9], processes: [4000, 4096] } as const;
+
+test.each<[what: string, cause: string | undefined, end: End]>([
+  ["aborts while the container is full of processes", "sandbox_out_of_processes", { by: "kill -ABRT $$", ...FULL }],
+  ["exits then", "sandbox_out_of_processes", { by: "exit 70", ...FULL }],
+  ["is killed then", undefined, { by: "kill -KILL $$", ...FULL }],
+  ["is asked to end then", undefined, { by: "trap - TERM; kill -TERM $$", ...FULL }],
+  ["aborts, and no process was refused", undefined, { by: "kill -ABRT $$", ...FULL, refusals: [3, 3] }],
+  [
+    "aborts, and only its own threads are missing",
+    "sandbox_out_of_processes",
+    { by: "kill -ABRT $$", ...FULL, processes: [35, 64] },
+  ],
+  ["aborts long after a process was refused", undefined, { by: "kill -ABRT $$", ...FULL, processes: [3000, 4096] }],
+  ["aborts where nothing limits them", undefined, { by: "kill -ABRT $$", ...FULL, processes: [4000, "max"] }],
+  ["is killed, and the kernel has killed for memory", "sandbox_out_of_memory", { by: "kill -KILL $$", kills: [1, 2] }],
+  ["is killed so in a full container", "sandbox_out_of_memory", { by: "kill -KILL $$", kills: [0, 1], ...FULL }],
+  ["is killed, and the kernel had killed before", undefined, { by: "kill -KILL $$", kills: [1, 1] }],
+  ["aborts, and the kernel has killed another", undefined, { by: "kill -ABRT $$", kills: [0, 1] }],
+])("an entrypoint that %s: the next one learns the cause %s", async (_what, cause, end) => {
+  for (const version of [1, 2] as const) {
+    expect((await afterEnd(version, end)).input).toEqual({
+      token: "token",
+      restartCount: 1,
+      ...(cause !== undefined && { restartCause: cause }),
+    });
+  }
+});
+
+test("a supervisor that restarts it no more tells of memory by its exit code", async () => {
+  // The copied counts do not change any more, so the second end has no cause.
+  expect((await afterEnd(2, { by: "kill -KILL $$", kills: [0, 1] })).code).toBe(137);
+  const grows = "for each in copy-*; do echo oom_kill $(wc -l <inputs) >$each/memory.events; done; kill -KILL $$";
+  expect((await afterEnd(2, { by: grows })).code).toBe(OUT_OF_MEMORY_CODE);
+});
