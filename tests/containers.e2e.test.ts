@@ -18,6 +18,7 @@ import { plantBait, tryNetwork } from "./escape/network.ts";
 import { SEARCH_FILES, SEARCH_MEMORY } from "./escape/secrets.ts";
 import { ATTACKS, bash, LIMITS } from "./limits/attacks.ts";
 import { startOtlpReceiver, type TraceReceiver } from "./otlp-receiver.ts";
+import { commandOf, livingProcesses, RUNNER, readProcess } from "./processes.ts";
 import { ScriptedSystem } from "./scripted-system.ts";
 import { CLI } from "./valet-up.ts";
 
@@ -31,6 +32,9 @@ const bait = await plantBait(`${CANARY}-loopback`);
 const plant = (name: string) => `${CANARY}-${name}`;
 /** It ends by itself after a while. */
 const FORK_BOMB = "b() { [ $SECONDS -lt 40 ] && { b | b & }; }; b; sleep 40";
+/** When it is told to go, it leaves no process for anybody, unless it has been told that this is enough. sh ends itself when it cannot fork. */
+const FILL =
+  "[ -e enough ] || { until [ -e go ]; do sleep 0.1; done; rm go; sh -c 'while :; do sleep 73 >/dev/null 2>&1 & done'; sleep 40; }";
 /** What it learns of itself, of the runner beside it, and of the host. */
 const LOOKS = [
   "id -u; id -G; grep -E '^(CapPrm|CapEff|CapAmb|NoNewPrivs)' /proc/self/status",
@@ -58,6 +62,7 @@ const scenario = parseScenario(
         when: { userContains: "[connects]" },
         turn: bash(`(${tryNetwork(bait, [])}) > answered.txt 2>&1`),
       },
+      { name: "fills", when: { userContains: "[fills]" }, turn: bash(FILL) },
       { name: "bomb", when: { userContains: "[bomb]" }, turn: bash(FORK_BOMB) },
       ...ATTACKS,
       { name: "other", when: {}, turn: [[{ text: "Still here." }]] },
@@ -217,6 +222,65 @@ describeOneEngine(
           expect(bombed).toMatchObject({ outcome: "error", errorType: cause });
           expect(calls.at(-1)?.attributes).toMatchObject({ "error.type": cause });
         }
+        expect(await say(attacker, "Are you there?")).toMatchObject({ outcome: "ok" });
+        expect((await system.api.session(attacker)).generation).toBe(1);
+      },
+      TIMEOUT_MS,
+    );
+
+    test(
+      "a runner that ends since no process is left for it, twice, is lost by that limit, which everything names",
+      async () => {
+        const id = crypto.randomUUID();
+        const cause = "sandbox_out_of_processes";
+        const commands = async () => livingProcesses().map(commandOf);
+        const tell = async (what: string) => {
+          const [container] = await containersOf(attacker);
+          engine.run("exec", container as string, "touch", `/sandbox/workspace/${what}`);
+        };
+        await system.api.sendMessage(attacker, { content: "[fills]", id });
+        const isWaiting = (found: string[]) => found.some((command) => command.includes("until [ -e go ]"));
+        for (const attempt of [1, 2]) {
+          await waitFor(`the command of attempt ${attempt}`, commands, isWaiting, TIMEOUT_MS);
+          const [runner] = livingProcesses().filter(
+            (pid) =>
+              RUNNER.test(readProcess(pid, "cmdline")) &&
+              readProcess(pid, "environ").includes(`VALET_SESSION_ID=${attacker}`),
+          );
+          // Otherwise it would soon end the agent's processes.
+          process.kill(runner as number, "SIGSTOP");
+          await tell("go");
+          const isFull = (found: string[]) => found.filter((command) => command.startsWith("sleep 73")).length > 200;
+          await waitFor("a full container", commands, isFull, TIMEOUT_MS);
+          // sh has ended, so a process was refused.
+          const hasFilled = (found: string[]) => !found.some((command) => command.startsWith("sh -c while"));
+          await waitFor("the end of what fills it", commands, hasFilled, TIMEOUT_MS);
+          // As Bun does if it cannot start a thread.
+          process.kill(runner as number, "SIGABRT");
+          process.kill(runner as number, "SIGCONT");
+          await waitFor(`the end of attempt ${attempt}`, commands, (found) => !isWaiting(found), TIMEOUT_MS);
+        }
+        const read = () => system.api.message(attacker, id);
+        const message = await waitFor("the message", read, (each) => each?.status === "done", TIMEOUT_MS);
+        expect(message).toMatchObject({
+          outcome: "error",
+          errorType: "runner_lost",
+          attempts: 2,
+          failure: { cause, message: expect.stringContaining("VALET_SANDBOX_PROCESSES") },
+        });
+        const spans = readSpans(await system.api.trace(attacker, message?.traceId as string));
+        const lost = spans.filter(({ attributes }) => attributes["valet.outcome"] === "lost");
+        expect(lost.filter(({ name }) => name === "valet.turn")).toHaveLength(2);
+        for (const { attributes } of lost) {
+          expect(attributes).toMatchObject({ "error.type": "runner_lost", "valet.error.cause": cause });
+        }
+        expect((await system.api.why(attacker, "message", id)).failure).toMatchObject({
+          type: "runner_lost",
+          cause: { type: cause },
+          remedy: expect.stringContaining("VALET_SANDBOX_PROCESSES"),
+        });
+        // The model answers all that it has not answered yet, so it begins with the same command.
+        await tell("enough");
         expect(await say(attacker, "Are you there?")).toMatchObject({ outcome: "ok" });
         expect((await system.api.session(attacker)).generation).toBe(1);
       },
