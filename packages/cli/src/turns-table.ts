@@ -1,6 +1,6 @@
 /** Tables of turns, as wide as the terminal at most. Pure. */
 import { breakdownText } from "@valet/shared/duration-text";
-import { costText } from "@valet/shared/protocol/cost";
+import { costText, lacksCost } from "@valet/shared/protocol/cost";
 import { firstCause } from "@valet/shared/protocol/first-cause";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { MAX_EXACT_TURNS } from "@valet/shared/protocol/turn-stats";
@@ -115,8 +115,9 @@ function minuteText(iso: string): string {
   return iso.slice(5, 16).replace("T", " ");
 }
 
-function turnCost({ cost_usd, calls_without_cost }: TurnRecord): string {
-  return cost_usd === null ? "unknown" : costText(cost_usd, (calls_without_cost ?? 0) > 0).replace("at least ", "≥");
+function turnCost(turn: TurnRecord): string {
+  const { cost_usd } = turn;
+  return cost_usd === null ? "unknown" : costText(cost_usd, lacksCost(turn)).replace("at least ", "≥");
 }
 
 /** Returns the repository's name, and its branch. */

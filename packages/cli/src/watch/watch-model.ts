@@ -2,7 +2,7 @@
 
 import { breakdownText } from "@valet/shared/duration-text";
 import type { ClientEvent } from "@valet/shared/protocol/client-socket";
-import { costText } from "@valet/shared/protocol/cost";
+import { costText, lacksCost } from "@valet/shared/protocol/cost";
 import type { MessagePart } from "@valet/shared/protocol/message-part";
 import type { NowView, StepNow } from "@valet/shared/protocol/now";
 import { applyPartDelta } from "@valet/shared/protocol/part-delta-codec";
@@ -58,10 +58,11 @@ export class WatchModel {
   }
 
   /** A record is sent again when what the turn changed is known. */
-  #turn({ attempt_id, outcome, error_type, turn_ms, cost_usd, calls_without_cost }: TurnRecord): string[] {
+  #turn(turn: TurnRecord): string[] {
+    const { attempt_id, outcome, error_type, turn_ms, cost_usd } = turn;
     if (this.#ended.has(attempt_id)) return [];
     this.#ended.add(attempt_id);
-    const cost = costText(cost_usd, (calls_without_cost ?? 0) > 0);
+    const cost = costText(cost_usd, lacksCost(turn));
     const how = [outcome, error_type].filter(Boolean).join(", ");
     const lines = [...this.#flush(), `turn ended: ${how}  ${breakdownText(turn_ms)}  ${cost}`];
     this.#parts.clear();

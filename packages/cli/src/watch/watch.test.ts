@@ -45,7 +45,14 @@ test("what changes is said once: the verdict, steps, the queue", () => {
 test("the end of a turn is said once, though its record comes again with what it changed, and says no text twice", () => {
   const turn = (attempt_id: string): ClientEvent => ({
     type: "turn",
-    turn: { attempt_id, outcome: "ok", error_type: null, turn_ms: 1200, cost_usd: 0.25 } as TurnRecord,
+    turn: {
+      attempt_id,
+      outcome: "ok",
+      error_type: null,
+      turn_ms: 1200,
+      cost_usd: 0.25,
+      calls_without_cost: 0,
+    } as TurnRecord,
   });
   const model = new WatchModel();
   const events = [

@@ -22,6 +22,11 @@ export function isLowerBound(
   return measure.known < turns || (measure.partial ?? 0) > 0;
 }
 
+/** Returns whether the cost of a turn is unknown, or a lower bound. Records of earlier versions do not say what it lacks. */
+export function lacksCost(turn: { readonly cost_usd: number | null; readonly calls_without_cost: number | null }): boolean {
+  return turn.cost_usd === null || turn.calls_without_cost !== 0;
+}
+
 /**
  * Returns a cost as text: `$0.1234`, `at least $0.1234`, `cost unknown`. An amount too small for four decimals has two significant
  * digits, so that only a cost of 0 reads `$0.0000`.

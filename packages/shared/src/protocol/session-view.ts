@@ -320,7 +320,10 @@ export const TurnRecord = z.object({
   cost_usd: amount.nullable(),
   /** Model calls that may have been charged but are not, or not wholly, included in the tokens, which are then a lower bound. */
   calls_without_usage: count.nullable(),
-  /** Model calls that may have been charged but are not included in the cost. */
+  /**
+   * Model calls that may have been charged but are not included in the cost. What a runner did after it last told something, and died,
+   * counts as one of them, here and above.
+   */
   calls_without_cost: count.nullable(),
   /** Model calls for which the provider reported impossible figures, for example a part (cached, reasoning) larger than the whole. */
   calls_with_odd_usage: count.nullable(),

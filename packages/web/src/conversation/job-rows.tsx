@@ -1,4 +1,5 @@
 /** The lines of a message or a workflow around its answer: its head, what was said, what it does now, how it ended. */
+import { lacksCost } from "@valet/shared/protocol/cost";
 import { withdrawMessage } from "../api/changes.ts";
 import { useChange } from "../api/use-change.ts";
 import { firstLine } from "../format/first-line.ts";
@@ -104,7 +105,7 @@ export function LostAttempt({ turn }: { readonly turn: Turn }) {
         ; the work went on with the next.
       </span>
       <span className="n">
-        <Duration ms={turn.turn_ms} /> · <Money usd={turn.cost_usd} isPartial={(turn.calls_without_cost ?? 0) > 0} />
+        <Duration ms={turn.turn_ms} /> · <Money usd={turn.cost_usd} isPartial={lacksCost(turn)} />
       </span>
     </p>
   );

@@ -1,5 +1,5 @@
 /** A turn in one line: its figures from the records of its attempts. Pure. */
-import { knownSum } from "@valet/shared/protocol/cost";
+import { knownSum, lacksCost } from "@valet/shared/protocol/cost";
 import type { Message, Turn, Workflow } from "./conversation.ts";
 
 interface JobSummary {
@@ -28,9 +28,7 @@ export function jobSummary(job: Message | Workflow, turns: readonly Turn[]): Job
 
 /** Returns the cost of turns; `null` if nothing of it is known. */
 export function costOf(turns: readonly Turn[]): Pick<JobSummary, "costUsd" | "isCostPartial"> {
-  const lacking = turns.filter(
-    ({ cost_usd, calls_without_cost }) => cost_usd === null || (calls_without_cost ?? 0) > 0,
-  ).length;
+  const lacking = turns.filter(lacksCost).length;
   const sum = turns.reduce((total, { cost_usd }) => total + (cost_usd ?? 0), 0);
   return { costUsd: turns.length === 0 ? null : knownSum(sum, lacking), isCostPartial: lacking > 0 };
 }

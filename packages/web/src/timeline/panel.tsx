@@ -1,4 +1,5 @@
 /** What is known of the selected item. */
+import { lacksCost } from "@valet/shared/protocol/cost";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { memo, type ReactNode } from "react";
 import { useActions } from "../app/actions.ts";
@@ -115,7 +116,7 @@ function TurnFacts({ turn }: { readonly turn: Turn }) {
       {record !== undefined && (
         <>
           <Fact name="cost of this turn">
-            <Money usd={record.cost_usd} isPartial={(record.calls_without_cost ?? 0) > 0} />
+            <Money usd={record.cost_usd} isPartial={lacksCost(record)} />
           </Fact>
           <Fact name="tokens of this turn">
             <Tokens count={record.tokens_input} /> in · <Tokens count={record.tokens_output} /> out ·{" "}

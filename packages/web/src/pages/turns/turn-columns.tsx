@@ -2,6 +2,7 @@
 
 import { Link } from "@tanstack/react-router";
 import { createColumnHelper, tableFeatures } from "@tanstack/react-table";
+import { lacksCost } from "@valet/shared/protocol/cost";
 import type { Schemas } from "../../api/client.ts";
 import { UNKNOWN } from "../../format/duration.ts";
 import { repositoryName, shortSessionId } from "../../format/session-names.ts";
@@ -84,7 +85,7 @@ export const columns = helper.columns([
     header: "Cost",
     cell: ({ row }) => (
       <High row={row.original} measure="cost">
-        <Money usd={row.original.turn.cost_usd} isPartial={(row.original.turn.calls_without_cost ?? 0) > 0} />
+        <Money usd={row.original.turn.cost_usd} isPartial={lacksCost(row.original.turn)} />
       </High>
     ),
   }),

@@ -82,6 +82,18 @@ test("a sum of 0 that lacks calls is unknown in the record, whatever the runner 
     expect(records.after(0, 1)[0]?.record).toMatchObject({ cost_usd: null, calls_without_cost: 1 });
   }));
 
+test("what a runner told during the work is a lower bound, and a sum of 0 then is unknown", () =>
+  withRecords((records) => {
+    const end = { outcome: "lost", errorType: "runner_lost", isSummarySoFar: true } as const;
+    const write = (costUsd: number) => {
+      const summary = { ...NO_WORK, costUsd, callsWithoutCost: 1 };
+      return records.write({ ...ATTEMPT, id: crypto.randomUUID() }, [], { ...end, summary }, SESSION, [], () => NO_WAIT);
+    };
+    expect(write(0.25)).toMatchObject({ cost_usd: 0.25, calls_without_cost: 2, calls_without_usage: 1 });
+    expect(write(0)).toMatchObject({ cost_usd: null, calls_without_cost: 2 });
+    expect(records.cost()).toEqual({ usd: 0.25, isPartial: true });
+  }));
+
 test("the cost of any number of turns takes one read, and a turn that is written twice counts once", () =>
   withRecords((records, sql) => {
     for (let turns = 0; turns < 300; turns++) spend(records, 0.01);

@@ -1,6 +1,6 @@
 /** Writes one wide record for each turn. It answers most questions about the turn without a trace. */
 import { whyOf } from "@valet/shared/outcome";
-import { knownSum } from "@valet/shared/protocol/cost";
+import { knownSum, lacksCost } from "@valet/shared/protocol/cost";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { TurnSummary } from "@valet/shared/protocol/turn";
 import type { ErrorType, Outcome } from "@valet/shared/spans";
@@ -81,7 +81,10 @@ export class TurnRecords {
     const origin = originOfSession(session);
     const known = (total: number | null | undefined, missing: number | null | undefined) =>
       typeof total === "number" ? knownSum(total, missing ?? 0) : null;
-    const { callsWithoutUsage, callsWithoutCost } = measured;
+    // What the runner did after it last told something counts as one call that the sums lack: whether there was one, nothing says.
+    const untold = isSummarySoFar === true ? 1 : 0;
+    const withUntold = (count: number | null | undefined) => (count === null ? null : (count ?? 0) + untold);
+    const [callsWithoutUsage, callsWithoutCost] = [measured.callsWithoutUsage, measured.callsWithoutCost].map(withUntold);
     const record: TurnRecord = {
       attempt_id: attempt.id,
       session_id: session.id,
@@ -119,8 +122,8 @@ export class TurnRecords {
       tokens_cache_write: tokens.cacheWrite,
       tokens_reasoning: tokens.reasoning,
       cost_usd: known(measured.costUsd, callsWithoutCost),
-      calls_without_usage: countOf(callsWithoutUsage),
-      calls_without_cost: countOf(callsWithoutCost),
+      calls_without_usage: callsWithoutUsage ?? null,
+      calls_without_cost: callsWithoutCost ?? null,
       calls_with_odd_usage: countOf(measured.callsWithOddUsage),
       user_id: jobs[0]?.userId ?? origin.userId,
       repository: origin.repository ?? null,
@@ -133,7 +136,7 @@ export class TurnRecords {
       ...firstChanges(errorType, session.repoUrl !== undefined),
     };
     const { usd, lacking } = this.#totals();
-    const isLacking = record.cost_usd === null || (record.calls_without_cost ?? 0) > 0;
+    const isLacking = lacksCost(record);
     this.#sql.exec(
       "INSERT OR IGNORE INTO turns (attempt_id, record, total_usd, total_lacking) VALUES (?, ?, ?, ?)",
       attempt.id,

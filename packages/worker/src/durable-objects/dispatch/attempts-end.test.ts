@@ -199,6 +199,22 @@ describe("an end", () => {
     }),
   );
 
+  test.each([
+    ["runner_shutdown", "of all of its work", false],
+    ["runner_lost", "of a part of it", true],
+  ])("for %s tells the figures %s", (errorType, _what, isSummarySoFar) =>
+    inRooms((rooms) => {
+      const { receive } = follow(rooms);
+      rooms.message("m1");
+      const attemptId = rooms.accepted("m1");
+      const soFar = { ...SUMMARY, costUsd: 0.01 };
+      rooms.run(() => rooms.queue.storeProgress(attemptId, soFar));
+      receive(turnEnded(attemptId, { outcome: "aborted", errorType }));
+      const summary = isSummarySoFar ? soFar : SUMMARY;
+      expect(rooms.recorded("attempt-ended")).toMatchObject([{ end: { outcome: "lost", summary, isSummarySoFar } }]);
+    }),
+  );
+
   test("by a runner's own shutdown is at the current time; by a restart, at the last frame of the runner before", () =>
     inRooms((rooms) => {
       const { receive } = follow(rooms);

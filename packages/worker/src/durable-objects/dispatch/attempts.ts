@@ -149,7 +149,13 @@ export class Attempts {
 
   #endAttempt(attempt: AttemptRow, frame: EndFrame): void {
     const { state, queue, workflows, output, signs, now } = this.#options;
-    const { outcome, errorType, cause, summary = null, stepDurations } = frame;
+    const { outcome, errorType, cause, stepDurations } = frame;
+    // A restarted runner knows at most a part of the work of the one before it, and less than that one had told.
+    const isOfPredecessor = errorType === "runner_lost";
+    const summary = isOfPredecessor ? null : (frame.summary ?? null);
+    if (isOfPredecessor && frame.summary !== undefined && attempt.progress === null) {
+      queue.storeProgress(attempt.id, frame.summary);
+    }
     output.finish(attempt, frame, state.record.generation);
     const isRunnerEnd = outcome !== "ok" && RUNNER_ENDED.includes(errorType ?? "");
     if (isRunnerEnd && attempt.stop === null) {

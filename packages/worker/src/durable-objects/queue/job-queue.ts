@@ -217,9 +217,7 @@ export class JobQueue {
     // An attempt that has ended was accepted, even if that frame never arrived.
     if (summary !== undefined) this.accepted(attemptId);
     const details: Failure | undefined = cause && { cause };
-    // A restarted runner knows less about the work of the one before it than that one had reported.
-    const unsaid = this.jobs.attempt(attemptId)?.progress == null ? summary : undefined;
-    const end = { outcome: "lost", errorType: "runner_lost", summary: unsaid, failure: details } as const;
+    const end = { outcome: "lost", errorType: "runner_lost", summary, failure: details } as const;
     const attempt = this.#endAttempt(attemptId, end, lostMs);
     if (attempt === undefined) return;
     for (const row of this.#jobsOf(attempt)) {
