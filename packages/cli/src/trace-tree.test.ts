@@ -207,6 +207,29 @@ test.each([
   expect(lines[0]).toContain(`chat mock  (${shown})`);
 });
 
+test.each([
+  ["provider_stream_cut", {}, "at least $0.0010"],
+  // The provider had begun to answer.
+  ["provider_overloaded", { "gen_ai.response.time_to_first_chunk": 0.5 }, "at least $0.0010"],
+  ["provider_overloaded", {}, "$0.0010"],
+])(
+  "the cost of a model call with a try that ended with %s (%j) is %s, also where the try is not shown",
+  (error, more, cost) => {
+    const usage = { "gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 5, "valet.llm.cost_usd": 0.001 };
+    const chat = { ...span("a"), name: "chat mock", attributes: usage };
+    const failed = { "valet.outcome": "error", "error.type": error, ...more };
+    const tries = [failed, { "valet.outcome": "ok" }].map((attributes, index) => ({
+      ...span(`${index}`, "a"),
+      name: "valet.llm.try",
+      attributes,
+    }));
+    const trees = buildTrees([chat, ...tries]);
+    for (const shown of [trees, trees.map((tree) => ({ ...tree, children: [] }))]) {
+      expect(renderTrees(shown, 0)[0]).toContain(`chat mock  (1000 in, 5 out, ${cost})`);
+    }
+  },
+);
+
 test("a chain of 50,000 spans, in a cycle or not, is shown whole", () => {
   for (const top of [undefined, "49999"]) {
     const spans = Array.from({ length: 50_000 }, (_each, index) =>

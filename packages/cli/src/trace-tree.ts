@@ -2,8 +2,8 @@
 
 import { type Clocks, clocksOf } from "@valet/shared/answers/clocks";
 import { ageText, breakdownText } from "@valet/shared/duration-text";
-import { costText } from "@valet/shared/protocol/cost";
-import { SERVICES } from "@valet/shared/spans";
+import { costText, isChargedTry } from "@valet/shared/protocol/cost";
+import { OUTCOMES, SERVICES } from "@valet/shared/spans";
 import { z } from "zod";
 import { sizeText } from "./limits-text.ts";
 
@@ -50,6 +50,8 @@ export interface TraceNode {
   readonly children: readonly TraceNode[];
   /** Whether its parent was not among the spans read: lost, or not there yet. */
   readonly isOrphan: boolean;
+  /** Whether it is a model call whose cost lacks something. */
+  readonly lacksCost: boolean;
 }
 
 /** Reads the spans of an `ExportTraceServiceRequest`. @throws ZodError for any other JSON */
@@ -125,11 +127,12 @@ export function buildTrees(spans: readonly TraceSpan[]): TraceNode[] {
     placed.add(span);
     const children = (byParent.get(span.spanId) ?? []).filter((child) => !placed.has(child)).sort(byStart);
     for (const child of children) placed.add(child);
+    const lacksCost = isHalfKnown(span, children);
     if (level < MAX_LEVELS) {
-      return { span, isOrphan, children: children.map((child) => build(child, false, level + 1)) };
+      return { span, isOrphan, lacksCost, children: children.map((child) => build(child, false, level + 1)) };
     }
     tooDeep.push(...children);
-    return { span, isOrphan, children: [] };
+    return { span, isOrphan, lacksCost, children: [] };
   };
   const trees: TraceNode[] = [];
   const plant = (span: TraceSpan, isOrphan: boolean) => {
@@ -151,15 +154,15 @@ function byStart(a: TraceSpan, b: TraceSpan): number {
 }
 
 /** Attributes that are shown beside a span's name and times. */
-const DETAILS: readonly [key: string, show: (value: unknown, span: TraceSpan) => string][] = [
+const DETAILS: readonly [key: string, show: (value: unknown, node: TraceNode) => string][] = [
   ["valet.llm.attempt", (value) => `try ${value}`],
   ["valet.outcome", (value) => (value === "ok" ? "" : String(value))],
   ["error.type", String],
   ["valet.outcome.reason", String],
-  ["valet.queue.reason", (value, span) => `${isOpenWait(span) ? "waits for" : "waited"}: ${value}`],
+  ["valet.queue.reason", (value, { span }) => `${isOpenWait(span) ? "waits for" : "waited"}: ${value}`],
   ["gen_ai.usage.input_tokens", (value) => `${value} in`],
   ["gen_ai.usage.output_tokens", (value) => `${value} out`],
-  ["valet.llm.cost_usd", (value, span) => (Number(value) > 0 ? costText(Number(value), isHalfKnown(span)) : "")],
+  ["valet.llm.cost_usd", (value, { lacksCost }) => (Number(value) > 0 ? costText(Number(value), lacksCost) : "")],
   ["process.exit.code", (value) => `exit ${value}`],
   ["valet.usage.cpu_ms", (value) => `${breakdownText(Number(value))} CPU`],
   ["valet.usage.memory_peak_bytes", (value) => `${sizeText(Number(value))} memory`],
@@ -170,11 +173,22 @@ function isOpenWait({ name, endMs }: TraceSpan): boolean {
   return endMs === undefined && name === "valet.queue.wait";
 }
 
-/** Returns whether a model call's cost lacks something: a side of the usage that the provider did not report, or tokens without a price. */
-function isHalfKnown({ name, attributes }: TraceSpan): boolean {
-  if (attributes["valet.llm.cost_partial"] === true) return true;
+/**
+ * Returns whether a model call's cost lacks something: a side of the usage that the provider did not report, tokens without a price, or a
+ * failed try that may have been charged.
+ */
+function isHalfKnown({ name, attributes }: TraceSpan, children: readonly TraceSpan[]): boolean {
+  if (!name.startsWith("chat ")) return false;
   const sides = ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"];
-  return name.startsWith("chat ") && !sides.every((key) => key in attributes);
+  const isWhole = attributes["valet.llm.cost_partial"] !== true && sides.every((key) => key in attributes);
+  return (
+    !isWhole ||
+    children.some((child) => child.endMs !== undefined && isChargedTry({ ...child, outcome: outcomeOf(child) }))
+  );
+}
+
+function outcomeOf({ attributes }: TraceSpan) {
+  return OUTCOMES.find((outcome) => outcome === attributes["valet.outcome"]) ?? null;
 }
 
 const BAR_WIDTH = 24;
@@ -208,7 +222,8 @@ export function renderTrees(
     until ?? Math.max(from, nowMs - clocks.shiftUs(spanId) / 1000);
   const endMs = spans.reduce((last, span) => Math.max(last, endOf(span)), -Infinity);
   const lines: string[] = [];
-  const add = ({ span, children, isOrphan }: TraceNode, branch: string, below: string): void => {
+  const add = (node: TraceNode, branch: string, below: string): void => {
+    const { span, children, isOrphan } = node;
     const end = endOf(span);
     const columns = [
       `+${breakdownText(span.startMs - startMs)}`.padStart(10),
@@ -221,7 +236,7 @@ export function renderTrees(
       `${branch}${mark(span)}${span.name}${span.endMs === undefined ? `  ${openNote(span, nowMs, clocks.shiftUs(span.spanId) / 1000)}` : ""}`,
     ];
     const details = DETAILS.flatMap(([key, show]) =>
-      key in span.attributes ? show(span.attributes[key], span) || [] : [],
+      key in span.attributes ? show(span.attributes[key], node) || [] : [],
     );
     const links = span.links.map(({ type, traceId }) => `${type} → ${isForAgent ? traceId : traceId.slice(0, 8)}`);
     const notes = [...details, ...links, ...(isOrphan ? ["parent missing"] : [])];

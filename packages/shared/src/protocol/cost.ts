@@ -23,7 +23,10 @@ export function isLowerBound(
 }
 
 /** Returns whether the cost of a turn is unknown, or a lower bound. Records of earlier versions do not say what it lacks. */
-export function lacksCost(turn: { readonly cost_usd: number | null; readonly calls_without_cost: number | null }): boolean {
+export function lacksCost(turn: {
+  readonly cost_usd: number | null;
+  readonly calls_without_cost: number | null;
+}): boolean {
   return turn.cost_usd === null || turn.calls_without_cost !== 0;
 }
 
@@ -65,4 +68,26 @@ const UNCHARGED: ReadonlySet<string | undefined> = new Set<ErrorType>([
  */
 export function mayBeCharged(outcome: Outcome | null, errorType: string | undefined, hasBegun: boolean): boolean {
   return outcome !== "error" || hasBegun || !UNCHARGED.has(errorType);
+}
+
+/** What says whether a try of a model call may have been charged. */
+export interface EndedTry {
+  readonly name: string;
+  readonly outcome: Outcome | null;
+  readonly attributes: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Returns whether an ended span is a try of a model call that failed and may have been charged: its cost is never known. An `ok` one is
+ * a part of its call's own usage.
+ */
+export function isChargedTry(span: EndedTry): boolean {
+  return span.name === "valet.llm.try" && span.outcome !== "ok" && mayHaveCost(span);
+}
+
+/** Returns whether an ended span of a model call, or of a try of one, may have cost something. */
+export function mayHaveCost({ outcome, attributes }: EndedTry): boolean {
+  const errorType = attributes["error.type"];
+  const hasBegun = attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
+  return mayBeCharged(outcome, typeof errorType === "string" ? errorType : undefined, hasBegun);
 }

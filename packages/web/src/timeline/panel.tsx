@@ -1,6 +1,7 @@
 /** What is known of the selected item. */
-import { lacksCost } from "@valet/shared/protocol/cost";
+
 import { Link, useNavigate } from "@tanstack/react-router";
+import { lacksCost } from "@valet/shared/protocol/cost";
 import { memo, type ReactNode } from "react";
 import { useActions } from "../app/actions.ts";
 import { formatExactTime } from "../format/figures.ts";

@@ -1,5 +1,5 @@
 /** Reads model calls from `chat` spans. What a span does not say, or says impossibly, is `null`. Pure. */
-import { mayBeCharged } from "../../protocol/cost.ts";
+import { isChargedTry, mayHaveCost } from "../../protocol/cost.ts";
 import { MAX_FIGURE } from "../../protocol/wire-fields.ts";
 import type { SpanIndex } from "./span-index.ts";
 import type { WhySpan } from "./spans.ts";
@@ -88,7 +88,7 @@ function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompac
   const costUsd = amount("valet.llm.cost_usd");
   const isPriced = span.attributes["valet.llm.cost_partial"] !== true;
   const children = index.children(span);
-  const chargedTries = children.filter(isChargedTry);
+  const chargedTries = children.filter((child) => child.endMs !== null && isChargedTry(child));
   return {
     span,
     model: text("gen_ai.request.model") ?? name.slice("chat ".length),
@@ -101,16 +101,11 @@ function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompac
     costUsd,
     isCostKnown:
       costUsd !== null && isPriced && tokens.input !== null && tokens.output !== null && chargedTries.length === 0,
-    mayBeCharged: endMs === null || chargedTries.length > 0 || (!children.some(wasGivenUp) && isCharged(span)),
+    mayBeCharged: endMs === null || chargedTries.length > 0 || (!children.some(wasGivenUp) && mayHaveCost(span)),
     chargedTries,
     tokens,
     prices: { input: price("input"), cacheRead: price("cache_read"), cacheWrite: price("cache_write") },
   };
-}
-
-/** Returns whether it is a try that failed and may have been charged. An `ok` one is a part of its call's own usage. */
-function isChargedTry(span: WhySpan): boolean {
-  return span.name === "valet.llm.try" && span.endMs !== null && span.outcome !== "ok" && isCharged(span);
 }
 
 /**
@@ -119,11 +114,6 @@ function isChargedTry(span: WhySpan): boolean {
  */
 function wasGivenUp({ name, endMs, outcome }: WhySpan): boolean {
   return name === "valet.retry.wait" && endMs !== null && outcome !== "ok" && outcome !== "lost";
-}
-
-function isCharged(span: WhySpan): boolean {
-  const hasBegun = span.attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
-  return mayBeCharged(span.outcome, textOf(span, "error.type") ?? undefined, hasBegun);
 }
 
 /** Returns a text attribute of a span; `null` if it has none. */

@@ -87,7 +87,14 @@ test("what a runner told during the work is a lower bound, and a sum of 0 then i
     const end = { outcome: "lost", errorType: "runner_lost", isSummarySoFar: true } as const;
     const write = (costUsd: number) => {
       const summary = { ...NO_WORK, costUsd, callsWithoutCost: 1 };
-      return records.write({ ...ATTEMPT, id: crypto.randomUUID() }, [], { ...end, summary }, SESSION, [], () => NO_WAIT);
+      return records.write(
+        { ...ATTEMPT, id: crypto.randomUUID() },
+        [],
+        { ...end, summary },
+        SESSION,
+        [],
+        () => NO_WAIT,
+      );
     };
     expect(write(0.25)).toMatchObject({ cost_usd: 0.25, calls_without_cost: 2, calls_without_usage: 1 });
     expect(write(0)).toMatchObject({ cost_usd: null, calls_without_cost: 2 });

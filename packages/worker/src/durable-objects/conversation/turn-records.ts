@@ -84,7 +84,9 @@ export class TurnRecords {
     // What the runner did after it last told something counts as one call that the sums lack: whether there was one, nothing says.
     const untold = isSummarySoFar === true ? 1 : 0;
     const withUntold = (count: number | null | undefined) => (count === null ? null : (count ?? 0) + untold);
-    const [callsWithoutUsage, callsWithoutCost] = [measured.callsWithoutUsage, measured.callsWithoutCost].map(withUntold);
+    const [callsWithoutUsage, callsWithoutCost] = [measured.callsWithoutUsage, measured.callsWithoutCost].map(
+      withUntold,
+    );
     const record: TurnRecord = {
       attempt_id: attempt.id,
       session_id: session.id,
