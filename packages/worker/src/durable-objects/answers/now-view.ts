@@ -25,14 +25,14 @@ export function viewNow(sources: NowSources, facts: SessionFacts, verdict: Verdi
   const { operation, line, link } = facts;
   const isStart = operation?.kind === "spawn" || operation?.kind === "restore";
   const queued = queue.waiting();
-  const { usd, isPartial } = costSoFar(sources, attempts, facts.knowsSteps);
+  const { usd, isPartial } = costSoFar(sources, attempts, facts);
   return {
     sessionId: id,
     at: isoTime(nowMs),
     title,
     status,
     verdict,
-    running: attempts.map((attempt, index) => viewRun(attempt, facts.runs[index]?.steps ?? [], sources, nowMs)),
+    running: attempts.map((attempt, index) => viewRun(attempt, facts.runs[index]?.steps ?? [], sources, facts, nowMs)),
     queue: queued.slice(0, MAX_QUEUED_NOW).map(({ id: jobId, kind, channel, reason, waitingSinceMs }) => ({
       id: jobId,
       kind,
@@ -64,12 +64,13 @@ export function viewNow(sources: NowSources, facts: SessionFacts, verdict: Verdi
 
 /**
  * Returns the cost of the turns that have ended and, as far as the runner has reported it, of those that run.
- * @param isReported whether runners report what turns come to: without tracing they do so at the end only
+ * Without tracing runners report that at the end only, and one that is not heard may do more than it has reported.
  */
-function costSoFar({ records }: NowSources, attempts: readonly AttemptRow[], isReported: boolean) {
+function costSoFar({ records }: NowSources, attempts: readonly AttemptRow[], { knowsSteps, link }: SessionFacts) {
   const ended = records.cost();
   const running = attempts.map(({ progress }) => progress);
-  const lacking = running.filter((summary) => (summary === null ? !isReported : isLacking(summary)));
+  const isKnown = knowsSteps && link?.isUp === true;
+  const lacking = running.filter((summary) => !isKnown || (summary !== null && isLacking(summary)));
   const missing = (ended.isPartial ? 1 : 0) + lacking.length;
   const total = running.reduce((sum, summary) => sum + (summary?.costUsd ?? 0), ended.usd ?? 0);
   return { usd: knownSum(total, missing), isPartial: missing > 0 };
@@ -79,7 +80,13 @@ function isLacking({ costUsd, callsWithoutCost = 0 }: NonNullable<AttemptRow["pr
   return costUsd === null || callsWithoutCost > 0;
 }
 
-function viewRun(attempt: AttemptRow, steps: readonly Step[], { queue }: NowSources, nowMs: number): RunNow {
+function viewRun(
+  attempt: AttemptRow,
+  steps: readonly Step[],
+  { queue }: NowSources,
+  { link }: SessionFacts,
+  nowMs: number,
+): RunNow {
   const { jobIds, channel, number, state, stop, dispatchedMs, progress } = attempt;
   return {
     id: jobIds.at(-1) ?? "",
@@ -91,7 +98,7 @@ function viewRun(attempt: AttemptRow, steps: readonly Step[], { queue }: NowSour
     dispatchedAt: isoTime(dispatchedMs),
     age_ms: Math.max(0, nowMs - dispatchedMs),
     cost_usd: progress?.costUsd ?? null,
-    isCostPartial: progress === null || isLacking(progress),
+    isCostPartial: progress === null || link?.isUp !== true || isLacking(progress),
     steps: steps.map((step) => viewStep(step, nowMs)),
   };
 }
