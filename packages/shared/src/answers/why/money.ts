@@ -1,17 +1,17 @@
 /** What a job's model calls cost, by model and agent, and what of it was avoidable. Pure. */
 import { costText, knownSum } from "../../protocol/cost.ts";
-import type { TurnRecord } from "../../protocol/session-view.ts";
 import type { Avoidable, ModelMoney, Money, SessionMoney } from "../../protocol/why.ts";
 import { avoidable } from "./avoidable.ts";
 import { type ModelCall, modelCalls } from "./model-calls.ts";
 import { moneyText } from "./other-sessions.ts";
+import { beyondSpans } from "./recorded-money.ts";
 import { ownSpans, SpanIndex } from "./span-index.ts";
 import type { WhyInput } from "./spans.ts";
 import { capitalized, counted, listed } from "./text.ts";
 
 /**
  * Returns what the job has cost so far: its own calls and those of its sub-agents. A child session is a session of its own, and so are
- * its costs. Where the job has no spans of model calls, as without tracing, the records of its ended turns tell the sums.
+ * its costs. What no span tells, as without tracing, the records of its attempts do.
  * @param children what child sessions cost besides
  */
 export function moneyOf(
@@ -23,12 +23,12 @@ export function moneyOf(
   const isOwn = new Set(own);
   const all = modelCalls(index);
   const calls = all.filter(({ span }) => isOwn.has(span));
-  const by = (calls.length > 0 ? byModel(calls) : byRecord(input.turns)).toSorted(dearerFirst);
-  const known = by.every((row) => row.known);
-  const missing = by.filter((row) => !row.known).length;
+  const { rows, isWhole } = beyondSpans(input, index, calls);
+  const by = [...byModel(calls), ...rows].toSorted(dearerFirst);
+  const known = isWhole && by.every((row) => row.known);
   const cost_usd = knownSum(
     by.reduce((sum, row) => sum + (row.cost_usd ?? 0), 0),
-    missing,
+    known ? 0 : 1,
   );
   const saved = withinCost(avoidable(index, own, calls, all), cost_usd).toSorted(dearerFirst);
   const sentence = `${sentenceOf(cost_usd, known, by, saved)}${moneyText(children)}`;
@@ -109,24 +109,6 @@ function byModel(calls: readonly ModelCall[]): ModelMoney[] {
   return [...rows.values()].map((row) => row.money);
 }
 
-/** Returns a row for each ended turn that called a model, or may have. */
-function byRecord(turns: readonly TurnRecord[]): ModelMoney[] {
-  const called = turns.filter(({ model_calls }) => model_calls !== 0);
-  return called.map((turn) => ({
-    model: turn.model,
-    provider: null,
-    agent: null,
-    sub_agent: false,
-    cost_usd: turn.cost_usd,
-    known: turn.cost_usd !== null && turn.calls_without_cost === 0,
-    calls: turn.model_calls ?? 0,
-    tokens_input: turn.tokens_input,
-    tokens_output: turn.tokens_output,
-    tokens_cache_read: turn.tokens_cache_read,
-    tokens_cache_write: turn.tokens_cache_write,
-  }));
-}
-
 /** Limits what was avoidable to the cost, however the sums were rounded. */
 function withinCost(entries: readonly Avoidable[], costUsd: number | null): Avoidable[] {
   let left = costUsd ?? 0;
@@ -153,7 +135,7 @@ function sentenceOf(
   entries: readonly Avoidable[],
 ): string {
   const calls = by.reduce((sum, row) => sum + row.calls, 0);
-  if (by.length === 0) return "No model was called.";
+  if (by.length === 0) return known ? "No model was called." : "The cost is unknown.";
   const inCalls = calls === 0 ? "" : ` in ${counted(calls, "model call")}`;
   const rest = avoidableText(entries);
   if (costUsd === null) {

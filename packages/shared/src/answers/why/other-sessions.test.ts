@@ -197,6 +197,15 @@ describe("a child session for which nothing waits", () => {
     expect(view.sessions.map(({ work }) => work.map(({ messageId }) => messageId))).toEqual([["c1"], ["g1"]]);
   });
 
+  test("and that may have more work than it told of: what it cost is a lower bound", () => {
+    const { story, message, task } = spawned({});
+    const jobs = [{ job: story.about(task).job, turns: [] }];
+    const costOf = (lacksJobs: boolean) =>
+      why({ ...story.about(message), others: [{ sessionId: CHILD, reading: "read", jobs, lacksJobs }] }).money.children;
+    expect(costOf(false)).toEqual([{ sessionId: CHILD, cost_usd: 0.25, known: true }]);
+    expect(costOf(true)).toEqual([{ sessionId: CHILD, cost_usd: 0.25, known: false }]);
+  });
+
   test.each([
     ["deleted", "was deleted"],
     ["gone", "does not exist any more"],

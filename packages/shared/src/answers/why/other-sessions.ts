@@ -110,14 +110,18 @@ function sentenceOf(sessionId: string, reading: SessionReading, work: readonly O
   return `${session}: ${failure.sentence}${failure.remedy === null ? "" : ` ${failure.remedy}`}`;
 }
 
-/** Returns what each session's work for a job cost. */
-export function moneyOfOthers(sessions: readonly OtherSession[]): SessionMoney[] {
+/**
+ * Returns what each session's work for a job cost.
+ * @param others what these sessions have told
+ */
+export function moneyOfOthers(sessions: readonly OtherSession[], others: readonly WhyOther[] = []): SessionMoney[] {
+  const cut = new Set(others.flatMap(({ sessionId, lacksJobs }) => (lacksJobs === true ? [sessionId] : [])));
   return sessions.flatMap(({ sessionId, reading, work }) => {
     const given = work.filter(({ role }) => role === "work");
     if (given.length === 0 && reading === "read") return [];
     // What a session that could not be read did, if anything, is unknown.
     if (reading !== "read") return [{ sessionId, cost_usd: null, known: false }];
-    const missing = given.filter(({ known }) => !known).length;
+    const missing = given.filter(({ known }) => !known).length + Number(cut.has(sessionId));
     const sum = given.reduce((total, { cost_usd }) => total + (cost_usd ?? 0), 0);
     return [{ sessionId, cost_usd: knownSum(sum, missing), known: missing === 0 }];
   });

@@ -68,19 +68,43 @@ export interface WhyJob {
   readonly outcomeReason: string | null;
 }
 
+/** What an attempt's model calls come to. */
+export type AttemptCost = Pick<
+  TurnRecord,
+  | "attempt_id"
+  | "model"
+  | "model_calls"
+  | "cost_usd"
+  | "calls_without_cost"
+  | "tokens_input"
+  | "tokens_output"
+  | "tokens_cache_read"
+  | "tokens_cache_write"
+>;
+
+/** What is recorded of a job's attempts. */
+export interface WhyRecords {
+  /** The attempts that have ended, oldest first. */
+  readonly turns: readonly TurnRecord[];
+  /** Whether some that have ended are not among them. Absent if not. */
+  readonly lacksTurns?: boolean | undefined;
+  /** What the attempt that runs has told so far; `null` if it tells nothing before its end. Absent if none runs, or it has done nothing. */
+  readonly running?: AttemptCost | null | undefined;
+}
+
 /** What another session of the family has told. */
 export interface WhyOther {
   readonly sessionId: string;
   readonly reading: SessionReading;
   /** Its jobs that may belong to the answer, oldest first. Their spans are among the input's. */
-  readonly jobs: readonly { readonly job: WhyJob; readonly turns: readonly TurnRecord[] }[];
+  readonly jobs: readonly (WhyRecords & { readonly job: WhyJob })[];
+  /** Whether it may have more of them than it tells. Absent if not. */
+  readonly lacksJobs?: boolean | undefined;
 }
 
 /** Everything that `why` is made from. */
-export interface WhyInput {
+export interface WhyInput extends WhyRecords {
   readonly job: WhyJob;
-  /** The job's attempts that have ended, oldest first. */
-  readonly turns: readonly TurnRecord[];
   /**
    * The spans of the job's trace and, through links, of the traces that it waited for: starts of sandboxes, jobs that occupied its
    * channel, its batch; and the previous turn of its channel, which tells when the provider's cache was last used. Also those of the other

@@ -30,7 +30,7 @@ export function why(input: WhyInput): WhyView {
   const { money, ...answer } = answerOf(
     input,
     index,
-    moneyOfOthers(sessions),
+    moneyOfOthers(sessions, input.others),
     heldClause(capacityHolders) + failureClause(sessions),
   );
   return {

@@ -50,7 +50,8 @@ export class FamilyReading {
       const told = typeof answer === "string" ? undefined : answer;
       // Of a child that the job does not name, nothing is missed: nothing says that it worked for the job.
       if (told === undefined && !isNamed) return [];
-      others.push({ sessionId: id, reading: typeof answer === "string" ? answer : "read", jobs: told?.jobs ?? [] });
+      const reading = typeof answer === "string" ? answer : "read";
+      others.push({ sessionId: id, reading, jobs: told?.jobs ?? [], lacksJobs: told?.lacksJobs });
       const found = (told?.spans ?? []).filter((span) => span.sessionId === id);
       for (const span of found) spans.push(span);
       return found;

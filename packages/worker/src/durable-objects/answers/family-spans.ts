@@ -12,8 +12,7 @@ export interface FamilySpansRequest {
   readonly untilMs: number;
 }
 
-export interface FamilySpans {
-  readonly jobs: WhyOther["jobs"];
+export interface FamilySpans extends Pick<WhyOther, "jobs" | "lacksJobs"> {
   readonly spans: readonly WhySpan[];
 }
 
@@ -50,23 +49,27 @@ export function familySpans(
   const isIn = ({ context: { traceId }, waitedOn }: JobRow) =>
     asked.has(traceId) || reported.has(traceId) || (waitedOn !== null && operations.has(waitedOn));
   const told: WhyOther["jobs"][number][] = [];
-  for (const row of newest(jobs).filter((each) => isIn(each) || isNear(each))) {
-    if (told.length >= MAX_TOLD) break;
+  const looked = KINDS.map((kind) => jobs.jobsBefore(kind, Number.MAX_SAFE_INTEGER, MAX_LOOKED_AT));
+  // Work that was given to this session is not older than the work that gave it.
+  let lacksJobs = looked.some(
+    (rows) => rows.length >= MAX_LOOKED_AT && rows.every((row) => row.acceptedMs >= sinceMs - SKEW_MS),
+  );
+  for (const row of looked.flat().filter((each) => isIn(each) || isNear(each))) {
     const own = jobSpans.of(row, reading);
     if (!isIn(row) && !own.some((span) => isAskedBy(span, row, asked))) continue;
+    if (told.length >= MAX_TOLD) {
+      lacksJobs = true;
+      break;
+    }
     for (const span of own) spans.push(span);
-    told.push({ job: jobOf(row, sessionId()), turns: jobSpans.turns(row, own) });
+    told.push({ job: jobOf(row, sessionId()), ...jobSpans.recordsOf(row, own) });
   }
-  return { jobs: told.toSorted((a, b) => a.job.acceptedAtMs - b.job.acceptedAtMs), spans };
+  return { jobs: told.toSorted((a, b) => a.job.acceptedAtMs - b.job.acceptedAtMs), lacksJobs, spans };
 }
 
 /** By how much the clocks of two objects may differ, in ms. */
 const SKEW_MS = 5000;
 const KINDS: readonly JobKind[] = ["message", "workflow"];
-
-function newest(jobs: FamilySpansOptions["jobs"]): JobRow[] {
-  return KINDS.flatMap((kind) => jobs.jobsBefore(kind, Number.MAX_SAFE_INTEGER, MAX_LOOKED_AT));
-}
 
 /** Returns whether a span is that of the job, and links to a tool call in one of the asked traces. */
 function isAskedBy({ name, attributes, links }: WhySpan, { id }: JobRow, asked: ReadonlySet<string>): boolean {

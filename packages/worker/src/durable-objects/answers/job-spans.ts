@@ -1,10 +1,10 @@
 /** Reads what the session's store has of a job: its spans, those of what it waited for, and its turn records. Writes nothing. */
-import type { WhyJob, WhyLink, WhySpan } from "@valet/shared/answers/why/spans";
+import type { AttemptCost, WhyJob, WhyLink, WhyRecords, WhySpan } from "@valet/shared/answers/why/spans";
 import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import type { SpanContext } from "@valet/shared/tracing";
 import { failedAs } from "../core/failed-as.ts";
 import { isTraced } from "../core/session-tracer.ts";
-import type { JobRow, JobStore } from "../queue/job-store.ts";
+import type { AttemptRow, JobRow, JobStore } from "../queue/job-store.ts";
 
 export interface JobSpansOptions {
   readonly jobs: Pick<JobStore, "attempt" | "doneBefore">;
@@ -67,14 +67,27 @@ export class JobSpans {
     return all;
   }
 
-  /** Returns the job's turns. @param spans of the job */
-  turns({ id, attemptId }: JobRow, spans: readonly WhySpan[]): TurnRecord[] {
+  /** Returns what is recorded of the job's attempts. @param spans of the job: they name its earlier attempts */
+  recordsOf(row: JobRow, spans: readonly WhySpan[]): WhyRecords {
+    const { jobs, records } = this.#options;
     const dispatched = spans.flatMap(({ name, attributes }) => {
       const attempt = attributes["valet.dispatch.attempt_id"];
       return name.endsWith(".dispatch") && typeof attempt === "string" ? [attempt] : [];
     });
-    const ids = new Set([...dispatched, ...(attemptId === null ? [] : [attemptId])]);
-    return this.#options.records.ofAttempts([...ids]).filter((record) => record.message_ids.includes(id));
+    const ids = new Set([...dispatched, ...(row.attemptId === null ? [] : [row.attemptId])]);
+    const turns = records.ofAttempts([...ids]).filter((record) => record.message_ids.includes(row.id));
+    const last = row.attemptId === null || row.status === "done" ? undefined : jobs.attempt(row.attemptId);
+    const running = last === undefined || last.state === "ended" ? undefined : costSoFar(last);
+    return { turns, running, lacksTurns: row.attempts > 1 && this.#lacksTurns(row, ids) };
+  }
+
+  /** Returns whether the job may have turns besides those of some attempts. One that the runner did not accept is no turn. */
+  #lacksTurns({ id, attempts, unaccepted }: JobRow, ids: ReadonlySet<string>): boolean {
+    const known = [...ids]
+      .flatMap((each) => this.#options.jobs.attempt(each) ?? [])
+      .filter((each) => each.jobIds.includes(id));
+    const knownUnaccepted = known.filter(({ state, acceptedMs }) => state === "ended" && acceptedMs === null).length;
+    return attempts - known.length > Math.max(0, unaccepted - knownUnaccepted);
   }
 }
 
@@ -108,6 +121,23 @@ export class TraceReading {
     this.#left -= spans.length;
     return spans;
   }
+}
+
+/** Returns what a running attempt has told so far; `undefined` if it has done nothing, `null` if it tells nothing before its end. */
+function costSoFar({ id, context, progress }: AttemptRow): AttemptCost | null | undefined {
+  if (progress === null) return isTraced(context) ? undefined : null;
+  const { model = null, modelCalls, costUsd, callsWithoutCost = 0, tokens } = progress;
+  return {
+    attempt_id: id,
+    model,
+    model_calls: modelCalls,
+    cost_usd: costUsd,
+    calls_without_cost: callsWithoutCost,
+    tokens_input: tokens.input,
+    tokens_output: tokens.output,
+    tokens_cache_read: tokens.cacheRead,
+    tokens_cache_write: tokens.cacheWrite,
+  };
 }
 
 function isFailedStart({ name, outcome }: WhySpan): boolean {

@@ -1,6 +1,8 @@
+import type { TurnRecord } from "@valet/shared/protocol/session-view";
 import { WhyView } from "@valet/shared/protocol/why";
 import { expect, test } from "vitest";
 import { eventually } from "../../../test/eventually.ts";
+import { NO_WORK } from "../../../test/fake-runner.ts";
 import { RunnerSpans } from "../../../test/runner-spans.ts";
 import { TestSession, valueIn } from "../../../test/session.ts";
 
@@ -74,6 +76,47 @@ test("a wait for the sandbox, with the parts of its start; a lost attempt; a wor
     const answer = await session.stub.why(kind, unknown);
     expect(answer).toMatchObject({ ok: false, problem: { status: 404 } });
   }
+});
+
+test("the cost without spans of the model calls: what the runner has told, a lower bound once the runner was lost", async () => {
+  const { session, runner } = await TestSession.running();
+  const id = await session.send("work");
+  const { attemptId } = await runner.accept();
+  const costs = async () => {
+    const [{ money }, now] = [await whyOf(session, id), valueIn(await session.stub.now())];
+    const whole = { why: money.known, now: !now.isCostPartial };
+    return { ...whole, costs: [money.cost_usd, now.cost_usd], calls: money.by.map(({ calls }) => calls) };
+  };
+  const summary = { ...NO_WORK, modelCalls: 3, costUsd: 0.02 };
+  const progress = [{ attemptId, summary }];
+  runner.send({ type: "spans", instanceId: runner.instanceId, seq: 1, otlp: '{"resourceSpans":[]}', progress });
+  await runner.next("spans-ack");
+  expect(await costs()).toEqual({ why: true, now: true, costs: [0.02, 0.02], calls: [3] });
+  runner.close();
+  const lacking = { why: false, now: false, costs: [0.02, 0.02], calls: [3] };
+  await eventually(async () => expect(await costs()).toEqual(lacking));
+  const next = await (await session.connect()).hello({ ready: true });
+  const retry = await next.accept();
+  expect(await costs()).toEqual(lacking);
+  await next.end(retry.attemptId);
+  await session.messageIs(id, { status: "done" });
+  expect(await costs()).toEqual({ why: false, now: false, costs: [0.03, 0.03], calls: [4] });
+  const turns = valueIn(await session.stub.turns()).turns as readonly TurnRecord[];
+  expect(turns.map(({ cost_usd, calls_without_cost }) => [cost_usd, calls_without_cost])).toEqual([
+    [0.02, 1],
+    [0.01, 0],
+  ]);
+});
+
+test("an attempt that the runner refused cost nothing", async () => {
+  const { session, runner } = await TestSession.running();
+  const run = await session.startWorkflow({ name: "check", steps: [{ name: "build", run: "make" }] });
+  const { dispatch } = await runner.next("workflow-execute");
+  runner.send({ type: "attempt-refused", attemptId: dispatch.attemptId, errorType: "workflow_invalid" });
+  await session.workflowIs(run, { status: "done" });
+  const { money } = await whyOf(session, run, "workflow");
+  expect(money).toMatchObject({ cost_usd: 0, known: true, sentence: "No model was called." });
+  expect(valueIn(await session.stub.now())).toMatchObject({ cost_usd: 0, isCostPartial: false });
 });
 
 test("a message that was sent between failed starts fails because of the first of them", async () => {

@@ -36,7 +36,7 @@ export class WhyAnswer {
   async of(row: JobRow): Promise<WhyView> {
     const { sessionId, holders, runnerGoneMs } = this.#options;
     const own = this.#spans.of(row, this.#spans.reading(BOUNDS));
-    const turns = this.#spans.turns(row, own);
+    const records = this.#spans.recordsOf(row, own);
     const nowMs = this.#nowMs(row);
     const [{ others, spans }] = await Promise.all([
       this.#family.read(own, { sinceMs: row.acceptedMs, untilMs: row.endedMs ?? nowMs }),
@@ -44,7 +44,7 @@ export class WhyAnswer {
     ]);
     const job = jobOf(row, sessionId());
     return why({
-      ...{ job, turns, others, nowMs },
+      ...{ job, ...records, others, nowMs },
       spans: [...own, ...spans],
       capacityHolders: holders.current,
       runnerGoneMs: row.endedMs === null ? runnerGoneMs(nowMs) : undefined,
