@@ -9,7 +9,7 @@ const storageOnly = [
   "src/durable-objects/traces/*.test.ts",
   "src/durable-objects/**/*schema.test.ts",
   "src/durable-objects/core/{durable-call,remember,session-state}.test.ts",
-  "src/durable-objects/dispatch/{attempts,attempts-end,scheduler,scheduler-waits,watchdogs}.test.ts",
+  "src/durable-objects/dispatch/{attempts,attempts-end,command-once,scheduler,scheduler-waits,watchdogs}.test.ts",
   "src/durable-objects/link/{connection,link-events,runner-config}.test.ts",
   "src/durable-objects/conversation/conversation.test.ts",
   "src/durable-objects/conversation/replies.test.ts",

@@ -26,6 +26,7 @@ function setUp(fake: FakeOptions) {
     env: {},
     limits: { abortTimeoutMs: 200 },
     onStep: () => {},
+    onCommand: async () => {},
     onPart: () => {},
     onAsked: () => {},
     onWorking: () => {},

@@ -18,7 +18,17 @@ import { startToolServer } from "./tools/tool-server.ts";
 export { CONFIG_FOLDER } from "./opencode/config-folder.ts";
 
 /** Begins to start OpenCode. `healthy` rejects if it does not become healthy. */
-export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, ask, heard, ...rest }: AgentStart): {
+export function startOpenCodeAgent({
+  config,
+  tracer,
+  parent,
+  workspace,
+  tell,
+  beginCommand,
+  ask,
+  heard,
+  ...rest
+}: AgentStart): {
   readonly agent: Agent;
   readonly healthy: Promise<unknown>;
 } {
@@ -80,6 +90,8 @@ export function startOpenCodeAgent({ config, tracer, parent, workspace, tell, as
     onPart: (attemptId, part) => tell(parts.frame(attemptId, part)),
     onStep: (attemptId, state, span) =>
       tell({ type: "workflow-step", attemptId, state, ...withoutUndefined({ span }) }),
+    onCommand: (attemptId, state, span, signal) =>
+      beginCommand({ type: "workflow-step", attemptId, state, ...withoutUndefined({ span }) }, signal),
     onAsked: (asked) => tell(asked),
     onWorking: (attemptId) => tell({ type: "working", attemptId }),
     onHeard: heard,

@@ -15,7 +15,7 @@ import type { SecretValues } from "./secrets/secret-values.ts";
 import type { Settings } from "./settings.ts";
 import type { SpanOutbox } from "./spans/span-outbox.ts";
 import type { RunnerTracer, Tracing } from "./spans/tracing.ts";
-import type { Journal } from "./state/journal.ts";
+import type { Journal, StepFrame } from "./state/journal.ts";
 import type { OtlpVariables } from "./tools/command-environment.ts";
 import type { SandboxUsage } from "./usage/sandbox-usage.ts";
 import type { Wall } from "./wall/wall.ts";
@@ -46,6 +46,8 @@ export interface AgentStart {
   /** The timeout until the agent is ready to work, with the wait for the repository. */
   readonly startTimeoutMs: number;
   tell(news: JobNews): void;
+  /** Reports that a step with a command has begun. Resolves once the command may run, or `signal` aborts. Never rejects. */
+  beginCommand(step: StepFrame, signal: AbortSignal): Promise<void>;
   /** Sends a request of the agent to the SessionAgent. Never rejects. */
   ask(request: ChildRequest, signal: AbortSignal): Promise<ChildSessionAnswer>;
   /** Called on progress of what the span waits for. @param atMs epoch ms */

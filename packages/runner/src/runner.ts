@@ -103,7 +103,7 @@ export class Runner {
         ? undefined
         : new Alone({
             limitMs: settings.maxAloneMs,
-            isWorking: () => this.#attempts.isWorking,
+            isWorking: () => this.#attempts.advances,
             onAlone: () => {
               onProblem("no connection to the session for long, and no work: the runner ends, and its files stay");
               void this.stop("runner_shutdown");
@@ -253,6 +253,7 @@ export class Runner {
         if (spans !== undefined) outbox.acknowledge(spans.instanceId, spans.seq);
         this.#changes.acknowledged(attemptId);
       },
+      "workflow-step-ack": ({ attemptId, index }) => this.#attempts.starts.acknowledged(attemptId, index),
       "background-check": ({ requestId }) => this.#countBackground(requestId),
       "child-session-response": ({ requestId, answer }) => this.#childRequests.answered(requestId, answer),
       shutdown: ({ reason }) => void this.stop(SHUTDOWN_REASONS[reason] ?? "runner_shutdown"),
@@ -290,6 +291,7 @@ export class Runner {
   #configure(config: ToRunnerOf<"config">): void {
     const { settings, outbox, onProblem } = this.#options;
     this.#attempts.carriesSpans = config.takesSpansInEnds === true;
+    this.#attempts.starts.areAcknowledged = config.acknowledgesSteps === true;
     this.#changes.isWanted = config.takesChanges === true;
     this.#changes.resend();
     if (this.#config !== undefined) return;
@@ -344,6 +346,7 @@ export class Runner {
       startTimeoutMs: agentMs,
       secrets: this.#secretValues,
       tell: (news) => this.#attempts.tell(news),
+      beginCommand: (step, signal) => this.#attempts.beginCommand(step, signal),
       ask: (request, signal) => this.#childRequests.ask(request, signal),
       heard: (spanId, atMs, what) => outbox.heard(spanId, atMs, what),
       onWork: this.#changes,

@@ -40,6 +40,7 @@ export function setUp(fake: FakeOptions, options: Partial<JobRunnerOptions> = {}
     workspace: "/nowhere",
     env: {},
     onStep: () => {},
+    onCommand: async () => {},
     onPart: (attemptId, part) => parts.push([attemptId, part]),
     onAsked: (request) => asked.push(request),
     onWorking: (attemptId) => quiet.push(attemptId),

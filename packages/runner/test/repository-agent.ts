@@ -145,6 +145,7 @@ export async function start(
     env: process.env,
     onPart: (_, part) => parts.set(part.id, part),
     onStep: () => {},
+    onCommand: async () => {},
     onAsked: () => {},
     onWorking: () => {},
   });

@@ -24,7 +24,8 @@ export const SUMMARY: TurnSummary = {
   costUsd: null,
 };
 
-export function follow(rooms: Rooms) {
+/** @param store stores the output of attempts, which otherwise is only remembered */
+export function follow(rooms: Rooms, store: (frame: AttemptFrame) => void = () => {}) {
   /** What the room `conversation` received, in order. */
   const taken: (readonly [attemptId: string, frame: AttemptFrame["type"]])[] = [];
   /** The announced spans, in order. */
@@ -39,8 +40,9 @@ export function follow(rooms: Rooms) {
     intervals: INTERVALS,
     watchdogs,
     output: {
-      add: ({ id }: AttemptRow, { type }: AttemptFrame) => {
-        taken.push([id, type]);
+      add: ({ id }: AttemptRow, frame: AttemptFrame) => {
+        taken.push([id, frame.type]);
+        store(frame);
         return output.isNew;
       },
       finish: ({ id }: AttemptRow, { type }: AttemptFrame) => void taken.push([id, type]),

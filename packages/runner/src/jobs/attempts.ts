@@ -23,6 +23,7 @@ import type { AttemptEnded, Journal, RunningAttempt, StepFrame } from "../state/
 import type { AbortReason } from "./agent-task.ts";
 import { killCommandOf, stepIdOf } from "./command.ts";
 import type { RunningTurn, RunningWorkflow } from "./job-runner.ts";
+import { StepStarts } from "./step-starts.ts";
 import type { TurnResult } from "./turn.ts";
 import type { WorkflowResult } from "./workflow.ts";
 
@@ -67,6 +68,7 @@ export class Attempts {
   readonly #asked = new Map<string, AgentAsks>();
   /** Spans of an earlier runner that this one has ended. */
   readonly #ended = new Set<string>();
+  readonly starts = new StepStarts();
   #jobs: Jobs | undefined;
   #isOpen = false;
   /** Whether the frame that ends an attempt may carry its last spans; depends on the SessionAgent of the current link. */
@@ -79,6 +81,11 @@ export class Attempts {
 
   get isWorking(): boolean {
     return this.#running.size > 0;
+  }
+
+  /** Whether a running attempt can go on without a link. */
+  get advances(): boolean {
+    return this.#running.size > this.starts.size;
   }
 
   /** The ids of running attempts, and of ended ones that are not acknowledged. */
@@ -206,6 +213,13 @@ export class Attempts {
     if (news.type === "permission-asked") this.#asked.set(news.permissionId, news);
     else if (news.type === "question-asked") this.#asked.set(news.questionId, news);
     this.#options.send(news);
+  }
+
+  /** Sends the beginning of a step with a command. Resolves once the command may run, or `signal` aborts. */
+  beginCommand(step: StepFrame, signal: AbortSignal): Promise<void> {
+    const mayRun = this.starts.wait(step.attemptId, step.state.index, signal);
+    this.tell({ ...step, waits: true });
+    return mayRun;
   }
 
   /** Sends the running attempts and open requests again, on a new link. */

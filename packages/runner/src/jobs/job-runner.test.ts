@@ -91,6 +91,7 @@ test.each<[string, Ending, number]>([
     env: {},
     onPart: (_attemptId, part) => parts.push(part),
     onStep: () => {},
+    onCommand: async () => {},
     onAsked: () => void runner.reply({ type: "permission-reply", permissionId: "per", reply: "once" }),
     onWorking: () => {},
   });
@@ -184,6 +185,7 @@ test.each([
       env: {},
       onPart: () => {},
       onStep: () => {},
+      onCommand: async () => {},
       onAsked: () => {},
       onWorking: () => {},
     });

@@ -2,7 +2,7 @@
  * Tests workflows through their results and spans, with real commands in a real shell. A stand-in for OpenCode plays recordings
  * (test/fake-opencode.ts); system tests use the real one.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MAX_STEP_OUTPUT, type WorkflowStep, type WorkflowStepState } from "@valet/shared/protocol/workflow";
 import type { ValetSpans } from "@valet/shared/spans";
@@ -57,6 +57,7 @@ function setUp({ fake = { onPrompt: () => 500 }, enabled = true, ...options }: S
     onAsked: (request) => asked.push(request),
     onWorking: () => {},
     onStep: (_attemptId, state, span) => told.push({ state, span }),
+    onCommand: async (_attemptId, state, span) => void told.push({ state, span }),
     ...options,
     limits: { abortTimeoutMs: 500, ...options.limits },
   });
@@ -207,6 +208,37 @@ describe("a workflow of commands", () => {
     expect(second).toBe(first);
     await first.done;
     expect(readFileSync(join(workspace, "runs"), "utf8")).toBe("x\n");
+  });
+
+  test("runs a command only once its beginning is on record, and not at all if it is aborted before", async () => {
+    const records = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const asked: { index: number; isAborted: () => boolean }[] = [];
+    const { start, runner, workspace, spans } = setUp({
+      onCommand: (_attemptId, { index }, span, signal) => {
+        expect(parseOpenSpan(span ?? "")?.name).toBe(`valet.workflow.step ${index}`);
+        asked.push({ index, isAborted: () => signal.aborted });
+        const { promise, resolve } = records[index] as PromiseWithResolvers<void>;
+        signal.addEventListener("abort", () => resolve());
+        return promise;
+      },
+    });
+    const { attemptId, done } = start([command("touch first", "0"), command("touch second", "1")]);
+    await eventually(() => expect(asked).toHaveLength(1));
+    expect(readdirSync(workspace)).toEqual([]);
+    records[0]?.resolve();
+    await eventually(() => expect(asked.map(({ index }) => index)).toEqual([0, 1]));
+    expect(readdirSync(workspace)).toEqual(["first"]);
+    await runner.abort(attemptId, "user_abort");
+    expect(outcomesOf((await done).steps)).toEqual(["ok", "aborted user_abort"]);
+    expect(asked[1]?.isAborted()).toBe(true);
+    expect(readdirSync(workspace)).toEqual(["first"]);
+    expect(treeOf(spans)).toBe(
+      [
+        "valet.workflow.execute aborted user_abort",
+        "  valet.workflow.step 0 ok",
+        "  valet.workflow.step 1 aborted user_abort",
+      ].join("\n"),
+    );
   });
 
   test("waits for the previous job of its channel", async () => {

@@ -44,6 +44,11 @@ export interface WorkflowOptions extends AgentTaskOptions {
   readonly secrets?: SecretValues;
   /** @param span the open span of a step that has just begun */
   onStep(attemptId: string, state: WorkflowStepState, span: string | undefined): void;
+  /**
+   * As `onStep`, of a step with a command. Resolves once the command may run: no other attempt runs it any more. Resolves also when
+   * `signal` aborts. Must not reject.
+   */
+  onCommand(attemptId: string, state: WorkflowStepState, span: string | undefined, signal: AbortSignal): Promise<void>;
 }
 
 /** The result of a workflow: the `workflow-ended` frame without its envelope. */
@@ -190,9 +195,10 @@ export class Workflow {
   async #runStep(index: number, step: WorkflowStep): Promise<void> {
     const startMs = this.#nowMs();
     const span = this.#startSpan(index, step, startMs);
-    this.#options.onStep(this.#dispatch.attemptId, { index, status: "running" }, openSpanText(span));
     const { outcome, errorType, cause, causeOf, exitCode, signal, output } =
-      "prompt" in step ? await this.#ask(step.prompt, span, startMs) : await this.#command(index, step.run, span);
+      "prompt" in step
+        ? await this.#ask(index, step.prompt, span, startMs)
+        : await this.#command(index, step.run, span);
     this.#current = undefined;
     const endMs = this.#nowMs();
     span.setAttributes({ "process.exit.code": exitCode, "valet.process.signal": signal, "valet.error.cause": cause });
@@ -206,7 +212,8 @@ export class Workflow {
     });
   }
 
-  async #ask(content: string, span: StepSpan, startMs: number): Promise<StepEnd> {
+  async #ask(index: number, content: string, span: StepSpan, startMs: number): Promise<StepEnd> {
+    this.#options.onStep(this.#dispatch.attemptId, { index, status: "running" }, openSpanText(span));
     const { attemptId, executionId, model, models, refuseUnknownModels, continuationContext } = this.#dispatch;
     const attributes = { "valet.workflow.execution.id": executionId };
     const agent = {
@@ -235,10 +242,22 @@ export class Workflow {
   async #command(index: number, run: string, span: StepSpan): Promise<StepEnd> {
     const { workspace, env, otlp, wall, secrets, commitHooks, commandTimeoutMs: timeoutMs } = this.#options;
     const aborting = new AbortController();
-    const stepId = stepIdOf(this.#dispatch.attemptId, index);
+    const { attemptId } = this.#dispatch;
+    const stepId = stepIdOf(attemptId, index);
     const { context } = span;
+    let running: Promise<CommandResult> | undefined;
+    this.#current = {
+      async abort() {
+        aborting.abort();
+        await running;
+      },
+      async reply() {},
+      toolContext: () => undefined,
+    };
+    await this.#options.onCommand(attemptId, { index, status: "running" }, openSpanText(span), aborting.signal);
+    if (this.#cut !== undefined) return { ...cutEnding(this.#cut), output: "" };
     const measured = this.#options.usage?.begin();
-    const running = runCommand({
+    running = runCommand({
       run,
       workspace,
       env,
@@ -251,14 +270,6 @@ export class Workflow {
       secrets,
       signal: aborting.signal,
     });
-    this.#current = {
-      async abort() {
-        aborting.abort();
-        await running;
-      },
-      async reply() {},
-      toolContext: () => undefined,
-    };
     const result = await running;
     const { usage = {}, limits = [] } = measured?.end() ?? {};
     this.#summary = addSummaries(this.#summary, { ...NO_SUMMARY, usage });

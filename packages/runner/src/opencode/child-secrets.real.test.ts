@@ -114,6 +114,7 @@ async function start({ env = {}, model = MODEL, providerKeys = {}, spoil }: Choi
         env: process.env,
         onPart: () => {},
         onStep: () => {},
+        onCommand: async () => {},
         onWorking: () => {},
         onAsked: () => {},
       });

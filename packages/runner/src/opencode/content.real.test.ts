@@ -138,6 +138,7 @@ async function run(captureContent: boolean, contentMaxBytes?: number): Promise<R
     env: process.env,
     onPart: () => {},
     onStep: () => {},
+    onCommand: async () => {},
     onAsked: () => {},
     onWorking: () => {},
   });

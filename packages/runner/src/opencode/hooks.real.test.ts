@@ -53,6 +53,7 @@ async function setUp() {
     env: process.env,
     onPart: () => {},
     onStep: () => {},
+    onCommand: async () => {},
     onAsked: () => {},
     onWorking: () => {},
   });

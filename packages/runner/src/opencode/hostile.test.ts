@@ -187,6 +187,7 @@ function makeRunner({ overrunMs = 60_000, captureContent = false, ...options }: 
     limits: { overrunMs, maxFailures: 2 },
     onPart: () => {},
     onStep: () => {},
+    onCommand: async () => {},
     onWorking: () => {},
     onAsked: () => {},
   });

@@ -43,6 +43,7 @@ beforeAll(async () => {
     env: process.env,
     onPart: () => {},
     onStep: () => {},
+    onCommand: async () => {},
     onWorking: () => {},
     onAsked: () => {},
   });

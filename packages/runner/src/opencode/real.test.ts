@@ -154,6 +154,7 @@ beforeAll(async () => {
     env: process.env,
     onPart: () => {},
     onStep: () => {},
+    onCommand: async () => {},
     onAsked: (request) => asked.push(request),
     onWorking: () => {},
   });

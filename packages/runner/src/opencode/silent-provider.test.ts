@@ -59,6 +59,7 @@ beforeAll(async () => {
     limits: { maxFailures: 2 },
     onPart: () => {},
     onStep: () => {},
+    onCommand: async () => {},
     onWorking: () => {},
     onAsked: () => {},
     onHeard: (spanId, atMs, what) => {

@@ -46,6 +46,7 @@ async function setUp(options: Pick<RealAgentOptions, "prepare" | "change"> = {},
     env: process.env,
     onPart: () => {},
     onStep: () => {},
+    onCommand: async () => {},
     onAsked: () => {},
     onWorking: () => {},
   });

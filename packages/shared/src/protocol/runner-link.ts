@@ -20,7 +20,7 @@ import { ProviderContext } from "./provider-context.ts";
 import { SpanFrame, SpansAck } from "./span-frame.ts";
 import { ReportedSummary, TurnBounds } from "./turn.ts";
 import { id, LATEST_MS, millis, traceContext } from "./wire-fields.ts";
-import { MAX_WORKFLOW_STEPS, WorkflowStepState } from "./workflow.ts";
+import { MAX_WORKFLOW_STEPS, stepIndex, WorkflowStepState } from "./workflow.ts";
 
 /** The largest frame, far below workerd's limit. A sender splits what is larger, a receiver refuses it. */
 export const MAX_LINK_FRAME_BYTES = 512 * 1024;
@@ -62,6 +62,8 @@ export const ToRunner = z.discriminatedUnion("type", [
     takesSpansInEnds: z.boolean().optional(),
     /** Whether the SessionAgent takes `turn-changes`. Absent if the peer is older: then the runner does not measure them. */
     takesChanges: z.boolean().optional(),
+    /** Whether the SessionAgent sends `workflow-step-ack`. Absent if the peer is older: then no command waits for one. */
+    acknowledgesSteps: z.boolean().optional(),
     /** The runner's clock minus the SessionAgent's, measured at this connection's hello. */
     clockOffsetMs: z.number().optional(),
     /**
@@ -96,6 +98,8 @@ export const ToRunner = z.discriminatedUnion("type", [
   z.object({ type: z.literal("turn-ended-ack"), attemptId: id, spans: SpansAck.optional() }),
   /** The `turn-changes` of this attempt are durable, and the span frame that they carried if `spans` is present. */
   z.object({ type: z.literal("turn-changes-ack"), attemptId: id, spans: SpansAck.optional() }),
+  /** That this step of a running attempt has begun is durable: its command may run. Answers a `workflow-step` that `waits`. */
+  z.object({ type: z.literal("workflow-step-ack"), attemptId: id, index: stepIndex }),
   /** The answer to the agent's request with this id; sent again if the request arrives again. */
   z.object({ type: z.literal("child-session-response"), requestId: id, answer: ChildSessionAnswer }),
   /** Asks for the number of background processes; the runner answers with `background`. */
@@ -214,6 +218,8 @@ export const FromRunner = z.discriminatedUnion("type", [
     attemptId: id,
     state: WorkflowStepState,
     span: z.string().max(65_536).optional(),
+    /** Whether the step's command waits for `workflow-step-ack`. Absent if it does not, or the peer is older. */
+    waits: z.boolean().optional(),
   }),
   /** The workflow has ended: no step is running any more. Sent until acknowledged. */
   z.object({

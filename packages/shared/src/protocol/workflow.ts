@@ -25,14 +25,16 @@ export const CommandStep = z.object({
 export const WorkflowStep = z.union([PromptStep, CommandStep]);
 export type WorkflowStep = z.infer<typeof WorkflowStep>;
 
+/** The place of a step in its workflow, from 0. */
+export const stepIndex = z
+  .number()
+  .int()
+  .min(0)
+  .max(MAX_WORKFLOW_STEPS - 1);
+
 /** The state of a step, as the runner reports it. */
 export const WorkflowStepState = z.object({
-  /** Its place in the workflow, from 0. */
-  index: z
-    .number()
-    .int()
-    .min(0)
-    .max(MAX_WORKFLOW_STEPS - 1),
+  index: stepIndex,
   status: z.enum(["running", "done"]),
   /** Present with the status `done`. `lost`: the runner died while the step was running. */
   outcome: z.enum(["ok", "error", "aborted", "skipped", "lost"]).optional(),

@@ -444,6 +444,36 @@ describe("a workflow whose runner is lost", () => {
     expect(view.failure).toMatchObject({ type: "runner_lost", cause: "sandbox_out_of_memory" });
   });
 
+  test("while it came to a command unheard repeats its prompt, and the command of the lost attempt never begins", async () => {
+    const { session, runner, id, attemptId } = await working();
+    runner.step(attemptId, { index: 0, status: "running" });
+    await eventually(async () => expect((await session.workflow(id)).steps[0]?.status).toBe("running"));
+    // The runner's process has ended, and its sandbox has another.
+    const next = await (await session.connect()).hello({ ready: true });
+    const again = await next.acceptWorkflow();
+    expect(again).toMatchObject({ executionId: id, attempt: 2, firstStep: 0 });
+    const begin = { index: 1, status: "running" } as const;
+    for (const each of [attemptId, again.attemptId]) {
+      next.send({ type: "workflow-step", attemptId: each, state: begin, waits: true });
+    }
+    expect(await next.next("workflow-step-ack")).toEqual({
+      type: "workflow-step-ack",
+      attemptId: again.attemptId,
+      index: 1,
+    });
+    expect(await next.next("abort")).toMatchObject({ attemptId });
+    expect((await session.workflow(id)).steps[1]?.status).toBe("running");
+  });
+
+  test("once its command may run is not retried, though nothing but that was heard of it", async () => {
+    const { session, runner, id, attemptId } = await working({ steps: [PROMPT, COMMAND, PROMPT] });
+    runner.step(attemptId, { ...OK, index: 0 });
+    runner.send({ type: "workflow-step", attemptId, state: { index: 1, status: "running" }, waits: true });
+    expect(await runner.next("workflow-step-ack")).toMatchObject({ attemptId, index: 1 });
+    await loseSandbox(session, runner);
+    await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost", attempts: 1 });
+  });
+
   test("while a command was running is not retried: the command would run twice", async () => {
     const { session, runner, id, attemptId } = await working();
     runner.step(attemptId, { ...OK, index: 0 });

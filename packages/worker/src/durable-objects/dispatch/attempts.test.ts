@@ -127,6 +127,46 @@ describe("a frame about an attempt", () => {
     }));
 });
 
+describe("the beginning of a command's step", () => {
+  const begun = (attemptId: string) =>
+    ({ type: "workflow-step", attemptId, state: { index: 1, status: "running" }, waits: true }) as const;
+
+  test("is acknowledged once it is on record, also when it is told again", () =>
+    inRooms((rooms) => {
+      const { receive, taken, output } = follow(rooms);
+      rooms.workflow("w1");
+      const attemptId = rooms.accepted("w1");
+      for (const isNew of [true, false]) {
+        output.isNew = isNew;
+        receive(begun(attemptId));
+      }
+      expect(taken).toHaveLength(2);
+      expect(rooms.frames).toEqual(Array(2).fill({ type: "workflow-step-ack", attemptId, index: 1 }));
+    }));
+
+  test("proves the acceptance, so that a runner which does not know the attempt has lost it", () =>
+    inRooms((rooms) => {
+      const { receive, hello } = follow(rooms);
+      rooms.workflow("w1");
+      const attemptId = rooms.dispatched("w1");
+      receive(begun(attemptId));
+      expect(rooms.attempt(attemptId).state).toBe("accepted");
+      expect(rooms.timers.dueMs("stuck", attemptId)).toBe(rooms.nowMs + 2 * stuckTurnMs);
+      hello([]);
+      expect(rooms.job("w1").lost).toBe(1);
+    }));
+
+  test("is not acknowledged, and aborts the attempt, if that is over", () =>
+    inRooms((rooms) => {
+      const { receive, taken } = follow(rooms);
+      rooms.workflow("w1");
+      const attemptId = rooms.accepted("w1");
+      rooms.run(() => rooms.queue.lose(attemptId, false, rooms.nowMs));
+      receive(begun(attemptId));
+      expect([taken, rooms.frames]).toEqual([[], [{ type: "abort", attemptId, reason: "user_abort" }]]);
+    }));
+});
+
 describe("an acceptance", () => {
   test("ends the dispatch and starts the watchdog of the turn", () =>
     inRooms((rooms) => {

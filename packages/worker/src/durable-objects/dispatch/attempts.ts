@@ -108,7 +108,7 @@ export class Attempts {
     const running = attempt?.state === "ended" ? undefined : attempt;
     if (running !== undefined) watchdogs.touch(running.id);
     if (isEnd(frame)) this.#onEnd(running, frame);
-    else if (running === undefined && frame.type === "attempt-accepted") this.#abortIfOver(frame.attemptId);
+    else if (running === undefined && asksToGoOn(frame)) this.#abortIfOver(frame.attemptId);
     else if (running === undefined || frame.type === "working") return;
     else if (frame.type === "attempt-accepted") this.#onAccepted(running, frame);
     else if (frame.type === "attempt-refused") this.#onRefused(running, frame);
@@ -143,8 +143,17 @@ export class Attempts {
 
   #onOutput(attempt: AttemptRow, frame: OutputFrame): void {
     const isNew = this.#options.output.add(attempt, frame);
-    if (!isNew || frame.type !== "workflow-step") return;
-    this.#announce(attempt, frame.span, ({ name }) => name.startsWith("valet.workflow.step "));
+    if (frame.type !== "workflow-step") return;
+    if (frame.waits) this.#letRun(attempt, frame);
+    if (isNew) this.#announce(attempt, frame.span, ({ name }) => name.startsWith("valet.workflow.step "));
+  }
+
+  /** Lets the command of a step run, now that its beginning is on record: after a loss it does not run again. */
+  #letRun(attempt: AttemptRow, { state: { index } }: FromRunnerOf<"workflow-step">): void {
+    const { queue, watchdogs } = this.#options;
+    // What has begun was accepted, even if that frame never arrived, or could not be read.
+    if (queue.accepted(attempt.id)) watchdogs.accepted(attempt.id);
+    this.#sendAfterCommit({ type: "workflow-step-ack", attemptId: attempt.id, index });
   }
 
   #endAttempt(attempt: AttemptRow, frame: EndFrame): void {
@@ -204,6 +213,11 @@ export class Attempts {
 
 function isEnd(frame: AttemptFrame): frame is EndFrame {
   return frame.type === "turn-ended" || frame.type === "workflow-ended";
+}
+
+/** Whether the runner is about to work on an attempt, or waits for an answer before it does. */
+function asksToGoOn(frame: AttemptFrame): boolean {
+  return frame.type === "attempt-accepted" || (frame.type === "workflow-step" && frame.waits === true);
 }
 
 function workError(errorType: string | undefined): WorkError {

@@ -75,6 +75,7 @@ test("a runner is sent how to work, and then its repository, once the transactio
         modelAccess: { ...ACCESS, openAiCompatible: { ...ACCESS.openAiCompatible, models: [] } },
         takesSpansInEnds: true,
         takesChanges: true,
+        acknowledgesSteps: true,
       },
       { type: "repo-config", repoUrl: REPO_URL, branch: "main", ref: "v1" },
     ]);

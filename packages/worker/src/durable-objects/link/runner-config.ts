@@ -80,6 +80,7 @@ export class RunnerConfig {
       hasSecrets: hasSecrets || undefined,
       takesSpansInEnds: true,
       takesChanges: true,
+      acknowledgesSteps: true,
     } as const) as ToRunnerOf<"config">;
   }
 
