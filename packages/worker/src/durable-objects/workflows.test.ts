@@ -474,6 +474,17 @@ describe("a workflow whose runner is lost", () => {
     await session.workflowIs(id, { status: "done", outcome: "error", errorType: "runner_lost", attempts: 1 });
   });
 
+  test.each([
+    ["a command", [COMMAND, PROMPT], { status: "done", outcome: "error", errorType: "runner_lost", attempts: 1 }],
+    ["a prompt", [PROMPT, PROMPT], { status: "dispatched", attempts: 2 }],
+  ] as const)("because it was stopped does not go on after %s that it cut short", async (_what, steps, expected) => {
+    const { session, runner, id, attemptId } = await working({ steps: [...steps] });
+    const cut = { outcome: "aborted", errorType: "runner_shutdown" } as const;
+    await runner.endWorkflow(attemptId, { ...cut, steps: [{ ...cut, index: 0, status: "done" }] });
+    await session.workflowIs(id, expected);
+    if (expected.status === "dispatched") expect((await runner.acceptWorkflow()).firstStep).toBe(0);
+  });
+
   test("while a command was running is not retried: the command would run twice", async () => {
     const { session, runner, id, attemptId } = await working();
     runner.step(attemptId, { ...OK, index: 0 });

@@ -20,6 +20,10 @@ function states(...outcomes: (WorkflowStepState["outcome"] | "running")[]): Map<
   );
 }
 
+const shutDown: ReadonlyMap<number, WorkflowStepState> = new Map([
+  [0, { index: 0, status: "done", outcome: "aborted", errorType: "runner_shutdown" }],
+]);
+
 describe("the next step", () => {
   test.each([
     [states(), "stop", 0],
@@ -39,6 +43,8 @@ describe("a workflow whose runner was lost", () => {
   test.each([
     ["is tried again from its start, with a prompt, wherever", [prompt, command], states("running"), true, "again"],
     ["is over where it was at a command", [command, prompt], states("running"), false, "over"],
+    ["is over where its runner was stopped at a command", [command, prompt], shutDown, false, "over"],
+    ["goes on with a prompt that its runner's stop cut short", [prompt, prompt], shutDown, false, "again"],
     ["is over, too, where nobody knows whether a command had begun", [command], states(), false, "over"],
     ["goes on with a prompt in the same sandbox", [command, prompt], states("ok", "running"), false, "again"],
     ["is over where the files of its earlier steps are gone", [command, prompt], states("ok", "running"), true, "over"],

@@ -58,6 +58,7 @@ export function endedStep(
   return { index, status: "done", outcome: stepOutcome, ...withoutUndefined({ errorType }) };
 }
 
+/** Whether a step has ended by itself, or was stopped by the object: not with its runner, which died, or which somebody stopped. */
 function hasResult(state: WorkflowStepState | undefined): boolean {
-  return state?.status === "done" && state.outcome !== "lost";
+  return state?.status === "done" && state.outcome !== "lost" && state.errorType !== "runner_shutdown";
 }
