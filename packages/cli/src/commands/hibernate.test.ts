@@ -21,4 +21,8 @@ test("a hibernate that fails says why, and when it is tried again", () => {
   expect(hibernateText(session)).toBe(
     "It cannot sleep yet: snapshot_failed: files could not be copied: no space left on device. This is retried at 2026-01-01T00:01:00.000Z.",
   );
+  const { retryAt: _, ...untimed } = sleepProblem;
+  expect(hibernateText({ ...session, sleepProblem: untimed })).toContain(
+    " on device. This is being retried, or is retried when the session is idle.",
+  );
 });

@@ -40,8 +40,11 @@ export function hibernateText({
   if (status === "hibernated") return `It sleeps; its files are kept. The next message wakes it, or valet wake ${id}.`;
   if (sleepProblem !== undefined) {
     const { errorType, detail, retryAt } = sleepProblem;
-    const retried = retryAt === undefined ? "once the session is idle" : `at ${retryAt}`;
-    return `It cannot sleep yet: ${errorType}${detail === undefined ? "" : `: ${detail}`}. This is retried ${retried}.`;
+    const retried =
+      retryAt === undefined
+        ? "This is being retried, or is retried when the session is idle."
+        : `This is retried at ${retryAt}.`;
+    return `It cannot sleep yet: ${errorType}${detail === undefined ? "" : `: ${detail}`}. ${retried}`;
   }
   return `It is ${status}. See it: valet status ${id}.`;
 }

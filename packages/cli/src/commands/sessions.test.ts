@@ -28,6 +28,11 @@ test("a session that cannot hibernate shows why, and when it retries", () => {
   expect(why).toBe(
     "   cannot hibernate: snapshot_failed (2 times): no space left on device. Retries at 2026-01-01T00:03:00.000Z. Read the broker's log (`valet up` prints it): the disk may be full, or a file in the workspace cannot be copied.",
   );
+  const untimed = { ...session, sleepProblem: { ...full, retryAt: undefined } };
+  const [, idle] = familyLines({ sessions: [{ ...untimed, ...spent, id: "ses_a", depth: 0 }], total: spent });
+  expect(idle).toContain(
+    " on device. It is being retried, or is retried when the session is idle. Read the broker's log",
+  );
 });
 
 test("a family is shown as a tree with each session's cost and the sum", () => {

@@ -121,7 +121,8 @@ export function sessionLines<S extends ListedSession>(sessions: readonly S[], mo
 function sleepProblemText({ errorType, detail, failures, retryAt }: NonNullable<SessionView["sleepProblem"]>): string {
   const { meaning, remedy } = ERRORS[errorType];
   const times = failures === 1 ? "" : ` (${failures} times)`;
-  const retries = retryAt === undefined ? "Retries once it is idle" : `Retries at ${retryAt}`;
+  const retries =
+    retryAt === undefined ? "It is being retried, or is retried when the session is idle" : `Retries at ${retryAt}`;
   return `cannot hibernate: ${errorType}${times}: ${detail ?? meaning}. ${retries}. ${remedy ?? ""}`.trimEnd();
 }
 

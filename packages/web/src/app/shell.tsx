@@ -66,12 +66,14 @@ export function Shell() {
   ]);
   const queryClient = useQueryClient();
   const leave = async () => {
-    // The session may end long before the answer comes, which may also be lost: then another read leads to the sign-in.
+    // The server may end the sign-in although its answer is late or lost. Then the next read opens the sign-in page.
     forgetDrafts();
     try {
       await signOut();
     } catch (error) {
-      announce(`You may still be signed in. ${errorSentence(error)}`, { isBad: true });
+      // What they say of a draft is no longer true.
+      queryClient.getMutationCache().clear();
+      announce(`Your drafts were removed. You may still be signed in. ${errorSentence(error)}`, { isBad: true });
       return;
     }
     queryClient.clear();

@@ -201,7 +201,10 @@ export function Composer({ session, channels, isBusy, attachments, field, onSent
   );
 }
 
-/** A message that was sent and has not arrived keeps its id as long as its draft lasts, so that it arrives once if it is sent again. */
+/**
+ * A message that was sent keeps its id until it arrives, its writer signs out, or the page is reloaded, so that it arrives once if it is
+ * sent again.
+ */
 const IDS = new Kept<ContentIds<object>>("draft");
 
 function idsOf(sessionId: string): ContentIds<object> {

@@ -157,7 +157,7 @@ export class Notices {
       return "done";
     }
     const isGone = "status" in posted && posted.status === GONE;
-    // A last try whose outcome is lost, with the object or with D1, is repeated: the endpoint counts each event that is given up.
+    // If the object dies or D1 fails during the last try, the try is repeated, so that the endpoint's counter includes the event.
     const isLast = isGone || tries > WAITS_MS.length || now() - atMs >= LONGEST_MS;
     await recordFailure(db, key, { error, atMs: now(), isGone, isLast });
     this.#endpoints.forget(key);

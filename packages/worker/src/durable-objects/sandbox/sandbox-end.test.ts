@@ -139,7 +139,8 @@ describe("hibernate", () => {
         // No runner receives a shutdown, and the session works as before.
         const id = await session.send("still there?");
         const { attemptId } = await runner.accept();
-        // A retry does not disturb it.
+        // No time is set while it works, and a retry does not disturb it.
+        expect((await session.view()).sleepProblem).not.toHaveProperty("retryAt");
         await session.elapse("sleep");
         expect(await session.broker.calls("snapshot")).toHaveLength(1);
         await runner.end(attemptId);

@@ -27,7 +27,7 @@ export function nextSleepTryMs(
   if (sleepProblem === undefined) return undefined;
   // Without a runner the object asks the broker about the sandbox, and takes the snapshot after its answer.
   if (link.state === "gone") return timers.dueMs("check");
-  if (work.hasWork) return undefined;
+  if (work.hasWork || work.isBusy) return undefined;
   const [sleepMs, idleMs] = [timers.dueMs("sleep"), timers.dueMs("idle")];
   return isInUse(sleepProblem, work, timers) && idleMs !== undefined ? Math.max(idleMs, sleepMs ?? 0) : sleepMs;
 }
