@@ -7,17 +7,33 @@ import { expect, test } from "vitest";
 import { temporaryFolder } from "../../test/broker.ts";
 import { OUT_OF_MEMORY_CODE, supervisorCommand, supervisorInput } from "./supervisor.ts";
 
-/** Where each version has its files. */
+/** Where each version has its files, and what those of the memory contain. */
 const VERSIONS = {
-  2: { memory: "memory.events", pids: "" },
-  1: { memory: "memory/memory.oom_control", pids: "pids/" },
+  2: {
+    memory: (kills: number, limits: number) => ({ "memory.events": `low 0\noom ${limits}\noom_kill ${kills}\n` }),
+    pids: "",
+  },
+  1: {
+    memory: (kills: number, limits: number) => ({
+      "memory/memory.oom_control": `oom_kill_disable 0\noom_kill ${kills}\n`,
+      "memory/memory.max_usage_in_bytes": "1000000\n",
+      "memory/memory.limit_in_bytes": "2000000\n",
+      "memory/memory.memsw.max_usage_in_bytes": `${limits === 0 ? 1_000_000 : 1_990_000}\n`,
+      "memory/memory.memsw.limit_in_bytes": "2000000\n",
+    }),
+    pids: "pids/",
+  },
 } as const;
 
 interface End {
   /** How the first entrypoint ends, in shell. */
   readonly by: string;
-  /** What the kernel has killed for memory, and the processes that it has refused, before and after. */
+  /**
+   * What the kernel has killed for memory, how often the container was at its own limit, and the processes that the kernel has refused,
+   * before and after.
+   */
   readonly kills?: readonly [number, number];
+  readonly limits?: readonly [number, number];
   readonly refusals?: readonly [number, number];
   /** The container's processes when it has ended, and how many there may be. */
   readonly processes?: readonly [number, number | "max"];
@@ -25,11 +41,11 @@ interface End {
 
 /** Returns the input of the second entrypoint, and the exit code of the supervisor, which restarts once. */
 async function afterEnd(version: 1 | 2, end: End) {
-  const { by, kills = [0, 0], refusals = [0, 0], processes: [current, max] = [10, 4096] } = end;
+  const { by, kills = [0, 0], limits = [0, 0], refusals = [0, 0], processes: [current, max] = [10, 4096] } = end;
   const folder = temporaryFolder();
   const { memory, pids } = VERSIONS[version];
   const files = (at: 0 | 1) => ({
-    [memory]: `low 0\noom_kill ${kills[at]}\n`,
+    ...memory(kills[at], limits[at]),
     [`${pids}pids.events`]: `max ${refusals[at]}\n`,
     [`${pids}pids.current`]: `${current}\n`,
     [`${pids}pids.max`]: `${max}\n`,
@@ -57,6 +73,7 @@ async function afterEnd(version: 1 | 2, end: End) {
   return { input: JSON.parse(inputs[1] as string), code };
 }
 
+const KILLED = { by: "kill -KILL $$", kills: [1, 2], limits: [1, 2] } as const;
 const FULL = { refusals: [3, 9], processes: [4000, 4096] } as const;
 
 test.each<[what: string, cause: string | undefined, end: End]>([
@@ -72,10 +89,11 @@ test.each<[what: string, cause: string | undefined, end: End]>([
   ],
   ["aborts long after a process was refused", undefined, { by: "kill -ABRT $$", ...FULL, processes: [3000, 4096] }],
   ["aborts where nothing limits them", undefined, { by: "kill -ABRT $$", ...FULL, processes: [4000, "max"] }],
-  ["is killed, and the kernel has killed for memory", "sandbox_out_of_memory", { by: "kill -KILL $$", kills: [1, 2] }],
-  ["is killed so in a full container", "sandbox_out_of_memory", { by: "kill -KILL $$", kills: [0, 1], ...FULL }],
-  ["is killed, and the kernel had killed before", undefined, { by: "kill -KILL $$", kills: [1, 1] }],
-  ["aborts, and the kernel has killed another", undefined, { by: "kill -ABRT $$", kills: [0, 1] }],
+  ["is killed, and the kernel has killed at the limit on memory", "sandbox_out_of_memory", KILLED],
+  ["is killed so in a full container", "sandbox_out_of_memory", { ...KILLED, ...FULL }],
+  ["is killed, and the kernel had killed before", undefined, { ...KILLED, kills: [1, 1] }],
+  ["is killed for lack of the machine's own memory", undefined, { ...KILLED, limits: [0, 0] }],
+  ["aborts, and the kernel has killed another", undefined, { ...KILLED, by: "kill -ABRT $$" }],
 ])("an entrypoint that %s: the next one learns the cause %s", async (_what, cause, end) => {
   for (const version of [1, 2] as const) {
     expect((await afterEnd(version, end)).input).toEqual({
@@ -88,7 +106,9 @@ test.each<[what: string, cause: string | undefined, end: End]>([
 
 test("a supervisor that restarts it no more tells of memory by its exit code", async () => {
   // The copied counts do not change any more, so the second end has no cause.
-  expect((await afterEnd(2, { by: "kill -KILL $$", kills: [0, 1] })).code).toBe(137);
-  const grows = "for each in copy-*; do echo oom_kill $(wc -l <inputs) >$each/memory.events; done; kill -KILL $$";
-  expect((await afterEnd(2, { by: grows })).code).toBe(OUT_OF_MEMORY_CODE);
+  expect((await afterEnd(2, KILLED)).code).toBe(137);
+  const grows = (keys: string) =>
+    `for each in copy-*; do for key in ${keys}; do echo $key $(wc -l <inputs); done >$each/memory.events; done; kill -KILL $$`;
+  expect((await afterEnd(2, { by: grows("oom oom_kill") })).code).toBe(OUT_OF_MEMORY_CODE);
+  expect((await afterEnd(2, { by: grows("oom_kill") })).code).toBe(137);
 });

@@ -17,9 +17,12 @@ const FEW_TASKS = 32;
  * entrypoint left running are found by the sandbox id that they inherited; or, where the supervisor is root and nothing else is in
  * its container, all are ended by one call, which needs no further process, and which no process can outrun.
  *
- * The entrypoint shares the container's limits with the agent. A killed one is out of memory if the kernel killed for that while it ran. One
- * that died by itself lacked a process or thread if one was refused while it ran, and if the container is still full of them, or would be with
- * those of the entrypoint. What the container says of that is read before anything else, by builtins only: nothing can be forked there.
+ * The entrypoint shares the container's limits with the agent. A killed one is out of memory if, while it ran, the kernel killed a
+ * process for that, and the container was at its own limit: the kernel counts a kill for lack of the machine's memory as well. Version 1
+ * of control groups does not count how often that was (Linux 6.18 leaves `memory.failcnt` at 0), but tells the most that the container
+ * ever used. An entrypoint that died by itself lacked a process or thread if one was refused while it ran, and if the container is still
+ * full of them, or would be with those of the entrypoint. What the container says of that is read before anything else, by builtins only:
+ * nothing can be forked there.
  */
 const SCRIPT = `
 limit=$1 delay_ms=$2 max_delay_ms=$3 stable_s=$4 input_timeout_s=$5 final=$6 alone=$7 out_of_memory=$8
@@ -38,11 +41,23 @@ end_orphans() {
 count_hits() {
   local key value file
   for file in memory.events memory/memory.oom_control; do
-    while read -r key value; do [ "$key" = oom_kill ] && kills=$value; done <"/sys/fs/cgroup/$file"
+    while read -r key value; do
+      case $key in oom_kill) kills=$value ;; oom) ooms=$value ;; esac
+    done <"/sys/fs/cgroup/$file"
   done
   for file in pids.events pids/pids.events; do
     while read -r key value; do [ "$key" = max ] && refusals=$value; done <"/sys/fs/cgroup/$file"
   done
+}
+was_at_limit() {
+  local each peak limit
+  [ "$ooms" -gt "$ooms_before" ] && return
+  for each in memory memory.memsw; do
+    each=/sys/fs/cgroup/memory/$each
+    read -r peak <"$each.max_usage_in_bytes" && read -r limit <"$each.limit_in_bytes" || continue
+    [ "$peak" -ge $((limit - limit / 64)) ] && return
+  done
+  return 1
 }
 is_crowded() {
   local folder current max spare
@@ -58,13 +73,13 @@ input() {
   [ -n "$cause" ] && printf ',"restartCause":"%s"' "$cause"
   printf '}\\n'
 }
-child= kills=0 refusals=0 cause=
+child= kills=0 ooms=0 refusals=0 cause=
 trap '[ -n "$child" ] && kill -TERM "$child" 2>/dev/null && wait "$child"; end_orphans; exit 143' TERM
 restarts=0 deaths=0 next_ms=$delay_ms
 while :; do
   started=$SECONDS
   count_hits 2>/dev/null
-  kills_before=$kills refusals_before=$refusals
+  kills_before=$kills ooms_before=$ooms refusals_before=$refusals
   VALET_SANDBOX_ID=$id setsid "$@" < <(input) &
   child=$!
   wait "$child"
@@ -75,7 +90,8 @@ while :; do
     *" $code "*) ;;
     *) [ "$refusals" -gt "$refusals_before" ] && is_crowded 2>/dev/null && cause=${LIMIT_ERRORS.processes} ;;
   esac
-  [ "$code" = 137 ] && [ "$kills" -gt "$kills_before" ] && code=$out_of_memory cause=${LIMIT_ERRORS.memory}
+  [ "$code" = 137 ] && [ "$kills" -gt "$kills_before" ] && was_at_limit 2>/dev/null &&
+    code=$out_of_memory cause=${LIMIT_ERRORS.memory}
   end_orphans
   [ $((SECONDS - started)) -ge "$stable_s" ] && deaths=0 next_ms=$delay_ms
   case $final in *" $code "*) exit "$code" ;; esac
