@@ -26,8 +26,9 @@ const VERSIONS = {
 } as const;
 
 interface End {
-  /** How the first entrypoint ends, in shell. */
+  /** How the first entrypoint ends, in shell; the others as well, unless `thenBy` tells that. */
   readonly by: string;
+  readonly thenBy?: string;
   /**
    * What the kernel has killed for memory, how often the container was at its own limit, and the processes that the kernel has refused,
    * before and after.
@@ -39,9 +40,16 @@ interface End {
   readonly processes?: readonly [number, number | "max"];
 }
 
-/** Returns the input of the second entrypoint, and the exit code of the supervisor, which restarts once. */
-async function afterEnd(version: 1 | 2, end: End) {
-  const { by, kills = [0, 0], limits = [0, 0], refusals = [0, 0], processes: [current, max] = [10, 4096] } = end;
+/** Returns the input of the last entrypoint, and the exit code of the supervisor, which restarts once, or as often as told. */
+async function afterEnd(version: 1 | 2, end: End, limit = 1) {
+  const {
+    by,
+    thenBy = by,
+    kills = [0, 0],
+    limits = [0, 0],
+    refusals = [0, 0],
+    processes: [current, max] = [10, 4096],
+  } = end;
   const folder = temporaryFolder();
   const { memory, pids } = VERSIONS[version];
   const files = (at: 0 | 1) => ({
@@ -58,8 +66,8 @@ async function afterEnd(version: 1 | 2, end: End) {
     }
   }
   const [before, after] = copies as [string, string];
-  const script = `cat >>inputs; cp -r ${after}/. ${before}/; ${by}`;
-  const restart = { limit: 1, delayMs: 1, maxDelayMs: 1, stableMs: 60_000 };
+  const script = `cat >>inputs; cp -r ${after}/. ${before}/; [ -e ended ] && { ${thenBy}; exit; }; touch ended; ${by}`;
+  const restart = { limit, delayMs: 1, maxDelayMs: 1, stableMs: 60_000 };
   const command = supervisorCommand(["bash", "-c", script], restart, false);
   const [file, ...args] = command.map((word) => word.replaceAll("/sys/fs/cgroup", before)) as [string, ...string[]];
   const child = spawn(file, args, { cwd: folder, stdio: ["pipe", "ignore", "pipe"] });
@@ -70,7 +78,7 @@ async function afterEnd(version: 1 | 2, end: End) {
   expect(await said).not.toMatch(/No such file|syntax|integer/);
   const inputs = readFileSync(join(folder, "inputs"), "utf8").trim().split("\n");
   expect(JSON.parse(inputs[0] as string)).toEqual({ token: "token", restartCount: 0 });
-  return { input: JSON.parse(inputs[1] as string), code };
+  return { input: JSON.parse(inputs.at(-1) as string), code };
 }
 
 const KILLED = { by: "kill -KILL $$", kills: [1, 2], limits: [1, 2] } as const;
@@ -102,6 +110,14 @@ test.each<[what: string, cause: string | undefined, end: End]>([
       ...(cause !== undefined && { restartCause: cause }),
     });
   }
+});
+
+test.each([
+  ["right after its start, keeps", "exit 70", "sandbox_out_of_memory"],
+  ["later, does not keep", "sleep 2; exit 70", undefined],
+])("an entrypoint that ends %s the known cause of the end before", async (_when, thenBy, cause) => {
+  const { input } = await afterEnd(2, { ...KILLED, thenBy }, 2);
+  expect([input.restartCount, input.restartCause]).toEqual([2, cause]);
 });
 
 test("a supervisor that restarts it no more tells of memory by its exit code", async () => {

@@ -10,6 +10,8 @@ import type { RestartPolicy } from "../restart.ts";
 
 /** How many processes and threads at least may be missing from a full container: those that the entrypoint had itself. */
 const FEW_TASKS = 32;
+/** An entrypoint that lived for less than this may not have recorded what ended the one before it, in s. */
+const START_S = 2;
 
 /**
  * The script runs in the sandbox, so that the entrypoint is restarted without a broker. The token stays in the shell's
@@ -84,14 +86,15 @@ while :; do
   child=$!
   wait "$child"
   code=$?
-  child= cause=
+  child= found=
   count_hits 2>/dev/null
   case " 137 143$final" in
     *" $code "*) ;;
-    *) [ "$refusals" -gt "$refusals_before" ] && is_crowded 2>/dev/null && cause=${LIMIT_ERRORS.processes} ;;
+    *) [ "$refusals" -gt "$refusals_before" ] && is_crowded 2>/dev/null && found=${LIMIT_ERRORS.processes} ;;
   esac
   [ "$code" = 137 ] && [ "$kills" -gt "$kills_before" ] && was_at_limit 2>/dev/null &&
-    code=$out_of_memory cause=${LIMIT_ERRORS.memory}
+    code=$out_of_memory found=${LIMIT_ERRORS.memory}
+  [ -n "$cause" ] && [ $((SECONDS - started)) -lt ${START_S} ] || cause=$found
   end_orphans
   [ $((SECONDS - started)) -ge "$stable_s" ] && deaths=0 next_ms=$delay_ms
   case $final in *" $code "*) exit "$code" ;; esac
