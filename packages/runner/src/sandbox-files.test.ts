@@ -1,11 +1,12 @@
 /** What a runner does whose files somebody removes, or whose disk is away. */
-import { mkdirSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createAgent, DONE } from "../test/agent.ts";
 import { temporaryFolder } from "../test/folder.ts";
 import { dispatch, framesOf } from "../test/link-server.ts";
 import { setUp } from "../test/runner.ts";
+import { SandboxFiles } from "./sandbox-files.ts";
 
 test("a runner whose files somebody removed takes no work, and ends; without the workspace alone it goes on", async () => {
   const [gone, left] = [setUp(), setUp()];
@@ -41,29 +42,39 @@ describe("a runner whose files somebody removes during a turn reports no end of 
   });
 });
 
-test("a runner goes on while the folder of all sandboxes is away, as on a disk that was unmounted, and while another one is in its place", async () => {
-  const sandboxes = join(temporaryFolder(), "sandboxes");
+test("a runner goes on while the folder of all sandboxes is away, as on a disk that was unmounted or answers with errors, and while another one is in its place", async () => {
+  const disk = join(temporaryFolder(), "disk");
+  const sandboxes = join(disk, "sandboxes");
   const home = join(sandboxes, "sandbox");
   mkdirSync(home, { recursive: true });
   const { server, ready, agent, ended } = setUp({ home });
   await ready();
-  renameSync(sandboxes, `${sandboxes}-elsewhere`);
-  for (const [attemptId, isEmpty] of [
-    ["att_1", false],
-    ["att_2", true],
-  ] as const) {
-    // As under a mount point.
-    if (isEmpty) mkdirSync(sandboxes);
+  const goesOn = async (attemptId: string) => {
     server.send({ type: "prompt", dispatch: dispatch(attemptId) });
     await server.frame("attempt-accepted", (frame) => frame.attemptId === attemptId);
     agent.end(attemptId, DONE);
     expect(await server.frame("turn-ended", (frame) => frame.attemptId === attemptId)).toMatchObject({ outcome: "ok" });
-  }
+  };
+  renameSync(sandboxes, `${sandboxes}-elsewhere`);
+  await goesOn("att_1");
+  // As under a mount point.
+  mkdirSync(sandboxes);
+  await goesOn("att_2");
   rmSync(sandboxes, { recursive: true });
   renameSync(`${sandboxes}-elsewhere`, sandboxes);
+  renameSync(disk, `${disk}-elsewhere`);
+  writeFileSync(disk, "");
+  await goesOn("att_3");
+  rmSync(disk);
+  renameSync(`${disk}-elsewhere`, disk);
   rmSync(home, { recursive: true });
-  server.send({ type: "prompt", dispatch: dispatch("att_3") });
+  server.send({ type: "prompt", dispatch: dispatch("att_4") });
   expect(await ended).toBe("stopped");
+});
+
+test("files that were never seen do not count as removed", () => {
+  const home = join(temporaryFolder(), "sandboxes", "sandbox");
+  expect(new SandboxFiles({ workspace: join(home, "workspace"), home }).areRemoved).toBe(false);
 });
 
 test("a runner whose files somebody removes during its start does not blame the agent or git for it", async () => {

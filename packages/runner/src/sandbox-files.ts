@@ -17,14 +17,20 @@ export class SandboxFiles {
 
   /**
    * Whether neither the workspace nor the home exists. Where the folder of all sandboxes is missing or another one, as on a disk that
-   * was unmounted, the files may come back, and do not count as removed. The broker applies the same rule.
+   * was unmounted or answers with an error, the files may come back, and do not count as removed. The broker applies the same rule.
    */
   get areRemoved(): boolean {
-    return !this.#folders.some((folder) => existsSync(folder)) && folderId(this.#around) === this.#aroundId;
+    if (this.#folders.some((folder) => existsSync(folder))) return false;
+    return this.#aroundId !== undefined && folderId(this.#around) === this.#aroundId;
   }
 }
 
+/** Returns `undefined` without a folder, and for one whose disk answers with an error. */
 function folderId(path: string): string | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats && `${stats.dev}:${stats.ino}`;
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,5 +1,5 @@
 /** What happens in sandboxes, with real processes: their environment, their life and their end. */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { certificateVariables } from "@valet/shared/certificate-variables";
 import { describe, expect, test } from "vitest";
@@ -287,6 +287,34 @@ describe("a sandbox whose files somebody removed", () => {
     ]);
     renameSync(`${sandboxes}-elsewhere`, sandboxes);
     expect((await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).status).toBe(201);
+  });
+
+  test("is kept if the disk of the folder of all sandboxes answers with an error, which is logged", async () => {
+    const warnings: string[] = [];
+    const broker = await startBroker({ onWarning: (line) => void warnings.push(line) });
+    const { id } = await broker.create("s1", STAY);
+    const disk = dirname(dirname(broker.folder("s1")));
+    renameSync(disk, `${disk}-elsewhere`);
+    // A link to itself.
+    symlinkSync(disk, disk);
+    try {
+      expect(await stateOf(broker, id)).toMatchObject({ id, state: "running" });
+      expect(warnings).toEqual([expect.stringContaining("sandboxes, is missing")]);
+    } finally {
+      rmSync(disk);
+      renameSync(`${disk}-elsewhere`, disk);
+    }
+    expect((await broker.call("POST", `/v1/sandboxes/${id}/snapshot`)).status).toBe(201);
+  });
+
+  test("is gone if a file is in the place of its folder", async () => {
+    const broker = await startBroker();
+    const { id } = await broker.create("s1", STAY);
+    const folder = broker.folder("s1");
+    rmSync(folder, { recursive: true });
+    writeFileSync(folder, "");
+    expect((await broker.call("GET", `/v1/sandboxes/${id}`)).status).toBe(404);
+    expect((await broker.call("DELETE", `/v1/sandboxes/${id}`)).body.alreadyGone).toBe(false);
   });
 
   test("is kept while any of the agent's files are left", async () => {

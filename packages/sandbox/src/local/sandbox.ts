@@ -138,9 +138,7 @@ export class LocalSandbox {
     const { state } = this.#record;
     // Where the files of all sandboxes are away, they may come back.
     if ((state !== "running" && state !== "stopped") || !this.#settings.state.checkSandboxes()) return false;
-    return KEPT_FOLDERS.every(
-      (folder) => lstatSync(join(this.#folder, folder), { throwIfNoEntry: false }) === undefined,
-    );
+    return KEPT_FOLDERS.every((folder) => isMissing(join(this.#folder, folder)));
   }
 
   /** Creates the sandbox. @throws BrokerError; nothing is left behind then */
@@ -338,4 +336,14 @@ export class LocalSandbox {
 function stopReasonOf(exitCode: number | null, diedTooOften: boolean): StopReason | undefined {
   if (exitCode !== null && FINAL_EXIT_CODES.includes(exitCode)) return "entrypoint_ended";
   return diedTooOften ? "entrypoint_failed" : undefined;
+}
+
+/** Returns whether nothing is there. An error of the disk does not tell that. */
+function isMissing(path: string): boolean {
+  try {
+    lstatSync(path);
+    return false;
+  } catch (error) {
+    return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
+  }
 }

@@ -60,7 +60,7 @@ export class StateDirectory {
   #isAway = false;
   readonly #onAway: (() => void) | undefined;
 
-  /** @param onAway called whenever the folder of all sandboxes is found to be away, once until it is back */
+  /** @param onAway called once each time the folder of all sandboxes goes missing */
   constructor(path: string, onAway?: () => void) {
     this.#onAway = onAway;
     this.sandboxes = join(path, "sandboxes");
@@ -180,7 +180,12 @@ function isUnfinished(path: string): boolean {
   return ![RECORD_FILE, ...KEPT_FOLDERS].some((name) => names.includes(name));
 }
 
+/** Returns `undefined` without a folder, and for one whose disk answers with an error. */
 function folderId(path: string): string | undefined {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  return stats && `${stats.dev}:${stats.ino}`;
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
 }
