@@ -47,6 +47,8 @@ export class McpServers {
   readonly #options: McpServersOptions;
   readonly #connected = new Set<string>();
   #connecting: { fromMs: number; untilMs: number; names: readonly string[] } | undefined;
+  /** When OpenCode failed to tell the servers. Prompts from then on wait for none; the earlier ones until it is known whether it lives on. */
+  #failedMs = Number.POSITIVE_INFINITY;
   /** The current reading of their states, and whether they changed again since it began. */
   #reading: Promise<void> | undefined;
   #isStale = false;
@@ -62,7 +64,8 @@ export class McpServers {
     this.#connecting = { fromMs: startTime, untilMs: Number.POSITIVE_INFINITY, names: configured };
     const answer = await this.#read();
     const untilMs = nowMs();
-    // A prompt that waits for the servers of a dead OpenCode ends with the death, which has its own cause.
+    if (answer === undefined) this.#failedMs = untilMs;
+    // If OpenCode has died, its death ends the waiting prompts, with its own cause.
     if (answer === undefined && (await this.#isEnding())) return;
     const servers = answer ?? [];
     const names = servers.flatMap(([name, { status }]) => (status === "disabled" ? [] : name));
@@ -134,7 +137,7 @@ export class McpServers {
     const { names = [], ...wait } = this.#connecting ?? { fromMs: 0, untilMs: 0 };
     const from = Math.max(fromMs, Math.floor(wait.fromMs));
     const until = Math.min(untilMs, Math.floor(wait.untilMs));
-    if (names.length === 0 || until <= from) return undefined;
+    if (names.length === 0 || until <= from || from >= Math.floor(this.#failedMs)) return undefined;
     return { fromMs: from, untilMs: until, servers: [...new Set(names.map(shown))].join(", ") };
   }
 }

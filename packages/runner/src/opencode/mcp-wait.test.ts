@@ -117,9 +117,20 @@ test("a wait ends where OpenCode lives on and does not tell its servers: later p
   const { announce, settle, prompt } = promptDuringConnect();
   announce();
   const settled = settle(4000, new Error("HTTP 500"));
+  await vi.advanceTimersByTimeAsync(1);
+  // Nobody knows yet whether OpenCode lives on.
+  expect(prompt(6000).announce()).toEqual([]);
   await vi.advanceTimersByTimeAsync(60_000);
   expect(await settled).toEqual(["until 4000 ok for docs, silent"]);
   expect(prompt(5000).announce()).toEqual([]);
+});
+
+test("a wait that began as OpenCode had connected ends at once", async () => {
+  const { settle, prompt } = promptDuringConnect();
+  const { reducer, announce } = prompt(4000);
+  expect(announce()).toEqual(["from 4000 for docs, silent"]);
+  await settle(4000, LATE);
+  expect(waitsIn(reducer.mcpConnected())).toEqual(["until 4000.5 ok"]);
 });
 
 test("a wait that an abort ends while OpenCode still connects ends then, and once", async () => {

@@ -58,7 +58,11 @@ export class RunSpans {
   #recordMcpWait(atMs: number, ending: Ending): void {
     const { log, model } = this.#options;
     const wait = model.mcpWait?.(this.#prepareMs, atMs);
-    if (wait === undefined) return;
+    if (wait === undefined) {
+      // A wait that is open began as OpenCode had connected, which was not known then. Otherwise it ends with the preparation.
+      if (atMs === Number.POSITIVE_INFINITY) log.end(this.#mcpSpanId, this.#prepareMs, OK);
+      return;
+    }
     const attributes = { "valet.mcp.server.name": wait.servers };
     log.begin("valet.agent.mcp_wait", this.#mcpSpanId, this.#prepareSpanId, wait.fromMs, attributes);
     if (wait.untilMs === Number.POSITIVE_INFINITY) return;
