@@ -21,7 +21,10 @@ export function startReceiver(
 }
 
 /** Returns the folder of the hooks that add trailers to commits; `undefined` if they cannot be written, as on a full disk. */
-export function makeHooks({ settings, onProblem }: Pick<RunnerOptions, "settings" | "onProblem">): string | undefined {
+export function tryCommitHooks({
+  settings,
+  onProblem,
+}: Pick<RunnerOptions, "settings" | "onProblem">): string | undefined {
   try {
     return makeCommitHooks(settings.agentFolder ?? settings.stateFolder);
   } catch (error) {

@@ -10,7 +10,7 @@ import { explainProtocols, LINK_PROTOCOL } from "@valet/shared/protocol/link-pro
 import type { FromRunner, FromRunnerOf, ToRunnerOf } from "@valet/shared/protocol/runner-link";
 import { extractFromHeaders, type SpanContext } from "@valet/shared/tracing";
 import { startErrorType } from "./agent/errors.ts";
-import { makeHooks, startReceiver } from "./agent-extras.ts";
+import { startReceiver, tryCommitHooks } from "./agent-extras.ts";
 import { Bootstrap, type BootstrapError } from "./bootstrap.ts";
 import { TurnChanges } from "./changes/turn-changes.ts";
 import { secretsOf } from "./git/repo-url.ts";
@@ -350,7 +350,7 @@ export class Runner {
       ask: (request, signal) => this.#childRequests.ask(request, signal),
       heard: (spanId, atMs, what) => outbox.heard(spanId, atMs, what),
       onWork: this.#changes,
-      commitHooks: settings.commitTrailers === true ? makeHooks(this.#options) : undefined,
+      commitHooks: settings.commitTrailers === true ? tryCommitHooks(this.#options) : undefined,
       // The limit on all texts would cut the JSON anywhere. It counts UTF-16 code units, of which a text has no more than bytes.
       contentMaxBytes: Math.min(
         config.contentMaxBytes ?? CONTENT_MAX_BYTES,

@@ -13,7 +13,7 @@ export interface StateDirectory {
   readonly broker: string;
   /** The directory of the Worker's databases. */
   readonly storage: string;
-  /** What Miniflare keeps as long as it runs. The next start removes what a killed one has left. */
+  /** The directory of Miniflare's temporary files. The next start deletes what a killed `up` left. */
   readonly temporary: string;
   /** Where the page is built, if its own package cannot be written. */
   readonly page: string;

@@ -176,8 +176,8 @@ async function launch(options: WorkerOptions, script: string, onCrash: (error: E
 }
 
 /**
- * Calls a function that chooses a place for temporary files: in this folder, where the next start finds what a killed process has left,
- * and not among those of the machine, which nobody removes.
+ * Calls a function while `TMPDIR` names this folder. The next start deletes what a killed process left in it; nobody would delete it from
+ * the machine's own folder.
  */
 function withTemporaryFiles<T>(folder: string, call: () => T): T {
   const { TMPDIR: usual } = process.env;
