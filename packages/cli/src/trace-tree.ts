@@ -2,7 +2,7 @@
 
 import { type Clocks, clocksOf } from "@valet/shared/answers/clocks";
 import { ageText, breakdownText } from "@valet/shared/duration-text";
-import { costText, isChargedTry } from "@valet/shared/protocol/cost";
+import { costText, isChargedTry, isHalfKnown } from "@valet/shared/protocol/cost";
 import { OUTCOMES, SERVICES } from "@valet/shared/spans";
 import { z } from "zod";
 import { sizeText } from "./limits-text.ts";
@@ -127,7 +127,7 @@ export function buildTrees(spans: readonly TraceSpan[]): TraceNode[] {
     placed.add(span);
     const children = (byParent.get(span.spanId) ?? []).filter((child) => !placed.has(child)).sort(byStart);
     for (const child of children) placed.add(child);
-    const lacksCost = isHalfKnown(span, children);
+    const lacksCost = lacksPart(span, children);
     if (level < MAX_LEVELS) {
       return { span, isOrphan, lacksCost, children: children.map((child) => build(child, false, level + 1)) };
     }
@@ -177,12 +177,10 @@ function isOpenWait({ name, endMs }: TraceSpan): boolean {
  * Returns whether a model call's cost lacks something: a side of the usage that the provider did not report, tokens without a price, or a
  * failed try that may have been charged.
  */
-function isHalfKnown({ name, attributes }: TraceSpan, children: readonly TraceSpan[]): boolean {
+function lacksPart({ name, attributes }: TraceSpan, children: readonly TraceSpan[]): boolean {
   if (!name.startsWith("chat ")) return false;
-  const sides = ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"];
-  const isWhole = attributes["valet.llm.cost_partial"] !== true && sides.every((key) => key in attributes);
   return (
-    !isWhole ||
+    isHalfKnown((key) => attributes[key]) ||
     children.some((child) => child.endMs !== undefined && isChargedTry({ ...child, outcome: outcomeOf(child) }))
   );
 }

@@ -1,5 +1,6 @@
 /** Sums with unknown parts, which calls cost something, and costs as text for people. Pure. */
 import type { ErrorType, Outcome } from "../spans.ts";
+import { isAmount } from "./amounts.ts";
 
 /**
  * Returns a sum, or `null` if it is unknown: a sum of 0 with a missing part says nothing.
@@ -70,6 +71,19 @@ export function mayBeCharged(outcome: Outcome | null, errorType: string | undefi
   return outcome !== "error" || hasBegun || !UNCHARGED.has(errorType);
 }
 
+/**
+ * Returns whether a model call's own usage tells only a part of its cost: a side that the provider did not report, or tokens of a kind
+ * without a price. What its failed tries may have cost is a question of its own: see {@link isChargedTry}.
+ * @param read returns the value of an attribute; `undefined` if the call has none of that key
+ */
+export function isHalfKnown(read: (key: string) => unknown): boolean {
+  const sides = ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"];
+  return read("valet.llm.cost_partial") === true || !sides.every((key) => isAmount(read(key)));
+}
+
+/** The attributes of a try that say whether it may have been charged. */
+export const CHARGE_KEYS = ["error.type", "gen_ai.response.time_to_first_chunk"] as const;
+
 /** What says whether a try of a model call may have been charged. */
 export interface EndedTry {
   readonly name: string;
@@ -87,7 +101,6 @@ export function isChargedTry(span: EndedTry): boolean {
 
 /** Returns whether an ended span of a model call, or of a try of one, may have cost something. */
 export function mayHaveCost({ outcome, attributes }: EndedTry): boolean {
-  const errorType = attributes["error.type"];
-  const hasBegun = attributes["gen_ai.response.time_to_first_chunk"] !== undefined;
-  return mayBeCharged(outcome, typeof errorType === "string" ? errorType : undefined, hasBegun);
+  const [errorType, firstChunk] = CHARGE_KEYS.map((key) => attributes[key]);
+  return mayBeCharged(outcome, typeof errorType === "string" ? errorType : undefined, firstChunk !== undefined);
 }

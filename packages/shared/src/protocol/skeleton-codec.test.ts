@@ -28,6 +28,7 @@ const span: fc.Arbitrary<SkeletonSpan> = fc
         costUsd: orUndefined(fc.double({ min: 0, max: 1e6, noNaN: true }).map((usd) => usd + 0)),
       }),
     ),
+    isCostPartial: fc.constantFrom(true, undefined),
     links: fc.array(fc.record({ traceId, spanId: id, type: orUndefined(fc.string({ maxLength: 8 })) }), {
       maxLength: 2,
     }),
@@ -66,11 +67,11 @@ describe("a chunk", () => {
     );
   });
 
-  test("of an earlier version, without usage and signs of life, is read", () => {
+  test("of an earlier version, without usage, partial costs and signs of life, is read", () => {
     fc.assert(
       fc.property(spans, (each) => {
-        const { usage: _usage, seen: _seen, ...before } = encodeSkeleton(each);
-        const expected = each.map(({ usage: _of, lastSeenMs: _at, ...rest }) => rest);
+        const { usage: _usage, partial: _partial, seen: _seen, ...before } = encodeSkeleton(each);
+        const expected = each.map(({ usage: _of, isCostPartial: _is, lastSeenMs: _at, ...rest }) => rest);
         expect(decodeSkeleton(SkeletonChunk.parse(before))).toEqual(expected);
       }),
     );

@@ -40,6 +40,11 @@ export interface SkeletonSpan {
   readonly lastSeenMs?: number | undefined;
   /** Of a model call. */
   readonly usage?: SkeletonUsage | undefined;
+  /**
+   * Of a model call: whether its cost is a lower bound by its own usage. Of a try of one: whether it failed, and may have been charged, so
+   * that the call's cost lacks it.
+   */
+  readonly isCostPartial?: boolean | undefined;
   /** Whether it is of a program that a command of the agent ran: not one of Valet's own. */
   readonly isAdopted?: boolean;
   readonly links: readonly SkeletonLink[];
@@ -65,6 +70,7 @@ export function encodeSkeleton(spans: readonly SkeletonSpan[]): SkeletonChunk {
   });
   const indexes = (is: (span: SkeletonSpan) => boolean) => spans.flatMap((span, index) => (is(span) ? [index] : []));
   const adopted = indexes(({ isAdopted }) => isAdopted === true);
+  const partial = indexes(({ isCostPartial }) => isCostPartial === true);
   return {
     ids: base64Of(spans.map(({ spanId }) => spanId).join("")),
     names: [...names.keys()],
@@ -87,6 +93,7 @@ export function encodeSkeleton(spans: readonly SkeletonSpan[]): SkeletonChunk {
       lastSeenMs === undefined ? [] : [[index, lastSeenMs]],
     ),
     ...(adopted.length > 0 && { adopted: encodeVlq(adopted) }),
+    ...(partial.length > 0 && { partial: encodeVlq(partial) }),
     links: spans.flatMap(({ links }, index) =>
       links.map(({ traceId, spanId, type }): SkeletonChunk["links"][number] => [index, traceId, spanId, type ?? null]),
     ),
@@ -102,9 +109,9 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
     number[],
     number[],
   ];
-  const [errors, sealed, adopted] = [chunk.errors, chunk.sealed, chunk.adopted ?? ""].map(
+  const [errors, sealed, adopted, partial] = [chunk.errors, chunk.sealed, chunk.adopted ?? "", chunk.partial ?? ""].map(
     (indexes) => new Set(decodeVlq(indexes)),
-  ) as [Set<number>, Set<number>, Set<number>];
+  ) as [Set<number>, Set<number>, Set<number>, Set<number>];
   const seen = new Map(chunk.seen);
   const usage = new Map((chunk.usage ?? []).map(([index, ...figures]) => [index, usageOf(figures)]));
   const links = linksOf(chunk);
@@ -127,6 +134,7 @@ export function decodeSkeleton(chunk: SkeletonChunk): SkeletonSpan[] {
       lastSeenMs: seen.get(index),
       usage: usage.get(index),
       ...(adopted.has(index) && { isAdopted: true }),
+      ...(partial.has(index) && { isCostPartial: true }),
       links: links.get(index) ?? NO_LINKS,
     };
   });

@@ -43,6 +43,11 @@ export const SkeletonChunk = z.object({
       "VLQ: the indexes of spans of programs that had begun a trace of their own. Absent if there are none, or the session is older",
     )
     .optional(),
+  partial: vlq
+    .describe(
+      "VLQ: the indexes of model calls whose cost is a lower bound by their own usage, and of failed tries of model calls that may have been charged: the cost of the call above such a try is a lower bound, too. Absent if there are none, or the chunk is of an earlier version",
+    )
+    .optional(),
   links: z
     .array(z.tuple([z.int(), z.string(), z.string(), z.string().nullable()]))
     .describe("The index of a span, and the trace id, the span id and the `valet.link.type` of a link of that span"),

@@ -1,8 +1,8 @@
 /** A turn: its limits, and what the runner measures of it. */
 import { z } from "zod";
+import { MAX_FIGURE } from "./amounts.ts";
 import { CHILD_SESSION_TOOLS } from "./child-sessions.ts";
 import { ModelRef } from "./model-access.ts";
-import { MAX_FIGURE } from "./wire-fields.ts";
 
 /** The limits of a turn, and the tools that loop detection ignores. */
 export const TurnBounds = z.object({

@@ -2,11 +2,6 @@
 import { z } from "zod";
 
 export const id = z.string().min(1).max(128);
-/**
- * No honest figure of a turn is larger: 300 years in ms, or a hundred thousand full contexts of a hundred million tokens. Sums of
- * figures up to this stay finite.
- */
-export const MAX_FIGURE = 1e13;
 export const millis = z.number().nonnegative();
 /** The end of the year 9999, epoch ms, after which ISO 8601 needs a longer form. */
 export const LATEST_MS = 253_402_300_799_999;

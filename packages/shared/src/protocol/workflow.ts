@@ -1,6 +1,6 @@
 /** Workflows: lists of steps that the runner executes in order, and the states of steps. */
 import { z } from "zod";
-import { MAX_FIGURE } from "./wire-fields.ts";
+import { MAX_FIGURE } from "./amounts.ts";
 
 export const MAX_WORKFLOW_STEPS = 50;
 /** The largest stored output of a step, in UTF-16 code units. Of a longer output the end is stored. */

@@ -27,6 +27,8 @@ export interface Item {
   readonly heardMs?: number | undefined;
   /** Of a model call that has ended. */
   readonly usage?: SkeletonUsage | undefined;
+  /** Whether its cost is a lower bound. */
+  readonly isCostPartial?: boolean | undefined;
   /** How many items it stands for, if they are too small to be seen. */
   readonly count?: number;
 }

@@ -118,7 +118,10 @@ export function turnItem(turn: Turn): Item {
   };
 }
 
-export function workItem({ span, traceId, kind, name }: Work, turn: Turn | undefined): Omit<Item, "row"> {
+export function workItem(
+  { span, traceId, kind, name, isCostPartial }: Work,
+  turn: Turn | undefined,
+): Omit<Item, "row"> {
   const startMs = span.startUs / 1000;
   return {
     id: `${traceId} ${span.spanId}`,
@@ -134,6 +137,7 @@ export function workItem({ span, traceId, kind, name }: Work, turn: Turn | undef
     spanId: span.spanId,
     heardMs: heardOf(span),
     usage: span.usage,
+    isCostPartial,
   };
 }
 

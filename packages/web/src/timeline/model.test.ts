@@ -273,6 +273,28 @@ test("work whose runner was lost is known up to its last sign of life", () => {
   expect(lost(undefined)).toEqual(["lost", undefined]);
 });
 
+test("the cost of a model call is a lower bound by its own usage, or by a failed try that may have been charged", () => {
+  const usage = { input: 10, cached: undefined, costUsd: 0.5 };
+  const call = (id: number, more: Partial<SkeletonSpan> = {}) =>
+    span(id, `chat ${id}`, T0 + id * 2000, T0 + id * 2000 + 900, { parentSpanId: idOf(1), usage, ...more });
+  const tryOf = (id: number, call: number, more: Partial<SkeletonSpan> = {}) =>
+    span(id, "valet.llm.try", T0 + call * 2000, T0 + call * 2000 + 300, { parentSpanId: idOf(call), ...more });
+  const isCostPartial = true;
+  const spans = [
+    span(1, "valet.turn", T0 + 1000, T0 + 90_000),
+    ...[call(2), call(3, { isCostPartial }), call(4), call(5)],
+    ...[tryOf(12, 2), tryOf(14, 4, { isCostPartial }), tryOf(15, 5, { isCostPartial, isAdopted: true })],
+  ];
+  const { lanes } = modelOf(known([traceOf(spans)], [record("msg_1", T0, T0 + 90_000)]), session, undefined, []);
+  const calls = lanes.flatMap(({ items }) => items.filter(({ kind }) => kind === "model"));
+  expect(calls.map((item) => [item.name, item.isCostPartial])).toEqual([
+    ["2", false],
+    ["3", true],
+    ["4", true],
+    ["5", false],
+  ]);
+});
+
 test("a long wait within which other turns lie folds, and says how many", () => {
   const hour = 36e5;
   const wait = span(2, "valet.question.wait", T0 + 2000, T0 + 10 * hour, { parentSpanId: idOf(1) });

@@ -61,7 +61,7 @@ export const Panel = memo(function Panel(props: PanelProps) {
         <Fact name="began">{formatExactTime(new Date(item.startMs))}</Fact>
         <Fact name="ended">{endMs === undefined ? "not yet" : formatExactTime(new Date(endMs))}</Fact>
         {item.heardMs !== undefined && <Fact name="last heard from">{formatExactTime(new Date(item.heardMs))}</Fact>}
-        {item.usage !== undefined && <CallFacts usage={item.usage} />}
+        {item.usage !== undefined && <CallFacts usage={item.usage} isCostPartial={item.isCostPartial} />}
         {turn !== undefined && <TurnFacts turn={turn} />}
       </dl>
     </section>
@@ -94,14 +94,18 @@ function TraceLink({ lane, item, sessionId }: PanelProps) {
   );
 }
 
-function CallFacts({ usage: { input, cached, costUsd } }: { readonly usage: NonNullable<Item["usage"]> }) {
+interface CallFactsProps extends Pick<Item, "isCostPartial"> {
+  readonly usage: NonNullable<Item["usage"]>;
+}
+
+function CallFacts({ usage: { input, cached, costUsd }, isCostPartial = false }: CallFactsProps) {
   return (
     <>
       <Fact name="tokens of this call">
         <Tokens count={input ?? null} /> in · <Tokens count={cached ?? null} /> cached
       </Fact>
       <Fact name="cost of this call">
-        <Money usd={costUsd ?? null} />
+        <Money usd={costUsd ?? null} isPartial={isCostPartial} />
       </Fact>
     </>
   );

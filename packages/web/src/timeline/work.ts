@@ -19,6 +19,8 @@ export interface Work {
   readonly turn: SkeletonSpan | undefined;
   /** The span over which it is drawn: a wait within a call; `undefined` if it has a place of its own. */
   readonly over: string | undefined;
+  /** Whether it is a model call whose cost is a lower bound: by its own usage, or since a failed try of it may have been charged. */
+  readonly isCostPartial: boolean;
 }
 
 interface TraceWork {
@@ -38,6 +40,7 @@ const KINDS_BY_NAME: Readonly<Record<string, readonly [kind: Kind, name: string]
 };
 
 const CHAT = "chat ";
+const TRY = "valet.llm.try";
 const TOOL = "execute_tool ";
 const STEP = "valet.workflow.step ";
 
@@ -66,6 +69,9 @@ export function traceWork(traceId: string, spans: readonly SkeletonSpan[]): Trac
   const byId = new Map(own.map((span) => [span.spanId, span]));
   const turnOf = turnFinder(byId);
   const parents = new Set(own.map(({ parentSpanId }) => parentSpanId));
+  const withChargedTry = new Set(
+    own.flatMap(({ name, isCostPartial, parentSpanId }) => (name === TRY && isCostPartial ? [parentSpanId] : [])),
+  );
   const work: Work[] = [];
   for (const span of own) {
     const isCommand = span.name.startsWith(STEP) && !parents.has(span.spanId);
@@ -77,7 +83,8 @@ export function traceWork(traceId: string, spans: readonly SkeletonSpan[]): Trac
     const isWait = kind === "retry" || kind === "person" || kind === "lost";
     const parent = span.parentSpanId === undefined ? undefined : byId.get(span.parentSpanId);
     const over = isWait && parent !== undefined && lookOf(parent.name) !== undefined ? parent.spanId : undefined;
-    work.push({ span, traceId, kind, name, turn, over });
+    const isCostPartial = kind === "model" && (span.isCostPartial === true || withChargedTry.has(span.spanId));
+    work.push({ span, traceId, kind, name, turn, over, isCostPartial });
   }
   const result = { turns: own.filter(isTurn).map((span) => ({ span, traceId })), work };
   known.set(spans, result);

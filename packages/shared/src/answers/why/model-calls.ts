@@ -1,6 +1,6 @@
 /** Reads model calls from `chat` spans. What a span does not say, or says impossibly, is `null`. Pure. */
-import { isChargedTry, mayHaveCost } from "../../protocol/cost.ts";
-import { MAX_FIGURE } from "../../protocol/wire-fields.ts";
+import { isAmount } from "../../protocol/amounts.ts";
+import { isChargedTry, isHalfKnown, mayHaveCost } from "../../protocol/cost.ts";
 import type { SpanIndex } from "./span-index.ts";
 import type { WhySpan } from "./spans.ts";
 
@@ -86,7 +86,6 @@ function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompac
     cacheWrite: amount("gen_ai.usage.cache_write.input_tokens"),
   };
   const costUsd = amount("valet.llm.cost_usd");
-  const isPriced = span.attributes["valet.llm.cost_partial"] !== true;
   const children = index.children(span);
   const chargedTries = children.filter((child) => child.endMs !== null && isChargedTry(child));
   return {
@@ -99,8 +98,7 @@ function readCall(index: SpanIndex, span: WhySpan, { agent, isSubAgent, isCompac
     step: text("valet.opencode.message.id"),
     isCompaction,
     costUsd,
-    isCostKnown:
-      costUsd !== null && isPriced && tokens.input !== null && tokens.output !== null && chargedTries.length === 0,
+    isCostKnown: costUsd !== null && !isHalfKnown((key) => span.attributes[key]) && chargedTries.length === 0,
     mayBeCharged: endMs === null || chargedTries.length > 0 || (!children.some(wasGivenUp) && mayHaveCost(span)),
     chargedTries,
     tokens,
@@ -125,5 +123,5 @@ export function textOf({ attributes }: WhySpan, key: string): string | null {
 /** Returns an attribute that is a possible amount: not negative, and so small that sums stay finite. */
 export function amountOf({ attributes }: WhySpan, key: string): number | null {
   const value = attributes[key];
-  return typeof value === "number" && value >= 0 && value <= MAX_FIGURE ? value : null;
+  return isAmount(value) ? value : null;
 }

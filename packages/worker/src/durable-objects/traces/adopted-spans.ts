@@ -37,6 +37,7 @@ export function asAdopted<S extends SkeletonSpan & { readonly level: 0 | 1 | 2 }
     isSealed: false,
     lastSeenMs: undefined,
     usage: undefined,
+    isCostPartial: undefined,
     isAdopted: true,
   };
 }

@@ -19,7 +19,7 @@ import {
   list,
 } from "./otlp-checks.ts";
 import { isOwnSpan, type NamingLimits } from "./own-span.ts";
-import { usageOf } from "./span-usage.ts";
+import { partialCostOf, usageOf } from "./span-usage.ts";
 
 /** The spans of a request with the same resource and scope, as texts that can be joined again. */
 export interface SpanGroup {
@@ -168,22 +168,24 @@ interface CheckedSpan {
 
 interface CheckedAttribute {
   key: string;
-  value: { stringValue?: string; intValue?: string | number; doubleValue?: number | string };
+  value: { stringValue?: string; boolValue?: boolean; intValue?: string | number; doubleValue?: number | string };
 }
 
 function toReceived(span: unknown): ReceivedSpan {
   const { traceId, spanId, parentSpanId, name, kind = 0, flags = 0, status, ...rest } = span as CheckedSpan;
   const { attributes = [], links = [], ...times } = rest;
+  const outcome = outcomeOf(textIn(attributes, "valet.outcome"));
   const received: ReceivedSpan = {
     traceId,
     spanId,
     parentSpanId,
     name,
     kind,
-    outcome: outcomeOf(textIn(attributes, "valet.outcome")),
+    outcome,
     isSealed: attributes.some(({ key }) => key === SEALED_KEY),
     lastSeenMs: saidMs(numberIn(attributes, SEALED_KEY)),
     usage: usageOf(name, (key) => numberIn(attributes, key)),
+    ...partialCostOf({ name, outcome }, (key) => valueIn(attributes, key)),
     links: links.map((link) => ({
       traceId: link.traceId,
       spanId: link.spanId,
@@ -219,6 +221,12 @@ function numberIn(attributes: readonly CheckedAttribute[], key: string): number 
   const { intValue, doubleValue } = attributes.find((each) => each.key === key)?.value ?? {};
   const value = Number(intValue ?? doubleValue ?? Number.NaN);
   return Number.isFinite(value) ? value : undefined;
+}
+
+/** Returns a text, a truth value or a finite number; `undefined` for other values. */
+function valueIn(attributes: readonly CheckedAttribute[], key: string): string | boolean | number | undefined {
+  const { stringValue, boolValue } = attributes.find((each) => each.key === key)?.value ?? {};
+  return stringValue ?? boolValue ?? numberIn(attributes, key);
 }
 
 /** Returns an outcome; `undefined` for other values. */

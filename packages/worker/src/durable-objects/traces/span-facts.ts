@@ -3,13 +3,15 @@ import type { SkeletonSpan } from "@valet/shared/protocol/skeleton-codec";
 import { type OpenSpan, type ReadableSpan, StatusCode } from "@valet/shared/tracing";
 import { saidMs } from "../core/iso-time.ts";
 import { levelOf, outcomeOf, SEALED_KEY, type SpanFacts } from "./otlp-request.ts";
-import { usageOf } from "./span-usage.ts";
+import { partialCostOf, usageOf } from "./span-usage.ts";
 
 /** Returns the facts of an ended span. */
 export function factsOf(span: ReadableSpan): SpanFacts {
-  const { context, parent, endTime = span.startTime } = span;
+  const { context, parent, endTime = span.startTime, attributes } = span;
+  const facts = openFactsOf(span);
   return {
-    ...openFactsOf(span),
+    ...facts,
+    ...partialCostOf(facts, (key) => valueIn(attributes, key)),
     traceId: context.traceId,
     endUs: toMicros(endTime),
     level: levelOf(parent),

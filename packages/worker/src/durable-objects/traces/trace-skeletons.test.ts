@@ -68,6 +68,7 @@ function boneOf(span: WireSpan): SkeletonSpan {
     isSealed: isEnded && (span.attributes ?? []).some(({ key }) => key === "valet.last_seen_ms"),
     lastSeenMs: isEnded ? figure(span.attributes, "valet.last_seen_ms") : undefined,
     usage: usageOf(span),
+    ...(isEnded && lacksCost(span) && { isCostPartial: true }),
     links: (span.links ?? []).map((link) => ({
       traceId: link.traceId,
       spanId: link.spanId,
@@ -92,11 +93,26 @@ function usageOf({ name, attributes }: WireSpan): SkeletonSpan["usage"] {
   return isKnown ? { input, cached, costUsd } : undefined;
 }
 
+function lacksCost({ name, attributes = [] }: WireSpan): boolean {
+  const has = (key: string) => attributes.some((each) => each.key === key);
+  if (name === "valet.llm.try") return !attributes.some(({ value }) => value.stringValue === "ok");
+  const isWhole =
+    has("gen_ai.usage.input_tokens") && has("gen_ai.usage.output_tokens") && !has("valet.llm.cost_partial");
+  return has("valet.llm.cost_usd") && !isWhole;
+}
+
 const byId = (a: SkeletonSpan, b: SkeletonSpan) => (a.spanId < b.spanId ? -1 : 1);
 
 /** What model calls report: all, a part, nothing. */
 const USAGES = [
   { "gen_ai.usage.input_tokens": 8200, "gen_ai.usage.cache_read.input_tokens": 8000, "valet.llm.cost_usd": 0.0125 },
+  { "gen_ai.usage.input_tokens": 9, "gen_ai.usage.output_tokens": 5, "valet.llm.cost_usd": 0.5 },
+  {
+    "gen_ai.usage.input_tokens": 9,
+    "gen_ai.usage.output_tokens": 5,
+    "valet.llm.cost_usd": 0.5,
+    "valet.llm.cost_partial": true,
+  },
   { "gen_ai.usage.input_tokens": 12 },
   {},
 ] as const;
@@ -116,7 +132,7 @@ test("whatever happens, a skeleton has every span of its trace, as the trace its
         for (const step of each) {
           if (step === "begin") {
             const links = [{ context: root.context, attributes: { "valet.link.type": "follows" } }];
-            const span = theirs.tracer.startSpan(`chat ${begun.length}`, {
+            const span = theirs.tracer.startSpan(begun.length % 3 === 2 ? "valet.llm.try" : `chat ${begun.length}`, {
               parent: begun.at(-1) ?? root,
               attributes: ATTRIBUTES,
               links,
