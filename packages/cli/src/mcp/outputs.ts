@@ -89,10 +89,7 @@ export const TurnsOutput = z.object({
       tokens_input: z.number().nullable(),
       tokens_output: z.number().nullable(),
       cost_usd: z.number().nullable(),
-      calls_without_usage: z
-        .number()
-        .nullable()
-        .describe("Model calls whose tokens are not, or not completely, included"),
+      calls_without_usage: z.number().nullable().describe("Above 0, the tokens are a lower bound"),
       calls_without_cost: z.number().nullable().describe("Above 0, the cost is a lower bound"),
       files_changed: z.number().nullable(),
     }),

@@ -310,19 +310,19 @@ export const TurnRecord = z.object({
   memory_peak_bytes: count.nullable().default(null),
   /** What they wrote to files on disks. */
   disk_written_bytes: count.nullable().default(null),
-  /** Sum over the model calls whose usage is known, like all token counts; `null` when none is known. */
+  /** Sum over the model calls whose usage is known, also in part, like all token counts; `null` when none is known. */
   tokens_input: amount.nullable(),
   tokens_output: amount.nullable(),
   tokens_cache_read: amount.nullable(),
   tokens_cache_write: amount.nullable(),
   tokens_reasoning: amount.nullable(),
-  /** Sum over the model calls whose cost is known; `null` when no price is known. */
+  /** Sum over the model calls whose cost is known, also in part; `null` when none is known. */
   cost_usd: amount.nullable(),
   /** Model calls that may have been charged but are not, or not wholly, included in the tokens, which are then a lower bound. */
   calls_without_usage: count.nullable(),
   /**
-   * Model calls that may have been charged but are not included in the cost. What a runner did after it last told something, and died,
-   * counts as one of them, here and above.
+   * Model calls that may have been charged but are not, or not wholly, included in the cost, which is then a lower bound. What a runner
+   * did after it last told something, and died, counts as one of them, here and above.
    */
   calls_without_cost: count.nullable(),
   /** Model calls for which the provider reported impossible figures, for example a part (cached, reasoning) larger than the whole. */

@@ -74,9 +74,9 @@ export const TurnSummary = z.object({
     reasoning: tokens,
   }),
   costUsd,
-  /** Model calls that may have been charged, but whose usage, or that of a try of theirs, the provider did not report. */
+  /** Model calls that may have been charged but are not, or not wholly, included in the tokens, which are then a lower bound. */
   callsWithoutUsage: countOf.optional(),
-  /** Model calls without usage, or without a known price. */
+  /** Model calls that may have been charged but are not, or not wholly, included in the cost, which is then a lower bound. */
   callsWithoutCost: countOf.optional(),
   /** Calls for which the provider reported impossible figures, for example a part that is larger than its whole. */
   callsWithOddUsage: countOf.optional(),
