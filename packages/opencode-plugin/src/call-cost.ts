@@ -1,5 +1,5 @@
 /** What a model call costs, calculated as OpenCode (1.18.33) does. Pure. */
-import type { ProviderCall, TokenKind } from "@valet/shared/protocol/child-sessions";
+import { type ProviderCall, TokenKind } from "@valet/shared/protocol/child-sessions";
 import type { UsedTokens } from "./provider-usage.ts";
 
 /** Prices in USD per million tokens; 0 where OpenCode knows none. */
@@ -29,8 +29,8 @@ export function inputPrices(prices: Prices | undefined): Pick<ProviderCall, "pri
 }
 
 /**
- * Returns the kinds of tokens without a price, where others have one: OpenCode calculates with 0. Of prices that depend on the input's
- * length, each lacks a kind that any lacks. None if no price is known: then the cost is not.
+ * Returns the kinds of tokens without a price, where others have one: OpenCode calculates with 0. If one tier lacks a kind, the kind
+ * counts as unpriced in all tiers. Returns none if no price is known, since the cost is unknown then.
  */
 export function unpricedKinds(prices: Prices | undefined): TokenKind[] {
   if (prices === undefined) return [];
@@ -38,7 +38,7 @@ export function unpricedKinds(prices: Prices | undefined): TokenKind[] {
   const all = [prices, ...tiers, ...(experimentalOver200K === undefined ? [] : [experimentalOver200K])].map(
     ({ input, output, cache }) => ({ input, output, cacheRead: cache.read, cacheWrite: cache.write }),
   );
-  const kinds = ["input", "output", "cacheRead", "cacheWrite"] as const;
+  const kinds = TokenKind.options;
   const lacking = kinds.filter((kind) => all.some((each) => each[kind] === 0));
   return all.some((each) => kinds.some((kind) => each[kind] > 0)) ? lacking : [];
 }

@@ -108,7 +108,7 @@ export function observeProviderCalls(access: RunnerAccess, silenceMs = LIMITS.pr
     prepared?: () => PreparedRequest,
   ): void => {
     const callId = randomUUID();
-    // The deployment's own prices are all given: 0 is one.
+    // `VALET_MODEL_PRICES` sets every price, so 0 is a price.
     const unpriced = model?.providerID === OWN_PROVIDER ? [] : unpricedKinds(model?.cost);
     calls.set(callId, { sessionId: sessionID, prices: model?.cost, unpriced, permit, prepared });
     for (const oldest of calls.keys()) if (calls.size > MAX_CALLS) calls.delete(oldest);
