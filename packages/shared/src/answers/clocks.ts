@@ -49,8 +49,9 @@ const CROSSINGS: readonly (readonly [name: RegExp, parent: RegExp, process: Proc
 ];
 
 /**
- * Compares each first span of a process with the Worker's span that caused it. It began after that one, and before that one ended, if
- * that is `ok`: one that was aborted may have ended without the process. By as much as it is outside, the clocks differ at least.
+ * Compares each first span of a process with the Worker's span that caused it. The process's span began after the Worker's span. It
+ * also began before the Worker's span ended, if that one is `ok`; an aborted one may have ended earlier. The clocks differ by at least
+ * as much as the process's span began outside of that time.
  */
 export function clocksOf(spans: Iterable<ClockSpan>): Clocks {
   const byId = new Map<string, ClockSpan>();
