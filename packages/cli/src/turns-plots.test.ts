@@ -58,7 +58,7 @@ describe("the summary", () => {
     const partial = statsOf([turn(1000), turn(1000, { partial: { cost_usd: 1 } })], ["user"]);
     expect(statsLines(partial, 80)[1]).toBe("2 ok; at least $0.5000 in total");
     expect(statsLines(partial, 80).some((line) => line.endsWith("≥$0.5000"))).toBe(true);
-    expect(statsLines(partial, 80).find((line) => line.startsWith("cost "))).toMatch(/^cost +2 \(1 ≥\) +\$0\.25/);
+    expect(statsLines(partial, 80).find((line) => line.startsWith("cost "))).toMatch(/^cost +2 \(1 partial\) +\$0\.25/);
     expect(statsLines(statsOf([turn(1, { usd: null })]), 80)[1]).toBe("1 ok; cost unknown in total");
   });
 

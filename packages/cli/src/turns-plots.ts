@@ -95,7 +95,7 @@ function sumLines(total: TurnGroup, width: number): string[] {
 
 /** Returns how many turns have a value, and for how many of them that is a lower bound. */
 function knownText({ known, partial = 0 }: Distribution): string {
-  return partial === 0 ? String(known) : `${known} (${partial} ≥)`;
+  return partial === 0 ? String(known) : `${known} (${partial} partial)`;
 }
 
 function valueText(value: number | null, { text }: ShownMeasure): string {
