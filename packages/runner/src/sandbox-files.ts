@@ -1,5 +1,5 @@
 /** Tells whether somebody removed the files of this runner's sandbox. */
-import { existsSync, statSync } from "node:fs";
+import { lstatSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Settings } from "./settings.ts";
 
@@ -20,8 +20,18 @@ export class SandboxFiles {
    * was unmounted or answers with an error, the files may come back, and do not count as removed. The broker applies the same rule.
    */
   get areRemoved(): boolean {
-    if (this.#folders.some((folder) => existsSync(folder))) return false;
+    if (!this.#folders.every(isMissing)) return false;
     return this.#aroundId !== undefined && folderId(this.#around) === this.#aroundId;
+  }
+}
+
+/** Whether nothing is there. Of a disk that answers with an error, nobody knows. */
+function isMissing(path: string): boolean {
+  try {
+    lstatSync(path);
+    return false;
+  } catch (error) {
+    return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
   }
 }
 

@@ -45,6 +45,9 @@ export interface Jobs {
   reply(reply: AgentReply): Promise<void>;
 }
 
+/** How long a command waits for the acknowledgement of its step before the step is sent again, in ms. */
+const RESEND_MS = 2_000;
+
 export interface AttemptsOptions {
   readonly journal: Journal;
   readonly outbox: SpanOutbox;
@@ -215,11 +218,17 @@ export class Attempts {
     this.#options.send(news);
   }
 
-  /** Sends the beginning of a step with a command. Resolves once the command may run, or `signal` aborts. */
-  beginCommand(step: StepFrame, signal: AbortSignal): Promise<void> {
+  /**
+   * Sends the beginning of a step with a command, and again until that is acknowledged: the session may fail to store it while the link
+   * stays. Resolves once the command may run, or `signal` aborts.
+   */
+  async beginCommand(step: StepFrame, signal: AbortSignal): Promise<void> {
     const mayRun = this.starts.wait(step.attemptId, step.state.index, signal);
-    this.tell({ ...step, waits: true });
-    return mayRun;
+    const frame = { ...step, waits: true };
+    this.tell(frame);
+    const again = setInterval(() => this.#options.send(frame), RESEND_MS);
+    await mayRun;
+    clearInterval(again);
   }
 
   /** Sends the running attempts and open requests again, on a new link. */

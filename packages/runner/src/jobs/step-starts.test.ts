@@ -23,6 +23,16 @@ describe("a step with a command", () => {
     return { ...set, waiting, mayRun: () => mayRun, stopping };
   }
 
+  test("is sent again on the same link until the session has stored it", async () => {
+    const { server, waiting, mayRun } = await working(true);
+    const sent = () => framesOf(server.connections[0]?.frames ?? [], "workflow-step");
+    await server.waitUntil(() => sent()[1]);
+    expect(sent().slice(0, 2)).toEqual([told, told]);
+    expect(mayRun()).toBe(false);
+    server.send({ type: "workflow-step-ack", attemptId: "att_1", index: 1 });
+    await waiting;
+  });
+
   test("may run it once the session has stored that, across links", async () => {
     const { server, waiting, mayRun } = await working(true);
     expect(await server.frame("workflow-step")).toEqual(told);

@@ -94,7 +94,7 @@ while :; do
   esac
   [ "$code" = 137 ] && [ "$kills" -gt "$kills_before" ] && was_at_limit 2>/dev/null &&
     code=$out_of_memory found=${LIMIT_ERRORS.memory}
-  [ -n "$cause" ] && [ $((SECONDS - started)) -lt ${START_S} ] || cause=$found
+  [ -z "$found" ] && [ -n "$cause" ] && [ $((SECONDS - started)) -lt ${START_S} ] || cause=$found
   end_orphans
   [ $((SECONDS - started)) -ge "$stable_s" ] && deaths=0 next_ms=$delay_ms
   case $final in *" $code "*) exit "$code" ;; esac

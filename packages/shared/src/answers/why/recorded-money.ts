@@ -19,10 +19,12 @@ export function beyondSpans(input: WhyInput, index: SpanIndex, calls: readonly M
   const rows = new Map<string | null, ModelMoney>();
   // Of a turn that runs, what a runner does that is not heard is unknown.
   let isWhole = lacksTurns !== true && running !== null && (job.state !== "running" || runnerGoneMs === undefined);
-  for (const told of running == null ? turns : [...turns, running]) {
-    // Calls whose attempt no span tells may be those of any.
-    const known = byAttempt.get(told.attempt_id) ?? byAttempt.get(null) ?? [];
-    const row = rowOf(told, known);
+  const records = running == null ? turns : [...turns, running];
+  // Calls whose attempt no span tells may be those of any: each record is without them, so that the sum is a lower bound.
+  const strays = byAttempt.get(null) ?? [];
+  if (strays.length > 0 && records.length > 1) isWhole = false;
+  for (const told of records) {
+    const row = rowOf(told, [...(byAttempt.get(told.attempt_id) ?? []), ...strays]);
     if (row.calls === 0 && !row.cost_usd) isWhole &&= row.known;
     else rows.set(row.model, together(rows.get(row.model), row));
   }

@@ -23,6 +23,15 @@ const anyEvent = fc.oneof(
   { weight: 1, arbitrary: fc.constant({ do: "restart" as const, nth: 0 }) },
 );
 
+const events = (nth: number, ...all: readonly ("work" | "deliver" | "cut" | "lose")[]) =>
+  all.map((each) => ({ do: each, nth }));
+
+/** The prompt's end is lost, and the command begins; then the runner is lost, and the next one works. */
+const LOST_END = [
+  ...events(0, "work", "work", "cut", "work", "deliver", "deliver", "lose"),
+  ...events(0, "work", "work", "work", "deliver", "deliver", "deliver", "deliver"),
+];
+
 /** A runner's work on one attempt, as `Workflow` does it: a command begins once its step is acknowledged. */
 class Work {
   readonly attemptId: string;
@@ -117,7 +126,7 @@ test("a command begins once, in whatever order attempts are lost, taken back and
           rooms.run(() => rooms.queue.endQueued(id, "aborted", "queue_cleared"));
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 300, examples: [[[PROMPT, COMMAND], LOST_END]] },
     );
   }));
 

@@ -46,6 +46,13 @@ describe("a workflow whose runner was lost", () => {
     ["is over where its runner was stopped at a command", [command, prompt], shutDown, false, "over"],
     ["goes on with a prompt that its runner's stop cut short", [prompt, prompt], shutDown, false, "again"],
     ["is over, too, where nobody knows whether a command had begun", [command], states(), false, "over"],
+    [
+      "is over where a command had begun after a prompt whose end was lost",
+      [prompt, command],
+      states("running", "running"),
+      false,
+      "over",
+    ],
     ["goes on with a prompt in the same sandbox", [command, prompt], states("ok", "running"), false, "again"],
     ["is over where the files of its earlier steps are gone", [command, prompt], states("ok", "running"), true, "over"],
     ["was done where every step has its result", [command, prompt], states("ok", "ok"), true, "done"],

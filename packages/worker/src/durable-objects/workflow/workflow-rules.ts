@@ -4,7 +4,8 @@
  * A workflow whose runner was lost is retried once, like a message, but only if that is safe. It continues with the first step
  * that has no result.
  *
- * - No command runs twice. If that step is a command, nobody knows how far it came, so the workflow fails.
+ * - No command runs twice. If that step is a command, nobody knows how far it came, so the workflow fails. So it does if a later command
+ *   has begun: the step before it had ended, although its end was never stored.
  * - No step runs without the work of those before it. If the sandbox was lost, their files are gone, so a workflow that already
  *   had results fails.
  */
@@ -36,8 +37,17 @@ export function afterLoss(
   const next = nextStep(workflow, states);
   const step = next === undefined ? undefined : workflow.steps[next];
   if (step === undefined) return "done";
-  if (stepType(step) === "command") return "over";
+  if (stepType(step) === "command" || hasBegunCommand(workflow, states)) return "over";
   return next === 0 || !isSandboxGone ? "again" : "over";
+}
+
+/** Whether a command has begun that has no result, or whose predecessor has none. */
+function hasBegunCommand({ steps }: WorkflowBody, states: StepStates): boolean {
+  const next = steps.findIndex((_step, place) => !hasResult(states.get(place)));
+  return steps.some((step, place) => {
+    const state = states.get(place);
+    return place >= next && stepType(step) === "command" && state !== undefined && state.outcome !== "skipped";
+  });
 }
 
 /** Returns the outcome of a workflow that the runner reports as ended. If steps are left nevertheless, that is an error. */
