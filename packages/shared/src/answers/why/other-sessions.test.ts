@@ -206,6 +206,18 @@ describe("a child session for which nothing waits", () => {
     expect(costOf(true)).toEqual([{ sessionId: CHILD, cost_usd: 0.25, known: false }]);
   });
 
+  test("and whose runner is not heard: what it costs is a lower bound", () => {
+    const { story, message, task } = waitingCommand({});
+    const knownWith = (runnerGoneMs: number | undefined) => {
+      const jobs = [{ job: story.about(task).job, turns: [], runnerGoneMs }];
+      const view = why({ ...story.about(message), others: [{ sessionId: CHILD, reading: "read", jobs }] });
+      return view.sessions.flatMap(({ work }) => work.map(({ state, known }) => [state, known]));
+    };
+    const { acceptedAtMs } = story.about(task).job;
+    expect(knownWith(undefined)).toEqual([["running", true]]);
+    expect(knownWith(acceptedAtMs + 1500)).toEqual([["running", false]]);
+  });
+
   test.each([
     ["deleted", "was deleted"],
     ["gone", "does not exist any more"],

@@ -97,7 +97,7 @@ export interface WhyOther {
   readonly sessionId: string;
   readonly reading: SessionReading;
   /** Its jobs that may belong to the answer, oldest first. Their spans are among the input's. */
-  readonly jobs: readonly (WhyRecords & { readonly job: WhyJob })[];
+  readonly jobs: readonly (WhyRecords & Pick<WhyInput, "job" | "runnerGoneMs">)[];
   /** Whether it may have more of them than it tells. Absent if not. */
   readonly lacksJobs?: boolean | undefined;
 }

@@ -86,6 +86,15 @@ test("a command in the child's trace, which a message of the parent waits for, e
   expect(sessions.flatMap(({ work }) => work.map(({ messageId }) => messageId))).toContain(asked.messageId);
 });
 
+test("a child whose runner is not heard says so to its parent, whose answer takes the child's cost for a lower bound", async () => {
+  const { parent, id, child } = await spawning();
+  const { runner } = await working(child);
+  const heard = async () => (await whyOf(parent, id)).sessions.flatMap(({ work }) => work.map(({ known }) => known));
+  expect(await heard()).toEqual([true]);
+  runner.close();
+  await eventually(async () => expect(await heard()).toEqual([false]));
+});
+
 test("a child that was terminated with its parent names the parent's end", async () => {
   const { parent, child } = await spawning();
   const { messages } = valueIn(await child.stub.messages());

@@ -27,6 +27,8 @@ export interface FamilySpansOptions {
   readonly sessionId: () => string;
   readonly jobs: Pick<JobStore, "jobsBefore">;
   readonly spans: JobSpans;
+  /** Returns when the session's runner was last heard, epoch ms, if the link to it is down. */
+  readonly runnerGoneMs: () => number | undefined;
 }
 
 /**
@@ -34,7 +36,7 @@ export interface FamilySpansOptions {
  * jobs, and of the asked traces.
  */
 export function familySpans(
-  { sessionId, jobs, spans: jobSpans }: FamilySpansOptions,
+  { sessionId, jobs, spans: jobSpans, runnerGoneMs }: FamilySpansOptions,
   request: FamilySpansRequest,
 ): FamilySpans {
   const { sinceMs, untilMs } = request;
@@ -62,7 +64,8 @@ export function familySpans(
       break;
     }
     for (const span of own) spans.push(span);
-    told.push({ job: jobOf(row, sessionId()), ...jobSpans.recordsOf(row, own) });
+    const goneMs = row.endedMs === null ? runnerGoneMs() : undefined;
+    told.push({ job: jobOf(row, sessionId()), ...jobSpans.recordsOf(row, own), runnerGoneMs: goneMs });
   }
   return { jobs: told.toSorted((a, b) => a.job.acceptedAtMs - b.job.acceptedAtMs), lacksJobs, spans };
 }

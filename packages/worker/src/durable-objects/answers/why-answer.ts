@@ -53,8 +53,8 @@ export class WhyAnswer {
 
   /** Tells another session of the family what it asks. */
   forFamily(request: FamilySpansRequest): FamilySpans {
-    const { sessionId, jobs } = this.#options;
-    return familySpans({ sessionId, jobs, spans: this.#spans }, request);
+    const { sessionId, jobs, runnerGoneMs, now } = this.#options;
+    return familySpans({ sessionId, jobs, spans: this.#spans, runnerGoneMs: () => runnerGoneMs(now()) }, request);
   }
 
   #nowMs({ acceptedMs }: JobRow): number {
