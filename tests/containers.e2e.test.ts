@@ -32,7 +32,7 @@ const bait = await plantBait(`${CANARY}-loopback`);
 const plant = (name: string) => `${CANARY}-${name}`;
 /** It ends by itself after a while. */
 const FORK_BOMB = "b() { [ $SECONDS -lt 40 ] && { b | b & }; }; b; sleep 40";
-/** When it is told to go, it leaves no process for anybody, unless it has been told that this is enough. sh ends itself when it cannot fork. */
+/** Once the file `go` exists, it starts processes until none can be started; with the file `enough` it does nothing. sh ends when it cannot fork. */
 const FILL =
   "[ -e enough ] || { until [ -e go ]; do sleep 0.1; done; rm go; sh -c 'while :; do sleep 73 >/dev/null 2>&1 & done'; sleep 40; }";
 /** What it learns of itself, of the runner beside it, and of the host. */
@@ -279,7 +279,7 @@ describeOneEngine(
           cause: { type: cause },
           remedy: expect.stringContaining("VALET_SANDBOX_PROCESSES"),
         });
-        // The model answers all that it has not answered yet, so it begins with the same command.
+        // The model first answers the message before, with the same command.
         await tell("enough");
         expect(await say(attacker, "Are you there?")).toMatchObject({ outcome: "ok" });
         expect((await system.api.session(attacker)).generation).toBe(1);

@@ -38,7 +38,7 @@ export function costsIn(root: unknown, path = ""): Cost[] {
   return walk(root, path);
 }
 
-/** Returns a schema, and all that it refers to or consists of by one of some keywords. */
+/** Returns a schema with the schemas that it references, and those that it lists under one of `keywords`, at any depth. */
 function parts(root: unknown, schema: Schema, keywords: readonly ("allOf" | "anyOf" | "oneOf")[]): Schema[] {
   const found = new Set([schema]);
   // A set's iteration includes what is added meanwhile; a schema that refers to itself is in it once.

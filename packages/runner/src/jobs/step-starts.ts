@@ -12,7 +12,7 @@ export class StepStarts {
     return this.#waiting.size;
   }
 
-  /** Whether the SessionAgent acknowledges steps; nothing waits for one that does not. */
+  /** Whether the SessionAgent acknowledges steps. If it does not, as in older versions, commands run without a wait. */
   set areAcknowledged(areAcknowledged: boolean) {
     this.#areAcknowledged = areAcknowledged;
     if (!areAcknowledged) for (const { begin } of this.#waiting.values()) begin();

@@ -51,7 +51,7 @@ test("a proxy's refusal says who refused, and what to do", () => {
   expect(problem(403, {}).message).toBe("The input is invalid.");
 });
 
-test("a change whose answer was lost may have been made; one that was refused was not", () => {
+test("after a lost answer the server may have made the change; after a refusal it has not", () => {
   const errors = [unreachable(), notOurs(), problem(500, {}), answerError(504, "<html>"), answerError(408, undefined)];
   expect(errors.map(mayBeDone)).toEqual([true, true, true, true, true]);
   const refusals = [problem(429, {}), problem(400, {}), answerError(413, "<html>"), new Error("x")];

@@ -1,4 +1,4 @@
-/** What the composer says: what becomes of a message that is sent now, and of one that failed. Pure. */
+/** The composer's sentences: what happens to a message if it is sent now, and why the last one failed. Pure. */
 import type { Schemas } from "../api/client.ts";
 import { isPassing, mayBeDone } from "../api/problem.ts";
 

@@ -175,7 +175,7 @@ test("work that waits until a sandbox's files can be kept needs attention", asyn
   await eventually(async () => expect(await attentionOf(session)).toBeUndefined());
 });
 
-test("the next try of a snapshot is the one that is set, also while the broker is away after the first has failed", async () => {
+test("views name the time of the timer that leads to the next snapshot, also while the broker is away", async () => {
   const { session } = await TestSession.running();
   const stopped = { sandbox: { state: "stopped", stopReason: "broker_lost" } } as const;
   const full = { problem: { status: 500, code: "snapshot_failed", detail: "no space left on device" } };

@@ -81,7 +81,7 @@ export class JobSpans {
     return { turns, running, lacksTurns: row.attempts > 1 && this.#lacksTurns(row, ids) };
   }
 
-  /** Returns whether the job may have turns besides those of some attempts. One that the runner did not accept is no turn. */
+  /** Returns whether the job may have turns besides those of some attempts. An attempt that the runner did not accept has no turn. */
   #lacksTurns({ id, attempts, unaccepted }: JobRow, ids: ReadonlySet<string>): boolean {
     const known = [...ids]
       .flatMap((each) => this.#options.jobs.attempt(each) ?? [])

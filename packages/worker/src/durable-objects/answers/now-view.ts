@@ -64,7 +64,7 @@ export function viewNow(sources: NowSources, facts: SessionFacts, verdict: Verdi
 
 /**
  * Returns the cost of the turns that have ended and, as far as the runner has reported it, of those that run.
- * Without tracing runners report that at the end only, and one that is not heard may do more than it has reported.
+ * Without tracing, a runner reports its cost at the end of a turn only. A runner whose link is down may have spent more than it reported.
  */
 function costSoFar({ records }: NowSources, attempts: readonly AttemptRow[], { knowsSteps, link }: SessionFacts) {
   const ended = records.cost();

@@ -131,7 +131,7 @@ describe("the beginning of a command's step", () => {
   const begun = (attemptId: string) =>
     ({ type: "workflow-step", attemptId, state: { index: 1, status: "running" }, waits: true }) as const;
 
-  test("is acknowledged once it is on record, also when it is told again", () =>
+  test("is acknowledged after it is stored, and again for each repeated frame", () =>
     inRooms((rooms) => {
       const { receive, taken, output } = follow(rooms);
       rooms.workflow("w1");

@@ -51,7 +51,7 @@ class Work {
     this.#told = [{ type: "attempt-accepted", attemptId }];
   }
 
-  /** Begins a step, or ends the one that runs. */
+  /** Ends the running step, or begins the next one. */
   work(): void {
     const step = this.#steps[this.#index];
     if (this.isOver || this.#isWaiting || step === undefined) return;
