@@ -36,14 +36,13 @@ export function afterLoss(
 ): "done" | "again" | "over" {
   const next = nextStep(workflow, states);
   const step = next === undefined ? undefined : workflow.steps[next];
-  if (step === undefined) return "done";
-  if (stepType(step) === "command" || hasBegunCommand(workflow, states)) return "over";
+  if (next === undefined || step === undefined) return "done";
+  if (stepType(step) === "command" || hasBegunCommand(workflow, states, next)) return "over";
   return next === 0 || !isSandboxGone ? "again" : "over";
 }
 
-/** Whether a command has begun that has no result, or whose predecessor has none. */
-function hasBegunCommand({ steps }: WorkflowBody, states: StepStates): boolean {
-  const next = steps.findIndex((_step, place) => !hasResult(states.get(place)));
+/** Returns whether a command from step `next` on has begun. */
+function hasBegunCommand({ steps }: WorkflowBody, states: StepStates, next: number): boolean {
   return steps.some((step, place) => {
     const state = states.get(place);
     return place >= next && stepType(step) === "command" && state !== undefined && state.outcome !== "skipped";
